@@ -1,0 +1,1 @@
+"""A chip becomes class probabilities: Keras models, their cards, their training."""

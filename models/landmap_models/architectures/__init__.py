@@ -1,0 +1,1 @@
+"""Chip classifiers, one architecture a module."""

@@ -1,0 +1,31 @@
+"""Errors that reach the user as one line.
+
+LandmapError
+├── ModelError          a model file, its card or its use
+│   ├── CardError       the card is missing, incomplete or contradicts the file
+│   └── UnsafeModelError  the file would run code on loading
+└── DatasetError        labelled chips that can't be read or used
+(`landmap.errors` continues the tree with the errors of scenes and maps.)
+
+A message says what was expected, what came, and what to do about it.
+"""
+
+
+class LandmapError(Exception):
+    """Root of every error that landmap raises on purpose."""
+
+
+class ModelError(LandmapError):
+    """A model can't be found, read or used as asked."""
+
+
+class CardError(ModelError):
+    """A model card is missing, incomplete or contradicts its model."""
+
+
+class UnsafeModelError(ModelError):
+    """A model file holds code that would run on loading."""
+
+
+class DatasetError(LandmapError):
+    """Labelled chips can't be read or don't fit together."""

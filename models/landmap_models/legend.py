@@ -1,0 +1,91 @@
+"""What the class ids of a model mean: names and colours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MAX_CLASS_ID = 253
+"""Highest class id: 255 is nodata and 254 is kept for "Unknown"."""
+
+
+@dataclass(frozen=True, slots=True)
+class LandClass:
+    """One class of a legend."""
+
+    id: int
+    """Class id, 0 to 253. 0 is a class like any other."""
+    name: str
+    """Name as the map shows it."""
+    color: str
+    """Colour as "#rrggbb"."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.id <= MAX_CLASS_ID:
+            raise ValueError(f"Expected a class id from 0 to {MAX_CLASS_ID}. Received: {self.id}")
+        if not self.name:
+            raise ValueError(f"Expected a name for class {self.id}. Received an empty one")
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+            raise ValueError(f"Expected a colour like #1f6b2e for class {self.name}. Received: {self.color!r}")
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """Red, green and blue, 0 to 255."""
+        return int(self.color[1:3], 16), int(self.color[3:5], 16), int(self.color[5:7], 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Legend:
+    """The classes of a model, in the order of its outputs: class id i is output i."""
+
+    classes: tuple[LandClass, ...]
+
+    def __post_init__(self) -> None:
+        if [c.id for c in self.classes] != list(range(len(self.classes))):
+            raise ValueError(f"Expected class ids 0, 1, 2 … in order. Received: {[c.id for c in self.classes]}")
+        if len(set(self.names)) != len(self.classes):
+            raise ValueError(f"Expected distinct class names. Received: {self.names}")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def __iter__(self) -> Iterator[LandClass]:
+        return iter(self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names by id."""
+        return tuple(c.name for c in self.classes)
+
+
+EUROSAT = Legend(
+    tuple(
+        LandClass(i, name, color)
+        for i, (name, color) in enumerate(
+            (
+                ("AnnualCrop", "#f2d16b"),
+                ("Forest", "#1b6b35"),
+                ("HerbaceousVegetation", "#9dbf5b"),
+                ("Highway", "#5c5c66"),
+                ("Industrial", "#a349a4"),
+                ("Pasture", "#cfe8a0"),
+                ("PermanentCrop", "#d98d3a"),
+                ("Residential", "#d8463c"),
+                ("River", "#4fb3e8"),
+                ("SeaLake", "#1c4fa0"),
+            )
+        )
+    )
+)
+"""EuroSAT's ten classes, alphabetical (Helber et al. 2019, arXiv 1709.00029)."""
+
+PALETTE = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#edc948", "#76b7b2", "#ff9da7", "#9c755f", "#bab0ac")
+
+
+def legend_for(names: tuple[str, ...]) -> Legend:
+    """The legend for class names in output order; EuroSAT's own colours where these are its classes."""
+    known = {c.name: c.color for c in EUROSAT}
+    return Legend(
+        tuple(LandClass(i, name, known.get(name, PALETTE[i % len(PALETTE)])) for i, name in enumerate(names))
+    )

@@ -1,0 +1,215 @@
+"""Train a chip classifier from labelled chips and write it as a model file with its card inside."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from landmap_models import augment
+from landmap_models.architectures import compact
+from landmap_models.card import SPLIT_MEMBER, BandProfile, ModelCard, write_card
+from landmap_models.datasets import (
+    EIGHT_BIT_REFLECTANCE,
+    ChipBatches,
+    ChipFolder,
+    Split,
+    open_chips,
+    stratified_split,
+    to_reflectance,
+)
+from landmap_models.errors import DatasetError, ModelError
+from landmap_models.evaluate import measure
+from landmap_models.legend import legend_for
+
+BANDS = ("B04", "B03", "B02")
+"""What the three channels of EuroSAT's JPEG chips are."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How to train."""
+
+    name: str = "compact"
+    """Name on the card."""
+    epochs: int = 60
+    """Passes over the training part."""
+    batch_size: int = 128
+    """Chips a step."""
+    learning_rate: float = 2e-3
+    """Peak of the cosine schedule, after a warm-up of two epochs."""
+    weight_decay: float = 0.05
+    """Of AdamW."""
+    label_smoothing: float = 0.05
+    """Share of each label spread over all classes."""
+    ema_momentum: float = 0.998
+    """Of the moving average of the weights, which is what is kept."""
+    seed: int = 1
+    """Of the split, the initial weights and the augmentation."""
+    validation: float = 0.1
+    """Share of the validation part."""
+    test: float = 0.1
+    """Share of the test part."""
+    precision: str = "mixed_bfloat16"
+    """Keras dtype policy while training; the written model is float32."""
+
+
+def train(data: str | Path, output: str | Path, settings: TrainSettings, *, overwrite: bool = False) -> ModelCard:
+    """Train the `compact` architecture and write `output`.
+
+    A killed training that is started again with the same arguments continues after its last whole epoch; its state is
+    kept in the folder `<output>.training` until the model is written.
+
+    Args:
+        data: Folder or zip file with one folder per class of 8-bit RGB chips.
+        output: The `.keras` file to write.
+        settings: How to train.
+        overwrite: Replace an existing file.
+
+    Returns:
+        The model's card, with metrics on the test part.
+
+    Raises:
+        DatasetError: The data can't be read or split.
+        ModelError: The output exists or is not named `*.keras`.
+    """
+    output = Path(output)
+    if output.suffix != ".keras":
+        raise ModelError(f"{output}: expected a file name that ends in .keras")
+    if output.exists() and not overwrite:
+        raise ModelError(f"{output}: exists already. Choose another name or give --overwrite")
+    split = stratified_split(open_chips(data), settings.seed, settings.validation, settings.test)
+    state = output.with_name(output.name + ".training")
+    state.mkdir(parents=True, exist_ok=True)
+    trained, log = _fit(split, settings, state)
+    model = _in_float32(trained, split)
+    card = _describe(model, split, settings, log)
+    finished = state / "finished.keras"
+    model.save(finished)
+    card = write_card(finished, card, {SPLIT_MEMBER: _split_table(split)})
+    finished.replace(output)
+    shutil.rmtree(state)
+    return card
+
+
+def _build(split: Split) -> keras.Model:
+    chips = split.train
+    height, width, bands = chips.subset(np.arange(1)).read().shape[1:]
+    if height != width:
+        raise DatasetError(f"{chips.root}: expected square chips. Received: {height}x{width} pixels")
+    return compact.build(len(chips.class_names), bands, chip_size=height, reflectance_max=EIGHT_BIT_REFLECTANCE)
+
+
+def _fit(split: Split, settings: TrainSettings, state: Path) -> tuple[keras.Model, list[dict[str, Any]]]:
+    keras.utils.set_random_seed(settings.seed)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings.precision)
+    try:
+        model = _build(split)
+    finally:
+        keras.config.set_dtype_policy(before)
+    batches = ChipBatches(split.train, settings.batch_size, augment.standard, settings.seed)
+    steps = len(batches)
+    model.compile(
+        keras.optimizers.AdamW(
+            keras.optimizers.schedules.CosineDecay(
+                0.0,
+                decay_steps=max(1, (settings.epochs - 2) * steps),
+                warmup_target=settings.learning_rate,
+                warmup_steps=min(2, settings.epochs) * steps,
+            ),
+            weight_decay=settings.weight_decay,
+            use_ema=True,
+            ema_momentum=settings.ema_momentum,
+        ),
+        keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
+        metrics=["accuracy"],
+    )
+    log_file = state / "history.csv"
+    model.fit(
+        batches,
+        validation_data=ChipBatches(split.validation, settings.batch_size),
+        epochs=settings.epochs,
+        verbose=2,
+        callbacks=[
+            keras.callbacks.BackupAndRestore(state / "backup"),
+            keras.callbacks.SwapEMAWeights(),
+            keras.callbacks.CSVLogger(log_file, append=True),
+        ],
+    )
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    return model, _read_log(log_file)
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    lines = path.read_text().splitlines()
+    header = lines[0].split(",")
+    return [
+        {key: int(v) if key == "epoch" else round(float(v), 4) for key, v in zip(header, line.split(","), strict=True)}
+        for line in lines[1:]
+    ]
+
+
+def _in_float32(trained: keras.Model, split: Split) -> keras.Model:
+    """The same network without the precision it was trained in: inference chooses its own."""
+    model = _build(split)
+    model.set_weights(trained.get_weights())
+    return model
+
+
+def _describe(model: keras.Model, split: Split, settings: TrainSettings, log: list[dict[str, Any]]) -> ModelCard:
+    test = split.test
+    probabilities = model.predict(ChipBatches(test, 256), verbose=0)
+    return ModelCard(
+        name=settings.name,
+        version="1",
+        description=(
+            f"{model.name}, {model.count_params():,} parameters: the class of a 64x64 px chip from true colour. "
+            "Trained on European L1C chips without cloud or snow: clouds, snow and shadow have no class of their own, "
+            "and narrow rivers and roads are judged by their 640 m neighbourhood."
+        ),
+        bands=_profiles(split.train),
+        chip_size=model.input_shape[1],
+        resolution=10.0,
+        levels=("L1C",),
+        reflectance_range=(0.0, EIGHT_BIT_REFLECTANCE),
+        legend=legend_for(test.class_names),
+        licence="Apache-2.0",
+        training={
+            "data": test.root.name,
+            "split": {
+                "method": "stratified",
+                "seed": settings.seed,
+                "parts": {n: {"chips": len(p), "sha256": p.fingerprint()} for n, p in split.parts().items()},
+                "member": SPLIT_MEMBER,
+            },
+            "settings": dataclasses.asdict(settings),
+            "log": log,
+        },
+        metrics={"split": "test (stratified, random)"}
+        | measure(np.asarray(test.labels), probabilities, test.class_names),
+        versions={"keras": version("keras"), keras.backend.backend(): version(keras.backend.backend())},
+    )
+
+
+def _profiles(chips: ChipFolder, sample: int = 2000) -> tuple[BandProfile, ...]:
+    """Statistics of evenly spread training chips."""
+    chosen = np.unique(np.linspace(0, len(chips) - 1, sample).astype(np.intp))
+    values = to_reflectance(chips.subset(chosen).read()).reshape(-1, len(BANDS))
+    percentiles = np.percentile(values, (1, 50, 99), axis=0)
+    return tuple(
+        BandProfile(name, *(round(float(p), 4) for p in percentiles[:, i]), mean=round(float(values[:, i].mean()), 4))
+        for i, name in enumerate(BANDS)
+    )
+
+
+def _split_table(split: Split) -> str:
+    rows = sorted((file, name) for name, part in split.parts().items() for file in part.files)
+    return "file,split\n" + "".join(f"{file},{name}\n" for file, name in rows)
+

@@ -1,0 +1,1 @@
+"""A Sentinel-2 scene becomes a land-cover map."""

@@ -1,0 +1,48 @@
+"""Errors that reach the user as one line on stderr.
+
+LandmapError                 (defined in landmap_models.errors, with the branches of models and labelled chips)
+├── SettingsError            a setting that can't be meant
+├── SceneError               a scene can't be opened, read or used
+│   ├── BandError            a band the model needs is not found, or found twice
+│   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
+├── ChunkError               a chunk of a scene failed; names its window
+└── OutputError              an output exists already or can't be written
+
+A message says what was expected, what came and what to do about it, and names the file and the band.
+"""
+
+from landmap_models.errors import LandmapError
+
+__all__ = [
+    "BandError",
+    "ChunkError",
+    "GeoreferenceError",
+    "LandmapError",
+    "OutputError",
+    "SceneError",
+    "SettingsError",
+]
+
+
+class SettingsError(LandmapError):
+    """A setting has a value that can't be meant."""
+
+
+class SceneError(LandmapError):
+    """A scene can't be opened, read or used."""
+
+
+class BandError(SceneError):
+    """A band that the model needs is not found, or found twice."""
+
+
+class GeoreferenceError(SceneError):
+    """A scene has no CRS or geotransform, or a pixel size far from the model's."""
+
+
+class ChunkError(LandmapError):
+    """A chunk of a scene could not be read or predicted."""
+
+
+class OutputError(LandmapError):
+    """An output file exists already or can't be written."""
