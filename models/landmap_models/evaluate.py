@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 
-def measure(labels: npt.NDArray[np.intp], probabilities: npt.NDArray[np.float32], names: tuple[str, ...]) -> dict[str, Any]:
+def measure(
+    labels: npt.NDArray[np.intp], probabilities: npt.NDArray[np.float32], names: tuple[str, ...]
+) -> dict[str, Any]:
     """Metrics of single-label predictions.
 
     Args:
@@ -50,7 +52,11 @@ def wilson_interval(correct: int, n: int) -> dict[str, float]:
     from scipy.stats import binomtest
 
     interval = binomtest(correct, n).proportion_ci(method="wilson")
-    return {"value": round(correct / n, 4), "low": round(float(interval.low), 4), "high": round(float(interval.high), 4)}
+    return {
+        "value": round(correct / n, 4),
+        "low": round(float(interval.low), 4),
+        "high": round(float(interval.high), 4),
+    }
 
 
 def _bootstrap_f1(

@@ -86,6 +86,4 @@ PALETTE = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#edc948", "#7
 def legend_for(names: tuple[str, ...]) -> Legend:
     """The legend for class names in output order; EuroSAT's own colours where these are its classes."""
     known = {c.name: c.color for c in EUROSAT}
-    return Legend(
-        tuple(LandClass(i, name, known.get(name, PALETTE[i % len(PALETTE)])) for i, name in enumerate(names))
-    )
+    return Legend(tuple(LandClass(i, name, known.get(name, PALETTE[i % len(PALETTE)])) for i, name in enumerate(names)))

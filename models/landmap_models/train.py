@@ -203,13 +203,10 @@ def _profiles(chips: ChipFolder, sample: int = 2000) -> tuple[BandProfile, ...]:
     chosen = np.unique(np.linspace(0, len(chips) - 1, sample).astype(np.intp))
     values = to_reflectance(chips.subset(chosen).read()).reshape(-1, len(BANDS))
     percentiles = np.percentile(values, (1, 50, 99), axis=0)
-    return tuple(
-        BandProfile(name, *(round(float(p), 4) for p in percentiles[:, i]), mean=round(float(values[:, i].mean()), 4))
-        for i, name in enumerate(BANDS)
-    )
+    numbers = np.vstack([percentiles, values.mean(axis=0)]).round(4).T.tolist()
+    return tuple(BandProfile(name, *row) for name, row in zip(BANDS, numbers, strict=True))
 
 
 def _split_table(split: Split) -> str:
     rows = sorted((file, name) for name, part in split.parts().items() for file in part.files)
     return "file,split\n" + "".join(f"{file},{name}\n" for file, name in rows)
-

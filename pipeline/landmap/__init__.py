@@ -1,1 +1,16 @@
-"""A Sentinel-2 scene becomes a land-cover map."""
+"""A Sentinel-2 scene becomes a land-cover map.
+
+import landmap
+
+result = landmap.classify("scene.tif", "cover.tif")
+cover = landmap.open_cover("cover.tif")
+"""
+
+from landmap.classify import Result, classify
+from landmap.planning import Plan
+from landmap.planning import make_plan as plan
+from landmap.raster import open_cover
+from landmap.scene import Scene, open_scene
+from landmap.settings import Settings
+
+__all__ = ["Plan", "Result", "Scene", "Settings", "classify", "open_cover", "open_scene", "plan"]

@@ -1,0 +1,44 @@
+"""Model cards as people read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from landmap_models.card import ModelCard
+
+
+def describe(card: ModelCard) -> str:
+    """The card as a few lines of text."""
+    split = card.training.get("split", {})
+    lines = [
+        f"{card.name} {card.version}",
+        f"  {card.description}",
+        f"  input     {card.chip_size}x{card.chip_size} px chips of {', '.join(card.band_names)}, "
+        f"{card.resolution:g} m, {' or '.join(card.levels)}, "
+        f"reflectance {card.reflectance_range[0]:g} to {card.reflectance_range[1]:g}",
+        f"  classes   {', '.join(f'{c.id} {c.name}' for c in card.legend)}",
+        f"  training  {card.training.get('data', 'not recorded')}, {_parts(split)}",
+        f"  metrics   {_metrics(card)}",
+        f"  weights   {card.weights_sha256}, {card.licence}",
+        f"  written   {', '.join(f'{name} {number}' for name, number in card.versions.items()) or 'not recorded'}",
+    ]
+    return "\n".join(lines)
+
+
+def _parts(split: dict[str, Any]) -> str:
+    parts = split.get("parts", {})
+    if not parts:
+        return "split not recorded"
+    chips = ", ".join(f"{name} {part['chips']}" for name, part in parts.items())
+    return f"{split.get('method', '')} split, seed {split.get('seed')} ({chips})"
+
+
+def _metrics(card: ModelCard) -> str:
+    measured = [
+        f"{name} {100 * entry['value']:.1f} % (95 %: {100 * entry['low']:.1f} to {100 * entry['high']:.1f})"
+        for name, entry in card.metrics.items()
+        if isinstance(entry, dict) and {"value", "low", "high"} <= set(entry)
+    ]
+    if not measured:
+        return "not recorded"
+    return f"{', '.join(measured)} on {card.metrics.get('n', '?')} chips, {card.metrics.get('split', 'split unknown')}"

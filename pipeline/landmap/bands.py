@@ -1,0 +1,146 @@
+"""Which band of a file is which: Sentinel-2 names, recognised in the ways people write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from landmap.errors import BandError, SettingsError
+
+SENTINEL2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+"""Sentinel-2's bands by wavelength."""
+
+COMMON_NAMES = {
+    "coastal": "B01",
+    "blue": "B02",
+    "green": "B03",
+    "red": "B04",
+    "rededge1": "B05",
+    "rededge2": "B06",
+    "rededge3": "B07",
+    "nir": "B08",
+    "nir08": "B8A",
+    "nir09": "B09",
+    "cirrus": "B10",
+    "swir16": "B11",
+    "swir22": "B12",
+}
+"""Names of the STAC extension "eo" and of earth-search."""
+
+NAME_TAGS = ("BANDNAME", "BAND_NAME", "NAME", "LONG_NAME", "COMMON_NAME", "EO:COMMON_NAME")
+"""Tags of a band, in capitals, that may hold its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileBand:
+    """What a file says of one of its bands."""
+
+    index: int
+    """Number in the file, from 1."""
+    description: str
+    """GDAL's description, or ""."""
+    color: str
+    """GDAL's colour interpretation in small letters, such as "red" or "undefined"."""
+    tags: tuple[tuple[str, str], ...]
+    """GDAL's metadata items of this band."""
+
+    @property
+    def name(self) -> str | None:
+        """Sentinel-2 name by description, else by tags, else by colour; None if none of them says."""
+        tags = {key.upper(): value for key, value in self.tags}
+        for text in (self.description, *(tags.get(key, "") for key in NAME_TAGS), self.color):
+            if name := band_name(text):
+                return name
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.description or self.color}"
+
+
+def band_name(text: str) -> str | None:
+    """The Sentinel-2 name in a description, or None.
+
+    `B04`, `B4`, `b04`, `red`, `B04_10m`, `T33TVM_20241014T101021_B04_60m`, `Band 4`, `sur_refl_B04` and
+    `B4, central wavelength 665 nm` are all B04. A text that names two bands names none.
+    """
+    names = {
+        name
+        for word in re.split(r"[^0-9a-z]+", re.sub(r"\bband[ _-]?(?=\d)", "b", text.lower()))
+        if (name := COMMON_NAMES.get(word) or _coded(word))
+    }
+    return names.pop() if len(names) == 1 else None
+
+
+def _coded(word: str) -> str | None:
+    match = re.fullmatch(r"b0*(\d{1,2})(a?)", word)
+    if not match:
+        return None
+    name = f"B{int(match[1])}A" if match[2] else f"B{int(match[1]):02d}"
+    return name if name in SENTINEL2 else None
+
+
+def parse_bands(text: str, wanted: Sequence[str]) -> dict[str, int]:
+    """Read `--bands`: "3,2,1" in the model's order, or "B04=3,B03=2,B02=1".
+
+    Args:
+        text: What the user gave.
+        wanted: Names of the model's bands in its order.
+
+    Returns:
+        Number in the file, from 1, by band name.
+
+    Raises:
+        SettingsError: Neither form, or not one number for each wanted band.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    named = all("=" in part for part in parts)
+    pairs = [part.split("=", 1) for part in parts] if named else list(zip(wanted, parts, strict=False))
+    try:
+        given = {band_name(name) or name.strip(): int(number) for name, number in pairs}
+    except ValueError as error:
+        raise SettingsError(f'--bands: expected "3,2,1" or "B04=3,B03=2,B02=1". Received: {text!r}') from error
+    missing = [name for name in wanted if name not in given]
+    if missing or len(given) != len(parts):
+        raise SettingsError(f"--bands: expected one number for each of {', '.join(wanted)}. Received: {text!r}")
+    return {name: given[name] for name in wanted}
+
+
+def find_bands(bands: Sequence[FileBand], wanted: Sequence[str], path: str) -> dict[str, int]:
+    """Find the model's bands in a file by what the file says of them.
+
+    Never by position alone: red, green and blue of a colour picture count as B04, B03 and B02 because GDAL names the
+    colours, and "undefined" bands count as nothing.
+
+    Returns:
+        Number in the file, from 1, by band name.
+
+    Raises:
+        BandError: A band is not there, or there twice; the message lists what is there.
+    """
+    found: dict[str, list[int]] = {}
+    for band in bands:
+        if band.name:
+            found.setdefault(band.name, []).append(band.index)
+    there = "; ".join(map(str, bands))
+    hint = f"Say which is which: --bands {','.join(f'{name}=N' for name in wanted)}"
+    for name in wanted:
+        if name not in found:
+            raise BandError(f"{path}: the model needs band {name}, which is not named here. Bands: {there}. {hint}")
+        if len(found[name]) > 1:
+            raise BandError(f"{path}: band {name} is there {len(found[name])} times: {there}. {hint}")
+    return {name: found[name][0] for name in wanted}
+
+
+def given_bands(given: dict[str, int], count: int, path: str) -> dict[str, int]:
+    """Check the bands that the user gave against the file.
+
+    Raises:
+        BandError: A number that the file has not, or the same one twice.
+    """
+    for name, index in given.items():
+        if not 1 <= index <= count:
+            raise BandError(f"{path}: --bands gives {name}={index}; the file has bands 1 to {count}")
+    if len(set(given.values())) < len(given):
+        raise BandError(f"{path}: --bands gives the same band twice: {given}")
+    return given

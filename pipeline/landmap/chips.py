@@ -1,0 +1,79 @@
+"""Pixels of a chunk become chips. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A rectangle of a scene."""
+
+    values: Floats
+    """Reflectance, `(height, width, bands)`, bands in the model's order. Meaningless where not valid."""
+    valid: Bools
+    """True where every band has data, `(height, width)`."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or self.values.shape[:2] != self.valid.shape:
+            raise ValueError(f"Expected values (h, w, bands) and valid (h, w): {self.values.shape}, {self.valid.shape}")
+
+
+def fill_nodata(pixels: Pixels, fill: Floats) -> Pixels:
+    """Give the pixels without data the value `fill`, `(bands,)`; `valid` stays as it is."""
+    if pixels.valid.all():
+        return pixels
+    return Pixels(np.where(pixels.valid[..., None], pixels.values, fill), pixels.valid)
+
+
+def reflect(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
+    """Positions from start to stop, where those at or beyond `size` are mirrored at the last pixel, as often as needed.
+
+    `reflect(2, 8, 5)` is 2, 3, 4, 3, 2, 1: the last pixel itself is not repeated (NumPy's "reflect").
+    """
+    if size == 1:
+        return np.zeros(stop - start, np.intp)
+    period = 2 * (size - 1)
+    position = np.arange(start, stop) % period
+    return np.minimum(position, period - position)
+
+
+def pad(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Continue pixels to the right and downwards by reflection; what is added is not valid.
+
+    Args:
+        pixels: What was read; not larger than height x width.
+        height: Rows wanted.
+        width: Columns wanted.
+    """
+    rows, cols = pixels.valid.shape
+    if (rows, cols) == (height, width):
+        return pixels
+    valid = np.zeros((height, width), np.bool_)
+    valid[:rows, :cols] = pixels.valid
+    return Pixels(pixels.values[reflect(0, height, rows)][:, reflect(0, width, cols)], valid)
+
+
+def chip_views(values: Floats, chip_size: int, stride: int) -> Floats:
+    """Every chip of a chunk as a view, `(rows, cols, chip_size, chip_size, bands)`; nothing is copied."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, (chip_size, chip_size), axis=(0, 1))
+    return windows[::stride, ::stride].transpose(0, 1, 3, 4, 2)
+
+
+def valid_share(valid: Bools, chip_size: int, stride: int) -> Floats:
+    """Share of usable pixels in every window of a chunk, `(rows, cols)`, 0 to 1."""
+    counts = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1), np.int64)
+    counts[1:, 1:] = valid.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    inside = (
+        counts[chip_size:, chip_size:]
+        - counts[:-chip_size, chip_size:]
+        - counts[chip_size:, :-chip_size]
+        + counts[:-chip_size, :-chip_size]
+    )
+    return (inside[::stride, ::stride] / chip_size**2).astype(np.float32)

@@ -1,0 +1,225 @@
+"""The command line: parses, calls the library, prints. Nothing is decided here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from landmap.errors import LandmapError
+
+SCENE = click.argument("scene")
+
+
+class ScaleType(click.ParamType):  # type: ignore[type-arg] # generic only in the newest click
+    """One of the named scales, or a number."""
+
+    name = "auto|dn|reflectance|8bit|NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Keep names, make numbers of the rest."""
+        try:
+            return value if value in ("auto", "dn", "reflectance", "8bit") else float(value)
+        except ValueError:
+            self.fail(f"expected {self.name}, not {value!r}", param, context)
+
+
+class OffsetType(click.ParamType):  # type: ignore[type-arg] # generic only in the newest click
+    """`auto`, or a number."""
+
+    name = "auto|NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Keep "auto", make a number of the rest."""
+        try:
+            return value if value == "auto" else float(value)
+        except ValueError:
+            self.fail(f"expected {self.name}, not {value!r}", param, context)
+
+
+def scene_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that decide a plan: fields of `Settings`."""
+    for option in reversed(
+        (
+            click.option("--model", default="default", show_default=True, help="Packaged model, or a .keras file."),
+            click.option("--bands", help='Band numbers: "3,2,1" in the model\'s order, or "B04=3,B03=2,B02=1".'),
+            click.option("--scale", type=ScaleType(), default="auto", help="What a unit of the file means."),
+            click.option("--offset", type=OffsetType(), default="auto", help="Added before scaling, in file units."),
+            click.option("--level", type=click.Choice(["auto", "L1C", "L2A"]), default="auto", help="Product level."),
+            click.option("--stride", type=click.Choice(["64", "32", "16", "8"]), help="Pixels between windows."),
+            click.option("--chunk", type=click.IntRange(1), help="Pixels along a chunk: memory, not result."),
+            click.option("--batch-size", type=click.IntRange(1), default=256, help="Chips predicted at once."),
+            click.option("--threads", type=click.IntRange(1), default=2, help="Chunks in work at once."),
+            click.option("--force", is_flag=True, help="Go on without georeference or with other pixel sizes."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def settings_of(options: dict[str, Any]) -> Any:
+    """`Settings` from the options of `scene_options`, which are taken out of `options`."""
+    from landmap.settings import Settings
+
+    names = ("model", "bands", "scale", "offset", "level", "stride", "chunk", "batch_size", "threads", "force")
+    chosen = {name: options.pop(name) for name in names}
+    return Settings(**chosen | {"stride": int(chosen["stride"]) if chosen["stride"] else None})
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="landmap", message="landmap %(version)s")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+def cli() -> None:
+    """Land-cover maps from Sentinel-2 scenes."""
+
+
+@cli.command()
+@SCENE
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The cover to write (GeoTIFF).")
+@click.option("--confidence", type=click.Path(path_type=Path), help="Also write the class's probability (percent).")
+@click.option("--probabilities", type=click.Path(path_type=Path), help="Also write every class's probability.")
+@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+@click.option("-v", "--verbose", is_flag=True, help="Print the plan, and GDAL's own messages.")
+@scene_options
+def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: Any) -> None:
+    """Classify SCENE, anything that GDAL reads as one raster, into a land-cover map."""
+    from landmap.classify import Outputs, run_plan
+    from landmap.planning import make_plan
+    from landmap.raster import check_outputs
+    from landmap.terminal import print_plan, print_result, print_warnings, progress_bar
+
+    if verbose:
+        logging.getLogger("rasterio").setLevel(logging.DEBUG)
+    settings = settings_of(options)
+    outputs = Outputs(output, options["confidence"], options["probabilities"])
+    check_outputs(outputs.paths(), scene, overwrite=options["overwrite"])
+    plan = make_plan(scene, settings)
+    print_warnings(plan.warnings)
+    if verbose:
+        print_plan(plan)
+    with progress_bar(quiet=quiet) as progress:
+        result = run_plan(plan, outputs, progress=progress)
+    print_warnings(result.warnings[len(plan.warnings) :])
+    if not quiet:
+        print_result(result)
+
+
+@cli.command()
+@SCENE
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@scene_options
+def plan(scene: str, as_json: bool, **options: Any) -> None:
+    """Print what `classify` would do to SCENE: bands, level, offset, windows, chunks."""
+    from landmap.planning import make_plan
+    from landmap.terminal import print_plan, print_warnings
+
+    made = make_plan(scene, settings_of(options))
+    if as_json:
+        click.echo(json.dumps(made.to_dict(), indent=2))
+        return
+    print_plan(made)
+    print_warnings(made.warnings)
+
+
+@cli.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--size", type=click.IntRange(64), default=2000, show_default=True, help="Height and width in pixels.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Another seed, another land.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+def example(path: Path, size: int, seed: int, overwrite: bool) -> None:
+    """Write an invented Sentinel-2-like scene to PATH, and its true classes beside it."""
+    from landmap.example import write_example
+
+    files = write_example(path, size, seed, overwrite=overwrite)
+    click.echo(f"{files.scene}\n{files.truth}")
+
+
+@cli.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the packaged models, show or write model cards."""
+    if context.invoked_subcommand is not None:
+        return
+    from landmap_models.card import read_card
+    from landmap_models.packaged import DEFAULT, packaged_models
+
+    for name, path in packaged_models().items():
+        card = read_card(path)
+        accuracy = card.metrics.get("accuracy", {}).get("value")
+        quality = f", accuracy {100 * accuracy:.1f} % ({card.metrics['split']})" if accuracy else ""
+        mark = " (default)" if name == DEFAULT else ""
+        click.echo(f"{name} {card.version}{mark}: {', '.join(card.band_names)}, {len(card.legend)} classes{quality}")
+
+
+@models.command()
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON.")
+def show(model: str, as_json: bool) -> None:
+    """Print the card of MODEL, a packaged name or a .keras file."""
+    from landmap_models.card import read_card
+    from landmap_models.describe import describe
+    from landmap_models.packaged import find_model
+
+    card = read_card(find_model(model))
+    click.echo(card.to_json() if as_json else describe(card))
+
+
+@models.command("describe")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--card", required=True, type=click.Path(path_type=Path), help="The card, as `show --json` prints one.")
+def describe_model(file: Path, card: Path) -> None:
+    """Put a model card into FILE, a .keras file."""
+    from landmap_models.card import ModelCard, write_card
+    from landmap_models.errors import CardError
+
+    try:
+        text = card.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(f"{card}: can't be read: {error}") from error
+    written = write_card(file, ModelCard.from_json(text, origin=str(card)))
+    click.echo(f"{file}: {written.name} {written.version}, weights {written.weights_sha256[:12]}")
+
+
+@cli.command()
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .keras file to write.")
+@click.option("--name", default="compact", show_default=True, help="Name on the model's card.")
+@click.option("--epochs", type=click.IntRange(1), default=64, show_default=True, help="Passes over the training part.")
+@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Chips a step.")
+@click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="Peak of the cosine schedule.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of split, weights and augmentation.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+def train(data: Path, output: Path, overwrite: bool, **options: Any) -> None:
+    """Train a model on DATA: a folder or zip file with one folder of 8-bit RGB chips a class."""
+    from landmap_models.describe import describe
+    from landmap_models.quiet import quiet_start
+
+    with quiet_start():
+        from landmap_models.train import TrainSettings
+        from landmap_models.train import train as run
+    click.echo(describe(run(data, output, TrainSettings(**options), overwrite=overwrite)))
+
+
+def main() -> None:
+    """Run the command line; errors that landmap raises on purpose become one line and exit status 1."""
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # GDAL's words reach the user inside our own errors
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]  # welcome anywhere in the line
+    try:
+        cli.main(arguments, prog_name="landmap", standalone_mode=False)
+    except LandmapError as error:
+        if "--debug" in sys.argv:
+            raise
+        click.echo(f"landmap: error: {error}", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("landmap: interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,104 @@
+"""Where a scene lies, and how large its pixels are on the ground."""
+
+from __future__ import annotations
+
+import math
+
+from affine import Affine
+
+from landmap.errors import GeoreferenceError
+from landmap.scene import Scene
+from landmap_models.card import ModelCard
+
+MAX_RATIO = 1.5
+"""A pixel size this many times the model's, or this many times below it, is refused."""
+
+
+def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[str]:
+    """Refuse a scene that can't be placed on the ground, or whose pixels are not the model's.
+
+    Args:
+        scene: To check.
+        card: Of the model.
+        force: Warn instead of refusing.
+
+    Returns:
+        Warnings.
+
+    Raises:
+        GeoreferenceError: With the reason and what to do.
+    """
+    found = _missing(scene)
+    if not found:
+        size = pixel_size(scene)
+        ratio = size / card.resolution
+        if not 1 / MAX_RATIO <= ratio <= MAX_RATIO:
+            found = [
+                f"its pixels are {size:.3g} m, {_times(ratio)} those the model was trained on ({card.resolution:g} m); "
+                "a class would mean something else. Resample it (gdalwarp -tr)"
+            ]
+    if found and not force:
+        raise GeoreferenceError(f"{scene.path}: {found[0]}, or go on with --force")
+    return found or _ground_warning(scene, card)
+
+
+def _missing(scene: Scene) -> list[str]:
+    if scene.crs is None:
+        return ["expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…)"]
+    if scene.transform == Affine.identity():
+        return ["expected a geotransform, found none or only control points: georeference it (gdalwarp)"]
+    return []
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.3g} times" if ratio > 1 else f"1/{1 / ratio:.3g} of"
+
+
+def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
+    """Metres of a projection are not metres on the ground, in Web Mercator least of all."""
+    if scene.crs is None:
+        return []
+    ratio = ground_pixel_size(scene) / card.resolution
+    if 0.8 <= ratio <= 1.25:
+        return []
+    return [
+        f"a pixel is {ratio * card.resolution:.3g} m on the ground (the projection stretches), {_times(ratio)} the "
+        f"model's {card.resolution:g} m: warp the scene to UTM for a better map"
+    ]
+
+
+def pixel_hectares(scene: Scene) -> float | None:
+    """Area of a pixel; None without a CRS.
+
+    By the CRS where that is true to the ground within 1 % (UTM is), else on the ellipsoid for the middle of the scene.
+    """
+    if scene.crs is None:
+        return None
+    by_crs, on_ground = pixel_size(scene), ground_pixel_size(scene)
+    side = by_crs if abs(by_crs / on_ground - 1) < 0.005 else on_ground
+    return side**2 / 10_000
+
+
+def pixel_size(scene: Scene) -> float:
+    """Side of a pixel in metres: by the CRS where it is projected, on the ellipsoid where it is geographic."""
+    from pyproj import CRS
+
+    crs = CRS.from_wkt(scene.crs or "")
+    if not crs.is_projected:
+        return ground_pixel_size(scene)
+    side = math.sqrt(abs(scene.transform.determinant))
+    return float(side * crs.axis_info[0].unit_conversion_factor)
+
+
+def ground_pixel_size(scene: Scene) -> float:
+    """Side of a pixel in the middle of the scene in metres on the ellipsoid: the root of its area."""
+    from pyproj import CRS, Geod, Transformer
+
+    crs = CRS.from_wkt(scene.crs or "")
+    geod = crs.get_geod() or Geod(ellps="WGS84")
+    row, col = scene.height / 2, scene.width / 2
+    corners = [scene.transform @ (col + i, row + j) for i, j in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
+    to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    lon, lat = to_degrees.transform([x for x, _ in corners], [y for _, y in corners])
+    area, _ = geod.polygon_area_perimeter(lon, lat)
+    return math.sqrt(abs(area))

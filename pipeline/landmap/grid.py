@@ -1,0 +1,190 @@
+"""Where windows, cells and chunks lie. Integers only, no pixels, no I/O.
+
+A scene of height x width pixels is covered by *cells* of stride x stride pixels; the last row and column of cells may
+reach beyond the scene. A *window* (the place of one chip) starts at a cell's corner and covers reach x reach cells,
+where reach = chip_size / stride. There are just enough windows that every cell lies in at least one, so that the last
+ones may reach beyond the scene by less than a cell, or by more where the scene is smaller than a chip.
+
+A *chunk* is a rectangle of cells: every cell is owned by exactly one chunk, and a chunk needs every window that covers
+one of its cells. Windows on the border between chunks are therefore predicted by both, which is what makes the result
+independent of the chunk size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from landmap.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of pixels."""
+
+    row_off: int
+    """First row, counted from the scene's top."""
+    col_off: int
+    """First column, counted from the scene's left."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+
+    def __str__(self) -> str:
+        last_row, last_col = self.row_off + self.height - 1, self.col_off + self.width - 1
+        return f"rows {self.row_off}-{last_row}, columns {self.col_off}-{last_col}"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The half-open range start to stop."""
+
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Rows or columns of a scene: one dimension of a `Grid`."""
+
+    pixels: int
+    """Length of the scene along this axis."""
+    chip_size: int
+    """Pixels in a window."""
+    stride: int
+    """Pixels in a cell."""
+
+    @property
+    def reach(self) -> int:
+        """Cells in a window."""
+        return self.chip_size // self.stride
+
+    @property
+    def cells(self) -> int:
+        """Number of cells; the last may reach beyond the scene."""
+        return -(-self.pixels // self.stride)
+
+    @property
+    def windows(self) -> int:
+        """Number of windows: window i covers the cells i to i + reach - 1."""
+        return max(1, self.cells - self.reach + 1)
+
+    def windows_over(self, cells: Span) -> Span:
+        """The windows that cover any of these cells."""
+        return Span(max(0, cells.start - self.reach + 1), min(self.windows, cells.stop))
+
+    def pixels_of_cells(self, cells: Span) -> Span:
+        """The pixels of these cells, none beyond the scene."""
+        return Span(cells.start * self.stride, min(self.pixels, cells.stop * self.stride))
+
+    def pixels_of_windows(self, windows: Span) -> Span:
+        """The pixels of these windows, *including* those beyond the scene."""
+        return Span(windows.start * self.stride, (windows.stop - 1) * self.stride + self.chip_size)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One task: the cells it owns, and the windows it must predict for them."""
+
+    index: int
+    """Number of the chunk, in row-major order."""
+    cell_rows: Span
+    """Owned cells."""
+    cell_cols: Span
+    """Owned cells."""
+    window_rows: Span
+    """Windows that cover an owned cell."""
+    window_cols: Span
+    """Windows that cover an owned cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Windows, cells and chunks of one scene."""
+
+    height: int
+    """Rows of the scene."""
+    width: int
+    """Columns of the scene."""
+    chip_size: int
+    """Height and width of a window in pixels."""
+    stride: int
+    """Height and width of a cell in pixels; divides the chip size."""
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise SettingsError(f"Expected a scene of at least 1x1 pixels. Received: {self.height}x{self.width}")
+        if self.stride < 1 or self.chip_size % self.stride:
+            raise SettingsError(
+                f"Expected a stride that divides the chip size of {self.chip_size} pixels. Received: {self.stride}"
+            )
+
+    @property
+    def rows(self) -> Axis:
+        """The vertical axis."""
+        return Axis(self.height, self.chip_size, self.stride)
+
+    @property
+    def cols(self) -> Axis:
+        """The horizontal axis."""
+        return Axis(self.width, self.chip_size, self.stride)
+
+    @property
+    def reach(self) -> int:
+        """Cells in a window along one axis."""
+        return self.chip_size // self.stride
+
+    @property
+    def num_windows(self) -> int:
+        """Number of windows in the scene."""
+        return self.rows.windows * self.cols.windows
+
+    def chunks(self, chunk_height: int, chunk_width: int) -> Iterator[Chunk]:
+        """Cut the cells into chunks of about these many pixels, row by row.
+
+        Args:
+            chunk_height: Pixels; rounded down to whole cells, at least one.
+            chunk_width: Pixels; rounded down to whole cells, at least one.
+        """
+        rows = list(_cut(self.rows.cells, max(1, chunk_height // self.stride)))
+        cols = list(_cut(self.cols.cells, max(1, chunk_width // self.stride)))
+        for i, row_span in enumerate(rows):
+            for j, col_span in enumerate(cols):
+                yield Chunk(
+                    index=i * len(cols) + j,
+                    cell_rows=row_span,
+                    cell_cols=col_span,
+                    window_rows=self.rows.windows_over(row_span),
+                    window_cols=self.cols.windows_over(col_span),
+                )
+
+    def owned_window(self, chunk: Chunk) -> Window:
+        """The pixels that a chunk writes."""
+        return _window(self.rows.pixels_of_cells(chunk.cell_rows), self.cols.pixels_of_cells(chunk.cell_cols))
+
+    def padded_window(self, chunk: Chunk) -> Window:
+        """The pixels that a chunk's windows look at; may reach beyond the scene at the right and lower edge."""
+        return _window(self.rows.pixels_of_windows(chunk.window_rows), self.cols.pixels_of_windows(chunk.window_cols))
+
+    def read_window(self, chunk: Chunk) -> Window:
+        """The part of `padded_window` that lies in the scene: what a chunk reads."""
+        padded = self.padded_window(chunk)
+        return Window(
+            padded.row_off,
+            padded.col_off,
+            min(padded.height, self.height - padded.row_off),
+            min(padded.width, self.width - padded.col_off),
+        )
+
+
+def _cut(length: int, size: int) -> Iterator[Span]:
+    for start in range(0, length, size):
+        yield Span(start, min(length, start + size))
+
+
+def _window(rows: Span, cols: Span) -> Window:
+    return Window(rows.start, cols.start, len(rows), len(cols))

@@ -1,0 +1,174 @@
+"""What will be done to a scene, decided and printed before any pixel is computed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from landmap.errors import SettingsError
+from landmap.georeference import check_georeference, pixel_hectares
+from landmap.grid import Chunk, Grid
+from landmap.scene import Scene, open_scene
+from landmap.settings import STRIDES, Settings
+from landmap_models.card import ModelCard, read_card
+from landmap_models.packaged import find_model
+
+AUTO_WINDOWS = 40_000
+"""The finest stride is chosen that needs no more windows than this: well under a minute on a laptop."""
+CHUNK_PIXELS = 1024 * 1024
+"""A chunk owns about this many pixels unless told otherwise."""
+CHIPS_PER_SECOND_AND_CORE = 800
+"""Rough rate of the packaged model, for the estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that decides a cover. Small and picklable: no pixels, no model, no open file."""
+
+    scene: Scene
+    """What is read, and how its values are understood."""
+    card: ModelCard
+    """Of the model."""
+    model_path: Path | None
+    """File of the model; None for a classifier that was passed in."""
+    grid: Grid
+    """Windows and cells."""
+    chunk_shape: tuple[int, int]
+    """Rows and columns of pixels that a chunk owns, at most."""
+    settings: Settings
+    """As given."""
+    hectares: float | None
+    """Area of a pixel; None where the scene has no CRS."""
+    warnings: tuple[str, ...]
+    """What the user should know before trusting the cover."""
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The chunks, row by row."""
+        return self.grid.chunks(*self.chunk_shape)
+
+    @property
+    def num_chunks(self) -> int:
+        """Number of chunks."""
+        return sum(1 for _ in self.chunks())
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Memory that one chunk needs, about: pixels as read and as reflectance (with copies), and probabilities."""
+        pixels = max(w.height * w.width for w in map(self.grid.padded_window, self.chunks()))
+        windows = max(len(c.window_rows) * len(c.window_cols) for c in self.chunks())
+        return pixels * len(self.card.bands) * 12 + windows * len(self.card.legend) * 4 * 4
+
+    @property
+    def seconds(self) -> float:
+        """Rough estimate of the time that prediction takes here, without a GPU."""
+        return self.grid.num_windows / (CHIPS_PER_SECOND_AND_CORE * (os.cpu_count() or 1))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON-able values."""
+        scene, grid, radiometry = self.scene, self.grid, self.scene.radiometry
+        return {
+            "scene": {
+                "path": scene.path,
+                "height": scene.height,
+                "width": scene.width,
+                "dtype": scene.dtype,
+                "crs": scene.crs,
+                "transform": list(scene.transform)[:6],
+                "bands": dict(zip(scene.band_names, scene.band_indexes, strict=True)),
+                "nodata": scene.nodata_rule,
+            },
+            "radiometry": dataclasses.asdict(dataclasses.replace(radiometry, warnings=())),
+            "model": {
+                "name": self.card.name,
+                "version": self.card.version,
+                "levels": list(self.card.levels),
+                "sha256": self.card.weights_sha256,
+                "classes": list(self.card.legend.names),
+            },
+            "grid": {
+                "chip_size": grid.chip_size,
+                "stride": grid.stride,
+                "windows": grid.num_windows,
+                "cells": [grid.rows.cells, grid.cols.cells],
+            },
+            "chunks": {"number": self.num_chunks, "shape": list(self.chunk_shape), "bytes": self.chunk_bytes},
+            "estimated_seconds": round(self.seconds, 1),
+            "output": "uint8 cloud-optimised GeoTIFF on the scene's grid, nodata 255, palette, overviews",
+            "warnings": list(self.warnings),
+        }
+
+
+def make_plan(
+    path: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    card: ModelCard | None = None,
+    **choices: Any,
+) -> Plan:
+    """Plan the classification of a scene. Reads headers and a small sample.
+
+    Args:
+        path: Anything that GDAL opens as one raster.
+        settings: How.
+        card: Of a classifier that is not a file; `settings.model` is then not used.
+        **choices: Fields of `Settings`, in place of those in `settings`.
+
+    Raises:
+        SettingsError: A setting can't be meant.
+        SceneError: The scene can't be opened or used; see `landmap.errors`.
+        ModelError: The model can't be found, or has no card.
+    """
+    settings = with_choices(settings, choices)
+    model_path = None if card else find_model(settings.model)
+    card = card or read_card(find_model(settings.model))
+    scene = open_scene(path, settings, card=card)
+    warnings = check_georeference(scene, card, force=settings.force)
+    grid = Grid(scene.height, scene.width, card.chip_size, settings.stride or _stride(scene, card))
+    return Plan(
+        scene=scene,
+        card=card,
+        model_path=model_path,
+        grid=grid,
+        chunk_shape=_chunk_shape(scene, grid, settings),
+        settings=settings,
+        hectares=pixel_hectares(scene),
+        warnings=(*warnings, *scene.radiometry.warnings),
+    )
+
+
+def with_choices(settings: Settings | None, choices: dict[str, Any]) -> Settings:
+    """Settings with some fields replaced.
+
+    Raises:
+        SettingsError: A field that settings do not have, or a value that can't be meant.
+    """
+    known = [f.name for f in dataclasses.fields(Settings)]
+    if unknown := set(choices) - set(known):
+        raise SettingsError(f"Expected settings out of {', '.join(known)}. Received: {', '.join(sorted(unknown))}")
+    return dataclasses.replace(settings or Settings(), **choices)
+
+
+def _stride(scene: Scene, card: ModelCard) -> int:
+    """The finest stride with a bearable number of windows. Depends on the scene's shape alone, not on the machine."""
+    possible = [s for s in STRIDES if card.chip_size % s == 0] or [card.chip_size]
+    fine = [s for s in possible if Grid(scene.height, scene.width, card.chip_size, s).num_windows <= AUTO_WINDOWS]
+    return min(fine, default=possible[0])
+
+
+def _chunk_shape(scene: Scene, grid: Grid, settings: Settings) -> tuple[int, int]:
+    """About a million pixels, in whole blocks of the file so that none is decoded twice; whole rows where striped."""
+    if settings.chunk is not None:
+        return settings.chunk, settings.chunk
+    rows, cols = scene.block_shape
+    if cols >= scene.width:
+        return max(CHUNK_PIXELS // scene.width, grid.chip_size, rows), scene.width
+    side = round(CHUNK_PIXELS**0.5)
+    return _whole_blocks(side, rows), _whole_blocks(side, cols)
+
+
+def _whole_blocks(length: int, block: int) -> int:
+    return max(1, round(length / block)) * block

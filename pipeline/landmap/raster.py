@@ -1,0 +1,240 @@
+"""Rasters on a scene's grid, written chunk by chunk into cloud-optimised GeoTIFFs, all or nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+import rasterio.shutil
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from landmap.errors import OutputError, SceneError
+from landmap.grid import Window
+from landmap.mosaic import NODATA
+from landmap.scene import Scene
+from landmap_models.legend import Legend
+
+if TYPE_CHECKING:
+    import xarray
+
+BLOCK = 512
+"""Height and width of the blocks inside the written files, as a rule."""
+LEGEND_TAG = "LANDMAP_LEGEND"
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What a raster holds."""
+
+    descriptions: tuple[str, ...]
+    """One name a band."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Tags of the file."""
+    legend: Legend | None = None
+    """Palette and class names, where the values are class ids."""
+    overviews: str = "NEAREST"
+    """GDAL's resampling for overviews."""
+
+
+class RasterWriter:
+    """Writes one uint8 raster on a scene's grid, nodata 255.
+
+    Rectangles go into a temporary file beside the target; `finish` makes the cloud-optimised GeoTIFF, and `publish`
+    moves it to its name. Leaving the context without `publish` removes everything.
+    """
+
+    def __init__(self, path: Path, scene: Scene, layers: Layers) -> None:
+        """Create the temporary file.
+
+        Raises:
+            OutputError: The folder is not there or not writable.
+        """
+        self.path = path
+        self._layers = layers
+        # A raster exactly one block wide is read as striped by GDAL, and then as no cloud-optimised GeoTIFF.
+        self._block = BLOCK if scene.width != BLOCK else BLOCK // 2
+        self._work = path.with_name(f".{path.name}.{os.getpid()}.part.tif")
+        self._done = path.with_name(f".{path.name}.{os.getpid()}.cog.tif")
+        self._file = self._attempt(lambda: self._create(scene))
+
+    def _create(self, scene: Scene) -> Any:
+        file = rasterio.open(
+            self._work,
+            "w",
+            driver="GTiff",
+            height=scene.height,
+            width=scene.width,
+            count=len(self._layers.descriptions),
+            dtype="uint8",
+            crs=CRS.from_wkt(scene.crs) if scene.crs else None,
+            transform=scene.transform,
+            nodata=NODATA,
+            tiled=True,
+            blockxsize=self._block,
+            blockysize=self._block,
+            compress="DEFLATE",
+            zlevel=1,
+            interleave="band",
+            photometric="MINISBLACK",
+            bigtiff="IF_SAFER",
+        )
+        file.descriptions = self._layers.descriptions
+        file.update_tags(**self._layers.tags)
+        if self._layers.legend:
+            file.colorinterp = (ColorInterp.palette,)
+            file.write_colormap(1, _colormap(self._layers.legend))
+        return file
+
+    def write(self, window: Window, values: npt.NDArray[np.uint8]) -> None:
+        """Write a rectangle.
+
+        Args:
+            window: Where.
+            values: `(height, width)`, or `(bands, height, width)`.
+
+        Raises:
+            OutputError: The disk is full, or the like.
+        """
+        place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
+        layers = values if values.ndim == 3 else values[None]
+        self._attempt(lambda: self._file.write(layers, window=place))
+
+    def finish(self) -> None:
+        """Make the cloud-optimised GeoTIFF, still under its temporary name.
+
+        Raises:
+            OutputError: The disk is full, or the like.
+        """
+        self._attempt(self._file.close)
+        self._attempt(
+            lambda: rasterio.shutil.copy(
+                self._work,
+                self._done,
+                driver="COG",
+                compress="DEFLATE",
+                level=6,
+                blocksize=self._block,
+                overview_resampling=self._layers.overviews,
+                bigtiff="IF_SAFER",
+            )
+        )
+        self._work.unlink()
+
+    def publish(self) -> None:
+        """Move the finished file to its name, its sidecar first."""
+        sidecar = _sidecar(self.path)
+        if self._layers.legend:
+            temporary = self._done.with_name(self._done.name + ".aux.xml")
+            temporary.write_bytes(_attribute_table(self._layers.legend))
+            temporary.replace(sidecar)
+        else:
+            sidecar.unlink(missing_ok=True)
+        self._done.replace(self.path)
+
+    def _attempt(self, step: Any) -> Any:
+        try:
+            return step()
+        except (RasterioError, OSError) as error:
+            raise OutputError(f"{self.path}: can't be written: {' '.join(str(error).split())}") from error
+
+    def __enter__(self) -> RasterWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._file.closed:
+            self._file.close()
+        for path in (self._work, self._done):
+            path.unlink(missing_ok=True)
+            _sidecar(path).unlink(missing_ok=True)
+
+
+def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
+    """Refuse outputs that would destroy something, before any work.
+
+    Raises:
+        OutputError: One exists and `overwrite` is not set, is the scene itself or named twice, or has no folder.
+    """
+    resolved = [path.resolve() for path in paths]
+    if len(set(resolved)) < len(resolved):
+        raise OutputError(f"Expected a file for each output. Received: {', '.join(map(str, paths))}")
+    for path, real in zip(paths, resolved, strict=True):
+        if real == Path(scene).resolve():
+            raise OutputError(f"{path}: is the scene itself; choose another output")
+        if path.is_dir() or not path.parent.is_dir():
+            raise OutputError(f"{path}: expected a file name in a folder that exists")
+        if path.exists() and not overwrite:
+            raise OutputError(f"{path}: exists already. Choose another name or give --overwrite")
+
+
+def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
+    """Open a cover as `xarray.DataArray` `(y, x)`, uint8, lazily, after rioxarray's conventions.
+
+    The CRS and transform are in `.rio`; nodata (255) in `.rio.nodata`. `attrs` has `class_names` (by id) and CF's
+    `flag_values` and `flag_meanings`.
+
+    Raises:
+        SceneError: It can't be opened, or is no cover that landmap wrote.
+    """
+    import rioxarray
+
+    try:
+        data = rioxarray.open_rasterio(os.fspath(path), chunks=None, masked=False).squeeze("band", drop=True)
+    except (RasterioError, ValueError) as error:
+        raise SceneError(f"{path}: can't be read as a raster: {error}") from error
+    if LEGEND_TAG not in data.attrs:
+        raise SceneError(f"{path}: expected a cover written by landmap (tag {LEGEND_TAG}); this raster has none")
+    names: dict[str, str] = json.loads(data.attrs[LEGEND_TAG])
+    data.attrs["class_names"] = tuple(names.values())
+    data.attrs["flag_values"] = tuple(int(i) for i in names)
+    data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
+    data.name = "cover"
+    return cast("xarray.DataArray", data)
+
+
+def legend_tag(legend: Legend) -> str:
+    """Class names by id as the JSON text of the tag LANDMAP_LEGEND."""
+    return json.dumps({str(c.id): c.name for c in legend})
+
+
+def _colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
+    return {c.id: (*c.rgb, 255) for c in legend} | {NODATA: (0, 0, 0, 0)}
+
+
+def _sidecar(path: Path) -> Path:
+    return path.with_name(path.name + ".aux.xml")
+
+
+def _attribute_table(legend: Legend) -> bytes:
+    """GDAL's sidecar with category names and a raster attribute table; rasterio has no call for either."""
+    root = ElementTree.Element("PAMDataset")
+    band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
+    names = ElementTree.SubElement(band, "CategoryNames")
+    for c in legend:
+        ElementTree.SubElement(names, "Category").text = c.name
+    table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    # Type 0 is integer, 2 is text; usage 5 is MinMax, 2 the class name, 6 to 8 red, green and blue.
+    columns = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
+    for i, (name, kind, usage) in enumerate(columns):
+        column = ElementTree.SubElement(table, "FieldDefn", index=str(i))
+        for key, value in (("Name", name), ("Type", kind), ("Usage", usage)):
+            ElementTree.SubElement(column, key).text = str(value)
+    for c in legend:
+        row = ElementTree.SubElement(table, "Row", index=str(c.id))
+        for value in (c.id, c.name, *c.rgb):
+            ElementTree.SubElement(row, "F").text = str(value)
+    ElementTree.indent(root)
+    return bytes(ElementTree.tostring(root, encoding="utf-8"))

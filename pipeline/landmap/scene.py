@@ -1,0 +1,222 @@
+"""A raster file becomes a scene: where each band lies, what its numbers mean, and pixels on demand.
+
+A `Scene` is a small picklable value. It holds no open file: each read opens the file anew, so that a scene can be sent
+to any thread or process.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.enums import MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from landmap.bands import FileBand, find_bands, given_bands, parse_bands
+from landmap.chips import Bools, Pixels
+from landmap.errors import BandError, SceneError
+from landmap.grid import Window
+from landmap.radiometry import Evidence, Radiometry, decide
+from landmap.settings import Settings
+from landmap_models.card import ModelCard, read_card
+from landmap_models.packaged import find_model
+
+# A missing georeference is an error of ours with better words (georeference.py), not a warning of rasterio's.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+SAMPLE_PLACES = 5
+"""A sample is read at this many places along each axis,"""
+SAMPLE_SIZE = 64
+"""each of this many pixels in height and width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A raster file seen through the eyes of one model."""
+
+    path: str
+    """File, URL or GDAL /vsi path."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+    transform: Affine
+    """From (column, row) to CRS coordinates."""
+    crs: str | None
+    """Coordinate reference system as WKT; None where the file has none."""
+    band_names: tuple[str, ...]
+    """Sentinel-2 names, in the model's order."""
+    band_indexes: tuple[int, ...]
+    """Their numbers in the file, from 1."""
+    block_shape: tuple[int, int]
+    """Rows and columns that the file stores together."""
+    dtype: str
+    """NumPy name of the file's data type."""
+    masked: bool
+    """The file has a nodata value, a mask or an alpha band for these bands."""
+    zero_is_nodata: bool
+    """No nodata is declared, and 0 in every band stands for it, as in Sentinel-2 products."""
+    radiometry: Radiometry
+    """How values become the model's input."""
+
+    @property
+    def nodata_rule(self) -> str:
+        """Which pixels have no data, in words."""
+        if self.masked:
+            return "the file's nodata value, mask or alpha"
+        if self.dtype.startswith("float"):
+            return "NaN"
+        return "0 in every band (Sentinel-2's convention; the file declares none)" if self.zero_is_nodata else "none"
+
+    def read(self, window: Window) -> Pixels:
+        """Read a rectangle.
+
+        Args:
+            window: Inside the scene.
+
+        Returns:
+            Reflectance at the model's level and which pixels are valid. A pixel is valid where every band has data.
+
+        Raises:
+            SceneError: The file can't be read there.
+        """
+        values, valid = _read_raw(self, window)
+        return Pixels(self.radiometry.to_model(values), valid)
+
+
+def open_scene(
+    path: str | os.PathLike[str], settings: Settings | None = None, *, card: ModelCard | None = None
+) -> Scene:
+    """Open a raster file for a model: find its bands and decide its radiometry. Reads the header and a small sample.
+
+    Args:
+        path: Anything that GDAL opens as one raster: file, URL or /vsi path.
+        settings: `model`, `bands`, `scale`, `offset` and `level` are used.
+        card: Of a classifier that is not a file; `settings.model` is then not used.
+
+    Raises:
+        SceneError: It can't be opened, holds several rasters or complex numbers, or contradicts itself.
+        BandError: A band that the model needs is not found.
+    """
+    path, settings = os.fspath(path), settings or Settings()
+    card = card or read_card(find_model(settings.model))
+    with _opened(path) as file:
+        _check_kind(file, path)
+        bands = _file_bands(file)
+        indexes = _choose_bands(bands, card, settings, path)
+        unread = Scene(
+            path=path,
+            height=file.height,
+            width=file.width,
+            transform=file.transform,
+            crs=file.crs.to_wkt() if file.crs else None,
+            band_names=card.band_names,
+            band_indexes=indexes,
+            block_shape=file.block_shapes[indexes[0] - 1],
+            dtype=file.dtypes[indexes[0] - 1],
+            masked=any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes),
+            zero_is_nodata=all(file.dtypes[i - 1] in ("uint16", "int16") for i in indexes),
+            radiometry=_UNKNOWN,
+        )
+        says = _what_the_file_says(file, bands, indexes)
+    evidence = Evidence(path=path, dtype=unread.dtype, band_names=card.band_names, sample=sample(unread), **says)
+    return replace(unread, radiometry=decide(evidence, card, settings))
+
+
+_UNKNOWN = Radiometry((), (), "L1C", (), {})
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[Any]:
+    """The open file; GDAL's words in one line where that fails."""
+    try:
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), rasterio.open(path) as file:
+            yield file
+    except RasterioError as error:
+        raise SceneError(f"{path}: can't be read as a raster: {' '.join(str(error).split())}") from error
+
+
+def _check_kind(file: Any, path: str) -> None:
+    if not file.count:
+        inside = ", ".join(file.subdatasets[:4]) or "nothing that GDAL reads"
+        raise SceneError(f"{path}: expected one raster. It holds several: {inside}. Give one of them")
+    if any(dtype.startswith("complex") for dtype in file.dtypes):
+        raise SceneError(f"{path}: expected optical bands. Received complex numbers ({file.dtypes[0]}), as of radar")
+
+
+def _file_bands(file: Any) -> tuple[FileBand, ...]:
+    return tuple(
+        FileBand(i, file.descriptions[i - 1] or "", file.colorinterp[i - 1].name, tuple(file.tags(i).items()))
+        for i in file.indexes
+    )
+
+
+def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settings, path: str) -> tuple[int, ...]:
+    if settings.bands is not None:
+        found = given_bands(parse_bands(settings.bands, card.band_names), len(bands), path)
+    elif any(band.color == "palette" for band in bands):
+        raise BandError(f"{path}: expected reflectance. Received a palette of colours: already a map, or a picture")
+    else:
+        found = find_bands(bands, card.band_names, path)
+    return tuple(found[name] for name in card.band_names)
+
+
+def _what_the_file_says(file: Any, bands: tuple[FileBand, ...], indexes: tuple[int, ...]) -> dict[str, Any]:
+    def capitals(tags: Mapping[str, str]) -> dict[str, str]:
+        return {key.upper(): value for key, value in tags.items()}
+
+    return {
+        "scales": tuple(file.scales[i - 1] for i in indexes),
+        "offsets": tuple(file.offsets[i - 1] for i in indexes),
+        "tags": capitals(file.tags()),
+        "band_tags": tuple(capitals(file.tags(i)) for i in indexes),
+        "has_scl": any(band.description.upper() == "SCL" for band in bands),
+    }
+
+
+def _read_raw(scene: Scene, window: Window) -> tuple[npt.NDArray[Any], Bools]:
+    """Values as in the file `(height, width, bands)`, and validity `(height, width)`."""
+    place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
+    try:
+        with _opened(scene.path) as file:
+            values = np.moveaxis(file.read(scene.band_indexes, window=place), 0, -1)
+            valid = np.ones(values.shape[:2], np.bool_)
+            if scene.masked:
+                valid &= (file.read_masks(scene.band_indexes, window=place) > 0).all(axis=0)
+    except SceneError as error:
+        raise SceneError(f"{error} ({window})") from error
+    if np.issubdtype(values.dtype, np.floating):
+        valid &= np.isfinite(values).all(axis=-1)
+    elif scene.zero_is_nodata and not scene.masked:
+        valid &= (values != 0).any(axis=-1)
+    return values, valid
+
+
+def sample(scene: Scene) -> npt.NDArray[np.float32]:
+    """Values of valid pixels at 25 places spread evenly, as they are in the file, `(n, bands)`.
+
+    Raises:
+        SceneError: The file can't be read there.
+    """
+    parts = []
+    for row in _places(scene.height):
+        for col in _places(scene.width):
+            window = Window(row, col, min(SAMPLE_SIZE, scene.height - row), min(SAMPLE_SIZE, scene.width - col))
+            values, valid = _read_raw(scene, window)
+            parts.append(values[valid].astype(np.float32))
+    return np.concatenate(parts)
+
+
+def _places(length: int) -> list[int]:
+    """Where samples start along an axis."""
+    last = max(0, length - SAMPLE_SIZE)
+    return sorted({round(last * i / (SAMPLE_PLACES - 1)) for i in range(SAMPLE_PLACES)})

@@ -1,0 +1,55 @@
+"""What the user can choose, checked where it is set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from landmap.errors import SettingsError
+
+STRIDES = (64, 32, 16, 8)
+"""Strides that `auto` chooses from, in pixels, coarsest first."""
+
+ScaleName = Literal["auto", "dn", "reflectance", "8bit"]
+SCALE_NAMES: tuple[ScaleName, ...] = ("auto", "dn", "reflectance", "8bit")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a scene is read and classified."""
+
+    model: str = "default"
+    """Name of a packaged model, or the path of a .keras file."""
+    bands: str | None = None
+    """Band numbers, "3,2,1" in the model's order or "B04=3,B03=2,B02=1"; None finds bands by name."""
+    scale: ScaleName | float = "auto"
+    """What a unit of the file means: DN/10000, reflectance, 8 bits over the model's range, or reflectance per unit."""
+    offset: Literal["auto"] | float = "auto"
+    """Added to the file's values before scaling, in the file's own units (-1000 for baseline 04.00 and later)."""
+    level: Literal["auto", "L1C", "L2A"] = "auto"
+    """Product level of the scene."""
+    stride: int | None = None
+    """Pixels between windows; None lets the plan choose."""
+    chunk: int | None = None
+    """Height and width of a chunk in pixels; None lets the plan choose. Changes memory, never the result."""
+    batch_size: int = 256
+    """Chips predicted at once."""
+    threads: int = 2
+    """Chunks in work at the same time: while one is predicted the next is read."""
+    force: bool = False
+    """Go on without georeference, or with a pixel size that is not the model's."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scale, str) and self.scale not in SCALE_NAMES:
+            raise SettingsError(f"scale: expected {', '.join(SCALE_NAMES)} or a number. Received: {self.scale!r}")
+        if not isinstance(self.scale, str) and not self.scale > 0:
+            raise SettingsError(f"scale: expected a positive number. Received: {self.scale}")
+        if isinstance(self.offset, str) and self.offset != "auto":
+            raise SettingsError(f"offset: expected auto or a number. Received: {self.offset!r}")
+        if self.level not in ("auto", "L1C", "L2A"):
+            raise SettingsError(f"level: expected auto, L1C or L2A. Received: {self.level!r}")
+        for name, value in (("stride", self.stride), ("chunk", self.chunk)):
+            if value is not None and value < 1:
+                raise SettingsError(f"{name}: expected a positive number of pixels. Received: {value}")
+        if self.batch_size < 1 or self.threads < 1:
+            raise SettingsError(f"Expected at least one chip and thread: {self.batch_size}, {self.threads}")
