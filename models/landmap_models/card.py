@@ -104,7 +104,7 @@ class ModelCard:
         try:
             content = json.loads(text)
             schema = content.pop("schema")
-        except (ValueError, KeyError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CardError(f"{origin}: expected a JSON object with an entry 'schema'") from error
         if schema != SCHEMA:
             raise CardError(f"{origin}: expected a card of schema {SCHEMA}. Received: {schema}. Update landmap")

@@ -55,20 +55,31 @@ class FileBand:
         return None
 
     def __str__(self) -> str:
-        return f"{self.index}: {self.description or self.color}"
+        return f"{self.index}: {' '.join(self.description.split()) or self.color}"  # errors are one line
+
+
+_JOINED = (
+    (r"\bband[ _-]?(?=\d)", "b"),
+    # Neither red nor the wide near infrared: without these, "Red Edge 1" would pass for B04 and "Narrow NIR" for B08.
+    (r"red[ _-]edge[ _-]?", "rededge"),
+    (r"narrow[ _-]nir|nir[ _-]narrow", "nir08"),
+)
+"""Names of several words, and the word that they become."""
 
 
 def band_name(text: str) -> str | None:
     """The Sentinel-2 name in a description, or None.
 
     `B04`, `B4`, `b04`, `red`, `B04_10m`, `T33TVM_20241014T101021_B04_60m`, `Band 4`, `sur_refl_B04` and
-    `B4, central wavelength 665 nm` are all B04. A text that names two bands names none.
+    `B4, central wavelength 665 nm` are all B04. A text that names two bands names none. A code counts before colours,
+    which are vaguer: `B8A (nir)` is B8A, and `B01, coastal blue` is B01.
     """
-    names = {
-        name
-        for word in re.split(r"[^0-9a-z]+", re.sub(r"\bband[ _-]?(?=\d)", "b", text.lower()))
-        if (name := COMMON_NAMES.get(word) or _coded(word))
-    }
+    text = text.lower()
+    for spelling, word in _JOINED:
+        text = re.sub(spelling, word, text)
+    words = re.split(r"[^0-9a-z]+", text)
+    codes = {name for word in words if (name := _coded(word))}
+    names = codes or {COMMON_NAMES[word] for word in words if word in COMMON_NAMES}
     return names.pop() if len(names) == 1 else None
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from landmap.grid import Window
+
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
@@ -44,20 +46,25 @@ def reflect(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
     return np.minimum(position, period - position)
 
 
-def pad(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Continue pixels to the right and downwards by reflection; what is added is not valid.
+def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int) -> Pixels:
+    """Continue pixels beyond the right and lower edge of their scene by reflection; what is added is not valid.
 
     Args:
-        pixels: What was read; not larger than height x width.
-        height: Rows wanted.
-        width: Columns wanted.
+        pixels: Of `read`.
+        read: Where they lie in the scene.
+        wanted: Which pixels are wanted; may reach beyond the scene.
+        height: Rows of the scene.
+        width: Columns of the scene.
     """
-    rows, cols = pixels.valid.shape
-    if (rows, cols) == (height, width):
+    if read == wanted:
         return pixels
-    valid = np.zeros((height, width), np.bool_)
-    valid[:rows, :cols] = pixels.valid
-    return Pixels(pixels.values[reflect(0, height, rows)][:, reflect(0, width, cols)], valid)
+    row_stop, col_stop = wanted.row_off + wanted.height, wanted.col_off + wanted.width
+    rows = reflect(wanted.row_off, row_stop, height) - read.row_off
+    cols = reflect(wanted.col_off, col_stop, width) - read.col_off
+    valid = pixels.valid[rows][:, cols]
+    valid[height - wanted.row_off :] = False
+    valid[:, width - wanted.col_off :] = False
+    return Pixels(pixels.values[rows][:, cols], valid)
 
 
 def chip_views(values: Floats, chip_size: int, stride: int) -> Floats:

@@ -20,7 +20,7 @@ from landmap.grid import Chunk
 from landmap.mosaic import ChunkCover
 from landmap.planning import Plan, make_plan
 from landmap.predict import cover_chunk
-from landmap.raster import LEGEND_TAG, Layers, RasterWriter, check_outputs, legend_tag
+from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, check_outputs, legend_tag
 from landmap.settings import Settings
 from landmap.summary import ClassCounter, ClassShare
 from landmap_models.classifier import Classifier
@@ -159,15 +159,16 @@ def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs) -> dict[str, R
     """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
     tags = _tags(plan)
     names = plan.card.legend.names
-    percent = tags | {"LANDMAP_UNIT": "percent"}
     wanted = {
-        "probabilities": (outputs.probabilities, Layers(names, percent, overviews="AVERAGE")),
-        "confidence": (outputs.confidence, Layers(("confidence",), percent, overviews="AVERAGE")),
-        "classes": (outputs.cover, Layers(("class",), tags, plan.card.legend)),
+        "probabilities": (outputs.probabilities, names, None, "AVERAGE"),
+        "confidence": (outputs.confidence, ("confidence",), None, "AVERAGE"),
+        "classes": (outputs.cover, ("class",), plan.card.legend, "NEAREST"),
     }
     return {
-        name: stack.enter_context(RasterWriter(path, plan.scene, layers))
-        for name, (path, layers) in wanted.items()
+        name: stack.enter_context(
+            RasterWriter(path, plan.scene, Layers(descriptions, tags | {LAYER_TAG: name}, legend, overviews))
+        )
+        for name, (path, descriptions, legend, overviews) in wanted.items()
         if path is not None
     }
 

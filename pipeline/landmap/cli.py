@@ -140,6 +140,20 @@ def example(path: Path, size: int, seed: int, overwrite: bool) -> None:
     click.echo(f"{files.scene}\n{files.truth}")
 
 
+@cli.command()
+@SCENE
+@click.argument("cover", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The picture to write (PNG).")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@scene_options
+def quicklook(scene: str, cover: Path, output: Path, overwrite: bool, **options: Any) -> None:
+    """Draw SCENE in true colour beside its COVER, with a legend."""
+    from landmap.quicklook import write_quicklook
+
+    write_quicklook(scene, cover, output, settings_of(options), overwrite=overwrite)
+    click.echo(str(output))
+
+
 @cli.group(invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:

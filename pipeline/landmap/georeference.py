@@ -47,7 +47,18 @@ def _missing(scene: Scene) -> list[str]:
         return ["expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…)"]
     if scene.transform == Affine.identity():
         return ["expected a geotransform, found none or only control points: georeference it (gdalwarp)"]
+    if not scene.transform.determinant:
+        return [f"expected a geotransform, found one of pixels without area ({_numbers(scene)}): georeference it anew"]
+    if not math.isfinite(ground_pixel_size(scene)):
+        return [
+            f"expected a place on the Earth; its CRS and geotransform ({_numbers(scene)}) give none: "
+            "correct them (gdal_edit)"
+        ]
     return []
+
+
+def _numbers(scene: Scene) -> str:
+    return ", ".join(f"{number:.10g}" for number in scene.transform[:6])
 
 
 def _times(ratio: float) -> str:
@@ -56,8 +67,6 @@ def _times(ratio: float) -> str:
 
 def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
     """Metres of a projection are not metres on the ground, in Web Mercator least of all."""
-    if scene.crs is None:
-        return []
     ratio = ground_pixel_size(scene) / card.resolution
     if 0.8 <= ratio <= 1.25:
         return []
@@ -68,11 +77,11 @@ def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
 
 
 def pixel_hectares(scene: Scene) -> float | None:
-    """Area of a pixel; None without a CRS.
+    """Area of a pixel; None where the scene has no place on the ground.
 
     By the CRS where that is true to the ground within 1 % (UTM is), else on the ellipsoid for the middle of the scene.
     """
-    if scene.crs is None:
+    if _missing(scene):
         return None
     by_crs, on_ground = pixel_size(scene), ground_pixel_size(scene)
     side = by_crs if abs(by_crs / on_ground - 1) < 0.005 else on_ground
@@ -91,14 +100,21 @@ def pixel_size(scene: Scene) -> float:
 
 
 def ground_pixel_size(scene: Scene) -> float:
-    """Side of a pixel in the middle of the scene in metres on the ellipsoid: the root of its area."""
+    """Side of a pixel in the middle of the scene in metres on the ellipsoid: the root of its area.
+
+    NaN where that is nowhere on the Earth: a local CRS, or coordinates that its projection does not know.
+    """
     from pyproj import CRS, Geod, Transformer
 
     crs = CRS.from_wkt(scene.crs or "")
+    if crs.geodetic_crs is None:
+        return math.nan
     geod = crs.get_geod() or Geod(ellps="WGS84")
     row, col = scene.height / 2, scene.width / 2
     corners = [scene.transform @ (col + i, row + j) for i, j in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
     to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     lon, lat = to_degrees.transform([x for x, _ in corners], [y for _, y in corners])
+    if not all(abs(degrees) <= 90 for degrees in lat):  # infinite where the projection does not know the place
+        return math.nan
     area, _ = geod.polygon_area_perimeter(lon, lat)
     return math.sqrt(abs(area))

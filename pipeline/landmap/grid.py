@@ -85,6 +85,16 @@ class Axis:
         """The pixels of these windows, *including* those beyond the scene."""
         return Span(windows.start * self.stride, (windows.stop - 1) * self.stride + self.chip_size)
 
+    def pixels_to_read(self, windows: Span) -> Span:
+        """The pixels of the scene from which those of these windows can be made.
+
+        What lies beyond the scene mirrors what lies before its edge, which may be more than the windows hold.
+        """
+        wanted = self.pixels_of_windows(windows)
+        beyond = max(0, wanted.stop - self.pixels)
+        mirrored = self.pixels - 1 - beyond if beyond else wanted.start
+        return Span(max(0, min(wanted.start, mirrored)), min(self.pixels, wanted.stop))
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -147,11 +157,11 @@ class Grid:
         """Cut the cells into chunks of about these many pixels, row by row.
 
         Args:
-            chunk_height: Pixels; rounded down to whole cells, at least one.
-            chunk_width: Pixels; rounded down to whole cells, at least one.
+            chunk_height: Pixels; rounded up to whole cells.
+            chunk_width: Pixels; rounded up to whole cells.
         """
-        rows = list(_cut(self.rows.cells, max(1, chunk_height // self.stride)))
-        cols = list(_cut(self.cols.cells, max(1, chunk_width // self.stride)))
+        rows = list(_cut(self.rows.cells, -(-chunk_height // self.stride)))
+        cols = list(_cut(self.cols.cells, -(-chunk_width // self.stride)))
         for i, row_span in enumerate(rows):
             for j, col_span in enumerate(cols):
                 yield Chunk(
@@ -171,14 +181,8 @@ class Grid:
         return _window(self.rows.pixels_of_windows(chunk.window_rows), self.cols.pixels_of_windows(chunk.window_cols))
 
     def read_window(self, chunk: Chunk) -> Window:
-        """The part of `padded_window` that lies in the scene: what a chunk reads."""
-        padded = self.padded_window(chunk)
-        return Window(
-            padded.row_off,
-            padded.col_off,
-            min(padded.height, self.height - padded.row_off),
-            min(padded.width, self.width - padded.col_off),
-        )
+        """What a chunk reads: inside the scene, and enough to make `padded_window` by reflection."""
+        return _window(self.rows.pixels_to_read(chunk.window_rows), self.cols.pixels_to_read(chunk.window_cols))
 
 
 def _cut(length: int, size: int) -> Iterator[Span]:

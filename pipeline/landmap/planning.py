@@ -161,13 +161,15 @@ def _stride(scene: Scene, card: ModelCard) -> int:
 
 def _chunk_shape(scene: Scene, grid: Grid, settings: Settings) -> tuple[int, int]:
     """About a million pixels, in whole blocks of the file so that none is decoded twice; whole rows where striped."""
-    if settings.chunk is not None:
-        return settings.chunk, settings.chunk
     rows, cols = scene.block_shape
-    if cols >= scene.width:
-        return max(CHUNK_PIXELS // scene.width, grid.chip_size, rows), scene.width
-    side = round(CHUNK_PIXELS**0.5)
-    return _whole_blocks(side, rows), _whole_blocks(side, cols)
+    side = settings.chunk or round(CHUNK_PIXELS**0.5)
+    if settings.chunk is not None:
+        height, width = side, side
+    elif cols >= scene.width:
+        height, width = max(side * side // scene.width, grid.chip_size, rows), scene.width
+    else:
+        height, width = _whole_blocks(side, rows), _whole_blocks(side, cols)
+    return min(height, scene.height), min(width, scene.width)
 
 
 def _whole_blocks(length: int, block: int) -> int:

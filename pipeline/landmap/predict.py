@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from landmap.chips import Pixels, chip_views, fill_nodata, pad, valid_share
+from landmap.chips import Pixels, chip_views, extend, fill_nodata, valid_share
 from landmap.grid import Chunk, Grid, Window
 from landmap.mosaic import ChunkCover, cell_probabilities, cover, empty_cover
 from landmap_models.classifier import Classifier
@@ -52,9 +52,8 @@ def cover_chunk(
     if not owned.any():
         return empty_cover(owned, len(classifier.card.legend), keep_probabilities=keep_probabilities)
     padded = grid.padded_window(chunk)
-    # Reflect first what lies at the edge, then fill: a pixel beyond the edge mirrors one that has data where it can.
     filled = fill_nodata(pixels, np.array([b.mean for b in classifier.card.bands], np.float32))
-    complete = pad(filled, padded.height, padded.width)
+    complete = extend(filled, grid.read_window(chunk), padded, grid.height, grid.width)
     weights = valid_share(complete.valid, grid.chip_size, grid.stride)
     windows = predict_windows(complete.values, weights, classifier, grid.stride, batch_size)
     probabilities = cell_probabilities(windows, weights, grid, chunk)

@@ -9,6 +9,7 @@ an acquisition date: products were reprocessed, and public archives differ in wh
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -43,6 +44,10 @@ own haze differs: classes of a converted scene are less certain than those of a 
 DARK_BLUE = 0.05
 """Air alone scatters more than this in B02 at the top of the atmosphere: darker pixels have been corrected (L2A)."""
 
+DARKEST = -0.01
+"""Correction leaves hardly less than this in any band: even darker means a wrong offset, and says nothing of the level."""
+
+QUANTIFICATION_TAGS = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE")
 OFFSET_TAGS = ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET")
 LEVEL_TAGS = ("PROCESSING_LEVEL", "PRODUCT_LEVEL", "PRODUCT_TYPE", "PRODUCT_URI", "LEVEL", "PRODUCT")
 
@@ -127,9 +132,10 @@ def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> tuple[tup
     if settings.scale != "auto":
         return (fixed[settings.scale],) * count, "given with --scale"
     if any(scale != 1 for scale in evidence.scales):
-        return evidence.scales, "the file's band scales"
-    if quantification := _numbers(evidence, ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE")):
-        return tuple(1 / q for q in quantification), "the file's QUANTIFICATION_VALUE"
+        return _positive(evidence.scales, "band scales", evidence.path), "the file's band scales"
+    if quantification := _numbers(evidence, QUANTIFICATION_TAGS):
+        divisors = _positive(quantification, "tag QUANTIFICATION_VALUE", evidence.path)
+        return tuple(1 / divisor for divisor in divisors), "the file's QUANTIFICATION_VALUE"
     if evidence.dtype == "uint8":
         return (eight_bit,) * count, (f"assumed: 8bit, 255 being a reflectance of {card.reflectance_range[1]:g}")
     if evidence.dtype.startswith("float"):
@@ -140,14 +146,22 @@ def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> tuple[tup
             if is_dn
             else "assumed: reflectance, as it is floats"
         )
+    if evidence.dtype not in ("uint16", "int16"):
+        return (DN_SCALE,) * count, f"assumed: dn, as it is {evidence.dtype}"
     return (DN_SCALE,) * count, "Sentinel-2's DN/10000 for 16-bit integers"
+
+
+def _positive(numbers: tuple[float, ...], what: str, path: str) -> tuple[float, ...]:
+    if not all(0 < number < math.inf for number in numbers):
+        raise SceneError(f"{path}: expected positive numbers as its {what}. Received: {numbers}. Give --scale")
+    return numbers
 
 
 def _offset(evidence: Evidence, settings: Settings) -> tuple[tuple[float, ...], str]:
     count = len(evidence.band_names)
     if settings.offset != "auto":
         return (float(settings.offset),) * count, "given with --offset"
-    of_bands = tuple(o / s if o else 0.0 for o, s in zip(evidence.offsets, evidence.scales, strict=True))
+    of_bands = _band_offsets(evidence)
     of_tags = _numbers(evidence, OFFSET_TAGS)
     if any(of_bands) and of_tags and not np.allclose(of_bands, of_tags):
         raise SceneError(
@@ -161,16 +175,43 @@ def _offset(evidence: Evidence, settings: Settings) -> tuple[tuple[float, ...], 
     return (0.0,) * count, "assumed: 0, as the file names none"
 
 
+def _band_offsets(evidence: Evidence) -> tuple[float, ...]:
+    """GDAL's offsets in the file's own units: GDAL adds them after scaling, Sentinel-2 before."""
+    if not any(evidence.offsets):
+        return (0.0,) * len(evidence.offsets)
+    if not all(map(math.isfinite, evidence.offsets)) or not all(0 < scale < math.inf for scale in evidence.scales):
+        raise SceneError(
+            f"{evidence.path}: can't make sense of its band offsets {evidence.offsets} at scales {evidence.scales}. "
+            "Say which offset holds: --offset N, in the file's own units"
+        )
+    return tuple(offset / scale for offset, scale in zip(evidence.offsets, evidence.scales, strict=True))
+
+
 def _numbers(evidence: Evidence, keys: Sequence[str]) -> tuple[float, ...] | None:
-    """One number a band from the band's tags, else the file's, by the first key that is there."""
+    """One number a band from the band's tags, else the file's, by the first key that is there.
+
+    None for 8 bits: GDAL gives a product's true-colour picture the tags of the product, which do not hold for it.
+    """
+    if evidence.dtype == "uint8":
+        return None
     for key in keys:
         texts = [tags.get(key, evidence.tags.get(key)) for tags in evidence.band_tags]
-        if all(text is not None for text in texts):
-            try:
-                return tuple(float(text) for text in texts if text is not None)
-            except ValueError as error:
-                raise SceneError(f"{evidence.path}: expected a number in its tag {key}. Received: {texts}") from error
+        if any(text is not None for text in texts):
+            return tuple(_number(text, key, evidence.path) for text in texts)
     return None
+
+
+def _number(text: str | None, key: str, path: str) -> float:
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        option = "--offset" if key in OFFSET_TAGS else "--scale"
+        raise SceneError(
+            f"{path}: expected a number as its tag {key} for every band. Received: {text!r}. Give {option}"
+        )
+    return number
 
 
 def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: Settings) -> tuple[Level, str]:
@@ -186,7 +227,8 @@ def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: S
     dark = _dark_blue(evidence, reflectance)
     if dark is not None and dark < DARK_BLUE:
         return "L2A", (
-            f"assumed: L2A, as the darkest B02 is {dark:.3f}, and uncorrected scenes have at least {DARK_BLUE:g} from the air"
+            f"assumed: L2A, as the darkest B02 is {dark:.3f}, and uncorrected scenes have at least {DARK_BLUE:g} "
+            "from the air"
         )
     return card.levels[0], f"assumed: {card.levels[0]}, the model's own"
 
@@ -204,7 +246,8 @@ def _dark_blue(evidence: Evidence, reflectance: Floats) -> float | None:
     """1st percentile of B02, where that means something: not of 8-bit pictures, which were stretched."""
     if "B02" not in evidence.band_names or evidence.dtype == "uint8" or not len(reflectance):
         return None
-    return float(np.percentile(reflectance[:, evidence.band_names.index("B02")], 1))
+    dark = np.percentile(reflectance, 1, axis=0)
+    return float(dark[evidence.band_names.index("B02")]) if dark.min() > DARKEST else None
 
 
 def _haze(level: Level, card: ModelCard, path: str) -> tuple[tuple[tuple[float, float], ...], str]:
@@ -233,51 +276,73 @@ def _warnings(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> li
             "brought to its level by a typical haze, not this scene's own; expect some confusion of fields and towns"
         )
     if len(evidence.sample):
-        found += implausible(radiometry.to_model(evidence.sample), card, corrected=corrected)
+        found += implausible(evidence.sample, radiometry, card)
     return found
 
 
-def implausible(sample: Floats, card: ModelCard, *, corrected: bool) -> list[str]:
+def implausible(sample: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
     """Compare a sample with what the model was trained on.
 
     Args:
-        sample: Reflectance at the model's level, `(n, bands)`.
+        sample: Values of valid pixels as they are in the file, `(n, bands)`, at least one.
+        radiometry: What was decided for them.
         card: The model's.
-        corrected: The scene was brought to the model's level, so that its darkest values are estimates.
 
     Returns:
         One plain sentence for each thing that looks wrong.
     """
-    dark, median, bright = np.percentile(sample, (1, 50, 99), axis=0)
-    trained_dark = np.array([b.p01 for b in card.bands])
-    trained_span = np.array([b.p99 - b.p01 for b in card.bands])
+    # Haze that was added would lend light to a scene that is black, and blue to one whose bands are swapped.
+    plain = replace(radiometry, haze=((1.0, 0.0),) * len(card.bands)).to_model(sample)
+    return _wrong_scale(plain, radiometry, card) or [
+        *_wrong_offset(radiometry.to_model(sample), radiometry, card),
+        *_swapped(plain, radiometry, card),
+    ]
+
+
+def _wrong_scale(reflectance: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
+    median, bright = np.percentile(reflectance, (50, 99), axis=0)
+    black = 0.3 * np.array([b.p01 for b in card.bands])
+    if radiometry.level == "L1C" or "level" in radiometry.assumed:
+        # 8 bits read as digital numbers stay below this, and look like L2A; only a lake that is known to be L2A may.
+        black = np.maximum(black, 256 * DN_SCALE)
     if (median > 1.5).all():
         return [f"reflectance around {median.max():.0f} can't be: the values look like digital numbers (--scale dn)"]
-    if (bright < 0.3 * trained_dark).all():
+    if (bright < black).all():
         return ["nearly black: the values look scaled already (--scale reflectance), or like 8 bits (--scale 8bit)"]
-    found = []
-    if (dark - trained_dark > 0.06).all() and (dark - trained_dark < 0.16).all():
-        found.append(
-            f"the darkest pixels are {np.mean(dark - trained_dark):.2f} brighter in every band than those the model "
-            "knows: looks like an offset of +1000 was left in (--offset -1000), unless all is cloud, snow or sand"
-        )
-    elif (median - trained_dark > 2 * trained_span).all():
-        found.append("far brighter than anything the model was trained on: cloud, snow, or the wrong scale")
-    if (dark - trained_dark < -0.06).all():
-        found.append("darker than physics allows: looks like an offset was subtracted twice (--offset 0)")
-    if not corrected and _swapped(dark, card):
-        found.append(
-            "the darkest pixels are brighter in B04 than in B02, which air does not do: "
-            "the bands look swapped (--bands)"
-        )
-    return found
+    return []
 
 
-def _swapped(dark: npt.NDArray[np.float64], card: ModelCard) -> bool:
-    """Whether red outshines blue in the darkest pixels; haze does the opposite at the top of the atmosphere."""
-    names = card.band_names
-    return (
-        card.levels == ("L1C",)
-        and {"B04", "B02"} <= set(names)
-        and dark[names.index("B04")] - dark[names.index("B02")] > 0.015
-    )
+def _wrong_offset(at_model: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
+    dark, median = np.percentile(at_model, (1, 50), axis=0)
+    trained_dark = np.array([b.p01 for b in card.bands])
+    trained_span = np.array([b.p99 - b.p01 for b in card.bands])
+    brighter = dark - trained_dark
+    step = 0.1 / radiometry.scale[0]  # Sentinel-2's offset of 1000 digital numbers, in this file's units
+    less, more = (f"--offset {round(radiometry.offset[0] + sign * step, 6) + 0.0:g}" for sign in (-1, 1))
+    if ((brighter > 0.06) & (brighter < 0.16)).all():
+        return [
+            f"the darkest pixels are {brighter.mean():.2f} brighter in every band than those the model "
+            f"knows: looks like an offset of {step:+.4g} was left in ({less}), unless all is cloud, snow or sand"
+        ]
+    if (median - trained_dark > 2 * trained_span).all():
+        return ["far brighter than anything the model was trained on: cloud, snow, or the wrong scale"]
+    if (brighter < -0.06).all():
+        return [f"darker than physics allows: looks like an offset was subtracted twice ({more})"]
+    return []
+
+
+def _swapped(reflectance: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
+    """Whether red outshines blue in dark pixels; haze does the opposite at the top of the atmosphere.
+
+    Not asked of a scene that is known to be corrected. Where the level was assumed, a large difference counts: swapped
+    bands themselves look corrected, having red's darkness in B02. Scenes without dark pixels (deserts) tell nothing.
+    """
+    names, assumed = card.band_names, "level" in radiometry.assumed
+    if not {"B04", "B02"} <= set(names) or (radiometry.level == "L2A" and not assumed):
+        return []
+    red, blue = (float(np.percentile(reflectance[:, names.index(name)], 1)) for name in ("B04", "B02"))
+    if blue > 0.1 or red - blue < (0.03 if assumed else 0.015):
+        return []
+    return [
+        "the darkest pixels are brighter in B04 than in B02, which air does not do: the bands look swapped (--bands)"
+    ]

@@ -29,9 +29,10 @@ from landmap_models.legend import Legend
 if TYPE_CHECKING:
     import xarray
 
-BLOCK = 512
-"""Height and width of the blocks inside the written files, as a rule."""
+BLOCK_SIZES = (512, 256, 384)
+"""Height and width of the blocks inside the written files, most wanted first."""
 LEGEND_TAG = "LANDMAP_LEGEND"
+LAYER_TAG = "LANDMAP_LAYER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,7 @@ class RasterWriter:
         """
         self.path = path
         self._layers = layers
-        # A raster exactly one block wide is read as striped by GDAL, and then as no cloud-optimised GeoTIFF.
-        self._block = BLOCK if scene.width != BLOCK else BLOCK // 2
+        self._block = _block_size(scene.width)
         self._work = path.with_name(f".{path.name}.{os.getpid()}.part.tif")
         self._done = path.with_name(f".{path.name}.{os.getpid()}.cog.tif")
         self._file = self._attempt(lambda: self._create(scene))
@@ -192,17 +192,17 @@ def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
     import rioxarray
 
     try:
-        data = rioxarray.open_rasterio(os.fspath(path), chunks=None, masked=False).squeeze("band", drop=True)
+        data = rioxarray.open_rasterio(os.fspath(path), masked=False)
     except (RasterioError, ValueError) as error:
         raise SceneError(f"{path}: can't be read as a raster: {error}") from error
-    if LEGEND_TAG not in data.attrs:
-        raise SceneError(f"{path}: expected a cover written by landmap (tag {LEGEND_TAG}); this raster has none")
+    if data.attrs.get(LAYER_TAG) != "classes":
+        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
     names: dict[str, str] = json.loads(data.attrs[LEGEND_TAG])
     data.attrs["class_names"] = tuple(names.values())
     data.attrs["flag_values"] = tuple(int(i) for i in names)
     data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
     data.name = "cover"
-    return cast("xarray.DataArray", data)
+    return cast("xarray.DataArray", data.squeeze("band", drop=True))
 
 
 def legend_tag(legend: Legend) -> str:
@@ -212,6 +212,15 @@ def legend_tag(legend: Legend) -> str:
 
 def _colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
     return {c.id: (*c.rgb, 255) for c in legend} | {NODATA: (0, 0, 0, 0)}
+
+
+def _block_size(width: int) -> int:
+    """The first block size that is not just the width of the raster or of one of its overviews.
+
+    GDAL reports a raster exactly one block wide as striped, and validators then reject it as not cloud-optimised.
+    """
+    widths = {-(-width // 2**level) for level in range(20)}
+    return next(size for size in BLOCK_SIZES if size not in widths)
 
 
 def _sidecar(path: Path) -> Path:

@@ -7,6 +7,7 @@ to any thread or process.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -113,6 +114,7 @@ def open_scene(
         _check_kind(file, path)
         bands = _file_bands(file)
         indexes = _choose_bands(bands, card, settings, path)
+        _check_one_dtype(file, indexes, path)
         unread = Scene(
             path=path,
             height=file.height,
@@ -137,12 +139,23 @@ _UNKNOWN = Radiometry((), (), "L1C", (), {})
 
 @contextmanager
 def _opened(path: str) -> Iterator[Any]:
-    """The open file; GDAL's words in one line where that fails."""
+    """The open file; GDAL's words in one line where that fails.
+
+    The folder is not listed, which is slow for a URL. Sidecars (a mask, a world file, `.aux.xml`) are looked for by
+    name all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
+    """
     try:
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), rasterio.open(path) as file:
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(path) as file:
             yield file
     except RasterioError as error:
-        raise SceneError(f"{path}: can't be read as a raster: {' '.join(str(error).split())}") from error
+        raise SceneError(f"{path}: can't be read as a raster: {_first_cause(error)}") from error
+
+
+def _first_cause(error: BaseException) -> str:
+    """What went wrong at first, in one line: rasterio's own words are often "see previous exception"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())
 
 
 def _check_kind(file: Any, path: str) -> None:
@@ -153,6 +166,15 @@ def _check_kind(file: Any, path: str) -> None:
         raise SceneError(f"{path}: expected optical bands. Received complex numbers ({file.dtypes[0]}), as of radar")
 
 
+def _check_one_dtype(file: Any, indexes: tuple[int, ...], path: str) -> None:
+    dtypes = [file.dtypes[i - 1] for i in indexes]
+    if len(set(dtypes)) > 1:
+        raise SceneError(
+            f"{path}: expected the same data type in every band. Received: {', '.join(dtypes)}. "
+            "Convert it (gdal_translate -ot)"
+        )
+
+
 def _file_bands(file: Any) -> tuple[FileBand, ...]:
     return tuple(
         FileBand(i, file.descriptions[i - 1] or "", file.colorinterp[i - 1].name, tuple(file.tags(i).items()))
@@ -161,12 +183,16 @@ def _file_bands(file: Any) -> tuple[FileBand, ...]:
 
 
 def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settings, path: str) -> tuple[int, ...]:
+    refused = BandError(f"{path}: expected reflectance. Received a palette of colours: already a map, or a picture")
+    palettes = {band.index for band in bands if band.color == "palette"}
     if settings.bands is not None:
         found = given_bands(parse_bands(settings.bands, card.band_names), len(bands), path)
-    elif any(band.color == "palette" for band in bands):
-        raise BandError(f"{path}: expected reflectance. Received a palette of colours: already a map, or a picture")
+    elif len(palettes) == len(bands):
+        raise refused
     else:
         found = find_bands(bands, card.band_names, path)
+    if palettes & set(found.values()):  # numbers of colours are no reflectance, whatever band the user says they are
+        raise refused
     return tuple(found[name] for name in card.band_names)
 
 
@@ -179,7 +205,7 @@ def _what_the_file_says(file: Any, bands: tuple[FileBand, ...], indexes: tuple[i
         "offsets": tuple(file.offsets[i - 1] for i in indexes),
         "tags": capitals(file.tags()),
         "band_tags": tuple(capitals(file.tags(i)) for i in indexes),
-        "has_scl": any(band.description.upper() == "SCL" for band in bands),
+        "has_scl": any("SCL" in re.split(r"[^0-9A-Z]+", band.description.upper()) for band in bands),
     }
 
 

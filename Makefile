@@ -1,0 +1,37 @@
+# The same few verbs by hand and in CI.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test check bench lock clean
+
+setup: .venv/.setup
+
+.venv/.setup: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("landmap needs Python 3.11 or newer; give one with PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+demo: setup ## write an example scene and map it
+	@mkdir -p demo
+	$(BIN)/landmap example demo/scene.tif --size 1000 --overwrite
+	$(BIN)/landmap classify demo/scene.tif -o demo/cover.tif --confidence demo/confidence.tif --overwrite
+	$(BIN)/landmap quicklook demo/scene.tif demo/cover.tif -o demo/cover.png --overwrite
+
+test: setup ## what CI runs, after check
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: setup ## ratios of speed and memory, measured in one run
+	$(BIN)/python -m pytest tests/benchmarks/bench_*.py --benchmark-columns=min,median,rounds -s
+
+lock: ## choose versions anew
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --no-header --upgrade -o constraints.txt
+
+clean:
+	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -1,0 +1,64 @@
+"""Scenes made for tests, and where the real ones lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import settings
+
+# Machines differ in speed; examples are the same in every run, so that a failure is never a matter of luck.
+settings.register_profile("landmap", deadline=None, derandomize=True)
+settings.load_profile("landmap")
+
+UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
+WriteScene = Callable[..., Path]
+
+
+@pytest.fixture
+def write_scene(tmp_path: Path) -> WriteScene:
+    """A function that writes `values (bands, height, width)` as a GeoTIFF in the test's own folder."""
+
+    def write(values: npt.NDArray[Any], name: str = "scene.tif", **profile: Any) -> Path:
+        bands = profile.pop("bands", ("B04", "B03", "B02"))
+        tags = profile.pop("tags", {})
+        path = tmp_path / name
+        defaults = {"driver": "GTiff", "crs": "EPSG:32633", "transform": UTM, "dtype": values.dtype.name}
+        shape = {"count": values.shape[0], "height": values.shape[1], "width": values.shape[2]}
+        with rasterio.open(path, "w", **defaults | shape | profile) as file:
+            file.write(values)
+            file.descriptions = bands[: values.shape[0]]
+            file.update_tags(**tags)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def ordinary() -> Callable[..., npt.NDArray[np.uint16]]:
+    """A function that draws DN like those of an L1C scene, `(3, height, width)` in the order B04, B03, B02."""
+
+    def draw(height: int, width: int, seed: int = 0) -> npt.NDArray[np.uint16]:
+        rng = np.random.default_rng(seed)
+        land = rng.gamma(4, 120, (1, height, width))
+        return (land + np.array([350, 550, 800])[:, None, None] + rng.normal(0, 20, (3, height, width))).astype(
+            np.uint16
+        )
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data; the test is skipped where it is missing."""
+    folder = Path(os.environ.get("LANDMAP_SHARED", Path(__file__).parents[2] / "shared"))
+    if not (folder / "data").is_dir():
+        pytest.skip(f"real data not found: LANDMAP_SHARED does not point to a folder with data/ ({folder})")
+    return folder / "data"

@@ -1,0 +1,71 @@
+"""Small chips and small models."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from landmap_models.card import ModelCard, write_card
+from landmap_models.classifier import FAKE_CARD
+from landmap_models.legend import legend_for
+
+NAMES = ("bright", "dark", "striped")
+
+
+@pytest.fixture(scope="session")
+def chip_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """90 JPEG chips of 64x64 px in three classes that differ plainly."""
+    path = tmp_path_factory.mktemp("chips") / "chips.zip"
+    rng = np.random.default_rng(0)
+    with zipfile.ZipFile(path, "w") as archive:
+        for label, name in enumerate(NAMES):
+            for i in range(30):
+                chip = rng.normal((190, 50, 120)[label], 8, (64, 64, 3))
+                if name == "striped":
+                    chip += 60 * np.sign(np.sin(np.arange(64) + i))[None, :, None]
+                with archive.open(f"data/{name}/{name}_{i}.jpg", "w") as file:
+                    Image.fromarray(chip.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=95)
+    return path
+
+
+@pytest.fixture(scope="session")
+def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A `.keras` file of the compact architecture with random weights, three classes, without a card."""
+    from landmap_models.architectures import compact
+    from landmap_models.quiet import quiet_start
+
+    with quiet_start():
+        import keras
+    keras.utils.set_random_seed(0)
+    path = tmp_path_factory.mktemp("model") / "plain.keras"
+    compact.build(3, widths=(8, 8, 8, 8)).save(path)
+    return path
+
+
+@pytest.fixture
+def small_card() -> ModelCard:
+    """A card that fits `plain_model`."""
+    return dataclasses.replace(FAKE_CARD, name="small", legend=legend_for(NAMES), levels=("L1C",))
+
+
+@pytest.fixture
+def small_model(plain_model: Path, small_card: ModelCard, tmp_path: Path) -> Path:
+    """`plain_model` with its card."""
+    path = tmp_path / "small.keras"
+    path.write_bytes(plain_model.read_bytes())
+    write_card(path, small_card)
+    return path
+
+
+@pytest.fixture
+def keras() -> Any:
+    """Keras, which ships no types."""
+    import keras
+
+    return keras

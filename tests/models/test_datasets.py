@@ -1,0 +1,115 @@
+"""Labelled chips: reading, splitting, batching."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from landmap_models.augment import d4, radiometric_jitter
+from landmap_models.datasets import ChipBatches, open_chips, stratified_split, to_reflectance
+from landmap_models.errors import DatasetError
+
+
+def test_a_zip_and_its_folder_are_the_same(chip_zip: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(chip_zip).extractall(tmp_path)
+    zipped, folder = open_chips(chip_zip), open_chips(tmp_path)
+    assert zipped.files == folder.files
+    assert zipped.labels == folder.labels
+    assert zipped.class_names == ("bright", "dark", "striped")
+    np.testing.assert_array_equal(zipped.read(), folder.read())
+
+
+def test_a_split_is_stratified_disjoint_and_repeatable(chip_zip: Path) -> None:
+    chips = open_chips(chip_zip)
+    split = stratified_split(chips, seed=3)
+    files = [set(part.files) for part in split.parts().values()]
+    assert set.union(*files) == set(chips.files)
+    assert sum(map(len, files)) == len(chips)
+    assert split.test.counts() == {"bright": 3, "dark": 3, "striped": 3}
+    assert split.train.counts() == {"bright": 24, "dark": 24, "striped": 24}
+    assert stratified_split(chips, seed=3) == split
+    assert stratified_split(chips, seed=4).test.fingerprint() != split.test.fingerprint()
+
+
+def test_batches_hold_every_chip_once_with_its_label(chip_zip: Path) -> None:
+    chips = open_chips(chip_zip)
+    batches = ChipBatches(chips, 32, seed=5)
+    values, labels = (np.concatenate(x) for x in zip(*(batches[i] for i in range(len(batches))), strict=True))
+    assert values.shape == (90, 64, 64, 3)
+    assert labels.sum(axis=0).tolist() == [30, 30, 30]
+    means = values.mean(axis=(1, 2, 3))
+    assert means[labels[:, 0] == 1].min() > means[labels[:, 2] == 1].max() > means[labels[:, 1] == 1].max()
+
+
+def test_epochs_differ_and_repeat(chip_zip: Path) -> None:
+    def first_epochs() -> list[bytes]:
+        batches = ChipBatches(open_chips(chip_zip), 32, augment=d4, seed=5)
+        out = []
+        for _ in range(2):
+            out.append(batches[0][0].tobytes())
+            batches.on_epoch_end()
+        return out
+
+    once = first_epochs()
+    assert once[0] != once[1]
+    assert once == first_epochs()
+
+
+def test_reflectance_of_eight_bits() -> None:
+    assert to_reflectance(np.array([0, 255], np.uint8)).tolist() == pytest.approx([0, 0.275])
+
+
+def test_d4_reaches_all_eight_symmetries_and_no_other() -> None:
+    chip = np.arange(9, dtype=np.float32).reshape(3, 3, 1)
+    turned = d4(np.stack([chip] * 200), np.random.default_rng(0))
+    seen = {t.tobytes() for t in turned}
+    expected = {np.rot90(c, k).tobytes() for c in (chip, chip.swapaxes(0, 1)) for k in range(4)}
+    assert seen == expected
+
+
+def test_jitter_is_of_the_size_it_says() -> None:
+    chips = np.full((4000, 2, 2, 3), 0.1, np.float32)
+    jittered = radiometric_jitter(chips, np.random.default_rng(0))
+    assert (jittered[:, 0, 0] == jittered[:, 1, 1]).all(), "a band of a chip changes as one"
+    assert jittered.mean() == pytest.approx(0.1, abs=1e-3)
+    assert jittered.std() == pytest.approx(0.1 * np.hypot(np.hypot(0.08, 0.04), 0.06), rel=0.05)
+    assert jittered.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a/1.jpg": "text", "b/1.jpg": "text"}, "not a readable image"),
+        ({"a/1.png": (8, 8), "b/1.png": (8, 9)}, "expected .8, 8. pixels like a/1.png"),
+        ({"a/1.png": (8, 8)}, "at least two class folders"),
+        ({"1.png": (8, 8)}, "at least two class folders"),
+    ],
+)
+def test_bad_data_is_refused(files: dict[str, object], message: str, tmp_path: Path) -> None:
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        if isinstance(content, tuple):
+            Image.fromarray(np.zeros((*content, 3), np.uint8)).save(path)
+        else:
+            path.write_text(str(content))
+    with pytest.raises(DatasetError, match=message):
+        open_chips(tmp_path).read()
+
+
+def test_a_file_that_is_neither_folder_nor_zip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "chips.txt").write_text("chips")
+    with pytest.raises(DatasetError, match="expected a folder or a zip file"):
+        open_chips(tmp_path / "chips.txt")
+
+
+def test_too_few_chips_to_split_are_refused(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name / "1.png")
+    with pytest.raises(DatasetError, match="can't be split"):
+        stratified_split(open_chips(tmp_path), seed=0)

@@ -1,0 +1,80 @@
+"""A real training, small enough to wait for."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from landmap_models.card import read_card
+from landmap_models.datasets import open_chips, stratified_split, to_reflectance
+from landmap_models.errors import DatasetError, ModelError
+from landmap_models.evaluate import measure, wilson_interval
+from landmap_models.keras_classifier import load_classifier
+from landmap_models.train import TrainSettings, train
+
+QUICK = TrainSettings(name="quick", epochs=3, batch_size=16, ema_momentum=0.8, precision="float32")
+
+
+def test_a_training_learns_and_its_card_tells_the_truth(chip_zip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "quick.keras"
+    settings = dataclasses.replace(QUICK, epochs=8)
+    card = train(chip_zip, path, settings)
+    assert card == read_card(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["quick.keras"]
+    assert card.training["settings"] == dataclasses.asdict(settings)
+    assert [row["epoch"] for row in card.training["log"]] == list(range(8))
+    assert card.training["split"]["parts"]["train"]["chips"] == 72
+    test = stratified_split(open_chips(chip_zip), settings.seed).test
+    predicted = load_classifier(path).predict(to_reflectance(test.read())).argmax(axis=1)
+    correct = int((predicted == np.asarray(test.labels)).sum())
+    assert card.metrics["accuracy"] == wilson_interval(correct, 9)
+    assert correct >= 6, "three classes that a child tells apart"
+
+
+def test_the_written_model_has_no_trace_of_its_training_precision(chip_zip: Path, tmp_path: Path, keras: Any) -> None:
+    path = tmp_path / "mixed.keras"
+    train(chip_zip, path, dataclasses.replace(QUICK, epochs=1, precision="mixed_bfloat16"))
+    assert {layer.dtype_policy.name for layer in keras.models.load_model(path).layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize("name", ["model.h5", "there.keras"])
+def test_outputs_are_checked_before_the_work(name: str, chip_zip: Path, tmp_path: Path) -> None:
+    (tmp_path / "there.keras").write_text("precious")
+    with pytest.raises(ModelError, match=r"ends in .keras|exists already"):
+        train(chip_zip, tmp_path / name, QUICK)
+
+
+def test_chips_must_be_square(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in "ab":
+        (tmp_path / "chips" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(np.zeros((64, 80, 3), np.uint8)).save(tmp_path / "chips" / name / f"{i}.png")
+    with pytest.raises(DatasetError, match="expected square chips"):
+        train(tmp_path / "chips", tmp_path / "model.keras", QUICK)
+
+
+def test_measures_against_counting_by_hand() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    probabilities = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 1, 0]]
+    found = measure(labels, probabilities, ("a", "b", "c"))
+    assert found["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-4)
+    assert found["accuracy"]["low"] < 4 / 6 < found["accuracy"]["high"]
+    assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
+    assert found["per_class"]["b"] == {"precision": 0.6667, "recall": 1.0, "f1": 0.8, "support": 2}
+    assert found["per_class"]["c"]["recall"] == 0
+    assert found["macro_f1"]["value"] == pytest.approx((2 / 3 + 0.8 + 0) / 3, abs=1e-4)
+
+
+def test_wilsons_interval_against_the_formula() -> None:
+    n, p, z = 2160, 2074 / 2160, 1.959964
+    center = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    found = wilson_interval(2074, 2160)
+    assert (found["low"], found["high"]) == pytest.approx((center - half, center + half), abs=1e-4)

@@ -1,0 +1,291 @@
+"""The laws of the design on whole runs, with classifiers whose answers are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import landmap
+from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
+from landmap.mosaic import NODATA
+from landmap_models.card import ModelCard
+from landmap_models.classifier import FAKE_CARD, ConstantClassifier
+from landmap_models.legend import LandClass, Legend
+
+Floats = npt.NDArray[np.float32]
+MANY = Legend(tuple(LandClass(i, f"class {i}", "#123456") for i in range(250)))
+MANY_CARD = replace(FAKE_CARD, legend=MANY)
+TWO_CARD = replace(FAKE_CARD, legend=Legend(MANY.classes[:2]))
+
+
+@dataclass(frozen=True)
+class PositionClassifier:
+    """Answers with the number that the chip's first pixel holds: which window it is."""
+
+    card: ModelCard = MANY_CARD
+
+    def predict(self, chips: Floats) -> Floats:
+        number = np.rint(chips[:, 0, 0, 0] * 10_000).astype(int)
+        return np.eye(250, dtype=np.float32)[number % 250]
+
+
+@dataclass(frozen=True)
+class MeanClassifier:
+    """Probabilities that depend on every pixel of a chip: two classes by its mean."""
+
+    card: ModelCard = TWO_CARD
+
+    def predict(self, chips: Floats) -> Floats:
+        bright = np.clip(chips.mean(axis=(1, 2, 3), dtype=np.float64) / 0.2, 0, 1).astype(np.float32)
+        return np.stack([1 - bright, bright], axis=1)
+
+
+@dataclass(frozen=True)
+class BrokenClassifier:
+    """Fails once it has been asked often enough."""
+
+    calls: list[int]
+    card: ModelCard = FAKE_CARD
+
+    def predict(self, chips: Floats) -> Floats:
+        self.calls.append(len(chips))
+        if len(self.calls) > 2:
+            raise FloatingPointError("a cosmic ray")
+        return ConstantClassifier().predict(chips)
+
+
+def read(path: Path) -> npt.NDArray[np.uint8]:
+    with rasterio.open(path) as file:
+        return np.asarray(file.read())
+
+
+def leftovers(folder: Path) -> set[str]:
+    return {p.name for p in folder.iterdir()}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (10, 300), (64, 64), (65, 63), (150, 210), (512, 130)])
+@pytest.mark.parametrize("stride", [64, 8])
+def test_a_constant_classifier_gives_a_constant_cover(
+    shape: tuple[int, int], stride: int, write_scene: Callable[..., Path], tmp_path: Path
+) -> None:
+    scene = write_scene(np.full((3, *shape), 900, np.uint16))
+    result = landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(7), stride=stride)
+    assert (read(tmp_path / "cover.tif") == 7).all()
+    assert result.classes[7].pixels == shape[0] * shape[1]
+    assert result.classes[7].hectares == pytest.approx(shape[0] * shape[1] * 0.01)
+
+
+def test_positions_come_back(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    """Each window of a stride-64 grid answers with its own number, and only there."""
+    rows, cols = 5, 7
+    numbers = np.arange(1, rows * cols + 1, dtype=np.uint16).reshape(rows, cols)
+    values = numbers.repeat(64, axis=0).repeat(64, axis=1)[: 4 * 64 + 30, : 6 * 64 + 1]
+    scene = write_scene(np.stack([values] * 3))
+    landmap.classify(scene, tmp_path / "cover.tif", classifier=PositionClassifier(), stride=64, chunk=130)
+    np.testing.assert_array_equal(read(tmp_path / "cover.tif")[0], values)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    height=st.integers(1, 200),
+    width=st.integers(1, 200),
+    stride=st.sampled_from([64, 32, 16, 8]),
+    seed=st.integers(0, 99),
+    data=st.data(),
+)
+def test_chunks_and_threads_change_no_byte_and_nodata_stays(
+    height: int,
+    width: int,
+    stride: int,
+    seed: int,
+    data: st.DataObject,
+    write_scene: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(1, 3000, (3, height, width), dtype=np.uint16)
+    missing = rng.random((height, width)) < data.draw(st.sampled_from([0, 0.3, 0.97]))
+    values[:, missing] = 0
+    scene = write_scene(values, nodata=0)
+    made = []
+    for chunk, threads in ((1000, 1), (data.draw(st.integers(1, 150)), 2)):
+        files = [tmp_path / name for name in ("cover.tif", "confidence.tif", "probabilities.tif")]
+        landmap.classify(
+            scene,
+            files[0],
+            confidence=files[1],
+            probabilities=files[2],
+            classifier=MeanClassifier(),
+            stride=stride,
+            chunk=chunk,
+            threads=threads,
+            overwrite=True,
+        )
+        made.append([f.read_bytes() for f in files])
+        for file in files:
+            np.testing.assert_array_equal((read(file) == NODATA).all(axis=0), missing)
+            np.testing.assert_array_equal((read(file) == NODATA).any(axis=0), missing)
+    assert made[0] == made[1]
+
+
+def test_every_window_counts_by_its_valid_share(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    """The whole way from file to probabilities, against loops over windows and pixels."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(300, 2000, (3, 100, 90), dtype=np.uint16)
+    missing = rng.random((100, 90)) < 0.2
+    values[:, missing] = 0
+    scene = write_scene(values, nodata=0)
+    landmap.classify(
+        scene, tmp_path / "c.tif", probabilities=tmp_path / "p.tif", classifier=MeanClassifier(), stride=32, chunk=64
+    )
+    filled = np.where(missing, np.float32(0.1), values * np.float32(1e-4)).astype(np.float64)
+    padded = np.pad(filled, ((0, 0), (0, 28), (0, 6)), mode="reflect")
+    total, weight = np.zeros((128, 96)), np.zeros((128, 96))
+    for row in range(0, 128 - 63, 32):
+        for col in range(0, 96 - 63, 32):
+            share = (~missing[row : row + 64, col : col + 64]).sum() / 64**2
+            bright = min(1, padded[:, row : row + 64, col : col + 64].mean() / 0.2)
+            total[row : row + 64, col : col + 64] += share * bright
+            weight[row : row + 64, col : col + 64] += share
+    expected = np.rint(100 * total / weight)[:100, :90]
+    np.testing.assert_allclose(read(tmp_path / "p.tif")[1][~missing], expected[~missing], atol=1)
+
+
+@pytest.mark.parametrize(
+    ("transform", "crs"),
+    [
+        (Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32633"),
+        (Affine(10, 0, 500_000, 0, 10, 5_000_000), "EPSG:32733"),
+        (Affine(8, 6, 500_000, 6, -8, 5_000_000), "EPSG:32633"),
+        (Affine(9e-5, 0, 11.0, 0, -9e-5, 0.1), "EPSG:4326"),
+    ],
+    ids=["north-up", "south-up", "rotated", "degrees"],
+)
+def test_the_cover_lies_where_the_scene_lies(
+    transform: Affine, crs: str, write_scene: Callable[..., Path], tmp_path: Path, ordinary: Callable[..., object]
+) -> None:
+    scene = write_scene(ordinary(150, 210), transform=transform, crs=crs)
+    landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier())
+    with rasterio.open(scene) as one, rasterio.open(tmp_path / "cover.tif") as other:
+        assert one.shape == other.shape
+        assert one.crs == other.crs
+        assert one.transform.almost_equals(other.transform)
+
+
+def test_a_scene_without_data_gives_an_empty_map_and_a_warning(
+    write_scene: Callable[..., Path], tmp_path: Path
+) -> None:
+    scene = write_scene(np.zeros((3, 70, 80), np.uint16), nodata=0)
+    broken = BrokenClassifier([])
+    result = landmap.classify(scene, tmp_path / "cover.tif", classifier=broken)
+    assert (read(tmp_path / "cover.tif") == NODATA).all()
+    assert not broken.calls, "nothing to predict"
+    assert any("no pixel of the scene has data" in w for w in result.warnings)
+
+
+def test_windows_without_data_are_not_predicted(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    values = np.zeros((3, 64, 64 * 5), np.uint16)
+    values[:, 10, 70] = 900
+    counting = BrokenClassifier([])
+    landmap.classify(write_scene(values, nodata=0), tmp_path / "cover.tif", classifier=counting, stride=64)
+    assert counting.calls == [1]
+
+
+def test_a_failing_chunk_leaves_nothing_and_says_where(
+    write_scene: Callable[..., Path], tmp_path: Path, ordinary: Callable[..., object]
+) -> None:
+    scene = write_scene(ordinary(200, 200))
+    before = leftovers(tmp_path)
+    with pytest.raises(ChunkError, match=r"rows \d+-\d+, columns \d+-\d+.*cosmic ray"):
+        landmap.classify(scene, tmp_path / "cover.tif", classifier=BrokenClassifier([]), stride=64, chunk=64)
+    assert leftovers(tmp_path) == before
+
+
+def test_an_existing_cover_survives_a_failure(
+    write_scene: Callable[..., Path], tmp_path: Path, ordinary: Callable[..., object]
+) -> None:
+    scene = write_scene(ordinary(200, 200))
+    landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(3))
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(ChunkError):
+        landmap.classify(
+            scene, tmp_path / "cover.tif", classifier=BrokenClassifier([]), stride=64, chunk=64, overwrite=True
+        )
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ({"output": "scene.tif", "overwrite": True}, "is the scene itself"),
+        ({"output": "there.tif"}, "exists already"),
+        ({"output": "new.tif", "confidence": "there.tif"}, "exists already"),
+        ({"output": "new.tif", "confidence": "new.tif"}, "a file for each output"),
+        ({"output": "no/such/folder.tif"}, "folder that exists"),
+        ({"output": "."}, "folder that exists"),
+    ],
+)
+def test_outputs_that_would_destroy_something_are_refused(
+    outputs: dict[str, object], message: str, write_scene: Callable[..., Path], tmp_path: Path
+) -> None:
+    scene = write_scene(np.full((3, 70, 70), 900, np.uint16))
+    (tmp_path / "there.tif").write_text("precious")
+    placed = {k: tmp_path / v if isinstance(v, str) else v for k, v in outputs.items()}
+    before = {p: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(OutputError, match=message):
+        landmap.classify(scene, classifier=ConstantClassifier(), **placed)  # type: ignore[arg-type]
+    assert {p: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"stride": 7}, "divides the chip size"),
+        ({"stride": -8}, "positive number of pixels"),
+        ({"chunk": 0}, "positive number of pixels"),
+        ({"scale": "percent"}, "scale: expected"),
+        ({"scale": -1.0}, "scale: expected"),
+        ({"level": "L3"}, "level: expected"),
+        ({"offset": "none"}, "offset: expected"),
+        ({"strid": 8}, "Expected settings out of"),
+    ],
+)
+def test_settings_that_can_not_be_meant_are_refused(
+    choices: dict[str, object], message: str, write_scene: Callable[..., Path], tmp_path: Path
+) -> None:
+    scene = write_scene(np.full((3, 70, 70), 900, np.uint16))
+    with pytest.raises(SettingsError, match=message):
+        landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(), **choices)
+
+
+def test_progress_ends_at_the_whole(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    scene = write_scene(np.full((3, 130, 100), 900, np.uint16))
+    seen: list[tuple[int, int]] = []
+    landmap.classify(
+        scene,
+        tmp_path / "cover.tif",
+        classifier=ConstantClassifier(),
+        chunk=64,
+        stride=64,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (13_000, 13_000)
+    assert len(seen) == 6
+    assert seen == sorted(seen)
+
+
+def test_every_error_is_a_landmap_error() -> None:
+    import landmap.errors as errors
+
+    for name in errors.__all__:
+        assert issubclass(getattr(errors, name), LandmapError)
+        assert name in (errors.__doc__ or "")

@@ -1,0 +1,165 @@
+"""The command line, as a user types it: in a process of its own where streams and exit codes matter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner
+
+from landmap.cli import cli
+from landmap_models.packaged import packaged_models
+
+needs_model = pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
+
+
+def landmap(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from landmap.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture
+def scene(write_scene: Callable[..., Path], ordinary: Callable[..., Any]) -> Path:
+    values = ordinary(150, 210)
+    values[:, :20, :30] = 0
+    return write_scene(values, nodata=0, tags={"PROCESSING_LEVEL": "Level-1C", "RADIO_ADD_OFFSET": "0"})
+
+
+@needs_model
+def test_classify_writes_the_map_and_says_what_it_covers(scene: Path, tmp_path: Path) -> None:
+    done = landmap("classify", scene, "-o", tmp_path / "cover.tif", "--confidence", tmp_path / "conf.tif")
+    assert done.returncode == 0
+    assert done.stderr == "", "no warning is due, and no bar where stderr is not a terminal"
+    for text in (
+        "hectares",
+        "Mpx/s",
+        "chips/s",
+        "1.9 % nodata",
+        str(tmp_path / "cover.tif"),
+        str(tmp_path / "conf.tif"),
+    ):
+        assert text in done.stdout
+    with rasterio.open(tmp_path / "cover.tif") as file:
+        classes = file.read(1)
+    assert (classes[:20, :30] == 255).all()
+    assert (classes != 255).sum() == 150 * 210 - 600
+
+
+@needs_model
+def test_quiet_is_quiet(scene: Path, tmp_path: Path) -> None:
+    done = landmap("classify", scene, "-o", tmp_path / "cover.tif", "--quiet", "--stride", "64")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs_model
+def test_an_error_is_one_line_and_exit_status_1(scene: Path, tmp_path: Path) -> None:
+    (tmp_path / "cover.tif").write_text("precious")
+    done = landmap("classify", scene, "-o", tmp_path / "cover.tif")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("landmap: error: ")
+    assert done.stderr.count("\n") == 1
+    assert "--overwrite" in done.stderr
+    assert (tmp_path / "cover.tif").read_text() == "precious"
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
+    done = landmap("models", "show", tmp_path / "none.keras", "--debug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "ModelError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("classify", "scene.tif"),
+        ("classify", "scene.tif", "-o", "out.tif", "--stride", "7"),
+        ("classify", "scene.tif", "-o", "out.tif", "--offset", "some"),
+        ("classify", "scene.tif", "-o", "out.tif", "--scale", "percent"),
+        ("unknown",),
+    ],
+)
+def test_wrong_usage_is_exit_status_2(arguments: tuple[str, ...]) -> None:
+    done = landmap(*arguments)
+    assert done.returncode == 2
+    assert "Usage" in done.stderr
+
+
+@needs_model
+def test_plan_prints_what_was_decided(scene: Path) -> None:
+    text = CliRunner().invoke(cli, ["plan", str(scene)]).output
+    for part in ("150 rows x 210 columns", "B04 is band 1", "L1C (the file's tag PROCESSING_LEVEL)", "stride of 8 px"):
+        assert part in text
+    made = json.loads(CliRunner().invoke(cli, ["plan", str(scene), "--json", "--stride", "64"]).stdout)
+    assert made["grid"] == {"chip_size": 64, "stride": 64, "windows": 12, "cells": [3, 4]}
+    assert made["scene"]["bands"] == {"B04": 1, "B03": 2, "B02": 3}
+    assert made["radiometry"]["origins"]["offset"] == "the file's tag RADIO_ADD_OFFSET"
+    assert made["warnings"] == []
+
+
+@needs_model
+def test_models_lists_and_shows(tmp_path: Path) -> None:
+    listed = CliRunner().invoke(cli, ["models"]).output
+    assert "compact-eurosat-rgb" in listed
+    assert "(default)" in listed
+    shown = CliRunner().invoke(cli, ["models", "show", "default"]).output
+    assert "64x64 px chips of B04, B03, B02, 10 m, L1C" in shown
+    assert "accuracy 9" in shown
+    card = json.loads(CliRunner().invoke(cli, ["models", "show", "compact-eurosat-rgb", "--json"]).output)
+    assert card["weights_sha256"] in shown
+
+
+@needs_model
+def test_describe_gives_a_model_its_card(tmp_path: Path) -> None:
+    from landmap_models.card import CARD_MEMBER, read_card
+
+    (packaged,) = packaged_models().values()
+
+    bare = tmp_path / "bare.keras"
+    with zipfile.ZipFile(packaged) as old, zipfile.ZipFile(bare, "w") as new:
+        for name in old.namelist():
+            if name != CARD_MEMBER:
+                new.writestr(name, old.read(name))
+    refused = CliRunner().invoke(cli, ["models", "show", str(bare)])
+    assert "landmap models describe" in str(refused.exception)
+    (tmp_path / "card.json").write_text(read_card(packaged).to_json())
+    done = CliRunner().invoke(cli, ["models", "describe", str(bare), "--card", str(tmp_path / "card.json")])
+    assert done.exit_code == 0
+    assert read_card(bare) == read_card(packaged)
+
+
+def test_example_writes_a_scene_and_its_truth(tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, ["example", str(tmp_path / "s.tif"), "--size", "128", "--seed", "2"])
+    assert done.output.split() == [str(tmp_path / "s.tif"), str(tmp_path / "s_truth.tif")]
+    with rasterio.open(tmp_path / "s.tif") as file:
+        assert file.shape == (128, 128)
+
+
+@needs_model
+def test_quicklook_draws_a_picture(scene: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    cover, picture = tmp_path / "cover.tif", tmp_path / "map.png"
+    assert CliRunner().invoke(cli, ["classify", str(scene), "-o", str(cover), "--stride", "64"]).exit_code == 0
+    assert CliRunner().invoke(cli, ["quicklook", str(scene), str(cover), "-o", str(picture)]).exit_code == 0
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    assert pixels.shape[1] > pixels.shape[0]
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 500, "a true-colour half and a legend"
+    again = CliRunner().invoke(cli, ["quicklook", str(scene), str(cover), "-o", str(picture)])
+    assert "exists already" in str(again.exception)
+
+
+def test_help_and_version() -> None:
+    assert "classify" in CliRunner().invoke(cli, ["--help"]).output
+    assert CliRunner().invoke(cli, ["--version"]).output.startswith("landmap 0.")
+    for name, command in cli.commands.items():
+        assert command.help, name

@@ -1,0 +1,108 @@
+"""Imports point one way, heavy ones wait until they are needed, and the public names are those that are promised."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import landmap
+
+ROOT = Path(__file__).parents[1]
+ORDER = (
+    "errors",
+    "settings",
+    "grid",
+    "chips",
+    "mosaic",
+    "bands",
+    "radiometry",
+    "scene",
+    "georeference",
+    "predict",
+    "raster",
+    "summary",
+    "quicklook",
+    "landscape",
+    "example",
+    "planning",
+    "graph",
+    "classify",
+    "terminal",
+    "cli",
+)
+HEAVY = {
+    "tensorflow",
+    "keras",
+    "dask",
+    "distributed",
+    "matplotlib",
+    "geopandas",
+    "sklearn",
+    "scipy",
+    "rioxarray",
+    "xarray",
+}
+MODULES = sorted((ROOT / "pipeline/landmap").glob("*.py"))
+MODEL_MODULES = sorted((ROOT / "models/landmap_models").rglob("*.py"))
+WITH_KERAS = {"train.py", "datasets.py", "compact.py"}
+
+
+def imported(path: Path, *, top_only: bool = False) -> set[str]:
+    """Dotted names that a module imports, anywhere or at its top; not those for type checking."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_only else list(ast.walk(tree))
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {a.name for a in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_the_pipeline_imports_one_way(path: Path) -> None:
+    if path.stem == "__init__":
+        return
+    place = ORDER.index(path.stem)
+    for name in imported(path):
+        if name.startswith("landmap."):
+            assert ORDER.index(name.split(".")[1]) < place, f"{path.stem} imports {name}, which comes after it"
+
+
+@pytest.mark.parametrize("path", MODEL_MODULES, ids=lambda p: p.stem)
+def test_models_never_import_the_pipeline(path: Path) -> None:
+    assert not {n for n in imported(path) if n == "landmap" or n.startswith("landmap.")}
+
+
+@pytest.mark.parametrize("name", ["grid", "chips", "mosaic"])
+def test_the_arithmetic_needs_numpy_only(name: str) -> None:
+    outside = {n.split(".")[0] for n in imported(ROOT / f"pipeline/landmap/{name}.py")} - set(sys.stdlib_module_names)
+    assert outside <= {"numpy", "landmap"}
+
+
+@pytest.mark.parametrize("path", [*MODULES, *MODEL_MODULES], ids=lambda p: p.stem)
+def test_heavy_imports_wait(path: Path) -> None:
+    heavy = {n.split(".")[0] for n in imported(path, top_only=True)} & HEAVY
+    assert heavy <= ({"keras"} if path.name in WITH_KERAS else set())
+
+
+def test_only_graph_imports_dask() -> None:
+    assert [p.stem for p in MODULES if {"dask", "distributed"} & {n.split(".")[0] for n in imported(p)}] == ["graph"]
+
+
+def test_importing_landmap_is_light() -> None:
+    code = f"import sys, landmap, landmap.cli; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_public_names_are_those_in_all() -> None:
+    for name in landmap.__all__:
+        assert getattr(landmap, name).__doc__, name
+    assert callable(landmap.classify)
+    assert callable(landmap.plan)
