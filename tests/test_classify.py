@@ -256,6 +256,8 @@ def test_outputs_that_would_destroy_something_are_refused(
         ({"scale": -1.0}, "scale: expected"),
         ({"level": "L3"}, "level: expected"),
         ({"offset": "none"}, "offset: expected"),
+        ({"offset": float("nan")}, "offset: expected"),
+        ({"scale": float("inf")}, "scale: expected"),
         ({"strid": 8}, "Expected settings out of"),
     ],
 )

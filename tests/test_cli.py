@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -163,3 +165,21 @@ def test_help_and_version() -> None:
     assert CliRunner().invoke(cli, ["--version"]).output.startswith("landmap 0.")
     for name, command in cli.commands.items():
         assert command.help, name
+
+
+@needs_model
+def test_a_terminated_run_leaves_nothing(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    """A real process, stopped by a real signal while it predicts."""
+    rng = np.random.default_rng(0)
+    scene = write_scene(rng.integers(300, 2000, (3, 1500, 1500), dtype=np.uint16))
+    command = [sys.executable, "-c", "from landmap.cli import main; main()", "classify", str(scene)]
+    options = ["-o", str(tmp_path / "cover.tif"), "--stride", "8", "--chunk", "128", "--quiet"]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".cover.tif.*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "landmap: interrupted"
+    assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]

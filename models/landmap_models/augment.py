@@ -1,4 +1,4 @@
-"""Random changes of chips that leave their class as it is. NumPy only, whole batches `(n, height, width, bands)`."""
+"""Random changes of labelled chips, a batch at a time: chips `(n, height, width, bands)`, labels `(n, classes)`."""
 
 from __future__ import annotations
 
@@ -46,6 +46,51 @@ def radiometric_jitter(
     return np.maximum(chips * gain.astype(np.float32) + shift.astype(np.float32), 0)
 
 
-def standard(chips: Floats, rng: np.random.Generator) -> Floats:
-    """What the packaged model was trained with: `d4`, then `radiometric_jitter`."""
-    return radiometric_jitter(d4(chips, rng), rng)
+def haze(chips: Floats, rng: np.random.Generator, strength: float = 0.35, share: float = 0.5) -> Floats:
+    """Let the air be clearer or hazier, in some of the chips.
+
+    Haze is an affine change of each band, with bands tied together: a gain below one and a bias, both strongest in the
+    blue. Here a random part of the way between the bottom and the top of a typical European atmosphere.
+
+    Args:
+        chips: Reflectance of B04, B03, B02 at the top of the atmosphere.
+        rng: Source of randomness.
+        strength: Largest part of the whole atmosphere that is added or taken away.
+        share: Part of the chips that are changed.
+    """
+    part = rng.uniform(-strength, strength, (len(chips), 1, 1, 1)) * (rng.random((len(chips), 1, 1, 1)) < share)
+    gain = 1 - part * np.array([0.12, 0.14, 0.16])
+    bias = part * np.array([0.025, 0.045, 0.075])
+    hazy: Floats = np.maximum(chips * gain.astype(np.float32) + bias.astype(np.float32), 0)
+    return hazy
+
+
+def straddle(chips: Floats, labels: Floats, rng: np.random.Generator, share: float = 0.25) -> tuple[Floats, Floats]:
+    """Cut some windows across the corner of four chips, with the label shared by area.
+
+    A window that slides over a scene lies across borders more often than not. Chips must be square.
+
+    Args:
+        chips: Any values.
+        labels: Class probabilities.
+        rng: Source of randomness.
+        share: Part of the chips that are replaced by straddling windows.
+    """
+    size = chips.shape[1]
+    out, out_labels = chips.copy(), labels.copy()
+    for i in np.flatnonzero(rng.random(len(chips)) < share):
+        row, col = rng.integers(0, size, 2)
+        four = [i, *rng.integers(0, len(chips), 3)]
+        rows, cols = (slice(0, row), slice(row, size)), (slice(0, col), slice(col, size))
+        out_labels[i] = 0
+        for k, j in enumerate(four):
+            place = rows[k // 2], cols[k % 2]
+            out[i][place] = np.roll(chips[j], (row, col), axis=(0, 1))[place]
+            area = (row if k < 2 else size - row) * (col if k % 2 == 0 else size - col)
+            out_labels[i] += labels[j] * np.float32(area / size**2)
+    return out, out_labels
+
+
+def standard(chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """What the packaged model was trained with: `d4`, `haze`, `radiometric_jitter`, then `straddle`."""
+    return straddle(radiometric_jitter(haze(d4(chips, rng), rng), rng), labels, rng)

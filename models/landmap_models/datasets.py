@@ -27,7 +27,7 @@ EIGHT_BIT_REFLECTANCE = 0.275
 """Reflectance that EuroSAT's JPEG chips code as 255: the digital numbers 0 to 2750, stretched to 8 bits."""
 
 Floats = npt.NDArray[np.float32]
-Augment = Callable[[Floats, np.random.Generator], Floats]
+Augment = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +201,10 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
     def __getitem__(self, index: int) -> tuple[Floats, Floats]:
         chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
         values = to_reflectance(self.chips.subset(chosen).read())
-        if self.augment is not None:
-            values = self.augment(values, np.random.default_rng((self.seed or 0, self.epoch, index)))
-        return values, np.eye(len(self.chips.class_names), dtype=np.float32)[self._labels[chosen]]
+        labels = np.eye(len(self.chips.class_names), dtype=np.float32)[self._labels[chosen]]
+        if self.augment is None:
+            return values, labels
+        return self.augment(values, labels, np.random.default_rng((self.seed or 0, self.epoch, index)))
 
     def on_epoch_end(self) -> None:
         """Shuffle anew for the next epoch."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -220,9 +221,15 @@ def train(data: Path, output: Path, overwrite: bool, **options: Any) -> None:
     click.echo(describe(run(data, output, TrainSettings(**options), overwrite=overwrite)))
 
 
+def _terminate(number: int, frame: object) -> None:
+    """End as after Ctrl-C, so that temporary files are removed; schedulers stop jobs this way."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line; errors that landmap raises on purpose become one line and exit status 1."""
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # GDAL's words reach the user inside our own errors
+    signal.signal(signal.SIGTERM, _terminate)
     arguments = [a for a in sys.argv[1:] if a != "--debug"]  # welcome anywhere in the line
     try:
         cli.main(arguments, prog_name="landmap", standalone_mode=False)

@@ -66,13 +66,14 @@ def _times(ratio: float) -> str:
 
 
 def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
-    """Metres of a projection are not metres on the ground, in Web Mercator least of all."""
-    ratio = ground_pixel_size(scene) / card.resolution
-    if 0.8 <= ratio <= 1.25:
+    """Metres of a projection are not metres on the ground, in Web Mercator least of all; degrees are not square."""
+    sides = ground_pixel_sides(scene)
+    if all(0.8 <= side / card.resolution <= 1.25 for side in sides):
         return []
+    ratio = ground_pixel_size(scene) / card.resolution
     return [
-        f"a pixel is {ratio * card.resolution:.3g} m on the ground (the projection stretches), {_times(ratio)} the "
-        f"model's {card.resolution:g} m: warp the scene to UTM for a better map"
+        f"a pixel is {sides[0]:.3g} x {sides[1]:.3g} m on the ground, by its area {_times(ratio)} the model's "
+        f"{card.resolution:g} m: warp the scene to UTM for a better map"
     ]
 
 
@@ -100,7 +101,12 @@ def pixel_size(scene: Scene) -> float:
 
 
 def ground_pixel_size(scene: Scene) -> float:
-    """Side of a pixel in the middle of the scene in metres on the ellipsoid: the root of its area.
+    """Side in metres of a square as large as a pixel in the middle of the scene; NaN where that is not on the Earth."""
+    return math.sqrt(math.prod(ground_pixel_sides(scene)))
+
+
+def ground_pixel_sides(scene: Scene) -> tuple[float, float]:
+    """Width and height in metres of a pixel in the middle of the scene, on the ellipsoid.
 
     NaN where that is nowhere on the Earth: a local CRS, or coordinates that its projection does not know.
     """
@@ -108,13 +114,12 @@ def ground_pixel_size(scene: Scene) -> float:
 
     crs = CRS.from_wkt(scene.crs or "")
     if crs.geodetic_crs is None:
-        return math.nan
+        return math.nan, math.nan
     geod = crs.get_geod() or Geod(ellps="WGS84")
     row, col = scene.height / 2, scene.width / 2
-    corners = [scene.transform @ (col + i, row + j) for i, j in ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))]
+    ends = [scene.transform @ (col + i, row + j) for i, j in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
     to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-    lon, lat = to_degrees.transform([x for x, _ in corners], [y for _, y in corners])
+    lon, lat = to_degrees.transform([x for x, _ in ends], [y for _, y in ends])
     if not all(abs(degrees) <= 90 for degrees in lat):  # infinite where the projection does not know the place
-        return math.nan
-    area, _ = geod.polygon_area_perimeter(lon, lat)
-    return math.sqrt(abs(area))
+        return math.nan, math.nan
+    return geod.line_length(lon[:2], lat[:2]), geod.line_length(lon[2:], lat[2:])

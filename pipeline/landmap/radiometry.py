@@ -45,7 +45,7 @@ DARK_BLUE = 0.05
 """Air alone scatters more than this in B02 at the top of the atmosphere: darker pixels have been corrected (L2A)."""
 
 DARKEST = -0.01
-"""Correction leaves hardly less than this in any band: even darker means a wrong offset, and says nothing of the level."""
+"""Correction hardly leaves less than this in any band. Darker means a wrong offset, and tells nothing of the level."""
 
 QUANTIFICATION_TAGS = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE")
 OFFSET_TAGS = ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET")

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
-from rasterio.enums import MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from landmap.bands import FileBand, find_bands, given_bands, parse_bands
@@ -33,6 +33,8 @@ from landmap_models.packaged import find_model
 
 # A missing georeference is an error of ours with better words (georeference.py), not a warning of rasterio's.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+# A nodata value that hides an alpha band is dealt with in `_has_data`.
+warnings.filterwarnings("ignore", category=NodataShadowWarning)
 
 SAMPLE_PLACES = 5
 """A sample is read at this many places along each axis,"""
@@ -217,7 +219,7 @@ def _read_raw(scene: Scene, window: Window) -> tuple[npt.NDArray[Any], Bools]:
             values = np.moveaxis(file.read(scene.band_indexes, window=place), 0, -1)
             valid = np.ones(values.shape[:2], np.bool_)
             if scene.masked:
-                valid &= (file.read_masks(scene.band_indexes, window=place) > 0).all(axis=0)
+                valid &= _has_data(file, scene.band_indexes, place)
     except SceneError as error:
         raise SceneError(f"{error} ({window})") from error
     if np.issubdtype(values.dtype, np.floating):
@@ -225,6 +227,18 @@ def _read_raw(scene: Scene, window: Window) -> tuple[npt.NDArray[Any], Bools]:
     elif scene.zero_is_nodata and not scene.masked:
         valid &= (values != 0).any(axis=-1)
     return values, valid
+
+
+def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow) -> Bools:
+    """Where no nodata value, mask or alpha says otherwise, `(height, width)`.
+
+    GDAL leaves an alpha band out of account where there is a nodata value, too; here both count.
+    """
+    valid: Bools = (file.read_masks(indexes, window=place) > 0).all(axis=0)
+    for index, color in zip(file.indexes, file.colorinterp, strict=True):
+        if color is ColorInterp.alpha:
+            valid &= file.read(index, window=place) > 0
+    return valid
 
 
 def sample(scene: Scene) -> npt.NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,8 +43,10 @@ class Settings:
     def __post_init__(self) -> None:
         if isinstance(self.scale, str) and self.scale not in SCALE_NAMES:
             raise SettingsError(f"scale: expected {', '.join(SCALE_NAMES)} or a number. Received: {self.scale!r}")
-        if not isinstance(self.scale, str) and not self.scale > 0:
+        if not isinstance(self.scale, str) and not 0 < self.scale < math.inf:
             raise SettingsError(f"scale: expected a positive number. Received: {self.scale}")
+        if not isinstance(self.offset, str) and not math.isfinite(self.offset):
+            raise SettingsError(f"offset: expected a number. Received: {self.offset}")
         if isinstance(self.offset, str) and self.offset != "auto":
             raise SettingsError(f"offset: expected auto or a number. Received: {self.offset!r}")
         if self.level not in ("auto", "L1C", "L2A"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from landmap_models.augment import d4, radiometric_jitter
+from landmap_models.augment import d4, haze, radiometric_jitter, standard, straddle
 from landmap_models.datasets import ChipBatches, open_chips, stratified_split, to_reflectance
 from landmap_models.errors import DatasetError
 
@@ -47,7 +47,7 @@ def test_batches_hold_every_chip_once_with_its_label(chip_zip: Path) -> None:
 
 def test_epochs_differ_and_repeat(chip_zip: Path) -> None:
     def first_epochs() -> list[bytes]:
-        batches = ChipBatches(open_chips(chip_zip), 32, augment=d4, seed=5)
+        batches = ChipBatches(open_chips(chip_zip), 32, augment=standard, seed=5)
         out = []
         for _ in range(2):
             out.append(batches[0][0].tobytes())
@@ -113,3 +113,30 @@ def test_too_few_chips_to_split_are_refused(tmp_path: Path) -> None:
         Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name / "1.png")
     with pytest.raises(DatasetError, match="can't be split"):
         stratified_split(open_chips(tmp_path), seed=0)
+
+
+def test_straddling_windows_share_their_label_by_area() -> None:
+    chips = np.broadcast_to(np.arange(6, dtype=np.float32)[:, None, None, None], (6, 8, 8, 1))
+    mixed, labels = straddle(chips, np.eye(6, dtype=np.float32), np.random.default_rng(0), share=1.0)
+    for chip, label in zip(mixed, labels, strict=True):
+        np.testing.assert_allclose(np.bincount(chip.astype(int).ravel(), minlength=6) / 64, label, atol=1e-6)
+    assert (labels.max(axis=1) < 1).any(), "none straddles a border"
+
+
+def test_a_straddling_window_is_what_lies_across_a_corner() -> None:
+    """Its pixels, put together from four chips, are those of a window on the scene that the four make."""
+    ramp = np.add.outer(np.arange(8), 100 * np.arange(8)).astype(np.float32)[None, ..., None]
+    mixed, _ = straddle(np.repeat(ramp, 4, axis=0), np.eye(4, dtype=np.float32), np.random.default_rng(2), share=1.0)
+    scene = np.tile(ramp[0, ..., 0], (2, 2))
+    windows = np.lib.stride_tricks.sliding_window_view(scene, (8, 8)).reshape(-1, 8, 8)
+    for chip in mixed[..., 0]:
+        assert (windows == chip).all(axis=(1, 2)).any()
+
+
+def test_haze_is_strongest_in_the_blue_and_spares_some_chips() -> None:
+    chips = np.full((2000, 2, 2, 3), 0.06, np.float32)
+    hazy = haze(chips, np.random.default_rng(0))
+    changed = np.abs(hazy - chips).max(axis=(0, 1, 2))
+    assert changed[2] > changed[1] > changed[0] > 0
+    untouched = (hazy == chips).all(axis=(1, 2, 3)).mean()
+    assert 0.4 < untouched < 0.6
