@@ -21,7 +21,7 @@ from landmap_models.legend import EUROSAT
 UInt8 = npt.NDArray[np.uint8]
 UInt16 = npt.NDArray[np.uint16]
 
-TAGS = {"PROCESSING_LEVEL": "Level-1C", "PRODUCT": "landmap example (synthetic)"}
+TAGS = {"PROCESSING_LEVEL": "Level-1C", "RADIO_ADD_OFFSET": "0", "PRODUCT": "landmap example (synthetic)"}
 MIN_SIZE = 64
 NODATA, TRUTH_NODATA = 0, 255
 

@@ -160,8 +160,13 @@ def _stride(scene: Scene, card: ModelCard) -> int:
 
 
 def _chunk_shape(scene: Scene, grid: Grid, settings: Settings) -> tuple[int, int]:
-    """About a million pixels, in whole blocks of the file so that none is decoded twice; whole rows where striped."""
+    """About a million pixels, in whole blocks of the file so that none is decoded twice; whole rows where striped.
+
+    Blocks that are larger than four chunks are disregarded: memory is worth more than time.
+    """
     rows, cols = scene.block_shape
+    if rows * cols > 4 * CHUNK_PIXELS:
+        rows, cols = 1, min(cols, scene.width)
     side = settings.chunk or round(CHUNK_PIXELS**0.5)
     if settings.chunk is not None:
         height, width = side, side
