@@ -11,7 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,8 @@ SAMPLE_SIZE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """A raster file seen through the eyes of one model."""
+class Source:
+    """A raster file, and where in it the bands lie that a model needs."""
 
     path: str
     """File, URL or GDAL /vsi path."""
@@ -68,8 +68,6 @@ class Scene:
     """The file has a nodata value, a mask or an alpha band for these bands."""
     zero_is_nodata: bool
     """No nodata is declared, and 0 in every band stands for it, as in Sentinel-2 products."""
-    radiometry: Radiometry
-    """How values become the model's input."""
 
     @property
     def nodata_rule(self) -> str:
@@ -79,6 +77,38 @@ class Scene:
         if self.dtype.startswith("float"):
             return "NaN"
         return "0 in every band (Sentinel-2's convention; the file declares none)" if self.zero_is_nodata else "none"
+
+    def read_values(self, window: Window) -> tuple[npt.NDArray[Any], Bools]:
+        """Values as they are in the file `(height, width, bands)`, and validity `(height, width)`.
+
+        Args:
+            window: Inside the scene.
+
+        Raises:
+            SceneError: The file can't be read there.
+        """
+        place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
+        try:
+            with _opened(self.path) as file:
+                values = np.moveaxis(file.read(self.band_indexes, window=place), 0, -1)
+                valid = np.ones(values.shape[:2], np.bool_)
+                if self.masked:
+                    valid &= _has_data(file, self.band_indexes, place)
+        except SceneError as error:
+            raise SceneError(f"{error} ({window})") from error
+        if np.issubdtype(values.dtype, np.floating):
+            valid &= np.isfinite(values).all(axis=-1)
+        elif self.zero_is_nodata:
+            valid &= (values != 0).any(axis=-1)
+        return values, valid
+
+
+@dataclass(frozen=True, slots=True)
+class Scene(Source):
+    """A raster file seen through the eyes of one model."""
+
+    radiometry: Radiometry
+    """How values become the model's input."""
 
     def read(self, window: Window) -> Pixels:
         """Read a rectangle.
@@ -92,7 +122,7 @@ class Scene:
         Raises:
             SceneError: The file can't be read there.
         """
-        values, valid = _read_raw(self, window)
+        values, valid = self.read_values(window)
         return Pixels(self.radiometry.to_model(values), valid)
 
 
@@ -117,26 +147,28 @@ def open_scene(
         bands = _file_bands(file)
         indexes = _choose_bands(bands, card, settings, path)
         _check_one_dtype(file, indexes, path)
-        unread = Scene(
-            path=path,
-            height=file.height,
-            width=file.width,
-            transform=file.transform,
-            crs=file.crs.to_wkt() if file.crs else None,
-            band_names=card.band_names,
-            band_indexes=indexes,
-            block_shape=file.block_shapes[indexes[0] - 1],
-            dtype=file.dtypes[indexes[0] - 1],
-            masked=any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes),
-            zero_is_nodata=all(file.dtypes[i - 1] in ("uint16", "int16") for i in indexes),
-            radiometry=_UNKNOWN,
-        )
+        source = _source(file, path, card.band_names, indexes)
         says = _what_the_file_says(file, bands, indexes)
-    evidence = Evidence(path=path, dtype=unread.dtype, band_names=card.band_names, sample=sample(unread), **says)
-    return replace(unread, radiometry=decide(evidence, card, settings))
+    evidence = Evidence(path=path, dtype=source.dtype, band_names=card.band_names, sample=sample(source), **says)
+    located = {field.name: getattr(source, field.name) for field in fields(source)}
+    return Scene(**located, radiometry=decide(evidence, card, settings))
 
 
-_UNKNOWN = Radiometry((), (), "L1C", (), {})
+def _source(file: Any, path: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
+    masked = any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
+    return Source(
+        path=path,
+        height=file.height,
+        width=file.width,
+        transform=file.transform,
+        crs=file.crs.to_wkt() if file.crs else None,
+        band_names=names,
+        band_indexes=indexes,
+        block_shape=file.block_shapes[indexes[0] - 1],
+        dtype=file.dtypes[indexes[0] - 1],
+        masked=masked,
+        zero_is_nodata=not masked and file.dtypes[indexes[0] - 1] in ("uint16", "int16"),
+    )
 
 
 @contextmanager
@@ -211,24 +243,6 @@ def _what_the_file_says(file: Any, bands: tuple[FileBand, ...], indexes: tuple[i
     }
 
 
-def _read_raw(scene: Scene, window: Window) -> tuple[npt.NDArray[Any], Bools]:
-    """Values as in the file `(height, width, bands)`, and validity `(height, width)`."""
-    place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
-    try:
-        with _opened(scene.path) as file:
-            values = np.moveaxis(file.read(scene.band_indexes, window=place), 0, -1)
-            valid = np.ones(values.shape[:2], np.bool_)
-            if scene.masked:
-                valid &= _has_data(file, scene.band_indexes, place)
-    except SceneError as error:
-        raise SceneError(f"{error} ({window})") from error
-    if np.issubdtype(values.dtype, np.floating):
-        valid &= np.isfinite(values).all(axis=-1)
-    elif scene.zero_is_nodata and not scene.masked:
-        valid &= (values != 0).any(axis=-1)
-    return values, valid
-
-
 def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow) -> Bools:
     """Where no nodata value, mask or alpha says otherwise, `(height, width)`.
 
@@ -241,17 +255,17 @@ def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow) -> Bools
     return valid
 
 
-def sample(scene: Scene) -> npt.NDArray[np.float32]:
+def sample(source: Source) -> npt.NDArray[np.float32]:
     """Values of valid pixels at 25 places spread evenly, as they are in the file, `(n, bands)`.
 
     Raises:
         SceneError: The file can't be read there.
     """
     parts = []
-    for row in _places(scene.height):
-        for col in _places(scene.width):
-            window = Window(row, col, min(SAMPLE_SIZE, scene.height - row), min(SAMPLE_SIZE, scene.width - col))
-            values, valid = _read_raw(scene, window)
+    for row in _places(source.height):
+        for col in _places(source.width):
+            window = Window(row, col, min(SAMPLE_SIZE, source.height - row), min(SAMPLE_SIZE, source.width - col))
+            values, valid = source.read_values(window)
             parts.append(values[valid].astype(np.float32))
     return np.concatenate(parts)
 
