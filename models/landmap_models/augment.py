@@ -92,5 +92,5 @@ def straddle(chips: Floats, labels: Floats, rng: np.random.Generator, share: flo
 
 
 def standard(chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """What the packaged model was trained with: `d4`, `haze`, `radiometric_jitter`, then `straddle`."""
+    """`d4`, `haze`, `radiometric_jitter`, then `straddle`."""
     return straddle(radiometric_jitter(haze(d4(chips, rng), rng), rng), labels, rng)

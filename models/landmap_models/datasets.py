@@ -190,10 +190,9 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
         self.batch_size = batch_size
         self.augment = augment
         self.seed = seed
-        self.epoch = 0
         self._labels = np.asarray(chips.labels)
         self._order = np.arange(len(chips))
-        self._shuffle()
+        self.start_epoch(0)
 
     def __len__(self) -> int:
         return -(-len(self.chips) // self.batch_size)
@@ -206,11 +205,8 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
             return values, labels
         return self.augment(values, labels, np.random.default_rng((self.seed or 0, self.epoch, index)))
 
-    def on_epoch_end(self) -> None:
-        """Shuffle anew for the next epoch."""
-        self.epoch += 1
-        self._shuffle()
-
-    def _shuffle(self) -> None:
+    def start_epoch(self, epoch: int) -> None:
+        """Order and augmentation of this epoch, counted from 0; to be called before its first batch."""
+        self.epoch = epoch
         if self.seed is not None:
-            self._order = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.chips))
+            self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.chips))

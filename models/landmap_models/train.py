@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import json
 import shutil
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,7 +16,7 @@ import numpy as np
 
 from landmap_models import augment
 from landmap_models.architectures import compact
-from landmap_models.card import SPLIT_MEMBER, BandProfile, ModelCard, write_card
+from landmap_models.card import SPLIT_MEMBER, BandProfile, Level, ModelCard, write_card
 from landmap_models.datasets import (
     EIGHT_BIT_REFLECTANCE,
     ChipBatches,
@@ -38,6 +40,10 @@ class TrainSettings:
 
     name: str = "compact"
     """Name on the card."""
+    description: str = "The class of 64x64 px chips in true colour."
+    """What the card says the model is for, and what it is bad at."""
+    level: Level = "L1C"
+    """Product level of the chips."""
     epochs: int = 60
     """Passes over the training part."""
     batch_size: int = 128
@@ -77,7 +83,7 @@ def train(data: str | Path, output: str | Path, settings: TrainSettings, *, over
 
     Raises:
         DatasetError: The data can't be read or split.
-        ModelError: The output exists or is not named `*.keras`.
+        ModelError: The output exists or is not named `*.keras`, or a training with other arguments was not finished.
     """
     output = Path(output)
     if output.suffix != ".keras":
@@ -85,8 +91,7 @@ def train(data: str | Path, output: str | Path, settings: TrainSettings, *, over
     if output.exists() and not overwrite:
         raise ModelError(f"{output}: exists already. Choose another name or give --overwrite")
     split = stratified_split(open_chips(data), settings.seed, settings.validation, settings.test)
-    state = output.with_name(output.name + ".training")
-    state.mkdir(parents=True, exist_ok=True)
+    state = _open_state(output.with_name(output.name + ".training"), split, settings)
     trained, log = _fit(split, settings, state)
     model = _in_float32(trained, split)
     card = _describe(model, split, settings, log)
@@ -96,6 +101,19 @@ def train(data: str | Path, output: str | Path, settings: TrainSettings, *, over
     finished.replace(output)
     shutil.rmtree(state)
     return card
+
+
+def _open_state(state: Path, split: Split, settings: TrainSettings) -> Path:
+    """The folder of an unfinished training, which must be of the same data and settings, or a new one."""
+    wanted = json.dumps(dataclasses.asdict(settings) | {"train": split.train.fingerprint()}, indent=1)
+    record = state / "training.json"
+    if record.is_file() and record.read_text() != wanted:
+        raise ModelError(
+            f"{state}: holds an unfinished training with other data or settings. Remove it, or give the same arguments"
+        )
+    state.mkdir(parents=True, exist_ok=True)
+    record.write_text(wanted)
+    return state
 
 
 def _build(split: Split) -> keras.Model:
@@ -138,9 +156,11 @@ def _fit(split: Split, settings: TrainSettings, state: Path) -> tuple[keras.Mode
         epochs=settings.epochs,
         verbose=2,
         callbacks=[
-            keras.callbacks.BackupAndRestore(state / "backup"),
+            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start_epoch(epoch)),
             keras.callbacks.SwapEMAWeights(),
+            # Logged before it is saved: a kill between the two repeats an epoch, and its later row counts.
             keras.callbacks.CSVLogger(log_file, append=True),
+            keras.callbacks.BackupAndRestore(state / "backup"),
         ],
     )
     model.optimizer.finalize_variable_values(model.trainable_variables)
@@ -148,11 +168,11 @@ def _fit(split: Split, settings: TrainSettings, state: Path) -> tuple[keras.Mode
 
 
 def _read_log(path: Path) -> list[dict[str, Any]]:
-    lines = path.read_text().splitlines()
-    header = lines[0].split(",")
+    with path.open() as file:
+        rows = {int(row["epoch"]): row for row in csv.DictReader(file)}
     return [
-        {key: int(v) if key == "epoch" else round(float(v), 4) for key, v in zip(header, line.split(","), strict=True)}
-        for line in lines[1:]
+        {"epoch": epoch} | {key: round(float(value), 4) for key, value in row.items() if key != "epoch"}
+        for epoch, row in sorted(rows.items())
     ]
 
 
@@ -169,20 +189,17 @@ def _describe(model: keras.Model, split: Split, settings: TrainSettings, log: li
     return ModelCard(
         name=settings.name,
         version="1",
-        description=(
-            f"{model.name}, {model.count_params():,} parameters: the class of a 64x64 px chip from true colour. "
-            "Trained on European L1C chips without cloud or snow: clouds, snow and shadow have no class of their own, "
-            "and narrow rivers and roads are judged by their 640 m neighbourhood."
-        ),
+        description=f"{settings.description} Architecture {model.name}, {model.count_params():,} parameters.",
         bands=_profiles(split.train),
         chip_size=model.input_shape[1],
         resolution=10.0,
-        levels=("L1C",),
+        levels=(settings.level,),
         reflectance_range=(0.0, EIGHT_BIT_REFLECTANCE),
         legend=legend_for(test.class_names),
         licence="Apache-2.0",
         training={
             "data": test.root.name,
+            "augmentation": augment.standard.__doc__,
             "split": {
                 "method": "stratified",
                 "seed": settings.seed,

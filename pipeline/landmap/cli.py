@@ -205,6 +205,8 @@ def describe_model(file: Path, card: Path) -> None:
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .keras file to write.")
 @click.option("--name", default="compact", show_default=True, help="Name on the model's card.")
+@click.option("--description", help="What the card says the model is for, and what it is bad at.")
+@click.option("--level", type=click.Choice(["L1C", "L2A"]), default="L1C", show_default=True, help="Of the chips.")
 @click.option("--epochs", type=click.IntRange(1), default=64, show_default=True, help="Passes over the training part.")
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Chips a step.")
 @click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="Peak of the cosine schedule.")
@@ -218,7 +220,8 @@ def train(data: Path, output: Path, overwrite: bool, **options: Any) -> None:
     with quiet_start():
         from landmap_models.train import TrainSettings
         from landmap_models.train import train as run
-    click.echo(describe(run(data, output, TrainSettings(**options), overwrite=overwrite)))
+    chosen = {name: value for name, value in options.items() if value is not None}
+    click.echo(describe(run(data, output, TrainSettings(**chosen), overwrite=overwrite)))
 
 
 def _terminate(number: int, frame: object) -> None:

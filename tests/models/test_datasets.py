@@ -49,9 +49,9 @@ def test_epochs_differ_and_repeat(chip_zip: Path) -> None:
     def first_epochs() -> list[bytes]:
         batches = ChipBatches(open_chips(chip_zip), 32, augment=standard, seed=5)
         out = []
-        for _ in range(2):
+        for epoch in range(2):
+            batches.start_epoch(epoch)
             out.append(batches[0][0].tobytes())
-            batches.on_epoch_end()
         return out
 
     once = first_epochs()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +80,27 @@ def test_wilsons_interval_against_the_formula() -> None:
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     found = wilson_interval(2074, 2160)
     assert (found["low"], found["high"]) == pytest.approx((center - half, center + half), abs=1e-4)
+
+
+def test_a_killed_training_goes_on_after_its_last_epoch(chip_zip: Path, tmp_path: Path) -> None:
+    """A real process, killed in the middle of its third epoch; the second start finishes it."""
+    path, settings = tmp_path / "model.keras", dataclasses.replace(QUICK, epochs=5)
+    code = f"from landmap_models.train import *; train({str(chip_zip)!r}, {str(path)!r}, {settings!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Epoch 3/5"):
+            break
+    process.kill()
+    process.communicate()
+    assert not path.exists()
+    with pytest.raises(ModelError, match="unfinished training with other data or settings"):
+        train(chip_zip, path, dataclasses.replace(settings, seed=9))
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Epoch 1/5" not in again.stdout
+    assert "Epoch 2/5" not in again.stdout
+    assert "Epoch 5/5" in again.stdout
+    assert [row["epoch"] for row in read_card(path).training["log"]] == [0, 1, 2, 3, 4]
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
