@@ -86,9 +86,8 @@ def test_a_killed_training_goes_on_after_its_last_epoch(chip_zip: Path, tmp_path
     """A real process, killed in the middle of its third epoch; the second start finishes it."""
     path, settings = tmp_path / "model.keras", dataclasses.replace(QUICK, epochs=5)
     code = f"from landmap_models.train import *; train({str(chip_zip)!r}, {str(path)!r}, {settings!r})"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    command = [sys.executable, "-c", code]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("Epoch 3/5"):
