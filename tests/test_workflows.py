@@ -1,0 +1,52 @@
+"""The recipes run as their documentation says."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from landmap.example import write_example
+from landmap_models.packaged import packaged_models
+
+WORKFLOWS = Path(__file__).parents[1] / "workflows"
+
+
+def run(recipe: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(WORKFLOWS / recipe), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
+def test_one_scene(tmp_path: Path) -> None:
+    scene = write_example(tmp_path / "scene.tif", 300).scene
+    done = run("one_scene.py", scene, tmp_path / "results")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "results" / "scene_cover.tif")
+    with (tmp_path / "results" / "scene_areas.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 10
+    assert sum(float(row["share"]) for row in rows) == pytest.approx(1, abs=1e-3)
+
+
+def test_one_scene_stops_at_assumptions(write_scene, ordinary, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    done = run("one_scene.py", write_scene(ordinary(100, 100)), tmp_path / "results")
+    assert done.returncode == 1
+    assert "stopped at warnings" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("recipe", ["one_scene.py", "default_model.py"])
+def test_recipes_explain_themselves(recipe: str) -> None:
+    done = run(recipe)
+    assert done.returncode == 1
+    assert f"python workflows/{recipe}" in done.stderr
+
+
+def test_every_recipe_is_in_the_readme() -> None:
+    text = (WORKFLOWS / "README.md").read_text()
+    for path in WORKFLOWS.glob("*.py"):
+        assert f"`{path.name} " in text
