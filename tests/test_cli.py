@@ -183,3 +183,22 @@ def test_a_terminated_run_leaves_nothing(write_scene: Callable[..., Path], tmp_p
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "landmap: interrupted"
     assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]
+
+
+@needs_model
+def test_evaluate_measures_and_warns_of_what_the_model_knew(tmp_path: Path) -> None:
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("Forest", "SeaLake"):
+        (tmp_path / "chips" / name).mkdir(parents=True)
+        for i in range(4):
+            chip = rng.integers(30, 90, (64, 64, 3)).astype(np.uint8)
+            Image.fromarray(chip).save(tmp_path / "chips" / name / f"{name}_{i}.png")
+    done = CliRunner().invoke(cli, ["evaluate", "default", str(tmp_path / "chips"), "-o", str(tmp_path / "report")])
+    assert done.exit_code == 0
+    assert "accuracy" in done.output
+    assert "8 chips" in done.output
+    assert "Fewer than 30 chips of Forest 4, SeaLake 4" in done.stderr
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text())["n"] == 8
+    assert (tmp_path / "report" / "report.html").exists()

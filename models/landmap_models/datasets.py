@@ -127,48 +127,6 @@ def to_reflectance(chips: npt.NDArray[np.uint8]) -> Floats:
     return chips.astype(np.float32) * np.float32(EIGHT_BIT_REFLECTANCE / 255)
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Three parts that share no chip."""
-
-    train: ChipFolder
-    validation: ChipFolder
-    test: ChipFolder
-
-    def parts(self) -> dict[str, ChipFolder]:
-        """The parts by name."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}
-
-
-def stratified_split(chips: ChipFolder, seed: int, validation: float = 0.1, test: float = 0.1) -> Split:
-    """Split at random, with every class in the same proportion in each part.
-
-    Args:
-        chips: What to split.
-        seed: Equal seeds give equal splits.
-        validation: Share of the validation part, 0 to 1.
-        test: Share of the test part, 0 to 1.
-
-    Raises:
-        DatasetError: A class has too few chips to be in every part.
-    """
-    from sklearn.model_selection import StratifiedShuffleSplit
-
-    labels = np.asarray(chips.labels)
-    try:
-        outer = StratifiedShuffleSplit(1, test_size=test, random_state=seed)
-        rest, test_index = next(outer.split(labels, labels))
-        inner = StratifiedShuffleSplit(1, test_size=validation / (1 - test), random_state=seed)
-        train_index, validation_index = next(inner.split(labels[rest], labels[rest]))
-    except ValueError as error:
-        raise DatasetError(f"{chips.root}: can't be split into three parts: {error}") from error
-    return Split(
-        train=chips.subset(np.sort(rest[train_index])),
-        validation=chips.subset(np.sort(rest[validation_index])),
-        test=chips.subset(np.sort(test_index)),
-    )
-
-
 class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     """Batches of `(reflectance (n, height, width, 3), one-hot labels (n, classes))` for `model.fit`.
 

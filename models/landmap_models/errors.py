@@ -4,7 +4,8 @@ LandmapError
 ├── ModelError          a model file, its card or its use
 │   ├── CardError       the card is missing, incomplete or contradicts the file
 │   └── UnsafeModelError  the file would run code on loading
-└── DatasetError        labelled chips that can't be read or used
+├── DatasetError        labelled chips that can't be read or used
+└── ReportError         a report exists already or can't be written
 (`landmap.errors` continues the tree with the errors of scenes and maps.)
 
 A message says what was expected, what came, and what to do about it.
@@ -29,3 +30,7 @@ class UnsafeModelError(ModelError):
 
 class DatasetError(LandmapError):
     """Labelled chips can't be read or don't fit together."""
+
+
+class ReportError(LandmapError):
+    """The report of an evaluation exists already or can't be written."""

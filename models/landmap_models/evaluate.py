@@ -1,73 +1,303 @@
-"""How good a classifier is on labelled chips."""
+"""Evaluate a model on labelled chips and write a report.
+
+Two things make such numbers lie, and are looked for here: chips that the model was trained on, and class folders that
+are counted through in another order than the model's outputs.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models import metrics
+from landmap_models.card import SPLIT_MEMBER, ModelCard
+from landmap_models.classifier import Classifier
+from landmap_models.errors import DatasetError, ModelError
+from landmap_models.leakage import Part, cautions, leakage, parts_of, random_split, read_split
+from landmap_models.legend import Legend
+from landmap_models.packaged import find_model
+from landmap_models.quiet import quiet_start
+from landmap_models.report import Findings, check_output, write_report
 
-def measure(
-    labels: npt.NDArray[np.intp], probabilities: npt.NDArray[np.float32], names: tuple[str, ...]
-) -> dict[str, Any]:
-    """Metrics of single-label predictions.
+Floats = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+"""Called with the number of chips that are done and of all."""
+
+BATCH = 256
+GALLERY = 48
+"""Chips in the gallery at most."""
+FEW = 30
+"""Chips of a class below which its numbers are called loose."""
+METHOD = (
+    "Intervals: percentiles of {resamples:,} bootstrap resamples of the chips; Wilson's for the share of chips that "
+    "are right; for the calibration error, percentiles shifted by the bootstrap's own bias. They tell how much the "
+    "numbers hang on which chips were drawn, not what another place or season would give."
+)
+
+
+class LabelledChips(Protocol):
+    """What an evaluation needs of a data set; `datasets.ChipFolder` is one."""
+
+    @property
+    def root(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the chips, `(n,)`."""
+
+    @property
+    def labels(self) -> Sequence[Any]:
+        """For each chip the id of its class, or, where chips may have several classes, a tuple of ids."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names by id; their order need not be the model's."""
+
+    def subset(self, indices: npt.NDArray[np.intp]) -> LabelledChips:
+        """The chips at these positions, in this order."""
+
+    def read(self) -> npt.NDArray[Any]:
+        """All chips, `(n, height, width, bands)`, 8 bits or float32 reflectance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    metrics: Mapping[str, Any]
+    """What `metrics.json` holds: `value`, `low` and `high` by metric, `per_class`, `confusion`, `warnings` and more."""
+    files: tuple[Path, ...]
+    """What was written."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the numbers look better, or more certain, than they are."""
+        return tuple(self.metrics["warnings"])
+
+
+def evaluate(
+    model: str | Path | Classifier,
+    data: str | Path | LabelledChips,
+    output: str | Path,
+    *,
+    part: Part | None = None,
+    overwrite: bool = False,
+    beta: float = 2.0,
+    resamples: int = metrics.RESAMPLES,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Predict labelled chips, compare, and write a report.
 
     Args:
-        labels: True class ids, `(n,)`.
-        probabilities: Predictions, `(n, classes)`.
-        names: Class names by id.
+        model: Packaged name, `.keras` file, or a classifier.
+        data: Folder or zip file of chips, one folder per class, or opened chips. Classes are matched by name.
+        output: The folder to write; see `report.FILES`.
+        part: Use only those chips that the model file records as its "train", "validation" or "test" part.
+        overwrite: Replace a report that exists.
+        beta: How much more recall counts than precision in F-beta.
+        resamples: Of the bootstrap behind the intervals.
+        progress: Called after each batch.
 
-    Returns:
-        A JSON-able mapping: `n`; `accuracy` and `macro_f1` with `value`, `low`, `high` (95 %; Wilson's interval for
-        accuracy, percentile bootstrap of 1,000 resamples for F1); `per_class` precision, recall, F1 and support;
-        `confusion` with rows true, columns predicted.
+    Raises:
+        ModelError: The model can't be read, records no such part, or predicts what are no probabilities.
+        DatasetError: The chips can't be read, don't fit the model, or none is of the part.
+        ReportError: The folder exists already or can't be written. Nothing is left behind then.
     """
-    from sklearn.metrics import classification_report, confusion_matrix
-
-    ids = np.arange(len(names))
-    predicted = probabilities.argmax(axis=1)
-    report = classification_report(
-        labels, predicted, labels=ids, target_names=names, output_dict=True, zero_division=0.0
+    output = Path(output)
+    check_output(output, overwrite=overwrite)
+    classifier, split = _open_model(model)
+    chips, warnings = _select(_open_chips(data), split, part)
+    card = classifier.card
+    if part in ("test", "validation"):
+        warnings += random_split(card)
+    labels = _match(chips, card.legend)
+    warnings += _loose(labels, card.legend.names)
+    found = _compare(labels, _predict(classifier, chips, progress), card, beta, resamples)
+    shown = _gallery_order(found.right, found.probability)[:GALLERY]
+    findings = Findings(
+        card=card,
+        metrics=_origin(card, chips, part) | found.measured | {"warnings": warnings},
+        files=chips.files,
+        true=found.true,
+        predicted=found.predicted,
+        probability=found.probability,
+        right=found.right,
+        shown=shown,
+        pictures=_true_color(_read(chips.subset(shown), card), card),
     )
-    return {
-        "n": len(labels),
-        "accuracy": wilson_interval(int((predicted == labels).sum()), len(labels)),
-        "macro_f1": _bootstrap_f1(labels, predicted, ids),
-        "per_class": {
-            name: {
-                "precision": round(report[name]["precision"], 4),
-                "recall": round(report[name]["recall"], 4),
-                "f1": round(report[name]["f1-score"], 4),
-                "support": int(report[name]["support"]),
-            }
-            for name in names
-        },
-        "confusion": confusion_matrix(labels, predicted, labels=ids).tolist(),
-    }
+    return Evaluation(findings.metrics, write_report(output, findings, overwrite=overwrite))
 
 
-def wilson_interval(correct: int, n: int) -> dict[str, float]:
-    """A proportion with Wilson's 95 % score interval (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(correct, n).proportion_ci(method="wilson")
-    return {
-        "value": round(correct / n, 4),
-        "low": round(float(interval.low), 4),
-        "high": round(float(interval.high), 4),
-    }
+def _origin(card: ModelCard, chips: LabelledChips, part: Part | None) -> dict[str, Any]:
+    model = {"name": card.name, "version": card.version, "weights_sha256": card.weights_sha256}
+    return {"model": model, "data": chips.root.name, "part": part}
 
 
-def _bootstrap_f1(
-    labels: npt.NDArray[np.intp], predicted: npt.NDArray[np.intp], ids: npt.NDArray[np.intp], resamples: int = 1000
-) -> dict[str, float]:
-    from sklearn.metrics import f1_score
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Predictions compared with labels; fields as in `report.Findings`."""
 
-    def macro(chosen: npt.NDArray[np.intp] | slice) -> float:
-        return float(f1_score(labels[chosen], predicted[chosen], labels=ids, average="macro", zero_division=0.0))
+    measured: dict[str, Any]
+    true: tuple[str, ...]
+    predicted: tuple[str, ...]
+    probability: Floats
+    right: npt.NDArray[np.bool_]
 
-    rng = np.random.default_rng(0)
-    scores = [macro(rng.integers(0, len(labels), len(labels))) for _ in range(resamples)]
-    low, high = np.percentile(scores, (2.5, 97.5))
-    return {"value": round(macro(slice(None)), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+def _compare(
+    labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int
+) -> _Found:
+    method = {"beta": beta, "resamples": resamples, "seed": 0, "intervals": METHOD.format(resamples=resamples)}
+    compare = _several if labels.ndim == 2 else _one
+    found = compare(labels, probabilities, card, beta, resamples)
+    task = "multi-label" if labels.ndim == 2 else "single-label"
+    return replace(found, measured={"task": task} | found.measured | {"method": method})
+
+
+def _one(labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int) -> _Found:
+    names = card.legend.names
+    chosen, probability = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = chosen == labels
+    measured = metrics.single_label(labels, probabilities, names, beta=beta, resamples=resamples)
+    return _Found(
+        measured | {"reliability": metrics.reliability(probability, right)},
+        tuple(names[i] for i in labels),
+        tuple(names[i] for i in chosen),
+        probability,
+        right,
+    )
+
+
+def _several(
+    labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int
+) -> _Found:
+    """The probability of a chip's classes is that of the least certain decision for or against one of them."""
+    names = card.legend.names
+    thresholds = np.asarray(getattr(card, "thresholds", None) or 0.5)
+    chosen = probabilities >= thresholds
+    measured = metrics.multi_label(labels, probabilities, names, thresholds=thresholds, beta=beta, resamples=resamples)
+    return _Found(
+        measured | {"reliability": metrics.reliability(probabilities.ravel(), labels.ravel() > 0)},
+        tuple(_joined(row, names) for row in labels),
+        tuple(_joined(row, names) for row in chosen),
+        np.where(chosen, probabilities, 1 - probabilities).min(axis=1),
+        (chosen == labels).all(axis=1),
+    )
+
+
+def _joined(flags: npt.NDArray[Any], names: tuple[str, ...]) -> str:
+    return ";".join(name for name, flag in zip(names, flags, strict=True) if flag)
+
+
+def _open_model(model: str | Path | Classifier) -> tuple[Classifier, dict[str, str]]:
+    """A classifier, and the part that each chip of its training data was in, where it records that."""
+    if not isinstance(model, str | Path):
+        return model, {}
+    from landmap_models.keras_classifier import load_classifier
+
+    path = find_model(model)
+    return load_classifier(path), read_split(path)
+
+
+def _open_chips(data: str | Path | LabelledChips) -> LabelledChips:
+    if not isinstance(data, str | Path):
+        return data
+    with quiet_start():
+        from landmap_models.datasets import open_chips
+    return open_chips(data)
+
+
+def _select(chips: LabelledChips, split: Mapping[str, str], part: Part | None) -> tuple[LabelledChips, list[str]]:
+    """The chips of the part, or all; and what is to be said of the choice."""
+    parts = parts_of(chips.files, split)
+    if part is None:
+        return chips, leakage(parts, split)
+    if not split:
+        raise ModelError(f"The model records no split (member {SPLIT_MEMBER}): evaluate all chips, without a part")
+    chosen = np.flatnonzero(np.array(parts) == part)
+    if not chosen.size:
+        raise DatasetError(
+            f"{chips.root}: holds none of the chips of the model's {part} part. Expected names such as "
+            f"{next(iter(split))}. Received: {chips.files[0]}. Give the data that the model was trained with"
+        )
+    return chips.subset(chosen), cautions(part, len(chosen), list(split.values()).count(part), chips.root.name)
+
+
+def _loose(labels: npt.NDArray[np.intp], names: tuple[str, ...]) -> list[str]:
+    """Warnings about classes with few chips, or none."""
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
+    few = [f"{name} {count}" for name, count in zip(names, counts, strict=True) if 0 < count < FEW]
+    none = [name for name, count in zip(names, counts, strict=True) if not count]
+    told = [f"Fewer than {FEW} chips of {', '.join(few)}: the numbers of these classes are loose."] if few else []
+    return told + ([f"No chips of {', '.join(none)}: averages leave these classes out."] if none else [])
+
+
+def _match(chips: LabelledChips, legend: Legend) -> npt.NDArray[np.intp]:
+    """Labels as the model counts its classes: ids `(n,)`, or 0 and 1 `(n, classes)` where chips may have several."""
+    unknown = [name for name in chips.class_names if name not in legend.names]
+    if unknown:
+        raise DatasetError(
+            f"{chips.root}: the model doesn't know the class{'es' * (len(unknown) > 1)} {', '.join(unknown)}. Expected "
+            f"classes out of: {', '.join(legend.names)}. Received: {', '.join(chips.class_names)}. Rename the folders"
+        )
+    ids = np.array([legend.names.index(name) for name in chips.class_names])
+    if np.ndim(chips.labels[0]) == 0:
+        return ids[np.asarray(chips.labels, np.intp)]
+    flags = np.zeros((len(chips.files), len(legend)), np.intp)
+    for row, several in zip(flags, chips.labels, strict=True):
+        row[ids[list(several)]] = 1
+    return flags
+
+
+def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | None) -> Floats:
+    """Probabilities `(n, classes)`; one batch of chips is held at a time."""
+    n, card = len(chips.files), classifier.card
+    out = np.empty((n, len(card.legend)), np.float32)
+    for start in range(0, n, BATCH):
+        chosen = np.arange(start, min(start + BATCH, n))
+        predicted = classifier.predict(_read(chips.subset(chosen), card))
+        if predicted.shape != (len(chosen), len(card.legend)) or not np.isfinite(predicted).all():
+            raise ModelError(
+                f"{card.name}: expected finite probabilities of {len(chosen)} chips and {len(card.legend)} classes. "
+                f"Received: shape {predicted.shape}, {int((~np.isfinite(predicted)).sum())} not finite"
+            )
+        out[chosen] = predicted
+        if progress:
+            progress(len(chosen) + start, n)
+    return out
+
+
+def _read(chips: LabelledChips, card: ModelCard) -> Floats:
+    """Reflectance `(n, chip_size, chip_size, bands)`."""
+    values = chips.read()
+    wanted = (card.chip_size, card.chip_size, len(card.bands))
+    if values.shape[1:] != wanted:
+        raise DatasetError(
+            f"{chips.root}: {card.name} expects chips of (height, width, bands) {wanted}, bands "
+            f"{', '.join(card.band_names)}. Received: {values.shape[1:]} in {chips.files[0]}"
+        )
+    if values.dtype != np.uint8:
+        return values.astype(np.float32, copy=False)
+    from landmap_models.datasets import to_reflectance
+
+    return to_reflectance(values)
+
+
+def _gallery_order(right: npt.NDArray[np.bool_], probability: Floats) -> npt.NDArray[np.intp]:
+    """Mistakes first, the surest of them at the top; then what is right, the least sure first."""
+    return np.lexsort((np.where(right, probability, -probability), right))
+
+
+def _true_color(chips: Floats, card: ModelCard) -> npt.NDArray[np.uint8]:
+    """Red, green and blue; a model that lacks one of them shows its first band in grey."""
+    wanted = [card.band_names.index(b) if b in card.band_names else None for b in ("B04", "B03", "B02")]
+    order = [0, 0, 0] if None in wanted else wanted
+    low, high = card.reflectance_range
+    scaled = ((chips[..., cast(Any, order)] - low) / (high - low)).clip(0, 1)
+    return cast(npt.NDArray[np.uint8], (255 * scaled**0.8).astype(np.uint8))

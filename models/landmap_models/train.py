@@ -21,14 +21,13 @@ from landmap_models.datasets import (
     EIGHT_BIT_REFLECTANCE,
     ChipBatches,
     ChipFolder,
-    Split,
     open_chips,
-    stratified_split,
     to_reflectance,
 )
 from landmap_models.errors import DatasetError, ModelError
-from landmap_models.evaluate import measure
 from landmap_models.legend import legend_for
+from landmap_models.metrics import measure
+from landmap_models.splits import Split, read_coordinates, spatial_split, stratified_split
 
 BANDS = ("B04", "B03", "B02")
 """What the three channels of EuroSAT's JPEG chips are."""
@@ -58,6 +57,10 @@ class TrainSettings:
     """Of the moving average of the weights, which is what is kept."""
     seed: int = 1
     """Of the split, the initial weights and the augmentation."""
+    coordinates: str | None = None
+    """CSV file with file, latitude, longitude: the split is spatial then, and stratified at random without."""
+    block_km: float = 50.0
+    """Side of the blocks of a spatial split in kilometres."""
     validation: float = 0.1
     """Share of the validation part."""
     test: float = 0.1
@@ -90,7 +93,7 @@ def train(data: str | Path, output: str | Path, settings: TrainSettings, *, over
         raise ModelError(f"{output}: expected a file name that ends in .keras")
     if output.exists() and not overwrite:
         raise ModelError(f"{output}: exists already. Choose another name or give --overwrite")
-    split = stratified_split(open_chips(data), settings.seed, settings.validation, settings.test)
+    split = _split(open_chips(data), settings)
     state = _open_state(output.with_name(output.name + ".training"), split, settings)
     trained, log = _fit(split, settings, state)
     model = _in_float32(trained, split)
@@ -101,6 +104,17 @@ def train(data: str | Path, output: str | Path, settings: TrainSettings, *, over
     finished.replace(output)
     shutil.rmtree(state)
     return card
+
+
+def _split(chips: ChipFolder, settings: TrainSettings) -> Split:
+    shares = settings.seed, settings.validation, settings.test
+    if settings.coordinates is None:
+        return stratified_split(chips, *shares)
+    return spatial_split(chips, read_coordinates(settings.coordinates, chips), *shares, settings.block_km)
+
+
+def _split_name(settings: TrainSettings) -> str:
+    return f"spatial, blocks of {settings.block_km:g} km" if settings.coordinates else "stratified, random"
 
 
 def _open_state(state: Path, split: Split, settings: TrainSettings) -> Path:
@@ -201,7 +215,7 @@ def _describe(model: keras.Model, split: Split, settings: TrainSettings, log: li
             "data": test.root.name,
             "augmentation": augment.standard.__doc__,
             "split": {
-                "method": "stratified",
+                "method": _split_name(settings),
                 "seed": settings.seed,
                 "parts": {n: {"chips": len(p), "sha256": p.fingerprint()} for n, p in split.parts().items()},
                 "member": SPLIT_MEMBER,
@@ -209,7 +223,7 @@ def _describe(model: keras.Model, split: Split, settings: TrainSettings, log: li
             "settings": dataclasses.asdict(settings),
             "log": log,
         },
-        metrics={"split": "test (stratified, random)"}
+        metrics={"split": f"test ({_split_name(settings)})"}
         | measure(np.asarray(test.labels), probabilities, test.class_names),
         versions={"keras": version("keras"), keras.backend.backend(): version(keras.backend.backend())},
     )

@@ -104,7 +104,7 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
     print_warnings(plan.warnings)
     if verbose:
         print_plan(plan)
-    with progress_bar(quiet=quiet) as progress:
+    with progress_bar("classifying", "Mpx", 1e6, quiet=quiet) as progress:
         result = run_plan(plan, outputs, progress=progress)
     print_warnings(result.warnings[len(plan.warnings) :])
     if not quiet:
@@ -207,6 +207,8 @@ def describe_model(file: Path, card: Path) -> None:
 @click.option("--name", default="compact", show_default=True, help="Name on the model's card.")
 @click.option("--description", help="What the card says the model is for, and what it is bad at.")
 @click.option("--level", type=click.Choice(["L1C", "L2A"]), default="L1C", show_default=True, help="Of the chips.")
+@click.option("--coordinates", type=click.Path(), help="CSV file,latitude,longitude: split by blocks of land.")
+@click.option("--block-km", type=float, default=50.0, show_default=True, help="Side of the blocks of land.")
 @click.option("--epochs", type=click.IntRange(1), default=64, show_default=True, help="Passes over the training part.")
 @click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Chips a step.")
 @click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="Peak of the cosine schedule.")
@@ -222,6 +224,25 @@ def train(data: Path, output: Path, overwrite: bool, **options: Any) -> None:
         from landmap_models.train import train as run
     chosen = {name: value for name, value in options.items() if value is not None}
     click.echo(describe(run(data, output, TrainSettings(**chosen), overwrite=overwrite)))
+
+
+@cli.command()
+@click.argument("model")
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
+@click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Only this part of the model's split.")
+@click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+def evaluate(model: str, data: Path, output: Path, part: Any, overwrite: bool, quiet: bool) -> None:
+    """Measure MODEL on DATA, labelled chips it should not have been trained on, and write a report."""
+    from landmap.terminal import print_evaluation, print_warnings, progress_bar
+    from landmap_models.evaluate import evaluate as run
+
+    with progress_bar("predicting", "chips", quiet=quiet) as progress:
+        found = run(model, data, output, part=part, overwrite=overwrite, progress=progress)
+    print_warnings(found.warnings)
+    if not quiet:
+        print_evaluation(found)
 
 
 def _terminate(number: int, frame: object) -> None:

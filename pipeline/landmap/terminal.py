@@ -13,14 +13,22 @@ from rich.table import Table
 from landmap.classify import Progress as Report
 from landmap.classify import Result
 from landmap.planning import Plan
+from landmap_models.evaluate import Evaluation
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Report]:
-    """A bar with rate and time left on a terminal, and silence elsewhere."""
+def progress_bar(verb: str, unit: str, units: float = 1, *, quiet: bool) -> Iterator[Report]:
+    """A bar with rate and time left on a terminal, and silence elsewhere.
+
+    Args:
+        verb: What is going on.
+        unit: What the rate counts.
+        units: How many of what is reported make one of these.
+        quiet: No bar.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,11 +37,11 @@ def progress_bar(*, quiet: bool) -> Iterator[Report]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, disable=quiet or not sys.stderr.isatty(), transient=True) as bar:
-        task = bar.add_task("classifying", total=None, rate="")
+        task = bar.add_task(verb, total=None, rate="")
 
         def report(done: int, total: int) -> None:
             seconds = bar.tasks[task].elapsed or 0
-            rate = f"{done / seconds / 1e6:.2f} Mpx/s" if seconds else ""
+            rate = f"{done / seconds / units:.3g} {unit}/s" if seconds else ""
             bar.update(task, completed=done, total=total, rate=rate)
 
         yield report
@@ -92,4 +100,15 @@ def print_result(result: Result) -> None:
         markup=False,
     )
     for path in result.outputs.paths():
+        out.print(str(path), markup=False)
+
+
+def print_evaluation(found: Evaluation) -> None:
+    """Metrics with their intervals, and where the report lies."""
+    for name, entry in found.metrics.items():
+        if isinstance(entry, dict) and {"value", "low", "high"} <= set(entry) and entry["value"] is not None:
+            interval = "" if entry["low"] is None else f" (95 %: {entry['low']:.4f} to {entry['high']:.4f})"
+            out.print(f"{name.replace('_', ' '):28} {entry['value']:.4f}{interval}", markup=False)
+    out.print(f"{found.metrics['n']} chips", markup=False)
+    for path in found.files:
         out.print(str(path), markup=False)

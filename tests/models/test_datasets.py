@@ -6,12 +6,14 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from landmap_models.augment import d4, haze, radiometric_jitter, standard, straddle
-from landmap_models.datasets import ChipBatches, open_chips, stratified_split, to_reflectance
+from landmap_models.datasets import ChipBatches, ChipFolder, open_chips, to_reflectance
 from landmap_models.errors import DatasetError
+from landmap_models.splits import block_numbers, read_coordinates, spatial_split, stratified_split
 
 
 def test_a_zip_and_its_folder_are_the_same(chip_zip: Path, tmp_path: Path) -> None:
@@ -140,3 +142,61 @@ def test_haze_is_strongest_in_the_blue_and_spares_some_chips() -> None:
     assert changed[2] > changed[1] > changed[0] > 0
     untouched = (hazy == chips).all(axis=(1, 2, 3)).mean()
     assert 0.4 < untouched < 0.6
+
+
+def scattered(chips: ChipFolder) -> npt.NDArray[np.float64]:
+    """Places all over a piece of Europe, `(n, 2)`."""
+    return np.random.default_rng(0).uniform((45, 5), (50, 12), (len(chips), 2))
+
+
+def test_a_spatial_split_keeps_blocks_together(chip_zip: Path) -> None:
+    chips = open_chips(chip_zip)
+    places = scattered(chips)
+    split = spatial_split(chips, places, seed=1)
+    block_of = dict(zip(chips.files, block_numbers(places, 50), strict=True))
+    parts = [{int(block_of[f]) for f in part.files} for part in split.parts().values()]
+    assert sum(map(len, parts)) == len(set.union(*parts)), "a block lies in two parts"
+    assert sum(len(part) for part in split.parts().values()) == len(chips)
+    assert min(len(part) for part in split.parts().values()) >= 5
+    assert spatial_split(chips, places, seed=1) == split
+
+
+def test_blocks_are_as_large_as_they_say() -> None:
+    """Two places in one block are at most a block's diagonal apart, at any latitude."""
+    rng = np.random.default_rng(0)
+    places = rng.uniform((-70, -170), (70, 170), (20_000, 2))
+    numbers = block_numbers(places, 500)
+    for number in rng.choice(numbers, 200):
+        lat, lon = places[numbers == number].T
+        assert np.ptp(lat) * 111.2 <= 500
+        assert np.ptp(lon) * 111.2 * np.cos(np.radians(lat.mean())) <= 520
+
+
+def test_coordinates_are_found_by_class_and_file(chip_zip: Path, tmp_path: Path) -> None:
+    chips, table = open_chips(chip_zip), tmp_path / "places.csv"
+    lines = [f"{name.removeprefix('data/')},{i},{-i}" for i, name in enumerate(chips.files)]
+    table.write_text("\n".join(["file,latitude,longitude", *reversed(lines)]))
+    assert read_coordinates(table, chips)[:, 0].tolist() == list(range(90))
+    table.write_text("\n".join(["file,latitude,longitude", *lines[1:]]))
+    with pytest.raises(DatasetError, match=r"no coordinates for 1 chips, such as data/bright/bright_0.jpg"):
+        read_coordinates(table, chips)
+    table.write_text("name,lat,lon\n")
+    with pytest.raises(DatasetError, match="no coordinates for 90 chips"):
+        read_coordinates(table, chips)
+    with pytest.raises(DatasetError, match="expected a CSV file"):
+        read_coordinates(tmp_path / "none.csv", chips)
+
+
+def test_too_few_blocks_are_refused(chip_zip: Path) -> None:
+    chips = open_chips(chip_zip)
+    with pytest.raises(DatasetError, match="at least 20 blocks of 5000 km"):
+        spatial_split(chips, scattered(chips), seed=1, block_km=5000)
+
+
+@pytest.mark.real
+def test_eurosat_splits_by_land(shared: Path) -> None:
+    chips = open_chips(shared / "eurosat/eurosat-rgb.zip")
+    split = spatial_split(chips, read_coordinates(shared / "eurosat/coordinates.csv", chips), seed=1)
+    for part, share in zip(split.parts().values(), (0.8, 0.1, 0.1), strict=True):
+        assert len(part) / len(chips) == pytest.approx(share, abs=0.03)
+        assert min(part.counts().values()) > 0

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from landmap_models.card import read_card
-from landmap_models.datasets import open_chips, stratified_split, to_reflectance
+from landmap_models.datasets import open_chips, to_reflectance
 from landmap_models.errors import DatasetError, ModelError
-from landmap_models.evaluate import measure, wilson_interval
 from landmap_models.keras_classifier import load_classifier
+from landmap_models.metrics import measure, wilson_interval
+from landmap_models.splits import stratified_split
 from landmap_models.train import TrainSettings, train
 
 QUICK = TrainSettings(name="quick", epochs=3, batch_size=16, ema_momentum=0.8, precision="float32")
