@@ -93,8 +93,7 @@ def test_names_are_their_own_names() -> None:
         (FileBand(1, "", "gray", (("bandname", "B3"),)), "B03", "in small letters, too"),
         (FileBand(1, "", "gray", (("eo:common_name", "green"),)), "B03", "STAC's tag"),
         (FileBand(1, "", "gray", (("COMMENT", "B3"),)), None, "any other tag is prose"),
-        (FileBand(1, "", "red", ()), "B04", "then the colour"),
-        (FileBand(1, "foo", "blue", ()), "B02", "of a description that names none"),
+        (FileBand(1, "", "red", ()), None, "colours are judged for the file as a whole"),
         (FileBand(1, "B8A (nir)", "nir", ()), "B8A", "GDAL's nir is B08's, but the code is clear"),
         (FileBand(1, "", "alpha", ()), None, "no colour"),
         (FileBand(1, "", "undefined", ()), None, "no colour"),
@@ -112,6 +111,8 @@ def test_name_of_a_band(band: FileBand, name: str | None, why: str) -> None:
         (bands("", "", "", colors=("red", "green", "blue")), (1, 2, 3), "a colour picture"),
         (bands("", "", "", "", colors=("red", "green", "blue", "alpha")), (1, 2, 3), "with opacity"),
         (bands("", "", "", colors=("blue", "green", "red")), (3, 2, 1), "colours are read, not counted"),
+        (bands("Band 4", "Band 3", "Band 2"), (1, 2, 3), "numbers that do not just count are names"),
+        (bands("B01", "B02", "B03", "B04"), (4, 3, 2), "ESA's names in order"),
         (bands("B8A", "red edge 1", "B4", "B3", "B2"), (3, 4, 5), "red edge is not red"),
         (bands("B04", "B03", "B02", "B11", "B11"), (1, 2, 3), "twice there, but not needed"),
     ],
@@ -126,7 +127,13 @@ def test_found(there: list[FileBand], found: tuple[int, ...], why: str) -> None:
         (bands("", "", ""), "B04", "the right count is no name: never by position"),
         (bands("", "", "", colors=("gray", "undefined", "undefined")), "B04", "what GDAL says of any three bands"),
         (bands("", "", "", colors=("gray", "alpha", "undefined")), "B04", "opacity is no band"),
-        (bands("", "", colors=("red", "green")), "B02", "one too few"),
+        (bands("", "", colors=("red", "green")), "B04", "one too few for a picture"),
+        (bands("", "", "", "", colors=("red", "green", "blue", "undefined")), "B04", "one too many for a picture"),
+        (bands("Band 1", "Band 2", "Band 3", "Band 4"), "B04", "only numbered, as by ENVI: the fourth may be NIR"),
+        (bands("b1", "b2", "b3", "b4", "b5"), "B04", "only numbered"),
+        (bands("red_mask", "green", "blue"), "B04", "a mask is no band"),
+        (bands("near infra red", "green", "blue"), "B04", "not red"),
+        (bands("QA_B04", "B03", "B02"), "B04", "quality of a band is no band"),
         (bands("B04", "B03", "B08"), "B02", "another one instead"),
         (bands("B8A", "B03", "B02"), "B04", "8A is not 8, nor 4"),
         (bands("B04, B03", "B03", "B02"), "B04", "a description of two bands names none"),
@@ -211,3 +218,8 @@ def test_given_bands_are_checked_against_the_file(given: dict[str, int], message
 
 def test_given_bands_may_be_the_first_and_the_last() -> None:
     assert given_bands({"B04": 4, "B02": 1}, 4, "s.tif") == {"B04": 4, "B02": 1}
+
+
+def test_bands_in_python() -> None:
+    for given in ("3,2,1", [3, 2, 1], (3, 2, 1), {"B02": 1, "B03": 2, "B04": 3}):
+        assert parse_bands(given, RGB) == {"B04": 3, "B03": 2, "B02": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
+import rasterio.env
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -221,6 +223,50 @@ def test_an_existing_cover_survives_a_failure(
             scene, tmp_path / "cover.tif", classifier=BrokenClassifier([]), stride=64, chunk=64, overwrite=True
         )
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_an_output_that_appears_meanwhile_is_kept(
+    write_scene: Callable[..., Path], tmp_path: Path, ordinary: Callable[..., object]
+) -> None:
+    scene = write_scene(ordinary(100, 100))
+    cover = tmp_path / "cover.tif"
+
+    def appear(done: int, total: int) -> None:
+        cover.write_text("precious")
+
+    with pytest.raises(OutputError, match="exists already"):
+        landmap.classify(
+            scene, cover, confidence=tmp_path / "other.tif", classifier=ConstantClassifier(), progress=appear
+        )
+    assert leftovers(tmp_path) == {"scene.tif", "cover.tif"}
+    assert cover.read_text() == "precious"
+
+
+def test_gdal_has_a_cache_during_a_run(
+    write_scene: Callable[..., Path], tmp_path: Path, ordinary: Callable[..., object]
+) -> None:
+    """GDAL takes the number for bytes; without a cache, a block is decoded for each of its rows."""
+    seen: list[int] = []
+
+    def look(done: int, total: int) -> None:
+        seen.append(rasterio.env.get_gdal_config("GDAL_CACHEMAX"))
+
+    scene = write_scene(ordinary(100, 100))
+    landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(), threads=1, progress=look)
+    assert seen == [128 * 2**20]
+
+
+def test_the_settings_tag_names_no_folder(
+    write_scene: Callable[..., Path], tmp_path: Path, ordinary: Callable[..., object]
+) -> None:
+    scene = write_scene(ordinary(100, 100))
+    landmap.classify(
+        scene, tmp_path / "cover.tif", classifier=ConstantClassifier(), model=str(tmp_path / "mine.keras"), stride=32
+    )
+    with rasterio.open(tmp_path / "cover.tif") as file:
+        given = json.loads(file.tags()["LANDMAP_SETTINGS"])
+    assert given["model"] == "mine.keras"
+    assert given["stride"] == 32
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import rasterio
 from click.testing import CliRunner
+from PIL import Image
 
 from landmap.cli import cli
 from landmap_models.packaged import packaged_models
@@ -71,6 +72,62 @@ def test_an_error_is_one_line_and_exit_status_1(scene: Path, tmp_path: Path) -> 
     assert done.stderr.count("\n") == 1
     assert "--overwrite" in done.stderr
     assert (tmp_path / "cover.tif").read_text() == "precious"
+
+
+@needs_model
+@pytest.mark.parametrize("options", [("--bands", "3,2"), ("--scale", "nan")])
+def test_a_setting_that_can_not_be_meant_is_exit_status_2(options: tuple[str, str], scene: Path) -> None:
+    done = landmap("plan", scene, *options)
+    assert done.returncode == 2
+    assert done.stderr.startswith("landmap: error: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_used_as_a_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("precious")
+    for name in ("a", "b"):
+        (tmp_path / "chips" / name).mkdir(parents=True)
+        for i in range(10):
+            Image.new("RGB", (64, 64)).save(tmp_path / "chips" / name / f"{i}.png")
+    done = landmap("train", tmp_path / "chips", "-o", tmp_path / "file" / "x.keras")
+    assert done.returncode == 1
+    assert done.stderr.startswith("landmap: error: ")
+    assert "Not a directory" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@needs_model
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no full device")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_full_disk_behind_stdout_is_one_line(options: tuple[str, ...], scene: Path) -> None:
+    command = [sys.executable, "-c", "from landmap.cli import main; main()", "plan", str(scene), *options]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=300)
+    assert done.returncode == 1
+    assert done.stderr == "landmap: error: [Errno 28] No space left on device\n"
+
+
+@needs_model
+def test_a_reader_that_goes_away_is_no_error(scene: Path) -> None:
+    command = [sys.executable, "-c", "from landmap.cli import main; main()", "plan", str(scene)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    errors = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=300), errors) == (1, "")
+
+
+def test_the_defaults_of_train_are_those_of_its_settings() -> None:
+    from landmap_models.train import TrainSettings
+
+    settings = TrainSettings()
+    offered = {p.name: p.default for p in cli.commands["train"].params}
+    shared = {name for name in offered if hasattr(settings, str(name))} - {"description", "coordinates"}
+    assert shared == {"name", "level", "block_km", "epochs", "batch_size", "learning_rate", "seed"}
+    for name in shared:
+        assert offered[name] == getattr(settings, str(name)), name
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
@@ -148,8 +205,6 @@ def test_example_writes_a_scene_and_its_truth(tmp_path: Path) -> None:
 
 @needs_model
 def test_quicklook_draws_a_picture(scene: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
     cover, picture = tmp_path / "cover.tif", tmp_path / "map.png"
     assert CliRunner().invoke(cli, ["classify", str(scene), "-o", str(cover), "--stride", "64"]).exit_code == 0
     assert CliRunner().invoke(cli, ["quicklook", str(scene), str(cover), "-o", str(picture)]).exit_code == 0
@@ -168,7 +223,8 @@ def test_help_and_version() -> None:
 
 
 @needs_model
-def test_a_terminated_run_leaves_nothing(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
+def test_a_terminated_run_leaves_nothing(number: int, write_scene: Callable[..., Path], tmp_path: Path) -> None:
     """A real process, stopped by a real signal while it predicts."""
     rng = np.random.default_rng(0)
     scene = write_scene(rng.integers(300, 2000, (3, 1500, 1500), dtype=np.uint16))
@@ -178,7 +234,7 @@ def test_a_terminated_run_leaves_nothing(write_scene: Callable[..., Path], tmp_p
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(".cover.tif.*")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "landmap: interrupted"
@@ -187,8 +243,6 @@ def test_a_terminated_run_leaves_nothing(write_scene: Callable[..., Path], tmp_p
 
 @needs_model
 def test_evaluate_measures_and_warns_of_what_the_model_knew(tmp_path: Path) -> None:
-    from PIL import Image
-
     rng = np.random.default_rng(0)
     for name in ("Forest", "SeaLake"):
         (tmp_path / "chips" / name).mkdir(parents=True)

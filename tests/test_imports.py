@@ -23,6 +23,7 @@ ORDER = (
     "scene",
     "georeference",
     "predict",
+    "outputs",
     "raster",
     "summary",
     "quicklook",

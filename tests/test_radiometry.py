@@ -256,7 +256,9 @@ def test_level(changes: dict[str, Any], level: Level, origin: str, why: str) -> 
 
 
 def test_darkness_is_judged_after_the_offset() -> None:
-    assert decided(evidence(DARK + 1000), L1C_CARD).level == "L1C"
+    left_in = decided(evidence(DARK + 1000), L1C_CARD)
+    assert left_in.level == "L2A", "as bright in red as in blue: no air, but an offset"
+    assert any("--offset -1000" in text for text in left_in.warnings)
     assert decided(evidence(DARK + 1000), L1C_CARD, offset=-1000).level == "L2A"
 
 
@@ -508,3 +510,10 @@ def test_no_sample_no_judgement() -> None:
 def test_settings_that_cannot_be_meant(choices: dict[str, Any], why: str) -> None:
     with pytest.raises(SettingsError, match=next(iter(choices))):
         Settings(**choices)
+
+
+def test_tags_of_a_product_do_not_hold_for_reflectance_made_from_it() -> None:
+    tags = {"BOA_ADD_OFFSET": "-1000", "QUANTIFICATION_VALUE": "10000"}
+    made = decided(evidence((DARK * 1e-4).astype(np.float32), dtype="float32", tags=tags), L1C_CARD)
+    assert made.scale == (1.0, 1.0, 1.0)
+    assert made.offset == (0.0, 0.0, 0.0)

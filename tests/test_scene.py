@@ -124,6 +124,9 @@ def holes() -> npt.NDArray[np.bool_]:
     return mask
 
 
+NO_NODATA = "0 in every band (the file declares none) and NaN"
+
+
 def declared(values: npt.NDArray[Any], nodata: float) -> tuple[npt.NDArray[Any], dict[str, Any]]:
     return np.where(holes(), values, nodata).astype(values.dtype), {"nodata": nodata}
 
@@ -137,10 +140,23 @@ def declared(values: npt.NDArray[Any], nodata: float) -> tuple[npt.NDArray[Any],
         (*declared(distinct("uint8"), 255), "the file's nodata", "255 of 8 bits"),
         (*declared(distinct("float32"), -9999), "the file's nodata", "a number in floats"),
         (*declared(distinct("float32"), np.nan), "the file's nodata", "NaN, declared"),
-        (declared(distinct("float32"), np.nan)[0], {}, "NaN", "NaN, undeclared"),
-        (declared(distinct("float32"), np.inf)[0], {}, "NaN", "infinity is no reflectance"),
+        (
+            declared(distinct("float32"), np.nan)[0],
+            {},
+            NO_NODATA,
+            "NaN, undeclared",
+        ),
+        (
+            declared(distinct("float32"), np.inf)[0],
+            {},
+            NO_NODATA,
+            "infinity is no reflectance",
+        ),
         (declared(distinct("uint16"), 0)[0], {}, "0 in every band", "undeclared zeros of 16 bits"),
         (declared(distinct("int16"), 0)[0], {}, "0 in every band", "undeclared zeros of 16 bits, signed"),
+        (declared(distinct("int32"), 0)[0], {}, "0 in every band", "undeclared zeros of 32 bits"),
+        (declared(distinct("uint8"), 0)[0], {}, "0 in every band", "undeclared zeros of a true-colour picture"),
+        (declared(distinct("float32"), 0)[0], {}, "0 in every band", "undeclared zeros of floats"),
     ],
 )
 def test_valid_is_true_exactly_where_there_is_data(
@@ -154,20 +170,22 @@ def test_valid_is_true_exactly_where_there_is_data(
         assert np.isfinite(pixels.values[pixels.valid]).all()
 
 
-@pytest.mark.parametrize(
-    ("dtype", "profile", "why"),
-    [
-        ("uint8", {}, "0 is black in a picture"),
-        ("uint8", {"photometric": "rgb"}, "0 is black in a picture"),
-        ("float32", {}, "0 is dark in reflectance"),
-        ("uint16", {"nodata": 65535}, "another value is declared"),
-    ],
-)
-def test_zeros_are_data_where_nothing_says_otherwise(
-    write_scene: WriteScene, dtype: str, profile: dict[str, Any], why: str
-) -> None:
-    values = np.where(holes(), distinct(dtype), 0).astype(dtype)
-    assert opened(write_scene(values, **profile)).read(ALL).valid.all(), why
+def test_zeros_are_data_where_another_value_is_declared_and_that_is_said(write_scene: WriteScene) -> None:
+    values = np.where(holes(), distinct("uint16"), 0).astype("uint16")
+    scene = opened(write_scene(values, nodata=65535))
+    assert scene.read(ALL).valid.all()
+    assert any("0 in every band, and the file declares another nodata" in w for w in scene.radiometry.warnings)
+
+
+def test_zeros_do_not_decide_the_level(write_scene: WriteScene, ordinary: Any) -> None:
+    """A strip of fill in an L1C scene looks like the dark blue of a corrected one."""
+    values = ordinary(150, 210)
+    values[:, :, :40] = 0
+    scene = opened(write_scene(values, nodata=65535), level="auto")
+    assert scene.radiometry.level == "L1C"
+    assert "% of the sampled pixels are 0 in every band, and the file declares another nodata" in " ".join(
+        scene.radiometry.warnings
+    )
 
 
 def test_a_zero_in_one_band_of_three_is_data_unless_declared(write_scene: WriteScene) -> None:

@@ -23,6 +23,8 @@ from PIL import Image, UnidentifiedImageError
 from landmap_models.errors import DatasetError
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
+EIGHT_BIT_MODES = {"RGB", "RGBA", "L", "P"}
+"""Pillow's names for what has 8 bits a channel."""
 EIGHT_BIT_REFLECTANCE = 0.275
 """Reflectance that EuroSAT's JPEG chips code as 255: the digital numbers 0 to 2750, stretched to 8 bits."""
 
@@ -60,8 +62,19 @@ class ChipFolder:
         return {name: counted[i] for i, name in enumerate(self.class_names)}
 
     def fingerprint(self) -> str:
-        """sha256 over the file names in order: two equal splits have equal fingerprints."""
-        return hashlib.sha256("\n".join(self.files).encode()).hexdigest()
+        """sha256 over the files in order: two equal splits of the same files have equal fingerprints.
+
+        Counts the names and sizes and, in a zip file, the CRCs that it records. No pixel is read: in a folder, a change
+        that keeps a file's size goes unseen.
+        """
+        return hashlib.sha256("\n".join(self._identities()).encode()).hexdigest()
+
+    def _identities(self) -> list[str]:
+        if self.root.is_dir():
+            return [f"{name} {(self.root / name).stat().st_size}" for name in self.files]
+        with zipfile.ZipFile(self.root) as archive:  # not the one kept open: the file may have been replaced since
+            found = map(archive.getinfo, self.files)
+            return [f"{info.filename} {info.file_size} {info.CRC:08x}" for info in found]
 
     def read(self) -> npt.NDArray[np.uint8]:
         """All chips, `(n, height, width, 3)`, red, green, blue.
@@ -108,6 +121,11 @@ def _archive(path: Path) -> zipfile.ZipFile:
 def _decode(file: Path | io.BytesIO, name: str) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(file) as image:
+            if image.mode not in EIGHT_BIT_MODES:  # convert would clip 16 bits without a word
+                raise DatasetError(
+                    f"{name}: expected 8 bits a channel (RGB or grey). Received: an image of Pillow's mode "
+                    f"{image.mode}. Stretch the chips to 8 bits first"
+                )
             return np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError) as error:
         raise DatasetError(f"{name}: not a readable image ({error})") from error

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from landmap_models.card import ModelCard
+from landmap_models.card import ModelCard, is_number
 
 
 def describe(card: ModelCard) -> str:
-    """The card as a few lines of text."""
-    split = card.training.get("split", {})
+    """The card as a few lines of text.
+
+    A card that passed its check is free in what it records of training and metrics: odd entries count as not recorded.
+    """
     lines = [
         f"{card.name} {card.version}",
         f"  {card.description}",
@@ -17,7 +20,7 @@ def describe(card: ModelCard) -> str:
         f"{card.resolution:g} m, {' or '.join(card.levels)}, "
         f"reflectance {card.reflectance_range[0]:g} to {card.reflectance_range[1]:g}",
         f"  classes   {', '.join(f'{c.id} {c.name}' for c in card.legend)}",
-        f"  training  {card.training.get('data', 'not recorded')}, {_parts(split)}",
+        f"  training  {card.training.get('data', 'not recorded')}, {_parts(_mapping(card.training.get('split')))}",
         f"  metrics   {_metrics(card)}",
         f"  weights   {card.weights_sha256}, {card.licence}",
         f"  written   {', '.join(f'{name} {number}' for name, number in card.versions.items()) or 'not recorded'}",
@@ -25,11 +28,15 @@ def describe(card: ModelCard) -> str:
     return "\n".join(lines)
 
 
-def _parts(split: dict[str, Any]) -> str:
-    parts = split.get("parts", {})
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _parts(split: Mapping[str, Any]) -> str:
+    parts = _mapping(split.get("parts"))
     if not parts:
         return "split not recorded"
-    chips = ", ".join(f"{name} {part['chips']}" for name, part in parts.items())
+    chips = ", ".join(f"{name} {_mapping(part).get('chips', '?')}" for name, part in parts.items())
     return f"{split.get('method', '')} split, seed {split.get('seed')} ({chips})"
 
 
@@ -37,7 +44,7 @@ def _metrics(card: ModelCard) -> str:
     measured = [
         f"{name} {100 * entry['value']:.1f} % (95 %: {100 * entry['low']:.1f} to {100 * entry['high']:.1f})"
         for name, entry in card.metrics.items()
-        if isinstance(entry, dict) and {"value", "low", "high"} <= set(entry)
+        if all(is_number(_mapping(entry).get(key)) for key in ("value", "low", "high"))
     ]
     if not measured:
         return "not recorded"

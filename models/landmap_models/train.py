@@ -43,7 +43,7 @@ class TrainSettings:
     """What the card says the model is for, and what it is bad at."""
     level: Level = "L1C"
     """Product level of the chips."""
-    epochs: int = 60
+    epochs: int = 64
     """Passes over the training part."""
     batch_size: int = 128
     """Chips a step."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from landmap.errors import BandError, SettingsError
@@ -47,12 +47,17 @@ class FileBand:
 
     @property
     def name(self) -> str | None:
-        """Sentinel-2 name by description, else by tags, else by colour; None if none of them says."""
+        """Sentinel-2 name by description, else by tags; None if neither says."""
         tags = {key.upper(): value for key, value in self.tags}
-        for text in (self.description, *(tags.get(key, "") for key in NAME_TAGS), self.color):
+        for text in (self.description, *(tags.get(key, "") for key in NAME_TAGS)):
             if name := band_name(text):
                 return name
         return None
+
+    @property
+    def is_numbered(self) -> bool:
+        """Whether the description only counts, as "Band 2" or "b2" of the second band does."""
+        return re.fullmatch(rf"(band[ _-]?|b){self.index}", self.description.strip().lower()) is not None
 
     def __str__(self) -> str:
         return f"{self.index}: {' '.join(self.description.split()) or self.color}"  # errors are one line
@@ -65,6 +70,12 @@ _JOINED = (
     (r"narrow[ _-]nir|nir[ _-]narrow", "nir08"),
 )
 """Names of several words, and the word that they become."""
+_NO_BANDS = frozenset(
+    ("qa", "mask", "scl", "std", "stddev", "sza", "saa", "vza", "vaa", "cloud", "snow", "count", "ndvi", "index")
+)
+"""Words that make a layer of what would be a band: the mask of B04 is not B04."""
+_NO_COLORS = frozenset(("not", "non", "inf", "infra", "near", "thermal"))
+"""Words after which a colour is none: "near infra red"."""
 
 
 def band_name(text: str) -> str | None:
@@ -78,8 +89,11 @@ def band_name(text: str) -> str | None:
     for spelling, word in _JOINED:
         text = re.sub(spelling, word, text)
     words = re.split(r"[^0-9a-z]+", text)
-    codes = {name for word in words if (name := _coded(word))}
-    names = codes or {COMMON_NAMES[word] for word in words if word in COMMON_NAMES}
+    if _NO_BANDS & set(words):
+        return None
+    names = {name for word in words if (name := _coded(word))}
+    if not names and not _NO_COLORS & set(words):
+        names = {COMMON_NAMES[word] for word in words if word in COMMON_NAMES}
     return names.pop() if len(names) == 1 else None
 
 
@@ -91,11 +105,11 @@ def _coded(word: str) -> str | None:
     return name if name in SENTINEL2 else None
 
 
-def parse_bands(text: str, wanted: Sequence[str]) -> dict[str, int]:
+def parse_bands(given: str | Sequence[int] | Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
     """Read `--bands`: "3,2,1" in the model's order, or "B04=3,B03=2,B02=1".
 
     Args:
-        text: What the user gave.
+        given: What the user gave; in Python also a sequence or a mapping of numbers.
         wanted: Names of the model's bands in its order.
 
     Returns:
@@ -104,24 +118,29 @@ def parse_bands(text: str, wanted: Sequence[str]) -> dict[str, int]:
     Raises:
         SettingsError: Neither form, or not one number for each wanted band.
     """
+    if isinstance(given, Mapping):
+        text = ",".join(f"{name}={number}" for name, number in given.items())
+    else:
+        text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = [part.strip() for part in text.split(",")]
     named = all("=" in part for part in parts)
     pairs = [part.split("=", 1) for part in parts] if named else list(zip(wanted, parts, strict=False))
     try:
-        given = {band_name(name) or name.strip(): int(number) for name, number in pairs}
+        numbers = {band_name(name) or name.strip(): int(number) for name, number in pairs}
     except ValueError as error:
         raise SettingsError(f'--bands: expected "3,2,1" or "B04=3,B03=2,B02=1". Received: {text!r}') from error
-    missing = [name for name in wanted if name not in given]
-    if missing or len(given) != len(parts):
+    missing = [name for name in wanted if name not in numbers]
+    if missing or len(numbers) != len(parts):
         raise SettingsError(f"--bands: expected one number for each of {', '.join(wanted)}. Received: {text!r}")
-    return {name: given[name] for name in wanted}
+    return {name: numbers[name] for name in wanted}
 
 
 def find_bands(bands: Sequence[FileBand], wanted: Sequence[str], path: str) -> dict[str, int]:
     """Find the model's bands in a file by what the file says of them.
 
-    Never by position alone: red, green and blue of a colour picture count as B04, B03 and B02 because GDAL names the
-    colours, and "undefined" bands count as nothing.
+    Never by position: bands that are only numbered ("Band 1", "Band 2" …) have no names, since a file's fourth band is
+    seldom B04. Colours count where the file has just as many bands as are wanted, alpha aside: more bands are no
+    picture, whatever a writer's default colours say.
 
     Returns:
         Number in the file, from 1, by band name.
@@ -130,9 +149,12 @@ def find_bands(bands: Sequence[FileBand], wanted: Sequence[str], path: str) -> d
         BandError: A band is not there, or there twice; the message lists what is there.
     """
     found: dict[str, list[int]] = {}
+    numbered = len(bands) > 1 and all(band.is_numbered for band in bands)
+    picture = sum(band.color != "alpha" for band in bands) == len(wanted)
     for band in bands:
-        if band.name:
-            found.setdefault(band.name, []).append(band.index)
+        name = (None if numbered else band.name) or (band_name(band.color) if picture else None)
+        if name:
+            found.setdefault(name, []).append(band.index)
     there = "; ".join(map(str, bands))
     hint = f"Say which is which: --bands {','.join(f'{name}=N' for name in wanted)}"
     for name in wanted:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,21 +18,24 @@ from landmap.chips import Pixels
 from landmap.graph import run_chunks
 from landmap.grid import Chunk
 from landmap.mosaic import ChunkCover
+from landmap.outputs import check_outputs, publish
 from landmap.planning import Plan, make_plan
 from landmap.predict import cover_chunk
-from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, check_outputs, legend_tag
+from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.settings import Settings
 from landmap.summary import ClassCounter, ClassShare
 from landmap_models.classifier import Classifier
 
-GDAL_CACHE_MB = 128
+GDAL_CACHE_BYTES = 128 * 2**20
 """GDAL's own default is a twentieth of all memory, which is a gigabyte on many machines."""
+NEUTRAL_SETTINGS = ("chunk", "batch_size", "threads")
+"""Settings that change no pixel; the output does not name them, so that it is the same byte for byte."""
 
 Progress = Callable[[int, int], None]
 """Called after each chunk with the number of pixels done and of all."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Outputs:
     """Where the results go."""
 
@@ -48,7 +51,7 @@ class Outputs:
         return [p for p in (self.cover, self.confidence, self.probabilities) if p is not None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Result:
     """What was done."""
 
@@ -97,13 +100,25 @@ def classify(
     outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in (confidence, probabilities)))
     check_outputs(outputs.paths(), os.fspath(scene), overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
-    return run_plan(plan, outputs, classifier=classifier, progress=progress)
+    return run_plan(plan, outputs, overwrite=overwrite, classifier=classifier, progress=progress)
 
 
 def run_plan(
-    plan: Plan, outputs: Outputs, *, classifier: Classifier | None = None, progress: Progress | None = None
+    plan: Plan,
+    outputs: Outputs,
+    *,
+    overwrite: bool = False,
+    classifier: Classifier | None = None,
+    progress: Progress | None = None,
 ) -> Result:
-    """Do what a plan says. Outputs that exist are replaced.
+    """Do what a plan says.
+
+    Args:
+        plan: What to do.
+        outputs: Where the results go; `check_outputs` has seen them.
+        overwrite: Replace outputs that exist when all is done; otherwise they are refused then.
+        classifier: Use this one in place of the plan's model.
+        progress: Called after each chunk.
 
     Raises:
         LandmapError: See `landmap.errors`. No output is left behind then.
@@ -111,7 +126,7 @@ def run_plan(
     start = time.perf_counter()
     classifier = classifier or _load(plan)
     counter = ClassCounter()
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB), ExitStack() as stack:
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:
         writers = _open_writers(stack, plan, outputs)
         keep = outputs.probabilities is not None
         done = 0
@@ -133,10 +148,7 @@ def run_plan(
                 progress(done, plan.scene.height * plan.scene.width)
 
         run_chunks(plan.grid, plan.chunks(), read, compute, write, plan.settings.threads)
-        for writer in writers.values():
-            writer.finish()
-        for writer in writers.values():
-            writer.publish()
+        publish([writer.finish() for writer in writers.values()], overwrite=overwrite)
     found = ("no pixel of the scene has data: the map is empty",) if counter.nodata == done else ()
     return Result(
         outputs=outputs,
@@ -186,5 +198,12 @@ def _tags(plan: Plan) -> dict[str, str]:
         "LANDMAP_NODATA": plan.scene.nodata_rule,
         "LANDMAP_STRIDE": str(plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
+        "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.card.legend),
     }
+
+
+def _settings_tag(settings: Settings) -> str:
+    """Settings as given, as JSON; of a model's path only the name."""
+    given = dataclasses.asdict(settings) | {"model": Path(settings.model).name}
+    return json.dumps({name: value for name, value in given.items() if name not in NEUTRAL_SETTINGS})

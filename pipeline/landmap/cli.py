@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from landmap.errors import LandmapError
+from landmap.errors import LandmapError, SettingsError
 
 SCENE = click.argument("scene")
 
@@ -91,8 +92,8 @@ def cli() -> None:
 def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: Any) -> None:
     """Classify SCENE, anything that GDAL reads as one raster, into a land-cover map."""
     from landmap.classify import Outputs, run_plan
+    from landmap.outputs import check_outputs
     from landmap.planning import make_plan
-    from landmap.raster import check_outputs
     from landmap.terminal import print_plan, print_result, print_warnings, progress_bar
 
     if verbose:
@@ -105,7 +106,7 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
     if verbose:
         print_plan(plan)
     with progress_bar("classifying", "Mpx", 1e6, quiet=quiet) as progress:
-        result = run_plan(plan, outputs, progress=progress)
+        result = run_plan(plan, outputs, overwrite=options["overwrite"], progress=progress)
     print_warnings(result.warnings[len(plan.warnings) :])
     if not quiet:
         print_result(result)
@@ -250,18 +251,51 @@ def _terminate(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def main() -> None:
-    """Run the command line; errors that landmap raises on purpose become one line and exit status 1."""
-    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # GDAL's words reach the user inside our own errors
+def _end_on_signals() -> None:
     signal.signal(signal.SIGTERM, _terminate)
+    # A closed terminal; under nohup it is ignored and stays so. Windows has none.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _terminate)
+
+
+def _fail(error: LandmapError | OSError) -> NoReturn:
+    """Say one line, nothing where the reader of our output went away, and exit."""
+    if isinstance(error, OSError):
+        _drop_output()
+    if not isinstance(error, BrokenPipeError):
+        click.echo(f"landmap: error: {_words(error)}", err=True)
+    sys.exit(2 if isinstance(error, SettingsError) else 1)
+
+
+def _words(error: LandmapError | OSError) -> str:
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
+
+
+def _drop_output() -> None:
+    """Send what stdout still holds nowhere: Python would try to write it once more on exit, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def main() -> None:
+    """Run the command line.
+
+    Errors that landmap raises on purpose and those of the system become one line and exit status 1, or 2 where a
+    setting can't be meant.
+    """
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # GDAL's words reach the user inside our own errors
+    _end_on_signals()
     arguments = [a for a in sys.argv[1:] if a != "--debug"]  # welcome anywhere in the line
     try:
         cli.main(arguments, prog_name="landmap", standalone_mode=False)
-    except LandmapError as error:
+        sys.stdout.flush()  # here, where a full disk can still be told
+    except (LandmapError, OSError) as error:
         if "--debug" in sys.argv:
             raise
-        click.echo(f"landmap: error: {error}", err=True)
-        sys.exit(1)
+        _fail(error)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -30,16 +30,22 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
     """
     found = _missing(scene)
     if not found:
-        size = pixel_size(scene)
-        ratio = size / card.resolution
-        if not 1 / MAX_RATIO <= ratio <= MAX_RATIO:
-            found = [
-                f"its pixels are {size:.3g} m, {_times(ratio)} those the model was trained on ({card.resolution:g} m); "
-                "a class would mean something else. Resample it (gdalwarp -tr)"
-            ]
+        found = _wrong_size(pixel_sides(scene), card)
     if found and not force:
         raise GeoreferenceError(f"{scene.path}: {found[0]}, or go on with --force")
     return found or _ground_warning(scene, card)
+
+
+def _wrong_size(sides: tuple[float, float], card: ModelCard) -> list[str]:
+    worst = max(sides, key=lambda side: abs(math.log(side / card.resolution)))
+    ratio = worst / card.resolution
+    if 1 / MAX_RATIO <= ratio <= MAX_RATIO:
+        return []
+    size = f"{sides[0]:.3g}" if math.isclose(*sides, rel_tol=0.01) else f"{sides[0]:.3g} x {sides[1]:.3g}"
+    return [
+        f"its pixels are {size} m, {_times(ratio)} those the model was trained on ({card.resolution:g} m); "
+        "a class would mean something else. Resample it (gdalwarp -tr)"
+    ]
 
 
 def _missing(scene: Scene) -> list[str]:
@@ -84,20 +90,26 @@ def pixel_hectares(scene: Scene) -> float | None:
     """
     if _missing(scene):
         return None
-    by_crs, on_ground = pixel_size(scene), ground_pixel_size(scene)
+    by_crs, on_ground = math.sqrt(math.prod(pixel_sides(scene))), ground_pixel_size(scene)
     side = by_crs if abs(by_crs / on_ground - 1) < 0.005 else on_ground
     return side**2 / 10_000
 
 
-def pixel_size(scene: Scene) -> float:
-    """Side of a pixel in metres: by the CRS where it is projected, on the ellipsoid where it is geographic."""
+def pixel_sides(scene: Scene) -> tuple[float, float]:
+    """Width and height of a pixel in metres, by the CRS where it is projected.
+
+    Where it is geographic, both are the side of a square as large as a pixel on the ellipsoid: what is square in
+    degrees is not so on the ground, and yet is what people have.
+    """
     from pyproj import CRS
 
     crs = CRS.from_wkt(scene.crs or "")
     if not crs.is_projected:
-        return ground_pixel_size(scene)
-    side = math.sqrt(abs(scene.transform.determinant))
-    return float(side * crs.axis_info[0].unit_conversion_factor)
+        return (ground_pixel_size(scene),) * 2
+    unit, t = crs.axis_info[0].unit_conversion_factor, scene.transform
+    # The area decides, not the sides alone: a sheared pixel is thinner than its sides are long.
+    width = math.hypot(t.a, t.d)
+    return float(unit * width), float(unit * abs(t.determinant) / width)
 
 
 def ground_pixel_size(scene: Scene) -> float:

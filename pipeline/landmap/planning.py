@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from landmap.errors import SettingsError
 from landmap.georeference import check_georeference, pixel_hectares
@@ -21,6 +24,8 @@ AUTO_WINDOWS = 40_000
 """The finest stride is chosen that needs no more windows than this: well under a minute on a laptop."""
 CHUNK_PIXELS = 1024 * 1024
 """A chunk owns about this many pixels unless told otherwise."""
+LARGE_BLOCKS = 200e6
+"""Bytes of decoded blocks above which the plan warns."""
 CHIPS_PER_SECOND_AND_CORE = 800
 """Rough rate of the packaged model, for the estimate."""
 
@@ -57,10 +62,10 @@ class Plan:
 
     @property
     def chunk_bytes(self) -> int:
-        """Memory that one chunk needs, about: pixels as read and as reflectance (with copies), and probabilities."""
+        """Memory that one chunk needs, about: pixels (read, reflectance, copies), probabilities, decoded blocks."""
         pixels = max(w.height * w.width for w in map(self.grid.padded_window, self.chunks()))
         windows = max(len(c.window_rows) * len(c.window_cols) for c in self.chunks())
-        return pixels * len(self.card.bands) * 12 + windows * len(self.card.legend) * 4 * 4
+        return pixels * len(self.card.bands) * 12 + windows * len(self.card.legend) * 16 + _block_bytes(self.scene)
 
     @property
     def seconds(self) -> float:
@@ -126,7 +131,7 @@ def make_plan(
     model_path = None if card else find_model(settings.model)
     card = card or read_card(find_model(settings.model))
     scene = open_scene(path, settings, card=card)
-    warnings = check_georeference(scene, card, force=settings.force)
+    warnings = check_georeference(scene, card, force=settings.force) + _large_blocks(scene)
     grid = Grid(scene.height, scene.width, card.chip_size, settings.stride or _stride(scene, card))
     return Plan(
         scene=scene,
@@ -175,6 +180,21 @@ def _chunk_shape(scene: Scene, grid: Grid, settings: Settings) -> tuple[int, int
     else:
         height, width = _whole_blocks(side, rows), _whole_blocks(side, cols)
     return min(height, scene.height), min(width, scene.width)
+
+
+def _block_bytes(scene: Scene) -> int:
+    """Memory of the blocks that GDAL decodes at once, one a band."""
+    return math.prod(scene.block_shape) * np.dtype(scene.dtype).itemsize * len(scene.band_names)
+
+
+def _large_blocks(scene: Scene) -> list[str]:
+    if _block_bytes(scene) < LARGE_BLOCKS:
+        return []
+    rows, cols = scene.block_shape
+    return [
+        f"the file is stored in blocks of {rows}x{cols} pixels, {_block_bytes(scene) / 1e6:.0f} MB each time one is "
+        "read: rewrite it for less memory and time (gdal_translate -co TILED=YES)"
+    ]
 
 
 def _whole_blocks(length: int, block: int) -> int:

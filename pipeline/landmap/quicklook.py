@@ -13,11 +13,15 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
 from landmap.errors import OutputError, SceneError
+from landmap.grid import Window
 from landmap.mosaic import NODATA
 from landmap.raster import open_cover
-from landmap.scene import open_scene
+from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 
+RGB = ("B04", "B03", "B02")
+WHITE = 0.275
+"""Reflectance that is drawn white."""
 MAX_SIDE = 1000
 """Longest side of either half in pixels; larger rasters are thinned out."""
 
@@ -40,17 +44,21 @@ def write_quicklook(
         overwrite: Replace a file that exists.
 
     Raises:
-        SceneError: One of the rasters can't be read.
-        OutputError: The picture exists or matplotlib is not installed.
+        SceneError: One of the rasters can't be read, or they don't belong together.
+        OutputError: The picture exists, is no PNG, or matplotlib is not installed.
     """
     output = Path(output)
+    if output.suffix.lower() != ".png":
+        raise OutputError(f"{output}: expected a file name that ends in .png")
     if output.exists() and not overwrite:
         raise OutputError(f"{output}: exists already. Choose another name or give --overwrite")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise OutputError("Pictures need matplotlib: pip install 'landmap[plot]'") from error
-    picture, classes = _true_color(scene, settings), _thinned(cover)
+    opened = open_scene(scene, settings)
+    _check_match(opened, Path(cover))
+    picture, classes = _true_color(opened), _thinned(cover)
     height, width = classes.shape
     figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)
     left, right = figure.subplots(1, 2)
@@ -84,21 +92,28 @@ def _draw_cover(figure: Any, axes: Any, cover: Path, classes: npt.NDArray[np.uin
     figure.legend(handles=labels, loc="outside lower center", ncols=5, fontsize=9, frameon=False)
 
 
-def _true_color(path: str | os.PathLike[str], settings: Settings | None) -> npt.NDArray[np.uint8]:
-    """Red, green, blue and opacity, `(height, width, 4)`, stretched over what the model tells apart."""
-    scene = open_scene(path, settings)
-    order = [scene.band_names.index(name) for name in ("B04", "B03", "B02")]
-    shape = _shape(scene.height, scene.width)
-    try:
-        with rasterio.open(scene.path) as file:
-            indexes = [scene.band_indexes[i] for i in order]
-            values = np.moveaxis(file.read(scene.band_indexes, out_shape=shape, resampling=Resampling.nearest), 0, -1)
-            valid = (file.read_masks(indexes, out_shape=shape) > 0).all(axis=0)
-    except RasterioError as error:
-        raise SceneError(f"{path}: can't be read: {error}") from error
-    reflectance = scene.radiometry.to_model(values)[..., order]
-    picture = (np.nan_to_num(reflectance) / 0.275).clip(0, 1) ** 0.8 * 255
+def _true_color(scene: Scene) -> npt.NDArray[np.uint8]:
+    """Red, green, blue and opacity, `(height, width, 4)`, stretched over what EuroSAT's pictures show."""
+    order = [scene.band_names.index(name) for name in RGB]
+    whole = Window(0, 0, scene.height, scene.width)
+    values, valid = scene.read_values(whole, _shape(scene.height, scene.width))
+    reflectance = np.where(valid[..., None], scene.radiometry.to_model(values), 0)[..., order]
+    picture = (reflectance / WHITE).clip(0, 1) ** 0.8 * 255
     return np.dstack([picture, 255 * valid]).astype(np.uint8)
+
+
+def _check_match(scene: Scene, cover: Path) -> None:
+    """Refuse a cover that is not this scene's, and a scene without true colour."""
+    missing = [name for name in RGB if name not in scene.band_names]
+    if missing:
+        raise SceneError(f"{scene.path}: a picture needs {', '.join(RGB)}; the model does not use {', '.join(missing)}")
+    try:
+        with rasterio.open(cover) as file:
+            same = file.shape == (scene.height, scene.width) and file.transform.almost_equals(scene.transform)
+    except RasterioError as error:
+        raise SceneError(f"{cover}: can't be read: {error}") from error
+    if not same:
+        raise SceneError(f"{cover}: expected the cover of {scene.path}. It lies elsewhere, or has another shape")
 
 
 def _thinned(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:

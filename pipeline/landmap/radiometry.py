@@ -44,6 +44,9 @@ own haze differs: classes of a converted scene are less certain than those of a 
 DARK_BLUE = 0.05
 """Air alone scatters more than this in B02 at the top of the atmosphere: darker pixels have been corrected (L2A)."""
 
+FLAT = 0.015
+"""The air makes B02 brighter than B04 in dark pixels by more than this at the top of the atmosphere."""
+
 DARKEST = -0.01
 """Correction hardly leaves less than this in any band. Darker means a wrong offset, and tells nothing of the level."""
 
@@ -73,7 +76,17 @@ class Evidence:
     has_scl: bool
     """Whether another band of the file is a scene classification."""
     sample: Floats
-    """Values of valid pixels as they are in the file, `(n, bands)`; may be empty."""
+    """Values of valid pixels as they are in the file, `(n, bands)`, none 0 in every band; may be empty."""
+    blank: float = 0.0
+    """Share of the sampled pixels that are 0 in every band, and yet declared valid."""
+
+    @property
+    def is_reflectance(self) -> bool:
+        """Whether the values are floats of the size of reflectance.
+
+        Reflectance beyond 2 is rare even on snow; digital numbers start at hundreds.
+        """
+        return self.dtype.startswith("float") and not (self.sample.size and float(np.median(self.sample)) > 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +140,7 @@ def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> tuple[tup
     eight_bit = card.reflectance_range[1] / 255
     fixed = {"dn": DN_SCALE, "reflectance": 1.0, "8bit": eight_bit}
     count = len(evidence.band_names)
-    if isinstance(settings.scale, float | int):
+    if not isinstance(settings.scale, str):
         return (float(settings.scale),) * count, "given with --scale"
     if settings.scale != "auto":
         return (fixed[settings.scale],) * count, "given with --scale"
@@ -139,13 +152,9 @@ def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> tuple[tup
     if evidence.dtype == "uint8":
         return (eight_bit,) * count, (f"assumed: 8bit, 255 being a reflectance of {card.reflectance_range[1]:g}")
     if evidence.dtype.startswith("float"):
-        # Reflectance beyond 2 is rare even on snow; digital numbers start at hundreds.
-        is_dn = evidence.sample.size and float(np.median(evidence.sample)) > 2
-        return (fixed["dn" if is_dn else "reflectance"],) * count, (
-            "assumed: dn, as the floats are too large for reflectance"
-            if is_dn
-            else "assumed: reflectance, as it is floats"
-        )
+        if evidence.is_reflectance:
+            return (1.0,) * count, "assumed: reflectance, as it is floats"
+        return (DN_SCALE,) * count, "assumed: dn, as the floats are too large for reflectance"
     if evidence.dtype not in ("uint16", "int16"):
         return (DN_SCALE,) * count, f"assumed: dn, as it is {evidence.dtype}"
     return (DN_SCALE,) * count, "Sentinel-2's DN/10000 for 16-bit integers"
@@ -190,9 +199,10 @@ def _band_offsets(evidence: Evidence) -> tuple[float, ...]:
 def _numbers(evidence: Evidence, keys: Sequence[str]) -> tuple[float, ...] | None:
     """One number a band from the band's tags, else the file's, by the first key that is there.
 
-    None for 8 bits: GDAL gives a product's true-colour picture the tags of the product, which do not hold for it.
+    None for 8 bits and for reflectance: a picture or a conversion of a product keeps the tags of the product, which
+    speak of its digital numbers.
     """
-    if evidence.dtype == "uint8":
+    if evidence.dtype == "uint8" or evidence.is_reflectance:
         return None
     for key in keys:
         texts = [tags.get(key, evidence.tags.get(key)) for tags in evidence.band_tags]
@@ -224,12 +234,14 @@ def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: S
         return level, "the file's name"
     if evidence.has_scl:
         return "L2A", "the scene classification (SCL) beside its bands: only L2A has one"
-    dark = _dark_blue(evidence, reflectance)
-    if dark is not None and dark < DARK_BLUE:
+    dark = _dark(evidence, reflectance)
+    if "B02" in dark and dark["B02"] < DARK_BLUE:
         return "L2A", (
-            f"assumed: L2A, as the darkest B02 is {dark:.3f}, and uncorrected scenes have at least {DARK_BLUE:g} "
-            "from the air"
+            f"assumed: L2A, as the darkest B02 is {dark['B02']:.3f}, and uncorrected scenes have at least "
+            f"{DARK_BLUE:g} from the air"
         )
+    if {"B02", "B04"} <= dark.keys() and 0.09 < dark["B04"] < 0.16 and dark["B02"] - dark["B04"] < FLAT:
+        return "L2A", "assumed: L2A, as the darkest pixels are as bright in B04 as in B02, but for an offset left in"
     return card.levels[0], f"assumed: {card.levels[0]}, the model's own"
 
 
@@ -242,12 +254,12 @@ def level_in(text: str) -> Level | None:
     return "L1C" if found == {"1C"} else "L2A" if found == {"2A"} else None
 
 
-def _dark_blue(evidence: Evidence, reflectance: Floats) -> float | None:
-    """1st percentile of B02, where that means something: not of 8-bit pictures, which were stretched."""
-    if "B02" not in evidence.band_names or evidence.dtype == "uint8" or not len(reflectance):
-        return None
+def _dark(evidence: Evidence, reflectance: Floats) -> dict[str, float]:
+    """1st percentile by band, where that means something: not of 8-bit pictures, which were stretched."""
+    if evidence.dtype == "uint8" or not len(reflectance):
+        return {}
     dark = np.percentile(reflectance, 1, axis=0)
-    return float(dark[evidence.band_names.index("B02")]) if dark.min() > DARKEST else None
+    return dict(zip(evidence.band_names, dark.tolist(), strict=True)) if dark.min() > DARKEST else {}
 
 
 def _haze(level: Level, card: ModelCard, path: str) -> tuple[tuple[tuple[float, float], ...], str]:
@@ -274,6 +286,11 @@ def _warnings(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> li
         found.append(
             f"the scene is {radiometry.level}, the model was trained on {' and '.join(card.levels)}: reflectance is "
             "brought to its level by a typical haze, not this scene's own; expect some confusion of fields and towns"
+        )
+    if evidence.blank > 0.001:
+        found.append(
+            f"{100 * evidence.blank:.1f} % of the sampled pixels are 0 in every band, and the file declares another "
+            "nodata: they get a class. If they were not seen, declare 0 (gdal_edit -a_nodata 0)"
         )
     if len(evidence.sample):
         found += implausible(evidence.sample, radiometry, card)

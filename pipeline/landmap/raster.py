@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +27,8 @@ from rasterio.windows import Window as RasterWindow
 from landmap.errors import OutputError, SceneError
 from landmap.grid import Window
 from landmap.mosaic import NODATA
-from landmap.scene import Scene
+from landmap.outputs import Staged
+from landmap.scene import Scene, first_cause
 from landmap_models.legend import Legend
 
 if TYPE_CHECKING:
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 
 BLOCK_SIZES = (512, 256, 384)
 """Height and width of the blocks inside the written files, most wanted first."""
+FULL = 2**20
+"""A disk with fewer free bytes is what made writing fail."""
 LEGEND_TAG = "LANDMAP_LEGEND"
 LAYER_TAG = "LANDMAP_LAYER"
 
@@ -52,12 +59,12 @@ class Layers:
 class RasterWriter:
     """Writes one uint8 raster on a scene's grid, nodata 255.
 
-    Rectangles go into a temporary file beside the target; `finish` makes the cloud-optimised GeoTIFF, and `publish`
-    moves it to its name. Leaving the context without `publish` removes everything.
+    Rectangles go into a file in a temporary folder beside the target; `finish` makes the cloud-optimised GeoTIFF, and
+    `outputs.publish` moves it to its name. Leaving the context removes the folder. Any thread may write.
     """
 
     def __init__(self, path: Path, scene: Scene, layers: Layers) -> None:
-        """Create the temporary file.
+        """Create the temporary folder and file.
 
         Raises:
             OutputError: The folder is not there or not writable.
@@ -65,9 +72,15 @@ class RasterWriter:
         self.path = path
         self._layers = layers
         self._block = _block_size(scene.width)
-        self._work = path.with_name(f".{path.name}.{os.getpid()}.part.tif")
-        self._done = path.with_name(f".{path.name}.{os.getpid()}.cog.tif")
-        self._file = self._attempt(lambda: self._create(scene))
+        # Dask's threads go on for a while after an interrupt; GDAL crashes when a file is closed during a write.
+        self._lock = threading.Lock()
+        self._folder = Path(self._attempt(lambda: tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.")))
+        self._work, self._done = self._folder / "part.tif", self._folder / "cog.tif"
+        try:
+            self._file = self._attempt(lambda: self._create(scene))
+        except BaseException:
+            self._remove()
+            raise
 
     def _create(self, scene: Scene) -> Any:
         file = rasterio.open(
@@ -105,49 +118,56 @@ class RasterWriter:
             values: `(height, width)`, or `(bands, height, width)`.
 
         Raises:
-            OutputError: The disk is full, or the like.
+            OutputError: The disk is full, or the like; or the file is closed, because the run has ended.
         """
         place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
         layers = values if values.ndim == 3 else values[None]
-        self._attempt(lambda: self._file.write(layers, window=place))
+        with self._lock:
+            if self._file.closed:
+                raise OutputError(f"{self.path}: can't be written: the run has ended")
+            self._attempt(lambda: self._file.write(layers, window=place))
 
-    def finish(self) -> None:
-        """Make the cloud-optimised GeoTIFF, still under its temporary name.
+    def finish(self) -> Staged:
+        """Make the cloud-optimised GeoTIFF and its sidecar, still under temporary names.
 
         Raises:
             OutputError: The disk is full, or the like.
         """
-        self._attempt(self._file.close)
-        self._attempt(
-            lambda: rasterio.shutil.copy(
-                self._work,
-                self._done,
-                driver="COG",
-                compress="DEFLATE",
-                level=6,
-                blocksize=self._block,
-                overview_resampling=self._layers.overviews,
-                bigtiff="IF_SAFER",
-            )
+        with self._lock:
+            self._attempt(self._file.close)
+        return cast(Staged, self._attempt(self._optimise))
+
+    def _optimise(self) -> Staged:
+        rasterio.shutil.copy(
+            self._work,
+            self._done,
+            driver="COG",
+            compress="DEFLATE",
+            level=6,
+            blocksize=self._block,
+            overview_resampling=self._layers.overviews,
+            bigtiff="IF_SAFER",
         )
         self._work.unlink()
-
-    def publish(self) -> None:
-        """Move the finished file to its name, its sidecar first."""
-        sidecar = _sidecar(self.path)
-        if self._layers.legend:
-            temporary = self._done.with_name(self._done.name + ".aux.xml")
-            temporary.write_bytes(_attribute_table(self._layers.legend))
-            temporary.replace(sidecar)
-        else:
-            sidecar.unlink(missing_ok=True)
-        self._done.replace(self.path)
+        if not self._layers.legend:
+            return Staged(self.path, self._done, None)
+        aux = self._done.with_name(self._done.name + ".aux.xml")
+        aux.write_bytes(_attribute_table(self._layers.legend))
+        return Staged(self.path, self._done, aux)
 
     def _attempt(self, step: Any) -> Any:
         try:
             return step()
         except (RasterioError, OSError) as error:
-            raise OutputError(f"{self.path}: can't be written: {' '.join(str(error).split())}") from error
+            raise OutputError(f"{self.path}: can't be written: {self._reason(error)}") from error
+
+    def _reason(self, error: BaseException) -> str:
+        """What went wrong at first. Of a full disk GDAL says "Write error at scanline 0"."""
+        words = first_cause(error)
+        with suppress(OSError):
+            if shutil.disk_usage(self.path.parent).free < FULL and "No space left" not in words:
+                return f"No space left on device ({words})"
+        return words
 
     def __enter__(self) -> RasterWriter:
         return self
@@ -155,29 +175,14 @@ class RasterWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._file.closed:
-            self._file.close()
-        for path in (self._work, self._done):
-            path.unlink(missing_ok=True)
-            _sidecar(path).unlink(missing_ok=True)
+        try:
+            with self._lock, suppress(RasterioError, OSError):  # what is thrown away need not be whole
+                self._file.close()
+        finally:
+            self._remove()
 
-
-def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
-    """Refuse outputs that would destroy something, before any work.
-
-    Raises:
-        OutputError: One exists and `overwrite` is not set, is the scene itself or named twice, or has no folder.
-    """
-    resolved = [path.resolve() for path in paths]
-    if len(set(resolved)) < len(resolved):
-        raise OutputError(f"Expected a file for each output. Received: {', '.join(map(str, paths))}")
-    for path, real in zip(paths, resolved, strict=True):
-        if real == Path(scene).resolve():
-            raise OutputError(f"{path}: is the scene itself; choose another output")
-        if path.is_dir() or not path.parent.is_dir():
-            raise OutputError(f"{path}: expected a file name in a folder that exists")
-        if path.exists() and not overwrite:
-            raise OutputError(f"{path}: exists already. Choose another name or give --overwrite")
+    def _remove(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
@@ -221,10 +226,6 @@ def _block_size(width: int) -> int:
     """
     widths = {-(-width // 2**level) for level in range(20)}
     return next(size for size in BLOCK_SIZES if size not in widths)
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_name(path.name + ".aux.xml")
 
 
 def _attribute_table(legend: Legend) -> bytes:

@@ -66,41 +66,40 @@ class Source:
     """NumPy name of the file's data type."""
     masked: bool
     """The file has a nodata value, a mask or an alpha band for these bands."""
-    zero_is_nodata: bool
-    """No nodata is declared, and 0 in every band stands for it, as in Sentinel-2 products."""
 
     @property
     def nodata_rule(self) -> str:
         """Which pixels have no data, in words."""
-        if self.masked:
-            return "the file's nodata value, mask or alpha"
+        rules = ["the file's nodata value, mask or alpha"] if self.masked else []
+        if self.zero_is_nodata:
+            rules.append("0 in every band (the file declares none)")
         if self.dtype.startswith("float"):
-            return "NaN"
-        return "0 in every band (Sentinel-2's convention; the file declares none)" if self.zero_is_nodata else "none"
+            rules.append("NaN")
+        return " and ".join(rules) or "none"
 
-    def read_values(self, window: Window) -> tuple[npt.NDArray[Any], Bools]:
+    @property
+    def zero_is_nodata(self) -> bool:
+        """No nodata is declared: 0 in every band stands for it, as in Sentinel-2 products. One band alone may be 0."""
+        return not self.masked and len(self.band_indexes) > 1
+
+    def read_values(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[npt.NDArray[Any], Bools]:
         """Values as they are in the file `(height, width, bands)`, and validity `(height, width)`.
+
+        A pixel is valid where every band has data: it is finite, and no nodata value, mask or alpha says otherwise. In
+        a file of several bands that declares none of these it is not 0 in all of them, Sentinel-2's code for unseen.
 
         Args:
             window: Inside the scene.
+            shape: Rows and columns wanted, if not all: every so many pixels are taken then.
 
         Raises:
             SceneError: The file can't be read there.
         """
-        place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
         try:
             with _opened(self.path) as file:
-                values = np.moveaxis(file.read(self.band_indexes, window=place), 0, -1)
-                valid = np.ones(values.shape[:2], np.bool_)
-                if self.masked:
-                    valid &= _has_data(file, self.band_indexes, place)
+                return _read(file, self, window, shape)
         except SceneError as error:
             raise SceneError(f"{error} ({window})") from error
-        if np.issubdtype(values.dtype, np.floating):
-            valid &= np.isfinite(values).all(axis=-1)
-        elif self.zero_is_nodata:
-            valid &= (values != 0).any(axis=-1)
-        return values, valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +148,8 @@ def open_scene(
         _check_one_dtype(file, indexes, path)
         source = _source(file, path, card.band_names, indexes)
         says = _what_the_file_says(file, bands, indexes)
-    evidence = Evidence(path=path, dtype=source.dtype, band_names=card.band_names, sample=sample(source), **says)
+    says |= sample(source)
+    evidence = Evidence(path=path, dtype=source.dtype, band_names=card.band_names, **says)
     located = {field.name: getattr(source, field.name) for field in fields(source)}
     return Scene(**located, radiometry=decide(evidence, card, settings))
 
@@ -167,7 +167,6 @@ def _source(file: Any, path: str, names: tuple[str, ...], indexes: tuple[int, ..
         block_shape=file.block_shapes[indexes[0] - 1],
         dtype=file.dtypes[indexes[0] - 1],
         masked=masked,
-        zero_is_nodata=not masked and file.dtypes[indexes[0] - 1] in ("uint16", "int16"),
     )
 
 
@@ -182,10 +181,14 @@ def _opened(path: str) -> Iterator[Any]:
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(path) as file:
             yield file
     except RasterioError as error:
-        raise SceneError(f"{path}: can't be read as a raster: {_first_cause(error)}") from error
+        raise _unreadable(path, error) from error
 
 
-def _first_cause(error: BaseException) -> str:
+def _unreadable(path: str, error: RasterioError, where: str = "") -> SceneError:
+    return SceneError(f"{path}: can't be read as a raster: {first_cause(error)}{where}")
+
+
+def first_cause(error: BaseException) -> str:
     """What went wrong at first, in one line: rasterio's own words are often "see previous exception"."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -243,31 +246,59 @@ def _what_the_file_says(file: Any, bands: tuple[FileBand, ...], indexes: tuple[i
     }
 
 
-def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow) -> Bools:
+def _read(
+    file: Any, source: Source, window: Window, shape: tuple[int, int] | None = None
+) -> tuple[npt.NDArray[Any], Bools]:
+    place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
+    values = np.moveaxis(file.read(source.band_indexes, window=place, out_shape=shape), 0, -1)
+    valid: Bools = np.isfinite(values).all(axis=-1)
+    if source.masked:
+        valid &= _has_data(file, source.band_indexes, place, shape)
+    elif source.zero_is_nodata:
+        valid &= (values != 0).any(axis=-1)
+    return values, valid
+
+
+def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow, shape: tuple[int, int] | None) -> Bools:
     """Where no nodata value, mask or alpha says otherwise, `(height, width)`.
 
     GDAL leaves an alpha band out of account where there is a nodata value, too; here both count.
     """
-    valid: Bools = (file.read_masks(indexes, window=place) > 0).all(axis=0)
+    valid: Bools = (file.read_masks(indexes, window=place, out_shape=shape) > 0).all(axis=0)
     for index, color in zip(file.indexes, file.colorinterp, strict=True):
         if color is ColorInterp.alpha:
-            valid &= file.read(index, window=place) > 0
+            valid &= file.read(index, window=place, out_shape=shape) > 0
     return valid
 
 
-def sample(source: Source) -> npt.NDArray[np.float32]:
-    """Values of valid pixels at 25 places spread evenly, as they are in the file, `(n, bands)`.
+def sample(source: Source) -> dict[str, Any]:
+    """Values of valid pixels at 25 places spread evenly, as they are in the file, for `Evidence`.
+
+    Pixels that are 0 in every band, though declared valid, are counted apart: as values they would mislead.
+
+    Returns:
+        `sample`, `(n, bands)` float32, and `blank`, their share that is 0 in every band and was left out, 0 to 1.
 
     Raises:
         SceneError: The file can't be read there.
     """
-    parts = []
-    for row in _places(source.height):
-        for col in _places(source.width):
-            window = Window(row, col, min(SAMPLE_SIZE, source.height - row), min(SAMPLE_SIZE, source.width - col))
-            values, valid = source.read_values(window)
-            parts.append(values[valid].astype(np.float32))
-    return np.concatenate(parts)
+    windows = [
+        Window(row, col, min(SAMPLE_SIZE, source.height - row), min(SAMPLE_SIZE, source.width - col))
+        for row in _places(source.height)
+        for col in _places(source.width)
+    ]
+    with _opened(source.path) as file:
+        found = np.concatenate([_sampled(file, source, window) for window in windows])
+    seen = (found != 0).any(axis=-1)
+    return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0}
+
+
+def _sampled(file: Any, source: Source, window: Window) -> npt.NDArray[np.float32]:
+    try:
+        values, valid = _read(file, source, window)
+    except RasterioError as error:
+        raise _unreadable(source.path, error, f" ({window})") from error
+    return values[valid].astype(np.float32)
 
 
 def _places(length: int) -> list[int]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal
 
 from landmap.errors import SettingsError
@@ -21,8 +23,8 @@ class Settings:
 
     model: str = "default"
     """Name of a packaged model, or the path of a .keras file."""
-    bands: str | None = None
-    """Band numbers, "3,2,1" in the model's order or "B04=3,B03=2,B02=1"; None finds bands by name."""
+    bands: str | Sequence[int] | Mapping[str, int] | None = None
+    """Band numbers, "3,2,1" in the model's order or "B04=3,B03=2,B02=1" (or the like in Python); None: by name."""
     scale: ScaleName | float = "auto"
     """What a unit of the file means: DN/10000, reflectance, 8 bits over the model's range, or reflectance per unit."""
     offset: Literal["auto"] | float = "auto"
@@ -43,16 +45,24 @@ class Settings:
     def __post_init__(self) -> None:
         if isinstance(self.scale, str) and self.scale not in SCALE_NAMES:
             raise SettingsError(f"scale: expected {', '.join(SCALE_NAMES)} or a number. Received: {self.scale!r}")
-        if not isinstance(self.scale, str) and not 0 < self.scale < math.inf:
-            raise SettingsError(f"scale: expected a positive number. Received: {self.scale}")
-        if not isinstance(self.offset, str) and not math.isfinite(self.offset):
-            raise SettingsError(f"offset: expected a number. Received: {self.offset}")
+        if not isinstance(self.scale, str) and not (_is_number(self.scale) and self.scale > 0):
+            raise SettingsError(f"scale: expected a positive number. Received: {self.scale!r}")
+        if not isinstance(self.offset, str) and not _is_number(self.offset):
+            raise SettingsError(f"offset: expected a number. Received: {self.offset!r}")
         if isinstance(self.offset, str) and self.offset != "auto":
             raise SettingsError(f"offset: expected auto or a number. Received: {self.offset!r}")
         if self.level not in ("auto", "L1C", "L2A"):
             raise SettingsError(f"level: expected auto, L1C or L2A. Received: {self.level!r}")
         for name, value in (("stride", self.stride), ("chunk", self.chunk)):
-            if value is not None and value < 1:
-                raise SettingsError(f"{name}: expected a positive number of pixels. Received: {value}")
-        if self.batch_size < 1 or self.threads < 1:
-            raise SettingsError(f"Expected at least one chip and thread: {self.batch_size}, {self.threads}")
+            if value is not None and not _is_count(value):
+                raise SettingsError(f"{name}: expected a positive number of pixels. Received: {value!r}")
+        if not _is_count(self.batch_size) or not _is_count(self.threads):
+            raise SettingsError(f"Expected at least one chip and thread: {self.batch_size!r}, {self.threads!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0

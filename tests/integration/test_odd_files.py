@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ import landmap
 from landmap.classify import Result
 from landmap.errors import LandmapError
 from landmap.mosaic import NODATA
-from landmap_models.card import WEIGHTS_MEMBER, write_card
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 
 pytestmark = [
@@ -168,16 +166,6 @@ def test_a_scene_without_any_data_is_told_of(odd: Path, tmp_path: Path) -> None:
     assert not any(share.pixels for share in result.classes)
 
 
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file with a card and without a network: enough for whatever fails before the model is loaded."""
-    path = tmp_path_factory.mktemp("models") / "hollow.keras"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr(WEIGHTS_MEMBER, b"no weights")
-    write_card(path, FAKE_CARD)
-    return path
-
-
 def run_classify(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from landmap.cli import main; main()", "classify", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -193,9 +181,9 @@ def run_classify(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_command_line_ends_in_one_line_and_status_1(
-    odd: Path, tmp_path: Path, model_file: Path, name: str, options: list[str], match: str, why: str
+    odd: Path, tmp_path: Path, name: str, options: list[str], match: str, why: str
 ) -> None:
-    done = run_classify(odd / name, "-o", tmp_path / "out.tif", "--model", model_file, *options)
+    done = run_classify(odd / name, "-o", tmp_path / "out.tif", *options)
     assert done.returncode == 1, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"landmap: error: {odd / name}: "), why

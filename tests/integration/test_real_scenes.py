@@ -214,3 +214,20 @@ def test_the_products_offset_is_not_put_on_its_8_bit_picture(product: Path) -> N
     radiometry = landmap.open_scene(name, card=ANY_LEVEL).radiometry
     assert radiometry.scale == pytest.approx((0.275 / 255,) * 3)
     assert radiometry.offset == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    "name", ["inn/inn_date1_B04B03B02B08.tif", "inn/inn_date2_B04B03B02B08.tif", "kempen/kempen_L2A.tif"]
+)
+def test_an_offset_left_in_is_noticed_without_any_tag(name: str, shared: Path, tmp_path: Path) -> None:
+    """What a stack of granules of baseline 04.00 or later looks like when nobody took care."""
+    with rasterio.open(shared / "scenes" / name) as file:
+        values, profile, names = file.read(), file.profile, file.descriptions
+    profile.update(nodata=None)
+    with rasterio.open(tmp_path / "scene.tif", "w", **profile) as file:
+        file.write(values + np.uint16(1000))
+        file.descriptions = names
+    scene = landmap.open_scene(tmp_path / "scene.tif", card=CARD)
+    assert scene.radiometry.level == "L2A"
+    assert any("--offset -1000" in text for text in scene.radiometry.warnings)

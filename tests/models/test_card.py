@@ -10,9 +10,30 @@ from typing import Any
 
 import pytest
 
-from landmap_models.card import CARD_MEMBER, ModelCard, read_card, weights_sha256, write_card
+from landmap_models.card import (
+    CARD_MEMBER,
+    SENTINEL_BAND,
+    WEIGHTS_MEMBER,
+    ModelCard,
+    read_card,
+    weights_sha256,
+    write_card,
+)
+from landmap_models.describe import describe
 from landmap_models.errors import CardError, ModelError
 from landmap_models.legend import LandClass, Legend
+from landmap_models.packaged import packaged_models
+
+NAN, INF = float("nan"), float("inf")
+
+
+def rewrite(path: Path, **changed: bytes) -> None:
+    """Replace members of a zip file; "__" in a keyword stands for a dot."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in (members | {k.replace("__", "."): v for k, v in changed.items()}).items():
+            archive.writestr(name, content)
 
 
 def test_a_card_comes_back_as_it_was(small_card: ModelCard) -> None:
@@ -75,6 +96,30 @@ def test_what_is_no_model_is_refused(content: object, tmp_path: Path) -> None:
         (lambda c: c.update(schema=99), "card of schema 1"),
         (lambda c: c.update(colour="red"), "not usable"),
         (lambda c: c.update(levels=["L3"]), "levels out of L1C and L2A"),
+        (lambda c: c.update(levels=[["L1C"]]), "levels out of L1C and L2A"),
+        (lambda c: c.update(task="multi-label"), "task 'single-label'"),
+        (lambda c: c.update(name=""), "Expected name as a text"),
+        (lambda c: c.update(name="two\nlines"), "name on one line"),
+        (lambda c: c.update(version=1), "Expected version as a text"),
+        (lambda c: c.update(description=None), "Expected description as a text"),
+        (lambda c: c.update(licence=" "), "Expected licence as a text"),
+        (lambda c: c.update(weights_sha256=None), "Expected weights_sha256 as a text"),
+        (lambda c: c.update(chip_size=True), "positive chip size"),
+        (lambda c: c.update(chip_size=64.0), "positive chip size"),
+        *((lambda c, r=r: c.update(resolution=r), "positive resolution") for r in (0, "10", None, NAN, INF, True)),
+        *((lambda c, r=r: c.update(reflectance_range=r), "two numbers low < high") for r in ([0], [0, NAN], [0, "1"])),
+        (lambda c: c.update(reflectance_range=[0, 10**400]), "two numbers low < high"),
+        *((lambda c, n=n: c.update({n: ["a"]}), f"Expected {n} as") for n in ("training", "metrics", "versions")),
+        *((lambda c, b=b: c["bands"][0].update(name=b), "Sentinel-2 band names") for b in ("B4", "red", "B13", 4, [])),
+        *(
+            (lambda c, n=n, v=v: c["bands"][0].update({n: v}), "finite p01, median, p99 and mean of band B04")
+            for n in ("p01", "median", "p99", "mean")
+            for v in (None, "0.1", NAN, INF, True)
+        ),
+        (lambda c: c["bands"][0].update(median=0.9), "p01 <= median <= p99"),
+        (lambda c: c["legend"][0].update(name=" "), "name of class 0 as one line"),
+        (lambda c: c["legend"][0].update(name="two\nlines"), "name of class 0 as one line"),
+        (lambda c: c["legend"][0].update(name=7), "name of class 0 as one line"),
         (lambda c: c.update(chip_size=0), "positive chip size"),
         (lambda c: c.update(reflectance_range=[1, 0]), "low < high"),
         (lambda c: c["bands"].append(c["bands"][0]), "distinct band names"),
@@ -99,3 +144,83 @@ def test_what_is_not_json_is_refused() -> None:
 def test_class_ids_leave_room_for_nodata() -> None:
     with pytest.raises(ValueError, match="0 to 253"):
         Legend(tuple(LandClass(i, str(i), "#000000") for i in range(255)))
+
+
+def test_names_of_sentinel_bands() -> None:
+    assert all(SENTINEL_BAND.fullmatch(f"B{i:02}") for i in range(1, 13))
+    assert SENTINEL_BAND.fullmatch("B8A")
+    assert not any(SENTINEL_BAND.fullmatch(name) for name in ("B00", "B13", "B9A", "b02", "B02 "))
+
+
+def test_packaged_cards_pass_their_check() -> None:
+    for path in packaged_models().values():
+        read_card(path).check()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"training": {"split": "random", "data": 7}},
+        {"training": {"split": {"parts": ["train"]}}},
+        {"training": {"split": {"parts": {"train": 80, "test": {"n": 3}}}}},
+        {"metrics": {"accuracy": 0.9, "loss": None, "f1": {"value": "good", "low": None, "high": NAN}}},
+        {"metrics": {"accuracy": {"value": 0.9}, "n": [1], "split": {}}},
+        {"versions": {"keras": None, "tensorflow": [2, 21]}},
+    ],
+)
+def test_a_card_that_passed_its_check_can_be_described(odd: dict[str, Any], small_card: ModelCard) -> None:
+    card = ModelCard.from_json(dataclasses.replace(small_card, **odd).to_json())
+    assert "classes   0 bright, 1 dark, 2 striped" in describe(card)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: dataclasses.replace(c, bands=c.bands[:2]), r"\[64, 64, 2\].*takes \[64, 64, 3\]"),
+        (lambda c: dataclasses.replace(c, chip_size=32), r"\[32, 32, 3\].*takes \[64, 64, 3\]"),
+        (lambda c: dataclasses.replace(c, legend=Legend(c.legend.classes[:2])), "2 classes. The model has 3"),
+    ],
+)
+def test_a_card_of_another_model_is_not_written(
+    change: Any, message: str, small_model: Path, small_card: ModelCard
+) -> None:
+    before = small_model.read_bytes()
+    with pytest.raises(CardError, match=message):
+        write_card(small_model, change(small_card))
+    assert small_model.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "config", [b"{}", b'{"config": {"layers": [1, {"config": 2}]}}', b'{"config": {"layers": []}}']
+)
+def test_a_configuration_of_another_build_is_left_to_keras(
+    config: bytes, small_model: Path, small_card: ModelCard
+) -> None:
+    rewrite(small_model, config__json=config)
+    assert write_card(small_model, small_card).name == "small"
+
+
+@pytest.mark.parametrize("config", [b"\xff", b"{", b"[1]", b"[" * 100_000])
+def test_a_configuration_that_is_none_is_refused(config: bytes, small_model: Path, small_card: ModelCard) -> None:
+    rewrite(small_model, config__json=config)
+    with pytest.raises(ModelError, match=r"config\.json"):
+        write_card(small_model, small_card)
+
+
+def test_a_card_that_is_not_text_is_refused(small_model: Path) -> None:
+    rewrite(small_model, landmap__json=b"\xff\xfe")
+    with pytest.raises(CardError, match="UTF-8"):
+        read_card(small_model)
+
+
+@pytest.mark.parametrize("member", [CARD_MEMBER, WEIGHTS_MEMBER])
+def test_a_damaged_member_is_one_line(member: str, small_model: Path) -> None:
+    with zipfile.ZipFile(small_model) as archive:
+        info = archive.getinfo(member)
+    content = bytearray(small_model.read_bytes())
+    middle = info.header_offset + 30 + len(member) + info.compress_size // 2
+    content[middle : middle + 40] = bytes(b ^ 0xFF for b in content[middle : middle + 40])
+    small_model.write_bytes(content)
+    with pytest.raises(ModelError, match="found damage") as caught:
+        read_card(small_model)
+    assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -200,3 +201,40 @@ def test_eurosat_splits_by_land(shared: Path) -> None:
     for part, share in zip(split.parts().values(), (0.8, 0.1, 0.1), strict=True):
         assert len(part) / len(chips) == pytest.approx(share, abs=0.03)
         assert min(part.counts().values()) > 0
+
+
+@pytest.mark.parametrize("mode", ["I;16", "LA", "1"])
+def test_images_without_eight_bits_are_refused(mode: str, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new(mode, (8, 8)).save(tmp_path / name / "1.png")
+    with pytest.raises(DatasetError, match=r"a/1.png: expected 8 bits a channel.*Received: an image of"):
+        open_chips(tmp_path).read()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
+def test_images_of_eight_bits_are_read(mode: str, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode).save(tmp_path / name / "1.png")
+    chips = open_chips(tmp_path).read()
+    assert chips.shape == (2, 8, 8, 3)
+    assert (chips == 255).all()
+
+
+def test_a_fingerprint_notices_changed_files(chip_zip: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(chip_zip).extractall(tmp_path / "folder")
+    folder, copy = open_chips(tmp_path / "folder"), tmp_path / "copy.zip"
+    shutil.copy(chip_zip, copy)
+    zipped = open_chips(copy)
+    assert zipped.fingerprint() == open_chips(chip_zip).fingerprint(), "a copy is the same data"
+    before = folder.fingerprint(), zipped.fingerprint()
+    changed = tmp_path / "folder" / folder.files[3]
+    content = bytearray(changed.read_bytes())
+    content[-10] ^= 1
+    with zipfile.ZipFile(chip_zip) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, bytes(content) if name == folder.files[3] else old.read(name))
+    assert zipped.fingerprint() != before[1], "a CRC differs"
+    changed.write_bytes(content + b"x")
+    assert folder.fingerprint() != before[0], "a size differs"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import pytest
 from landmap_models.card import ModelCard, write_card
 from landmap_models.classifier import Classifier, ConstantClassifier
 from landmap_models.errors import CardError, ModelError, UnsafeModelError
-from landmap_models.keras_classifier import load_classifier, load_model
+from landmap_models.keras_classifier import KerasClassifier, load_classifier, load_model
+from landmap_models.packaged import packaged_models
 
 
 def chips(n: int) -> Any:
@@ -48,9 +51,9 @@ def test_other_weights_than_planned_are_refused(small_model: Path) -> None:
 
 
 def test_a_card_of_other_shape_is_refused(small_model: Path, small_card: ModelCard) -> None:
-    write_card(small_model, dataclasses.replace(small_card, bands=small_card.bands[:2]))
+    model = load_model(small_model)
     with pytest.raises(CardError, match="the card says input and output"):
-        load_classifier(small_model)
+        KerasClassifier(model, dataclasses.replace(small_card, bands=small_card.bands[:2]))
 
 
 def test_a_lambda_layer_is_refused(small_card: ModelCard, keras: Any, tmp_path: Path) -> None:
@@ -64,9 +67,62 @@ def test_a_lambda_layer_is_refused(small_card: ModelCard, keras: Any, tmp_path: 
         load_classifier(path)
 
 
-def test_a_broken_model_is_one_line(small_model: Path, small_card: ModelCard, tmp_path: Path) -> None:
-    import zipfile
+def first_layer_as(path: Path, **entries: object) -> None:
+    """Change the second layer's entry in config.json, written as an attacker would: without a telling letter."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"]["layers"][1].update(entries)
+    members["config.json"] = json.dumps(config).replace("Lambda", "\\u004cambda").encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
 
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"class_name": "Lambda", "registered_name": None}, "Lambda layer"),
+        ({"config": {"layer": {"a": [{"class_name": "Lambda"}]}}}, "Lambda layer"),
+        ({"class_name": "__lambda__"}, "Lambda layer"),
+        ({"module": "os", "class_name": "system"}, "of module 'os'"),
+        ({"module": "keras_evil.layers"}, "of module 'keras_evil.layers'"),
+        ({"module": None, "class_name": "Evil", "registered_name": "Custom>Evil"}, "registered as 'Custom>Evil'"),
+        ({"registered_name": "Custom>Evil"}, "registered as 'Custom>Evil'"),
+        ({"config": {"activation": {"class_name": "function", "module": "builtins", "config": "e"}}}, "'builtins'"),
+    ],
+)
+def test_code_is_refused_however_it_is_written(entries: dict[str, object], message: str, small_model: Path) -> None:
+    first_layer_as(small_model, **entries)
+    with pytest.raises(UnsafeModelError, match=message):
+        load_model(small_model)
+
+
+def test_what_is_only_called_lambda_is_loaded(keras: Any, tmp_path: Path) -> None:
+    path = tmp_path / "named.keras"
+    inputs = keras.Input((64, 64, 3), name="Lambda")
+    keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)).save(path)
+    assert load_model(path).output_shape == (None, 3)
+
+
+def test_a_compiled_model_is_loaded(keras: Any, tmp_path: Path) -> None:
+    path = tmp_path / "compiled.keras"
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3, activation="softmax")])
+
+    def own_loss(true: Any, predicted: Any) -> Any:
+        return predicted - true
+
+    model.compile("adamw", own_loss, metrics=["accuracy"])
+    model.save(path)
+    assert load_model(path).output_shape == (None, 3)
+
+
+@pytest.mark.parametrize("path", packaged_models().values(), ids=packaged_models())
+def test_packaged_models_are_loaded(path: Path) -> None:
+    assert load_classifier(path).card.bands
+
+
+def test_a_broken_model_is_one_line(small_model: Path, small_card: ModelCard, tmp_path: Path) -> None:
     broken = tmp_path / "broken.keras"
     with zipfile.ZipFile(small_model) as old, zipfile.ZipFile(broken, "w") as new:
         for name in old.namelist():

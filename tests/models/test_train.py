@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from landmap_models.errors import DatasetError, ModelError
 from landmap_models.keras_classifier import load_classifier
 from landmap_models.metrics import measure, wilson_interval
 from landmap_models.splits import stratified_split
-from landmap_models.train import TrainSettings, train
+from landmap_models.train import TrainSettings, _open_state, train
 
 QUICK = TrainSettings(name="quick", epochs=3, batch_size=16, ema_momentum=0.8, precision="float32")
 
@@ -104,3 +105,17 @@ def test_a_killed_training_goes_on_after_its_last_epoch(chip_zip: Path, tmp_path
     assert "Epoch 5/5" in again.stdout
     assert [row["epoch"] for row in read_card(path).training["log"]] == [0, 1, 2, 3, 4]
     assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+
+
+def test_a_training_of_changed_pixels_is_not_continued(chip_zip: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "chips.zip"
+    copy.write_bytes(chip_zip.read_bytes())
+    state = tmp_path / "model.keras.training"
+    split = stratified_split(open_chips(copy), QUICK.seed)
+    _open_state(state, split, QUICK)
+    _open_state(state, split, QUICK)
+    with zipfile.ZipFile(chip_zip) as old, zipfile.ZipFile(copy, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(old.namelist()[0]))
+    with pytest.raises(ModelError, match="unfinished training with other data"):
+        _open_state(state, stratified_split(open_chips(copy), QUICK.seed), QUICK)

@@ -1,0 +1,180 @@
+"""Which files may be written, and how finished ones get their names: all of them or none."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import rasterio
+from rasterio.errors import RasterioError
+
+from landmap.errors import OutputError
+
+SIDECARS = (".aux.xml", ".msk", ".ovr")
+"""Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A finished raster in a temporary folder on the disk of its target."""
+
+    path: Path
+    """Where it is to go."""
+    raster: Path
+    """Where it is; files that it replaces are kept in the same folder until all is done."""
+    aux: Path | None
+    """Its `.aux.xml`, if it has one."""
+
+
+def with_sidecars(path: Path) -> list[Path]:
+    """A raster's file, and those that GDAL would read beside it."""
+    return [path, *(path.with_name(path.name + ending) for ending in SIDECARS)]
+
+
+def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
+    """Refuse outputs that would destroy something, before any work.
+
+    Raises:
+        OutputError: One (or a sidecar of it) exists and `overwrite` is not set, is a file that the scene is read from,
+            is named twice, or has no folder.
+    """
+    real = [path.resolve() for path in paths]
+    sidecars = {sidecar for path in real for sidecar in with_sidecars(path)[1:]}
+    if len(set(real)) < len(real) or sidecars & set(real):
+        raise OutputError(f"Expected a file for each output. Received: {', '.join(map(str, paths))}")
+    for path in paths:
+        if path.is_dir() or not path.parent.is_dir():
+            raise OutputError(f"{path}: expected a file name in a folder that exists")
+    existing = [file for path in paths for file in with_sidecars(path) if os.path.lexists(file)]
+    needed = _scene_files(scene) if existing else []
+    for file in existing:
+        if any(_same(file, other) for other in needed):
+            raise OutputError(f"{file}: is the scene itself, or a file that it is read from; choose another output")
+    if existing and not overwrite:
+        raise _exists(existing[0])
+
+
+def publish(files: Sequence[Staged], *, overwrite: bool) -> None:
+    """Move finished files to their names. If one fails, those before it are taken back.
+
+    Ctrl-C and SIGTERM wait until this is done.
+
+    Raises:
+        OutputError: A file exists by now and `overwrite` is not set, or can't be moved.
+    """
+    with _signals_held(), ExitStack() as undo:
+        for staged in files:
+            try:
+                _publish(staged, undo, overwrite=overwrite)
+            except FileExistsError as error:
+                raise _exists(Path(error.filename2 or error.filename)) from error
+            except OSError as error:
+                raise OutputError(f"{staged.path}: can't be written: {error.strerror or error}") from error
+        undo.pop_all()
+
+
+def _publish(staged: Staged, undo: ExitStack, *, overwrite: bool) -> None:
+    aux = staged.path.with_name(staged.path.name + ".aux.xml")
+    for number, file in enumerate(with_sidecars(staged.path)):
+        if not os.path.lexists(file):
+            continue
+        if not overwrite:
+            raise FileExistsError(None, "exists", str(file))
+        kept = staged.raster.with_name(f"replaced-{number}")
+        with suppress(OSError):  # without hard links a file that is replaced can't be brought back
+            os.link(file, kept, follow_symlinks=False)
+            undo.callback(kept.replace, file)
+    _place(staged.raster, staged.path, undo, overwrite=overwrite)
+    if staged.aux:
+        _place(staged.aux, aux, undo, overwrite=overwrite)
+    if overwrite:
+        for file in with_sidecars(staged.path)[1:]:
+            if file != aux or not staged.aux:
+                file.unlink(missing_ok=True)
+
+
+def _place(file: Path, target: Path, undo: ExitStack, *, overwrite: bool) -> None:
+    """Move a file; without `overwrite`, never onto another, not even one that appears at this moment."""
+    is_new = not os.path.lexists(target)
+    if overwrite:
+        file.replace(target)
+    else:
+        try:
+            os.link(file, target)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links
+            if os.path.lexists(target):
+                raise FileExistsError(None, "exists", str(target)) from None
+            file.replace(target)
+    if is_new:
+        undo.callback(target.unlink, missing_ok=True)
+
+
+def _exists(path: Path) -> OutputError:
+    return OutputError(f"{path}: exists already. Choose another name or give --overwrite")
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM until the end.
+
+    The handlers are exchanged, not the signals blocked: blocking concerns one thread, and TensorFlow has others that
+    would receive them for Python's main thread. Only that one can set handlers, and only it runs them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ours = {number: handler for number, handler in before.items() if handler is not None}
+    for number in ours:
+        signal.signal(number, lambda number, frame: received.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        for caught in dict.fromkeys(received):
+            signal.raise_signal(caught)
+
+
+def _same(one: Path, other: str) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
+
+
+def _scene_files(scene: str) -> list[str]:
+    """Local files that a scene may be read from, by any of their names, and names of no file at all."""
+    waiting, seen = [scene], set()
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name == scene or name.lower().endswith(".vrt"):  # a VRT names its sources, but not those of VRTs among them
+            waiting += _dataset_files(name)
+    return sorted({part for name in seen for part in _parts(name)})
+
+
+def _dataset_files(name: str) -> list[str]:
+    try:
+        with rasterio.open(name) as file:
+            return list(file.files)
+    except (RasterioError, OSError):
+        return []  # whoever plans with it says why
+
+
+def _parts(name: str) -> set[str]:
+    """Paths that a name of GDAL's may hold: `GTIFF_DIR:1:a.tif`, `/vsizip/a.zip/b.tif`, `/vsisubfile/0_9,a.tif`."""
+    starts = {0} | {match.end() for match in re.finditer(r'/vsi\w+/|[,=:{"]', name)}
+    ends = {len(name)} | {match.start() for match in re.finditer(r'[/}&!?"]', name)}
+    return {name[start:end] for start in starts for end in ends if start < end}
