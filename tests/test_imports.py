@@ -20,6 +20,8 @@ ORDER = (
     "mosaic",
     "bands",
     "radiometry",
+    "plausibility",
+    "decisions",
     "scene",
     "georeference",
     "predict",

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from landmap.decisions import decide, level_in
 from landmap.errors import SceneError, SettingsError
-from landmap.radiometry import HAZE, Evidence, Level, Radiometry, decide, level_in
+from landmap.radiometry import HAZE, Evidence, Level, Radiometry
 from landmap.settings import Settings
 from landmap_models.card import BandProfile, ModelCard
 from landmap_models.classifier import FAKE_CARD
@@ -234,6 +235,7 @@ DARK, AIRY = (np.full((100, 3), value, np.float32) for value in (300, 900))
         ),
         ({"path": "/data/kempen_L2A.tif"}, "L2A", "the file's name", "as people name files"),
         ({"path": "/data/L2A/kempen_L1C.tif"}, "L1C", "the file's name", "the folder does not count"),
+        ({"path": "/d/S2A_MSIL2A_2024.SAFE/T33_TCI.jp2"}, "L2A", "the product it lies in", "but a product's does"),
         ({"path": r"C:\L2A\kempen_l1c.tif"}, "L1C", "the file's name", "Windows and small letters"),
         ({"path": "a_L1C.tif", "sample": DARK}, "L1C", "the file's name", "a name comes before darkness"),
         ({"has_scl": True}, "L2A", "SCL", "only L2A has one"),

@@ -24,9 +24,10 @@ from rasterio.windows import Window as RasterWindow
 
 from landmap.bands import FileBand, find_bands, given_bands, parse_bands
 from landmap.chips import Bools, Pixels
+from landmap.decisions import decide
 from landmap.errors import BandError, SceneError
 from landmap.grid import Window
-from landmap.radiometry import Evidence, Radiometry, decide
+from landmap.radiometry import Evidence, Radiometry
 from landmap.settings import Settings
 from landmap_models.card import ModelCard, read_card
 from landmap_models.packaged import find_model
