@@ -2,7 +2,8 @@
 
     python workflows/default_model.py eurosat-rgb.zip compact-eurosat-rgb.keras
 
-Takes about an hour on two cores. A killed training goes on after its last epoch when it is started again.
+Takes an hour or more on two cores (88 minutes beside other work). A killed training goes on after its last epoch when
+it is started again.
 """
 
 from __future__ import annotations

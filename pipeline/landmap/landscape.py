@@ -1,7 +1,8 @@
 """An invented land: what lies where, drawn in metres, layer over layer. `landmap.example` photographs it.
 
 Each kind of surface has a mean reflectance, a direction in which its tone varies, and a texture, all rounded from what
-was measured on EuroSAT's chips, so that a model trained on those recognises the land.
+was measured on EuroSAT's chips, and tuned until a model trained on those recognised the land: a demonstration and a
+fixture for tests, not a measure of any model.
 """
 
 from __future__ import annotations
