@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from landmap.bands import COMMON_NAMES, SENTINEL2, FileBand, band_name, find_bands, given_bands, parse_bands
+from landmap.bands import (
+    COMMON_NAMES,
+    SENTINEL2,
+    FileBand,
+    band_name,
+    bands_called,
+    find_bands,
+    given_bands,
+    parse_bands,
+)
 from landmap.errors import BandError, SettingsError
 
 RGB = ("B04", "B03", "B02")
@@ -223,3 +232,31 @@ def test_given_bands_may_be_the_first_and_the_last() -> None:
 def test_bands_in_python() -> None:
     for given in ("3,2,1", [3, 2, 1], (3, 2, 1), {"B02": 1, "B03": 2, "B04": 3}):
         assert parse_bands(given, RGB) == {"B04": 3, "B03": 2, "B02": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed", "why"),
+    [
+        ("3,2,1", {"B04": 3, "B03": 2, "B02": 1}, "can be left out"),
+        ("3,2,1,7", {"B04": 3, "B03": 2, "B02": 1, "B08": 7}, "comes last as a number"),
+        ("B08=7,B04=3,B03=2,B02=1", {"B04": 3, "B03": 2, "B02": 1, "B08": 7}, "by name"),
+        ("B02,B03,B04,B08", {"B04": 3, "B03": 2, "B02": 1, "B08": 4}, "names in the file's order"),
+        ("b2, B3 ,B04", {"B04": 3, "B03": 2, "B02": 1}, "as people write them"),
+        ("B01,B02,B03,B04,B8A", {"B04": 4, "B03": 3, "B02": 2}, "bands that nobody wants do not matter"),
+    ],
+)
+def test_bands_option_with_an_optional_band(text: str, parsed: dict[str, int], why: str) -> None:
+    assert parse_bands(text, RGB, ("B08",)) == parsed, why
+
+
+@pytest.mark.parametrize("text", ["B04,B03", "B04,B03,B04", "B04,B03,B02,B04", "3,2,1,4,5", "B04,B03,1"])
+def test_malformed_bands_option_with_an_optional_band(text: str) -> None:
+    with pytest.raises(SettingsError, match="--bands: expected"):
+        parse_bands(text, RGB, ("B08",))
+
+
+def test_bands_called_by_a_name() -> None:
+    assert bands_called(bands("B04", "nir", "B8A"), "B08") == (2,)
+    assert bands_called(bands("B08", "nir"), "B08") == (1, 2)
+    assert bands_called(bands("B04", "narrow nir", "NDVI of B08"), "B08") == ()
+    assert bands_called(bands(*(f"B{i}" for i in range(1, 9))), "B08") == (), "the eighth band is seldom B08"

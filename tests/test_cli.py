@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 import rasterio
@@ -19,7 +22,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from landmap.cli import cli
+from landmap.errors import SettingsError
+from landmap_models.datasets import open_chips
 from landmap_models.packaged import packaged_models
+from landmap_models.train_settings import TrainSettings
 
 needs_model = pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
 
@@ -92,7 +98,7 @@ def test_a_file_used_as_a_folder_is_one_line(tmp_path: Path) -> None:
     done = landmap("train", tmp_path / "chips", "-o", tmp_path / "file" / "x.keras")
     assert done.returncode == 1
     assert done.stderr.startswith("landmap: error: ")
-    assert "Not a directory" in done.stderr
+    assert "expected a file in a folder that exists" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -117,17 +123,6 @@ def test_a_reader_that_goes_away_is_no_error(scene: Path) -> None:
     errors = process.stderr.read()
     process.stderr.close()
     assert (process.wait(timeout=300), errors) == (1, "")
-
-
-def test_the_defaults_of_train_are_those_of_its_settings() -> None:
-    from landmap_models.train import TrainSettings
-
-    settings = TrainSettings()
-    offered = {p.name: p.default for p in cli.commands["train"].params}
-    shared = {name for name in offered if hasattr(settings, str(name))} - {"description", "coordinates"}
-    assert shared == {"name", "level", "block_km", "epochs", "batch_size", "learning_rate", "seed"}
-    for name in shared:
-        assert offered[name] == getattr(settings, str(name)), name
 
 
 def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
@@ -179,7 +174,7 @@ def test_models_lists_and_shows(tmp_path: Path) -> None:
 
 @needs_model
 def test_describe_gives_a_model_its_card(tmp_path: Path) -> None:
-    from landmap_models.card import CARD_MEMBER, read_card
+    from landmap_models.model_file import CARD_MEMBER, read_card
 
     (packaged,) = packaged_models().values()
 
@@ -256,3 +251,222 @@ def test_evaluate_measures_and_warns_of_what_the_model_knew(tmp_path: Path) -> N
     assert "Fewer than 30 chips of Forest 4, SeaLake 4" in done.stderr
     assert json.loads((tmp_path / "report" / "metrics.json").read_text())["n"] == 8
     assert (tmp_path / "report" / "report.html").exists()
+
+
+# Commands about models: what reaches the library, and what is printed of its answer.
+
+
+@pytest.fixture
+def chip_folder(tmp_path: Path) -> Path:
+    """20 chips in two classes."""
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(("dark", "light")):
+        (tmp_path / "chips" / name).mkdir(parents=True)
+        for i in range(10):
+            chip = rng.integers(20 + 150 * k, 70 + 150 * k, (32, 32, 3)).astype(np.uint8)
+            Image.fromarray(chip).save(tmp_path / "chips" / name / f"{name}_{i}.png")
+    return tmp_path / "chips"
+
+
+TINY = ("--arch", "cnn", "--filters", "2", "--dense", "4", "--epochs", "1", "--precision", "float32")
+
+
+def test_train_and_predict_in_a_row(chip_folder: Path, tmp_path: Path) -> None:
+    """Each in a process of its own, as a user types them."""
+    model = tmp_path / "m.keras"
+    trained = landmap("train", chip_folder, "-o", model, *TINY, "--show-batch", tmp_path / "batch.png")
+    assert trained.returncode == 0, trained.stderr
+    assert trained.stdout.splitlines()[0] == str(tmp_path / "batch.png")
+    assert "val_loss" in trained.stdout
+    assert {"dark", "light"} <= set(re.findall(r"\w+", trained.stdout))
+    assert trained.stderr == ""
+    names = {p.name for p in tmp_path.iterdir()}
+    assert names == {"chips", "m.keras", "m.history.csv", "batch.png"}
+    predicted = landmap("predict", chip_folder / "dark" / "dark_1.png", "--model", model, "--json")
+    (answer,) = json.loads(predicted.stdout)
+    assert answer["label"] in ("dark", "light")
+    assert answer["probability"] == max(answer["probabilities"].values())
+    again = landmap("train", chip_folder, "-o", model, *TINY)
+    assert again.returncode == 1
+    assert "--overwrite" in again.stderr
+
+
+OPTIONS: tuple[tuple[str, str, object], ...] = (
+    ("--name", "n", "n"),
+    ("--description", "d", "d"),
+    ("--level", "L2A", "L2A"),
+    ("--arch", "cnn", "cnn"),
+    ("--weights", "w.npz", "w.npz"),
+    ("--filters", "16,8", (16, 8)),
+    ("--pool", "4", 4),
+    ("--dense", "32", 32),
+    ("--dropout", "0.2", 0.2),
+    ("--input-size", "96", 96),
+    ("--epochs", "7", 7),
+    ("--head-epochs", "3", 3),
+    ("--head-learning-rate", "0.5", 0.5),
+    ("--unfreeze", "12", 12),
+    ("--batch-size", "9", 9),
+    ("--optimizer", "sgd", "sgd"),
+    ("--learning-rate", "0.25", 0.25),
+    ("--schedule", "plateau", "plateau"),
+    ("--warmup-epochs", "1.5", 1.5),
+    ("--weight-decay", "0.1", 0.1),
+    ("--label-smoothing", "0.2", 0.2),
+    ("--ema", "0.5", 0.5),
+    ("--class-weights", "balanced", "balanced"),
+    ("--patience", "4", 4),
+    ("--precision", "float32", "float32"),
+    ("--teacher", "t.keras", "t.keras"),
+    ("--teacher-share", "0.3", 0.3),
+    ("--teacher-temperature", "3", 3.0),
+    ("--augment", "d4, haze", ("d4", "haze")),
+    ("--seed", "8", 8),
+    ("--split", "spatial", "spatial"),
+    ("--coordinates", "c.csv", "c.csv"),
+    ("--block-km", "5", 5.0),
+    ("--limit", "40", 40),
+    ("--bands", "B04,B08", ("B04", "B08")),
+    ("--file-bands", "B08,B04", ("B08", "B04")),
+    ("--validation", "0.2", 0.2),
+    ("--test", "0.3", 0.3),
+)
+FIELDS = {"arch": "architecture", "ema": "ema_momentum"}
+
+
+def test_every_option_reaches_the_training(chip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from landmap_models import train as training
+
+    seen: list[Any] = []
+
+    def stop(chips: object, output: Path, settings: object, **how: object) -> None:
+        seen.extend((output, settings, how))
+        raise SystemExit
+
+    monkeypatch.setattr(training, "open_data", lambda data, settings: open_chips(data))
+    monkeypatch.setattr(training, "train", stop)
+    typed = [text for option, value, _ in OPTIONS for text in (option, value)]
+    flags = [
+        "--skip-bad",
+        "--no-frozen-norm",
+        "--no-calibration",
+        "--resume",
+        "--overwrite",
+        "--workers",
+        "3",
+        "--tensorboard",
+        "logs",
+    ]
+    CliRunner().invoke(cli, ["train", str(chip_folder), "-o", str(tmp_path / "m.keras"), *typed, *flags])
+    output, settings, how = seen
+    assert output == tmp_path / "m.keras"
+    for option, _, value in OPTIONS:
+        name = option[2:].replace("-", "_")
+        assert getattr(settings, FIELDS.get(name, name)) == value, option
+    assert (settings.skip_bad, settings.calibrate, settings.frozen_norm) == (True, False, False)
+    assert (how["resume"], how["overwrite"], how["workers"], how["tensorboard"]) == (True, True, 3, Path("logs"))
+    fields = {f.name for f in dataclasses.fields(settings)}
+    flagged = {"skip_bad", "calibrate", "start_from", "frozen_norm"}
+    told = {FIELDS.get(o[2:], o[2:].replace("-", "_")) for o, _, _ in OPTIONS} | flagged
+    assert fields == told
+
+
+def test_what_is_not_typed_depends_on_what_is_begun_with(
+    chip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from landmap_models import train as training
+
+    seen: list[Any] = []
+    monkeypatch.setattr(training, "train", lambda chips, output, settings, **how: seen.append(settings))
+    for options in ((), ("--from", "default"), ("--from", "default", "--epochs", "3")):
+        CliRunner().invoke(cli, ["train", str(chip_folder), "-o", str(tmp_path / "fields.keras"), *options])
+    assert [(s.epochs, s.head_epochs, s.learning_rate) for s in seen] == [(64, 0, 2e-3), (10, 2, 2e-4), (3, 2, 2e-4)]
+    assert [s.start_from for s in seen] == [None, "default", "default"]
+    assert seen[0] == TrainSettings(name="fields")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("train", "data", "-o", "m.keras", "--learning-rate", "-1"), "learning_rate: expected a number above 0"),
+        (("train", "data", "-o", "m.keras", "--dropout", "1"), "--dropout: expected a share"),
+        (("train", "data", "-o", "m.keras", "--unfreeze", "-2"), "unfreeze: expected a whole number from 0 on"),
+        (("train", "data", "-o", "m.keras", "--from", "default", "--dense", "3"), "brings its own network"),
+        (("train", "data", "-o", "m.keras", "--unfreeze", "some"), "expected all|N"),
+        (("train", "data", "-o", "m.keras", "--filters", "a"), "expected N,N,…"),
+        (("train", "data", "-o", "m.keras", "--precision", "float16"), "--precision"),
+        (("train", "data", "-o", "m.keras", "--arch", "resnet"), "--arch"),
+        (("train", "data"), "'--show-batch'"),
+        (("compare", "data", "-o", "out", "--arch", "cnn:depth=3"), "cnn:depth=3: expected choices out of"),
+        (("compare", "data", "-o", "out", "--arch", ""), "Expected some networks"),
+        (("predict",), "IMAGES"),
+    ],
+)
+def test_mistakes_in_the_line_are_exit_status_2(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(cli, list(arguments))
+    shown = done.output + str(done.exception)
+    assert words in shown
+    assert isinstance(done.exception, SettingsError) or done.exit_code == 2
+
+
+def test_compare_prints_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from landmap_models import compare as module
+
+    metrics = {
+        "accuracy": {"value": 0.9, "low": 0.8, "high": 0.95},
+        "macro_f1": {"value": None, "low": None, "high": None},
+    }
+    seen: list[Any] = []
+
+    def compare(data: Path, networks: Any, output: Path, *, begin: Any, **how: Any) -> module.Comparison:
+        seen.extend((networks, how))
+        for spec in networks:
+            begin(spec)
+        rows = tuple(module.Row(spec, "1-cnn", metrics, 1234, 0.5, 999.4, 1.25) for spec in networks)
+        return module.Comparison(rows, output, ("loose",))
+
+    monkeypatch.setattr(module, "compare", compare)
+    line = ["compare", "data", "--arch", "cnn:filters=2,compact", "-o", str(tmp_path / "out"), "--epochs", "2"]
+    done = CliRunner().invoke(cli, [*line, "--workers", "3", "--overwrite"])
+    assert done.exit_code == 0, done.output
+    networks, how = seen
+    assert [s.epochs for s in networks.values()] == [2, 2]
+    assert (how["workers"], how["overwrite"]) == (3, True)
+    assert done.stdout.split("network")[0].split() == ["cnn:filters=2", "compact"]
+    assert "0.9000" in done.stdout
+    assert "1,234" in done.stdout
+    assert "999" in done.stdout
+    assert str(tmp_path / "out") in done.stdout
+    assert "warning: loose" in done.stderr
+
+
+@needs_model
+def test_predict_prints_a_table_and_writes_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        Image.fromarray(rng.integers(30, 90, (64, 64, 3)).astype(np.uint8)).save(tmp_path / f"chip_{i}.jpg")
+    images = [str(tmp_path / f"chip_{i}.jpg") for i in range(2)]
+    done = CliRunner().invoke(cli, ["predict", *images, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["image", "class", "probability"]
+    assert len(lines) == 5
+    assert lines[1].endswith("%")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["chip_0.png", "chip_1.png"]
+    large = Image.new("RGB", (100, 100))
+    large.save(tmp_path / "scene.png")
+    refused = landmap("predict", tmp_path / "scene.png")
+    assert refused.returncode == 1
+    assert "A scene is for landmap classify" in refused.stderr
+
+
+def test_the_options_of_a_training_are_in_sections() -> None:
+    text = CliRunner().invoke(cli, ["train", "--help"]).output
+    titles = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert titles == ["Options", "Data", "Split", "Network", "Training", "Teacher", "Model card"]
+    command = cli.commands["train"]
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+            assert parameter.opts[-1] in text
+    assert "64; 10 where --weights or --from is given" in " ".join(text.split())

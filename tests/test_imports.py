@@ -22,6 +22,8 @@ ORDER = (
     "radiometry",
     "plausibility",
     "decisions",
+    "source",
+    "infrared",
     "scene",
     "georeference",
     "predict",
@@ -35,6 +37,8 @@ ORDER = (
     "graph",
     "classify",
     "terminal",
+    "cli_options",
+    "cli_models",
     "cli",
 )
 HEAVY = {
@@ -51,7 +55,10 @@ HEAVY = {
 }
 MODULES = sorted((ROOT / "pipeline/landmap").glob("*.py"))
 MODEL_MODULES = sorted((ROOT / "models/landmap_models").rglob("*.py"))
-WITH_KERAS = {"train.py", "datasets.py", "compact.py"}
+WITH_KERAS = {"train.py", "trained_card.py", "fit.py", "checkpoints.py", "network.py", "datasets.py"} | {
+    path.name for path in (ROOT / "models/landmap_models/architectures").glob("*.py")
+} - {"__init__.py", "options.py", "application_table.py", "npz_weights.py"}
+"""The command line asks for the names of architectures, so these four stay light."""
 
 
 def imported(path: Path, *, top_only: bool = False) -> set[str]:

@@ -39,7 +39,7 @@ def test_one_scene_stops_at_assumptions(write_scene, ordinary, tmp_path) -> None
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("recipe", ["one_scene.py", "default_model.py", "check_default_model.py"])
+@pytest.mark.parametrize("recipe", ["one_scene.py", "default_model.py", "check_default_model.py", "nir_prior.py"])
 def test_recipes_explain_themselves(recipe: str) -> None:
     done = run(recipe)
     assert done.returncode == 1

@@ -20,6 +20,7 @@ from rasterio.transform import from_origin
 
 import landmap
 from landmap.example import write_example
+from landmap_models.augment import d4
 from landmap_models.datasets import ChipFolder, open_chips
 from landmap_models.leakage import parts_of, read_split
 from landmap_models.packaged import find_model
@@ -28,8 +29,8 @@ Classes = npt.NDArray[np.uint8]
 WATER, FOREST, BUILT, FARMLAND = range(4)
 GROUP = np.array([FARMLAND, FOREST, FARMLAND, BUILT, BUILT, FARMLAND, FARMLAND, BUILT, WATER, WATER])
 """Group of each of EuroSAT's class ids."""
-FIELDS, CHIPS_A_FIELD = 4, 4
-"""Fields along a side of the scene made of chips, and chips along a side of a field."""
+SIDE, SMALLEST, LARGEST = 32, 4, 16
+"""Chips along a side of the scenes pieced together, and of their smallest and largest fields."""
 
 
 def classify(scene: Path, folder: Path, **choices: Any) -> Classes:
@@ -39,30 +40,43 @@ def classify(scene: Path, folder: Path, **choices: Any) -> Classes:
         return np.asarray(file.read(1))
 
 
-def scene_of_chips(chips: ChipFolder, folder: Path) -> tuple[Path, Classes]:
-    """A scene of fields of test chips at random, and its true class ids."""
-    rng, side = np.random.default_rng(0), FIELDS * CHIPS_A_FIELD
+def fields(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.intp]:
+    """Classes of rectangular fields, chip by chip: the land is cut in two at random until fields are small enough."""
+    longer, axis = max((height, 0), (width, 1))
+    if longer < 2 * SMALLEST or (longer <= LARGEST and rng.random() < 0.5):
+        return np.full((height, width), rng.integers(0, 10))
+    cut = int(rng.integers(SMALLEST, longer - SMALLEST + 1))
+    sizes = [(cut, width), (height - cut, width)] if axis == 0 else [(height, cut), (height, width - cut)]
+    return np.concatenate([fields(rng, *size) for size in sizes], axis=axis)
+
+
+def scene_of_chips(chips: ChipFolder, seed: int, folder: Path) -> tuple[Path, Classes]:
+    """A scene of fields of test chips, turned at random, and its true class ids."""
+    rng = np.random.default_rng(seed)
     test = np.flatnonzero(np.array(parts_of(chips.files, read_split(find_model("default")))) == "test")
-    labels = np.asarray(chips.labels)
-    fields = rng.integers(0, 10, (FIELDS, FIELDS))
-    truth = fields.repeat(CHIPS_A_FIELD, axis=0).repeat(CHIPS_A_FIELD, axis=1)
+    labels, truth = np.asarray(chips.labels), fields(rng, SIDE, SIDE)
     chosen = [int(rng.choice(test[labels[test] == label])) for label in truth.ravel()]
-    values = chips.subset(np.array(chosen)).read().reshape(side, side, 64, 64, 3)
-    size = side * 64
+    values = d4(chips.subset(np.array(chosen)).reflectance(), rng).reshape(SIDE, SIDE, 64, 64, 3)
+    size = SIDE * 64
     grid = {"height": size, "width": size, "crs": "EPSG:32633", "transform": from_origin(5e5, 5e6, 10, 10)}
-    with rasterio.open(folder / "chips.tif", "w", driver="GTiff", count=3, dtype="uint8", **grid) as file:
-        file.write(values.transpose(4, 0, 2, 1, 3).reshape(3, size, size))
+    with rasterio.open(folder / "chips.tif", "w", driver="GTiff", count=3, dtype="uint16", **grid) as file:
+        numbers = (values * 10_000).round().astype(np.uint16).clip(1)  # 0 would be nodata
+        file.write(numbers.transpose(4, 0, 2, 1, 3).reshape(3, size, size))
         file.descriptions = ("B04", "B03", "B02")
     return folder / "chips.tif", truth.repeat(64, axis=0).repeat(64, axis=1).astype(np.uint8)
 
 
 def check_fields(chips: ChipFolder, folder: Path) -> None:
-    """Are borders between fields where they are?"""
-    scene, truth = scene_of_chips(chips, folder)
-    cover = classify(scene, folder)
-    there = np.bincount(truth.ravel(), minlength=10)
-    ratio = np.bincount(cover.ravel(), minlength=10)[there > 0] / there[there > 0]
-    print(f"fields of test chips: {(cover == truth).mean():.3f} right, areas {ratio.min():.2f} to {ratio.max():.2f}")
+    """Are borders between fields where they are, and is no class larger than it is?"""
+    for seed in range(3):
+        scene, truth = scene_of_chips(chips, seed, folder)
+        cover = classify(scene, folder, level="L1C")
+        there, found = (np.bincount(x.ravel(), minlength=10) for x in (truth, cover))
+        ratio = found[there > 0] / there[there > 0]
+        print(
+            f"fields of test chips, layout {seed}: {(cover == truth).mean():.3f} right, areas {ratio.min():.2f} to "
+            f"{ratio.max():.2f}, {found[there == 0].sum() / cover.size:.4f} of classes that are not there"
+        )
 
 
 def check_examples(folder: Path) -> None:

@@ -1,37 +1,31 @@
 """The model card: what a model says of itself, kept inside its `.keras` file.
 
 A `.keras` file is a zip; the card is one more member of it, `landmap.json`, which Keras ignores. So a model is one file
-that can be mailed, and that knows which bands, which product level and which classes it was trained on.
+that can be mailed, and that knows which bands, which product level and which classes it was trained on. Here are the
+values and their checks; `model_file` reads and writes them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-import os
 import re
-import shutil
 import sys
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from landmap_models.errors import CardError, ModelError
+from landmap_models.errors import CardError
 from landmap_models.legend import LandClass, Legend
+from landmap_models.nir import NirPrior
 
-CARD_MEMBER = "landmap.json"
-SPLIT_MEMBER = "landmap_split.csv"
-WEIGHTS_MEMBER = "model.weights.h5"
-CONFIG_MEMBER = "config.json"
 SCHEMA = 1
 
 SENTINEL_BAND = re.compile("B(0[1-9]|1[0-2]|8A)")
 """Names of Sentinel-2's bands."""
+
+NIR_BAND = "B08"
+"""The band that a near-infrared prior reads."""
 
 Level = Literal["L1C", "L2A"]
 
@@ -78,8 +72,12 @@ class ModelCard:
     """SPDX identifier of the weights' licence."""
     weights_sha256: str = ""
     """sha256 of the member model.weights.h5; filled in when the card is written."""
-    task: Literal["single-label"] = "single-label"
-    """One class a chip."""
+    task: Literal["single-label", "multi-label"] = "single-label"
+    """One class a chip, or any number of them, each with a probability of its own."""
+    thresholds: tuple[float, ...] | None = None
+    """Of a multi-label model: the probability from which each class counts as there."""
+    nir: NirPrior | None = None
+    """What near infrared adds where a scene has it; None where it is of no use to the model."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Data, split, seed, settings and log of the training."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -92,9 +90,15 @@ class ModelCard:
         """Names of the input bands in input order."""
         return tuple(b.name for b in self.bands)
 
+    @property
+    def optional_bands(self) -> tuple[str, ...]:
+        """Names of bands that the model can do without, and does better with."""
+        return (NIR_BAND,) if self.nir else ()
+
     def to_json(self) -> str:
-        """The card as JSON text."""
+        """The card as JSON text; what it does not have is not there."""
         content = {"schema": SCHEMA} | dataclasses.asdict(self)
+        content = {key: value for key, value in content.items() if value is not None}
         content["legend"] = [dataclasses.asdict(c) for c in self.legend]
         return json.dumps(content, indent=1)
 
@@ -124,6 +128,8 @@ class ModelCard:
                     "legend": Legend(tuple(LandClass(**c) for c in content["legend"])),
                     "levels": tuple(content["levels"]),
                     "reflectance_range": tuple(content["reflectance_range"]),
+                    "thresholds": _optional(tuple, content.get("thresholds")),
+                    "nir": _optional(NirPrior.from_content, content.get("nir")),
                 }
             )
             card.check()
@@ -135,23 +141,19 @@ class ModelCard:
 
     def check(self) -> None:
         """Raise ValueError where values can't be meant."""
-        if self.task != "single-label":
-            raise ValueError(f"Expected the task 'single-label'. Received: {self.task!r}")
         _check_texts(self)
         _check_bands(self.bands)
         _check_legend(self.legend)
-        if not self.levels or any(level not in ("L1C", "L2A") for level in self.levels):
-            raise ValueError(f"Expected levels out of L1C and L2A. Received: {self.levels}")
-        if not isinstance(self.chip_size, int) or isinstance(self.chip_size, bool) or self.chip_size < 1:
-            raise ValueError(f"Expected a positive chip size in whole pixels. Received: {self.chip_size!r}")
-        if not is_number(self.resolution) or self.resolution <= 0:
-            raise ValueError(f"Expected a positive resolution in metres. Received: {self.resolution!r}")
-        ends = self.reflectance_range
-        if len(ends) != 2 or not all(map(is_number, ends)) or not ends[0] < ends[1]:
-            raise ValueError(f"Expected reflectance_range as two numbers low < high. Received: {ends}")
+        _check_task(self)
+        _check_nir(self)
+        _check_input(self)
         for name in ("training", "metrics", "versions"):
             if not isinstance(getattr(self, name), Mapping):
                 raise ValueError(f"Expected {name} as names with values. Received: {getattr(self, name)!r}")
+
+
+def _optional(make: Callable[[Any], Any], value: object) -> Any:
+    return None if value is None else make(value)
 
 
 def is_number(value: object) -> bool:
@@ -198,156 +200,40 @@ def _is_line(text: str) -> bool:
     return text.splitlines() == [text]
 
 
-def weights_sha256(path: str | Path) -> str:
-    """sha256 of the weights in a `.keras` file, as hexadecimal text.
-
-    Raises:
-        ModelError: The file is not a `.keras` file, or damaged.
-    """
-    with _open_archive(Path(path)) as archive, archive.open(WEIGHTS_MEMBER) as weights:
-        return hashlib.file_digest(cast(Any, weights), "sha256").hexdigest()
-
-
-def read_config(path: str | Path) -> dict[str, Any]:
-    """The configuration by which Keras builds the model of a `.keras` file.
-
-    Raises:
-        ModelError: The file is not a `.keras` file, damaged, or its config.json is not a JSON object.
-    """
-    with _open_archive(Path(path)) as archive:
-        try:
-            config = json.loads(archive.read(CONFIG_MEMBER).decode())
-        except (KeyError, ValueError, RecursionError) as error:
-            raise ModelError(f"{path}: expected a .keras file with a readable {CONFIG_MEMBER} inside") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path}: expected a JSON object in {CONFIG_MEMBER}. Received: {type(config).__name__}")
-    return config
+def _check_input(card: ModelCard) -> None:
+    if not card.levels or any(level not in ("L1C", "L2A") for level in card.levels):
+        raise ValueError(f"Expected levels out of L1C and L2A. Received: {card.levels}")
+    if not isinstance(card.chip_size, int) or isinstance(card.chip_size, bool) or card.chip_size < 1:
+        raise ValueError(f"Expected a positive chip size in whole pixels. Received: {card.chip_size!r}")
+    if not is_number(card.resolution) or card.resolution <= 0:
+        raise ValueError(f"Expected a positive resolution in metres. Received: {card.resolution!r}")
+    ends = card.reflectance_range
+    if len(ends) != 2 or not all(map(is_number, ends)) or not ends[0] < ends[1]:
+        raise ValueError(f"Expected reflectance_range as two numbers low < high. Received: {ends}")
 
 
-def read_card(path: str | Path) -> ModelCard:
-    """The card inside a `.keras` file, checked against its weights.
-
-    Raises:
-        ModelError: The file is not a `.keras` file, or damaged.
-        CardError: It holds no card, or its weights are not those of the card.
-    """
-    path = Path(path)
-    with _open_archive(path) as archive:
-        try:
-            text = archive.read(CARD_MEMBER).decode()
-        except KeyError as error:
-            raise CardError(
-                f"{path}: expected a model card inside ({CARD_MEMBER}), found none. Without it the bands, level and "
-                f"classes are unknown. Add one: landmap models describe {path} --card card.json"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise CardError(
-                f"{path}: expected the model card ({CARD_MEMBER}) in UTF-8: {error}. "
-                f"Describe the file anew: landmap models describe {path} --card card.json"
-            ) from error
-    card = ModelCard.from_json(text, origin=str(path))
-    if card.weights_sha256 != weights_sha256(path):
-        raise CardError(
-            f"{path}: the weights are not those that the card describes (sha256 differs). "
-            f"Describe the file anew: landmap models describe {path} --card card.json"
-        )
-    return card
-
-
-def write_card(path: str | Path, card: ModelCard, extra: Mapping[str, str] | None = None) -> ModelCard:
-    """Put a card into a `.keras` file, in place of one that is there. The file is replaced atomically.
-
-    Args:
-        path: The model.
-        card: Its `weights_sha256` is set to that of the file.
-        extra: More text members by name, such as the split.
-
-    Returns:
-        The card as written.
-
-    Raises:
-        ModelError: The file is not a `.keras` file, or damaged.
-        CardError: The card's chip size, bands or classes are not those of the model.
-    """
-    path = Path(path)
-    _check_against_config(path, card)
-    card = dataclasses.replace(card, weights_sha256=weights_sha256(path))
-    members = {CARD_MEMBER: card.to_json()} | dict(extra or {})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with _open_archive(path) as old, zipfile.ZipFile(temporary, "w") as new:
-            for info in old.infolist():
-                if info.filename not in members:
-                    with old.open(info) as source, new.open(info, "w") as target:
-                        shutil.copyfileobj(source, target)
-            for name, text in members.items():
-                new.writestr(name, text, compress_type=zipfile.ZIP_DEFLATED)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return card
-
-
-def _check_against_config(path: Path, card: ModelCard) -> None:
-    """Compare what the configuration shows without Keras; `KerasClassifier` compares the model itself."""
-    config = read_config(path)
-    shape, classes = _input_shape(config), _output_classes(config)
-    wanted = [card.chip_size, card.chip_size, len(card.bands)]
-    if shape is not None and shape[1:] != wanted:
-        raise CardError(
-            f"{path}: the card says chips of {wanted} (height, width, bands). The model takes {shape[1:]}. "
-            "Correct chip_size or bands of the card"
-        )
-    if classes is not None and classes != len(card.legend):
-        raise CardError(
-            f"{path}: the card says {len(card.legend)} classes. The model has {classes}. Correct the card's legend"
+def _check_task(card: ModelCard) -> None:
+    if card.task not in ("single-label", "multi-label"):
+        raise ValueError(f"Expected the task 'single-label' or 'multi-label'. Received: {card.task!r}")
+    if card.thresholds is None:
+        return
+    if card.task != "multi-label":
+        raise ValueError("Expected thresholds of a multi-label model only. This one is single-label")
+    inside = [is_number(t) and 0 < t < 1 for t in card.thresholds]
+    if len(inside) != len(card.legend) or not all(inside):
+        raise ValueError(
+            f"Expected thresholds between 0 and 1, one for each of {len(card.legend)} classes. "
+            f"Received: {card.thresholds}"
         )
 
 
-def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Layers of a model's configuration that have one themselves; none where it is built in another way."""
-    inner = config.get("config")
-    layers = inner.get("layers") if isinstance(inner, dict) else None
-    if not isinstance(layers, list):
-        return []
-    return [layer for layer in layers if isinstance(layer, dict) and isinstance(layer.get("config"), dict)]
-
-
-def _input_shape(config: dict[str, Any]) -> list[Any] | None:
-    """`[batch, height, width, bands]` of the first input layer, None where it is not told."""
-    for layer in _layers(config):
-        if layer.get("class_name") == "InputLayer":
-            shape = layer["config"].get("batch_shape")
-            return shape if isinstance(shape, list) else None
-    return None
-
-
-def _output_classes(config: dict[str, Any]) -> int | None:
-    """Units of the output layer, None where that is not a dense one."""
-    layers = _layers(config)
-    outputs = config["config"].get("output_layers") if layers else None
-    while isinstance(outputs, list) and outputs:  # ["dense", 0, 0], or a list of one such
-        outputs = outputs[0]
-    found = [layer for layer in layers if layer.get("name") == outputs] if isinstance(outputs, str) else layers[-1:]
-    if not found or found[0].get("class_name") != "Dense":
-        return None
-    units = found[0]["config"].get("units")
-    return units if isinstance(units, int) else None
-
-
-@contextmanager
-def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A `.keras` file opened for reading; damage found while it is open becomes a ModelError."""
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model file. `landmap models` lists the packaged models")
-    try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{path}: expected a .keras file (Keras 3); this is not one") from error
-    with archive:
-        if WEIGHTS_MEMBER not in archive.namelist():
-            raise ModelError(f"{path}: expected a .keras file with {WEIGHTS_MEMBER} inside; this zip file has none")
-        try:
-            yield archive
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: locked or unknown
-            raise ModelError(f"{path}: expected a whole .keras file, found damage: {error}. Get it anew") from error
+def _check_nir(card: ModelCard) -> None:
+    if card.nir is None:
+        return
+    missing = [name for name in ("B04", "B03") if name not in card.band_names]
+    if missing or NIR_BAND in card.band_names or card.task != "single-label":
+        raise ValueError(
+            f"Expected a nir prior with a single-label model of B04 and B03 without {NIR_BAND}. "
+            f"Received: {card.task}, {', '.join(card.band_names)}"
+        )
+    card.nir.check(len(card.legend))

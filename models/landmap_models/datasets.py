@@ -1,52 +1,73 @@
-"""Labelled chips on disk: one folder per class, in a folder or a zip file.
+"""Labelled chips on disk, and batches of them for Keras.
 
 Reading is lazy: a `ChipFolder` is a list of names and labels, and `ChipBatches` reads the files of one batch when Keras
-asks for it.
+asks for it. What a data set may look like is told by `open_chips`.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import io
-import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import keras
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
 
+from landmap_models.band_names import TRUE_COLOR, places_of, told_bands
+from landmap_models.catalogues import Catalogue, find_catalogue
+from landmap_models.chip_checks import common_bands, listed, look_at, refuse
+from landmap_models.chip_files import decode
+from landmap_models.chip_store import identities, read_file
 from landmap_models.errors import DatasetError
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png"}
-EIGHT_BIT_MODES = {"RGB", "RGBA", "L", "P"}
-"""Pillow's names for what has 8 bits a channel."""
 EIGHT_BIT_REFLECTANCE = 0.275
 """Reflectance that EuroSAT's JPEG chips code as 255: the digital numbers 0 to 2750, stretched to 8 bits."""
+DIGITAL_NUMBERS = 10_000
+"""Values of 16 bits that make a reflectance of 1."""
 
 Floats = npt.NDArray[np.float32]
 Augment = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
+Label = int | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ChipFolder:
-    """Labelled chips below one folder or inside one zip file."""
+    """Labelled chips below one folder, inside one zip file, or listed in one CSV file."""
 
     root: Path
-    """The folder or zip file."""
+    """The folder, zip file or CSV file."""
     files: tuple[str, ...]
-    """Paths below `root`, sorted, "/" between parts."""
-    labels: tuple[int, ...]
-    """Class id of each file: its place in `class_names`."""
+    """Paths below `root` or beside the CSV file, sorted, "/" between parts."""
+    labels: tuple[Label, ...]
+    """Class id of each file, its place in `class_names`; in a multi-label set a tuple of ids, never empty."""
     class_names: tuple[str, ...]
-    """Names of the class folders, alphabetical."""
+    """Alphabetical."""
+    parts: tuple[str, ...] | None = None
+    """"train", "validation" or "test" of each file; None if the data set doesn't come divided."""
+    multi_label: bool = False
+    """Whether a chip may have several classes."""
+    bands: tuple[str, ...] = TRUE_COLOR
+    """Sentinel-2 names of the bands that are read, in this order."""
+    places: tuple[int, ...] = (0, 1, 2)
+    """Where `bands` are in the files, from 0."""
+    bits: int = 8
+    """Of a value in the files: 8 or 16."""
+    told: int | None = None
+    """Number of bands in the files as the user told it; see `chip_files.decode`."""
+    skipped: tuple[str, ...] = ()
+    """Files that `open_chips` left out, each with the reason."""
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def reflectance_max(self) -> float:
+        """Reflectance up to which the files tell values apart (8 bits), or that land seldom exceeds (16 bits)."""
+        return EIGHT_BIT_REFLECTANCE if self.bits == 8 else 1.0
 
     def subset(self, indices: npt.NDArray[np.intp]) -> ChipFolder:
         """The chips at these positions, in this order."""
@@ -54,102 +75,143 @@ class ChipFolder:
             self,
             files=tuple(self.files[i] for i in indices),
             labels=tuple(self.labels[i] for i in indices),
+            parts=tuple(self.parts[i] for i in indices) if self.parts else None,
         )
 
     def counts(self) -> dict[str, int]:
-        """Number of chips by class name."""
-        counted = Counter(self.labels)
+        """Number of chips by class name; a chip of several classes counts in each."""
+        counted = Counter(i for label in self.labels for i in _ids(label))
         return {name: counted[i] for i, name in enumerate(self.class_names)}
 
+    def targets(self) -> Floats:
+        """What a model should answer, `(n, classes)`: 1 for a class that a chip has, 0 for the others."""
+        flags = np.zeros((len(self), len(self.class_names)), np.float32)
+        for row, label in zip(flags, self.labels, strict=True):
+            row[list(_ids(label))] = 1
+        return flags
+
     def fingerprint(self) -> str:
-        """sha256 over the files in order: two equal splits of the same files have equal fingerprints.
+        """sha256 over files and labels in order: two equal splits of the same data have equal fingerprints.
 
-        Counts the names and sizes and, in a zip file, the CRCs that it records. No pixel is read: in a folder, a change
-        that keeps a file's size goes unseen.
+        Counts the names and sizes and, in a zip file, the CRCs that it records, and labels that differ from the name of
+        the file's folder. No pixel is read: in a folder, a change that keeps a file's size goes unseen.
         """
-        return hashlib.sha256("\n".join(self._identities()).encode()).hexdigest()
+        lines = map(self._identity, identities(self.root, self.files), self.files, self.labels)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
-    def _identities(self) -> list[str]:
-        if self.root.is_dir():
-            return [f"{name} {(self.root / name).stat().st_size}" for name in self.files]
-        with zipfile.ZipFile(self.root) as archive:  # not the one kept open: the file may have been replaced since
-            found = map(archive.getinfo, self.files)
-            return [f"{info.filename} {info.file_size} {info.CRC:08x}" for info in found]
+    def _identity(self, identity: str, name: str, label: Label) -> str:
+        if isinstance(label, int) and self.class_names[label] == PurePosixPath(name).parent.name:
+            return identity  # the name tells the label
+        return f"{identity}\t{';'.join(sorted(self.class_names[i] for i in _ids(label)))}"
 
-    def read(self) -> npt.NDArray[np.uint8]:
-        """All chips, `(n, height, width, 3)`, red, green, blue.
+    def reflectance(self) -> Floats:
+        """All chips, `(n, height, width, bands)`: 255 of 8 bits is 0.275, 10,000 of 16 bits is 1.
 
         Raises:
-            DatasetError: A file is not an image, or not of the first one's size.
+            DatasetError: A file can't be read any more, or is not of the first one's size.
         """
-        if self.root.is_dir():
-            return _stack([_decode(self.root / name, name) for name in self.files], self.files)
-        archive = _archive(self.root)
-        return _stack([_decode(io.BytesIO(archive.read(name)), name) for name in self.files], self.files)
+        return to_reflectance(self._values())
+
+    def _values(self) -> npt.NDArray[Any]:
+        chips: list[npt.NDArray[Any]] = []
+        for name in self.files:
+            chip = decode(read_file(self.root, name), name, self.told).values
+            if chips and chip.shape[:2] != chips[0].shape[:2]:
+                raise DatasetError(
+                    f"{name}: expected {chips[0].shape[:2]} pixels like {self.files[0]}. Received: {chip.shape[:2]}"
+                )
+            if 8 * chip.itemsize != self.bits or chip.shape[2] <= max(self.places):
+                raise DatasetError(f"{name}: was changed since the data set was opened. Open it again")
+            chips.append(chip[..., self.places])
+        return np.stack(chips)
 
 
-def open_chips(root: str | Path) -> ChipFolder:
-    """List the chips below `root`: `<any folders>/<class>/<file>.jpg` (or png), in a folder or a zip file.
+def _ids(label: Label) -> tuple[int, ...]:
+    return (label,) if isinstance(label, int) else label
+
+
+def open_chips(
+    root: str | Path,
+    *,
+    bands: Sequence[str] | None = None,
+    file_bands: Sequence[str] | None = None,
+    skip_bad: bool = False,
+) -> ChipFolder:
+    """List labelled chips and decode each once, to see that all can be used.
+
+    A data set is one of:
+
+    - a folder or zip file of `<class>/<file>`, below any folders. Folders `train`, `validation` (or `val`, `valid`) and
+      `test` right above the class folders divide it;
+    - a CSV file with the columns `file` (relative to the CSV file), `label` and perhaps `split`. One label with ";"
+      makes a multi-label set of all;
+    - a folder or zip file with Pascal VOC's `Annotations` and `JPEGImages`: a multi-label set, divided by the lists in
+      `ImageSets/Main` if they are there. Difficult and truncated objects count.
+
+    Chips are JPEG, PNG or GeoTIFF files of 8 or 16 bits. Three bands of 8 bits in a JPEG or PNG file are B04, B03, B02;
+    a GeoTIFF names its bands by their descriptions, or has the 13 of EuroSAT in EuroSAT's order.
+
+    Args:
+        root: Folder, zip file or CSV file.
+        bands: Sentinel-2 names of the bands to read, in this order; all that are there if None.
+        file_bands: Names of the bands of the files, in order, where the files don't say or say it wrong.
+        skip_bad: Leave out what can't be used (unreadable, of another size than most, unlabelled, with gaps).
 
     Raises:
-        DatasetError: Nothing is there, or fewer than two classes.
+        DatasetError: Nothing is there, fewer than two classes, files that can't be used (ten are listed, and how many
+            there are), 8 and 16 bits mixed, or bands that are missing or that nothing names.
     """
     root = Path(root)
-    if root.is_dir():
-        names = [p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file()]
-    elif zipfile.is_zipfile(root):
-        with zipfile.ZipFile(root) as archive:
-            names = archive.namelist()
-    else:
-        raise DatasetError(f"{root}: expected a folder or a zip file of chips, one folder per class")
-    files = tuple(sorted(n for n in names if Path(n).suffix.lower() in IMAGE_SUFFIXES and "/" in n))
-    class_names = tuple(sorted({Path(n).parent.name for n in files}))
-    if len(class_names) < 2:
+    told = told_bands(file_bands) if file_bands else None
+    catalogue = find_catalogue(root)
+    _require_classes(root, catalogue, catalogue.problems)
+    forms, problems = look_at(root, catalogue.files, len(told) if told else None)
+    problems = {**catalogue.problems, **problems}
+    if problems and (not skip_bad or not forms):
+        raise refuse(root, problems, len(forms) + len(problems))
+    kept = catalogue.only(forms.keys())
+    _require_classes(root, kept, problems)
+    names, places = places_of(bands, common_bands(forms, told), str(root))
+    return ChipFolder(
+        root,
+        kept.files,
+        kept.ids(),
+        kept.class_names,
+        kept.parts,
+        kept.multi_label,
+        names,
+        places,
+        bits=next(iter(forms.values())).bits,
+        told=len(told) if told else None,
+        skipped=tuple(problems.values()),
+    )
+
+
+def _require_classes(root: Path, catalogue: Catalogue, problems: Mapping[str, str]) -> None:
+    if len(catalogue.class_names) < 2:
+        left_out = f". {len(problems):,} files can't be used: {listed(problems)}" if problems else ""
         raise DatasetError(
-            f"{root}: expected at least two class folders with JPEG or PNG chips. Received: {class_names}"
+            f"{root}: expected at least {catalogue.expected}. Received: {catalogue.class_names}{left_out}"
         )
-    ids = {name: i for i, name in enumerate(class_names)}
-    return ChipFolder(root, files, tuple(ids[Path(n).parent.name] for n in files), class_names)
 
 
-@functools.lru_cache(maxsize=4)
-def _archive(path: Path) -> zipfile.ZipFile:
-    """Kept open: reading the directory of a large zip file takes longer than reading a batch from it."""
-    return zipfile.ZipFile(path)
-
-
-def _decode(file: Path | io.BytesIO, name: str) -> npt.NDArray[np.uint8]:
-    try:
-        with Image.open(file) as image:
-            if image.mode not in EIGHT_BIT_MODES:  # convert would clip 16 bits without a word
-                raise DatasetError(
-                    f"{name}: expected 8 bits a channel (RGB or grey). Received: an image of Pillow's mode "
-                    f"{image.mode}. Stretch the chips to 8 bits first"
-                )
-            return np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise DatasetError(f"{name}: not a readable image ({error})") from error
-
-
-def _stack(chips: list[npt.NDArray[np.uint8]], names: tuple[str, ...]) -> npt.NDArray[np.uint8]:
-    for chip, name in zip(chips, names, strict=True):
-        if chip.shape != chips[0].shape:
-            raise DatasetError(
-                f"{name}: expected {chips[0].shape[:2]} pixels like {names[0]}. Received: {chip.shape[:2]}"
-            )
-    return np.stack(chips)
-
-
-def to_reflectance(chips: npt.NDArray[np.uint8]) -> Floats:
-    """Reflectance of 8-bit chips: 0 to 255 codes 0 to 0.275."""
-    return chips.astype(np.float32) * np.float32(EIGHT_BIT_REFLECTANCE / 255)
+def to_reflectance(chips: npt.NDArray[Any]) -> Floats:
+    """Reflectance of chips: 0 to 255 of 8 bits codes 0 to 0.275, 10,000 of 16 bits is 1; floats are reflectance."""
+    if chips.dtype == np.uint8:
+        return chips.astype(np.float32) * np.float32(EIGHT_BIT_REFLECTANCE / 255)
+    if chips.dtype.kind in "iu":
+        return chips.astype(np.float32) / np.float32(DIGITAL_NUMBERS)
+    return chips.astype(np.float32, copy=False)
 
 
 class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
-    """Batches of `(reflectance (n, height, width, 3), one-hot labels (n, classes))` for `model.fit`.
+    """Batches of `(reflectance (n, height, width, bands), labels (n, classes))` for `model.fit`.
+
+    With `class_weights` a third item: the weight of each chip `(n,)`, that of its classes, weighted by its label after
+    augmentation.
 
     The order and the augmentation of epoch e depend on `(seed, e, batch)` alone, so that a training can be repeated
-    with any number of workers.
+    with any number of workers. `model.fit` must be told `shuffle=False`, or it shuffles the batches once more.
     """
 
     def __init__(
@@ -158,31 +220,67 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
         batch_size: int,
         augment: Augment | None = None,
         seed: int | None = None,
+        *,
+        labels: Floats | None = None,
+        class_weights: Sequence[float] | None = None,
         **keywords: object,
     ) -> None:
-        """Prepare the batches; `seed` None keeps the order of the files."""
+        """Prepare the batches.
+
+        Args:
+            chips: What to read.
+            batch_size: Chips a batch; the last may have fewer.
+            augment: Changes chips and labels at random.
+            seed: Of order and augmentation; None keeps the order of the files.
+            labels: `(n, classes)` in place of the chips' own, such as the probabilities of a teacher.
+            class_weights: `(classes,)`, 0 or more.
+            keywords: `workers`, `use_multiprocessing` and `max_queue_size` of Keras.
+
+        Raises:
+            DatasetError: Labels or weights have another shape, or weights are negative or not finite.
+        """
         super().__init__(**keywords)
         self.chips = chips
         self.batch_size = batch_size
         self.augment = augment
         self.seed = seed
-        self._labels = np.asarray(chips.labels)
+        shape = len(chips), len(chips.class_names)
+        self._labels = chips.targets() if labels is None else _checked("labels", labels, shape)
+        self._weights = None if class_weights is None else _checked("class_weights", class_weights, shape[1:])
         self._order = np.arange(len(chips))
         self.start_epoch(0)
 
     def __len__(self) -> int:
         return -(-len(self.chips) // self.batch_size)
 
-    def __getitem__(self, index: int) -> tuple[Floats, Floats]:
+    def __getitem__(self, index: int) -> tuple[Floats, Floats] | tuple[Floats, Floats, Floats]:
         chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
-        values = to_reflectance(self.chips.subset(chosen).read())
-        labels = np.eye(len(self.chips.class_names), dtype=np.float32)[self._labels[chosen]]
-        if self.augment is None:
+        values, labels = self.chips.subset(chosen).reflectance(), self._labels[chosen]
+        if self.augment is not None:
+            values, labels = self.augment(values, labels, np.random.default_rng((self.seed or 0, self.epoch, index)))
+        if self._weights is None:
             return values, labels
-        return self.augment(values, labels, np.random.default_rng((self.seed or 0, self.epoch, index)))
+        return values, labels, _mean_weights(labels, self._weights)
 
     def start_epoch(self, epoch: int) -> None:
         """Order and augmentation of this epoch, counted from 0; to be called before its first batch."""
         self.epoch = epoch
         if self.seed is not None:
             self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.chips))
+
+
+def _checked(name: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> Floats:
+    values = np.asarray(given, np.float32)
+    if values.shape != shape or not np.isfinite(values).all() or (values < 0).any():
+        raise DatasetError(
+            f"{name}: expected finite numbers of shape {shape}, none below 0. Received: shape {values.shape}, "
+            f"{values.min(initial=0):g} to {values.max(initial=0):g}"
+        )
+    return values
+
+
+def _mean_weights(labels: Floats, weights: Floats) -> Floats:
+    """Weight of each chip; labels of one class sum to 1, so that this is `labels @ weights` for them."""
+    weighted, sums = labels @ weights, labels.sum(axis=1)
+    means: Floats = np.divide(weighted, sums, out=np.ones_like(weighted), where=sums > 0)
+    return means

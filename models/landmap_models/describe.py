@@ -19,13 +19,30 @@ def describe(card: ModelCard) -> str:
         f"  input     {card.chip_size}x{card.chip_size} px chips of {', '.join(card.band_names)}, "
         f"{card.resolution:g} m, {' or '.join(card.levels)}, "
         f"reflectance {card.reflectance_range[0]:g} to {card.reflectance_range[1]:g}",
+        f"  optional  {_optional(card)}",
         f"  classes   {', '.join(f'{c.id} {c.name}' for c in card.legend)}",
+        f"  task      {_task(card)}",
         f"  training  {card.training.get('data', 'not recorded')}, {_parts(_mapping(card.training.get('split')))}",
         f"  metrics   {_metrics(card)}",
         f"  weights   {card.weights_sha256}, {card.licence}",
         f"  written   {', '.join(f'{name} {number}' for name, number in card.versions.items()) or 'not recorded'}",
     ]
     return "\n".join(lines)
+
+
+def _task(card: ModelCard) -> str:
+    if card.thresholds is None:
+        return card.task
+    limits = zip(card.legend.names, card.thresholds, strict=True)
+    return f"{card.task}, there from {', '.join(f'{name} {limit:g}' for name, limit in limits)}"
+
+
+def _optional(card: ModelCard) -> str:
+    if card.nir is None:
+        return "no further bands"
+    return (
+        f"{', '.join(card.optional_bands)}, as near-infrared prior fitted on {card.nir.origin or 'chips not recorded'}"
+    )
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap_models import metrics
-from landmap_models.card import SPLIT_MEMBER, ModelCard
+from landmap_models.card import ModelCard
 from landmap_models.classifier import Classifier
 from landmap_models.errors import DatasetError, ModelError
 from landmap_models.leakage import Part, cautions, leakage, parts_of, random_split, read_split
-from landmap_models.legend import Legend
+from landmap_models.model_file import SPLIT_MEMBER, weights_sha256
 from landmap_models.packaged import find_model
 from landmap_models.quiet import quiet_start
 from landmap_models.report import Findings, check_output, write_report
@@ -62,8 +62,8 @@ class LabelledChips(Protocol):
     def subset(self, indices: npt.NDArray[np.intp]) -> LabelledChips:
         """The chips at these positions, in this order."""
 
-    def read(self) -> npt.NDArray[Any]:
-        """All chips, `(n, height, width, bands)`, 8 bits or float32 reflectance."""
+    def reflectance(self) -> Floats:
+        """All chips, `(n, height, width, bands)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +90,22 @@ def evaluate(
     overwrite: bool = False,
     beta: float = 2.0,
     resamples: int = metrics.RESAMPLES,
+    file_bands: Sequence[str] | None = None,
+    skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Predict labelled chips, compare, and write a report.
 
     Args:
         model: Packaged name, `.keras` file, or a classifier.
-        data: Folder or zip file of chips, one folder per class, or opened chips. Classes are matched by name.
+        data: Labelled chips, see `datasets.open_chips`, or opened ones. Classes and bands are matched by name.
         output: The folder to write; see `report.FILES`.
         part: Use only those chips that the model file records as its "train", "validation" or "test" part.
         overwrite: Replace a report that exists.
         beta: How much more recall counts than precision in F-beta.
         resamples: Of the bootstrap behind the intervals.
+        file_bands: Names of the bands of the files, in order, where they don't say.
+        skip_bad: Leave out files that can't be used.
         progress: Called after each batch.
 
     Raises:
@@ -112,11 +116,12 @@ def evaluate(
     output = Path(output)
     check_output(output, overwrite=overwrite)
     classifier, split = _open_model(model)
-    chips, warnings = _select(_open_chips(data), split, part)
     card = classifier.card
+    chips, warnings = _select(_open_chips(data, card, file_bands, skip_bad), split, part)
+    warnings += _left_out(chips)
     if part in ("test", "validation"):
         warnings += random_split(card)
-    labels = _match(chips, card.legend)
+    labels = _match(chips, card)
     warnings += _loose(labels, card.legend.names)
     found = _compare(labels, _predict(classifier, chips, progress), card, beta, resamples)
     shown = _gallery_order(found.right, found.probability)[:GALLERY]
@@ -179,7 +184,7 @@ def _several(
 ) -> _Found:
     """The probability of a chip's classes is that of the least certain decision for or against one of them."""
     names = card.legend.names
-    thresholds = np.asarray(getattr(card, "thresholds", None) or 0.5)
+    thresholds = np.asarray(card.thresholds or 0.5)
     chosen = probabilities >= thresholds
     measured = metrics.multi_label(labels, probabilities, names, thresholds=thresholds, beta=beta, resamples=resamples)
     return _Found(
@@ -202,15 +207,17 @@ def _open_model(model: str | Path | Classifier) -> tuple[Classifier, dict[str, s
     from landmap_models.keras_classifier import load_classifier
 
     path = find_model(model)
-    return load_classifier(path), read_split(path)
+    return load_classifier(path, weights_sha256(path)), read_split(path)
 
 
-def _open_chips(data: str | Path | LabelledChips) -> LabelledChips:
+def _open_chips(
+    data: str | Path | LabelledChips, card: ModelCard, file_bands: Sequence[str] | None, skip_bad: bool
+) -> LabelledChips:
     if not isinstance(data, str | Path):
         return data
     with quiet_start():
         from landmap_models.datasets import open_chips
-    return open_chips(data)
+    return open_chips(data, bands=card.band_names, file_bands=file_bands, skip_bad=skip_bad)
 
 
 def _select(chips: LabelledChips, split: Mapping[str, str], part: Part | None) -> tuple[LabelledChips, list[str]]:
@@ -229,6 +236,12 @@ def _select(chips: LabelledChips, split: Mapping[str, str], part: Part | None) -
     return chips.subset(chosen), cautions(part, len(chosen), list(split.values()).count(part), chips.root.name)
 
 
+def _left_out(chips: LabelledChips) -> list[str]:
+    """What to say where files of a data set were skipped."""
+    skipped: Sequence[str] = getattr(chips, "skipped", ())
+    return [f"{len(skipped):,} files were left out: {'; '.join(skipped[:3])}"] if skipped else []
+
+
 def _loose(labels: npt.NDArray[np.intp], names: tuple[str, ...]) -> list[str]:
     """Warnings about classes with few chips, or none."""
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
@@ -238,8 +251,9 @@ def _loose(labels: npt.NDArray[np.intp], names: tuple[str, ...]) -> list[str]:
     return told + ([f"No chips of {', '.join(none)}: averages leave these classes out."] if none else [])
 
 
-def _match(chips: LabelledChips, legend: Legend) -> npt.NDArray[np.intp]:
-    """Labels as the model counts its classes: ids `(n,)`, or 0 and 1 `(n, classes)` where chips may have several."""
+def _match(chips: LabelledChips, card: ModelCard) -> npt.NDArray[np.intp]:
+    """Labels as the model counts its classes: ids `(n,)`, or 0 and 1 `(n, classes)` for a multi-label model."""
+    legend = card.legend
     unknown = [name for name in chips.class_names if name not in legend.names]
     if unknown:
         raise DatasetError(
@@ -247,12 +261,18 @@ def _match(chips: LabelledChips, legend: Legend) -> npt.NDArray[np.intp]:
             f"classes out of: {', '.join(legend.names)}. Received: {', '.join(chips.class_names)}. Rename the folders"
         )
     ids = np.array([legend.names.index(name) for name in chips.class_names])
-    if np.ndim(chips.labels[0]) == 0:
-        return ids[np.asarray(chips.labels, np.intp)]
-    flags = np.zeros((len(chips.files), len(legend)), np.intp)
-    for row, several in zip(flags, chips.labels, strict=True):
-        row[ids[list(several)]] = 1
-    return flags
+    several = np.ndim(chips.labels[0]) > 0
+    if card.task == "multi-label":
+        flags = np.zeros((len(chips.files), len(legend)), np.intp)
+        for row, label in zip(flags, chips.labels, strict=True):
+            row[ids[np.atleast_1d(label)]] = 1
+        return flags
+    if several:
+        raise DatasetError(
+            f"{chips.root}: expected one class a chip, as {card.name} knows. Received: several classes a chip. "
+            "Evaluate a multi-label model on them"
+        )
+    return ids[np.asarray(chips.labels, np.intp)]
 
 
 def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | None) -> Floats:
@@ -275,18 +295,14 @@ def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | 
 
 def _read(chips: LabelledChips, card: ModelCard) -> Floats:
     """Reflectance `(n, chip_size, chip_size, bands)`."""
-    values = chips.read()
+    values = chips.reflectance()
     wanted = (card.chip_size, card.chip_size, len(card.bands))
     if values.shape[1:] != wanted:
         raise DatasetError(
             f"{chips.root}: {card.name} expects chips of (height, width, bands) {wanted}, bands "
             f"{', '.join(card.band_names)}. Received: {values.shape[1:]} in {chips.files[0]}"
         )
-    if values.dtype != np.uint8:
-        return values.astype(np.float32, copy=False)
-    from landmap_models.datasets import to_reflectance
-
-    return to_reflectance(values)
+    return values
 
 
 def _gallery_order(right: npt.NDArray[np.bool_], probability: Floats) -> npt.NDArray[np.intp]:
@@ -295,9 +311,13 @@ def _gallery_order(right: npt.NDArray[np.bool_], probability: Floats) -> npt.NDA
 
 
 def _true_color(chips: Floats, card: ModelCard) -> npt.NDArray[np.uint8]:
-    """Red, green and blue; a model that lacks one of them shows its first band in grey."""
+    """Red, green and blue; a model that lacks one of them shows its first band in grey.
+
+    White is what the brightest of these bands seldom exceeded in training: land is dark beside what 16 bits can say.
+    """
     wanted = [card.band_names.index(b) if b in card.band_names else None for b in ("B04", "B03", "B02")]
-    order = [0, 0, 0] if None in wanted else wanted
+    order = [0, 0, 0] if None in wanted else cast(list[int], wanted)
     low, high = card.reflectance_range
-    scaled = ((chips[..., cast(Any, order)] - low) / (high - low)).clip(0, 1)
+    white = min(high, max(max(card.bands[i].p99 for i in order), low + 1e-6))
+    scaled = ((chips[..., order] - low) / (white - low)).clip(0, 1)
     return cast(npt.NDArray[np.uint8], (255 * scaled**0.8).astype(np.uint8))

@@ -153,6 +153,34 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
+def draw_comparison(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Quality of several networks against their speed: up and to the right is better.
+
+    Args:
+        path: The PNG file.
+        rows: As `compare.Row` has them; the first of the metrics is drawn, with its interval.
+    """
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    name = next(iter(rows[0]["metrics"]))
+    with _figure(path, 8, 5) as figure:
+        axes = figure.subplots()
+        for number, row in enumerate(rows):
+            entry, color = row["metrics"][name], f"C{number % 10}"
+            arms = [[100 * (entry["value"] - entry["low"])], [100 * (entry["high"] - entry["value"])]]
+            label = f"{row['spec']}: {100 * entry['value']:.1f} %, {row['parameters']:,} parameters"
+            place = row["chips_per_second"], 100 * entry["value"]
+            axes.errorbar(*place, arms, fmt="o", color=color, capsize=3, label=_shortened(label, 70))
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))  # matplotlib's own is a formula
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("chips per second on this machine")
+        axes.set_ylabel(f"{name.replace('_', ' ')} in percent, with 95 % interval")
+        axes.grid(alpha=0.3)
+        figure.legend(loc="outside lower center", frameon=False, fontsize=8)
+
+
 def draw_gallery(
     path: Path, pictures: npt.NDArray[np.uint8], captions: Sequence[tuple[str, str]], right: npt.NDArray[np.bool_]
 ) -> None:
@@ -182,6 +210,21 @@ def _draw_chip(axes: Any, picture: npt.NDArray[np.uint8], lines: tuple[str, str]
     axes.add_patch(Rectangle((left, top), 0.92, 0.92, fill=False, edgecolor=color, linewidth=2.5))
     text = "\n".join(map(_shortened, lines))
     axes.text(left + 0.46, top - 0.03, text, fontsize=7.5, color=color, ha="center", va="bottom")
+
+
+def draw_chip(path: Path, picture: npt.NDArray[np.uint8], title: str) -> None:
+    """One chip with a line above it.
+
+    Args:
+        path: The PNG file.
+        picture: Red, green, blue, `(height, width, 3)`.
+        title: The line.
+    """
+    with _figure(path, 3, 3.3) as figure:
+        axes = figure.subplots()
+        axes.imshow(picture, interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(_shortened(title, 36), fontsize=11)
 
 
 def _shortened(text: str, limit: int = 26) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landmap_models.card import ModelCard, read_card, read_config
+from landmap_models.card import ModelCard
 from landmap_models.errors import CardError, ModelError, UnsafeModelError
+from landmap_models.model_file import read_card, read_config
 from landmap_models.quiet import quiet_start
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: its start-up notes are not ours
@@ -37,6 +38,7 @@ class KerasClassifier:
         _check_shapes(model, card)
         self.card = card
         self.batch_size = batch_size
+        self.parameters = int(model.count_params())
         shape = (batch_size, card.chip_size, card.chip_size, len(card.bands))
         self._run = tf.function(
             lambda chips: model(chips, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)]
@@ -101,7 +103,8 @@ def load_model(path: str | Path) -> Any:
         ModelError: Keras can't read it.
     """
     _refuse_code(Path(path))
-    _tensorflow()
+    if os.environ["KERAS_BACKEND"] == "tensorflow":
+        _tensorflow()  # quietly
     import keras
 
     try:

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from landmap_models.card import SPLIT_MEMBER, ModelCard
+from landmap_models.card import ModelCard
 from landmap_models.errors import ModelError
+from landmap_models.model_file import SPLIT_MEMBER
 
 Part = Literal["train", "validation", "test"]
 

@@ -39,12 +39,21 @@ BINS = 15
 CALIBRATION = "expected_calibration_error"
 DECIMALS = 4
 _CARD_METRICS = ("n", "accuracy", "macro_f1", CALIBRATION, "per_class", "confusion")
+_CARD_METRICS_SEVERAL = ("n", "subset_accuracy", "macro_f1", "average_precision", "per_class", "confusion")
 
 
 def measure(labels: Ids, probabilities: Probabilities, names: tuple[str, ...]) -> dict[str, Any]:
     """What a model card says of single-label predictions: a selection of `single_label`."""
     found = single_label(labels, probabilities, names)
     return {name: found[name] for name in _CARD_METRICS}
+
+
+def measure_several(
+    labels: npt.NDArray[Any], probabilities: Probabilities, names: tuple[str, ...], thresholds: npt.ArrayLike | None
+) -> dict[str, Any]:
+    """What a model card says of multi-label predictions: a selection of `multi_label`."""
+    found = multi_label(labels, probabilities, names, thresholds=0.5 if thresholds is None else thresholds)
+    return {name: found[name] for name in _CARD_METRICS_SEVERAL}
 
 
 def single_label(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
-import json
 import shutil
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,229 +12,236 @@ import keras
 import numpy as np
 
 from landmap_models import augment
-from landmap_models.architectures import compact
-from landmap_models.card import SPLIT_MEMBER, BandProfile, Level, ModelCard, write_card
-from landmap_models.datasets import (
-    EIGHT_BIT_REFLECTANCE,
-    ChipBatches,
-    ChipFolder,
-    open_chips,
-    to_reflectance,
+from landmap_models.architectures.shape import NetworkShape
+from landmap_models.batch_picture import batch_picture
+from landmap_models.calibration import fit_temperature, fold_temperature, logits_of
+from landmap_models.card import ModelCard
+from landmap_models.checkpoints import LogRow
+from landmap_models.datasets import ChipBatches, ChipFolder, open_chips
+from landmap_models.distillation import check_teacher, soft_labels
+from landmap_models.errors import DatasetError, ReportError
+from landmap_models.fit import check_tensorboard, fit
+from landmap_models.model_file import SPLIT_MEMBER, write_card
+from landmap_models.network import in_precision, make_network
+from landmap_models.splits import (
+    Split,
+    chip_coordinates,
+    given_split,
+    read_coordinates,
+    spatial_split,
+    stratified_split,
 )
-from landmap_models.errors import DatasetError, ModelError
-from landmap_models.legend import legend_for
-from landmap_models.metrics import measure
-from landmap_models.splits import Split, read_coordinates, spatial_split, stratified_split
+from landmap_models.thresholds import fit_thresholds
+from landmap_models.train_settings import TrainSettings
+from landmap_models.trained_card import Outcome, make_card, split_table
+from landmap_models.training_folder import (
+    check_folder,
+    check_output,
+    folder_of,
+    history_path,
+    open_folder,
+    record_of,
+)
 
-BANDS = ("B04", "B03", "B02")
-"""What the three channels of EuroSAT's JPEG chips are."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """How to train."""
-
-    name: str = "compact"
-    """Name on the card."""
-    description: str = "The class of 64x64 px chips in true colour."
-    """What the card says the model is for, and what it is bad at."""
-    level: Level = "L1C"
-    """Product level of the chips."""
-    epochs: int = 64
-    """Passes over the training part."""
-    batch_size: int = 128
-    """Chips a step."""
-    learning_rate: float = 2e-3
-    """Peak of the cosine schedule, after a warm-up of two epochs."""
-    weight_decay: float = 0.05
-    """Of AdamW."""
-    label_smoothing: float = 0.05
-    """Share of each label spread over all classes."""
-    ema_momentum: float = 0.998
-    """Of the moving average of the weights, which is what is kept."""
-    seed: int = 1
-    """Of the split, the initial weights and the augmentation."""
-    coordinates: str | None = None
-    """CSV file with file, latitude, longitude: the split is spatial then, and stratified at random without."""
-    block_km: float = 50.0
-    """Side of the blocks of a spatial split in kilometres."""
-    validation: float = 0.1
-    """Share of the validation part."""
-    test: float = 0.1
-    """Share of the test part."""
-    precision: str = "mixed_bfloat16"
-    """Keras dtype policy while training; the written model is float32."""
+PREDICT_BATCH = 256
 
 
-def train(data: str | Path, output: str | Path, settings: TrainSettings, *, overwrite: bool = False) -> ModelCard:
-    """Train the `compact` architecture and write `output`.
+def open_data(data: str | Path, settings: TrainSettings) -> ChipFolder:
+    """The chips that a training uses.
 
-    A killed training that is started again with the same arguments continues after its last whole epoch; its state is
-    kept in the folder `<output>.training` until the model is written.
+    Raises:
+        DatasetError: They can't be read, or are fewer than `settings.limit`.
+    """
+    chips = open_chips(data, bands=settings.bands, file_bands=settings.file_bands, skip_bad=settings.skip_bad)
+    if settings.limit is None or settings.limit == len(chips):
+        return chips
+    if settings.limit > len(chips):
+        raise DatasetError(f"{chips.root}: expected {settings.limit:,} chips (limit) or more. Received: {len(chips):,}")
+    if chips.multi_label or chips.parts:
+        kind = "chips of several classes" if chips.multi_label else "chips that come divided into parts"
+        raise DatasetError(f"{chips.root}: expected undivided chips of one class each for a limit. Received: {kind}")
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    draw = StratifiedShuffleSplit(1, train_size=settings.limit, random_state=settings.seed)
+    try:
+        chosen, _ = next(draw.split(np.zeros(len(chips)), np.asarray(chips.labels)))
+    except ValueError as error:
+        raise DatasetError(f"{chips.root}: {settings.limit} chips can't be drawn class by class: {error}") from error
+    return chips.subset(np.sort(chosen))
+
+
+def train(
+    data: str | Path | ChipFolder,
+    output: str | Path,
+    settings: TrainSettings,
+    *,
+    overwrite: bool = False,
+    resume: bool = False,
+    workers: int = 1,
+    tensorboard: Path | None = None,
+    verbose: int = 2,
+) -> ModelCard:
+    """Train a network; write `output`, and beside it `<name>.history.csv`, one row of losses and metrics an epoch.
+
+    A training keeps its state in the folder `<output>.training` until the model is written. A killed one that is
+    started again with the same arguments and `resume` goes on after its last whole epoch.
 
     Args:
-        data: Folder or zip file with one folder per class of 8-bit RGB chips.
+        data: Labelled chips; see `datasets.open_chips`.
         output: The `.keras` file to write.
         settings: How to train.
         overwrite: Replace an existing file.
+        resume: Go on with an unfinished training.
+        workers: Threads that load chips.
+        tensorboard: Folder for TensorBoard's logs.
+        verbose: Of Keras: 0 nothing, 1 a progress bar, 2 a line an epoch.
 
     Returns:
         The model's card, with metrics on the test part.
 
     Raises:
-        DatasetError: The data can't be read or split.
-        ModelError: The output exists or is not named `*.keras`, or a training with other arguments was not finished.
+        DatasetError: The data can't be read or split, or an augmentation is unknown.
+        ModelError: The output exists or is not named `*.keras`, the network can't be built, or a training with other
+            arguments was not finished.
     """
     output = Path(output)
-    if output.suffix != ".keras":
-        raise ModelError(f"{output}: expected a file name that ends in .keras")
-    if output.exists() and not overwrite:
-        raise ModelError(f"{output}: exists already. Choose another name or give --overwrite")
-    split = _split(open_chips(data), settings)
-    state = _open_state(output.with_name(output.name + ".training"), split, settings)
-    trained, log = _fit(split, settings, state)
-    model = _in_float32(trained, split)
-    card = _describe(model, split, settings, log)
-    finished = state / "finished.keras"
+    check_output(output, overwrite=overwrite, resume=resume)
+    split = make_split(open_data(data, settings) if isinstance(data, str | Path) else data, settings)
+    augmentation = _augmentation(split.train, settings)
+    state, record = folder_of(output), record_of(split, settings)
+    check_folder(state, record, resume=resume)
+    if tensorboard is not None:
+        check_tensorboard()
+    model = check_network(split, settings)
+    open_folder(state, record)  # from here on there is something to lose
+    learner = in_precision(model, settings.precision)
+    training = _batches(split.train, split, settings, workers, augmentation, _teacher_labels(split, settings, state))
+    validation = _batches(split.validation, split, settings, workers)
+    log = fit(learner, training, validation, settings, state, tensorboard=tensorboard, verbose=verbose)
+    model.set_weights(learner.get_weights())  # float32 again: inference chooses its own precision
+    card = make_card(model, split, settings, _judge(model, split, settings, log, str(augmentation)))
+    return _write(output, model, card, split, state)
+
+
+def check_network(split: Split, settings: TrainSettings) -> keras.Model:
+    """The untrained, or partly trained, network, once all is found to fit that a training needs.
+
+    Raises:
+        DatasetError: The chips are not square.
+        ModelError: The network can't be built, or its teacher does not fit the chips.
+    """
+    if settings.teacher is not None:
+        check_teacher(settings.teacher, split.train)
+    keras.utils.set_random_seed(settings.seed)
+    return make_network(_shape(split.train), settings, split.train.bands, split.train.class_names)
+
+
+def make_split(chips: ChipFolder, settings: TrainSettings) -> Split:
+    """Training, validation and test part: as the data say, or else as the settings say.
+
+    Raises:
+        DatasetError: They can't be split like that.
+    """
+    if chips.parts is not None:
+        return given_split(chips, settings.seed, settings.validation)
+    shares = settings.seed, settings.validation, settings.test
+    if settings.split == "stratified":
+        return stratified_split(chips, *shares)
+    places = read_coordinates(settings.coordinates, chips) if settings.coordinates else chip_coordinates(chips)
+    return spatial_split(chips, places, *shares, settings.block_km)
+
+
+def _augmentation(chips: ChipFolder, settings: TrainSettings) -> augment.Augmentation:
+    return augment.compose(settings.augment, band_names=chips.bands, multi_label=chips.multi_label)
+
+
+def show_batch(chips: ChipFolder, path: Path, settings: TrainSettings, *, overwrite: bool = False) -> None:
+    """Draw the first batch of a training, as the network would see it.
+
+    Raises:
+        DatasetError: The chips can't be split, or an augmentation is unknown.
+        ReportError: The file exists or can't be written.
+    """
+    if path.exists() and not overwrite:
+        raise ReportError(f"{path}: exists already. Choose another name or give --overwrite")
+    split = make_split(chips, settings)
+    part = split.train
+    batches = _batches(part, split, settings, 1, _augmentation(part, settings))
+    values, labels = batches[0][:2]
+    batch_picture(values, labels, part.class_names, path, part.bands)
+
+
+def _shape(chips: ChipFolder) -> NetworkShape:
+    height, width, bands = chips.subset(np.arange(1)).reflectance().shape[1:]
+    if height != width:
+        raise DatasetError(f"{chips.root}: expected square chips. Received: {height}x{width} pixels")
+    activation: Any = "sigmoid" if chips.multi_label else "softmax"
+    return NetworkShape(len(chips.class_names), bands, height, chips.reflectance_max, activation)
+
+
+def _batches(
+    chips: ChipFolder,
+    split: Split,
+    settings: TrainSettings,
+    workers: int,
+    augmentation: augment.Augmentation | None = None,
+    labels: Any = None,
+) -> ChipBatches:
+    """Shuffled where they are augmented; both parts weigh classes by the counts of the training part."""
+    return ChipBatches(
+        chips,
+        settings.batch_size,
+        augmentation,
+        settings.seed if augmentation else None,
+        labels=labels,
+        class_weights=_class_weights(split.train) if settings.class_weights == "balanced" else None,
+        workers=workers,
+    )
+
+
+def _class_weights(chips: ChipFolder) -> list[float]:
+    """Inverse to the number of chips of a class, 1 on average over the chips."""
+    counts = np.array(list(chips.counts().values()))
+    return list(counts.sum() / (len(counts) * np.maximum(counts, 1)))
+
+
+def _teacher_labels(split: Split, settings: TrainSettings, state: Path) -> Any:
+    if settings.teacher is None:
+        return None
+    kept = state / "teacher.npy"
+    if not kept.exists():
+        labels = soft_labels(settings.teacher, split.train, settings.teacher_share, settings.teacher_temperature)
+        np.save(state / "unfinished.npy", labels)
+        (state / "unfinished.npy").replace(kept)
+    return np.load(kept)
+
+
+def _judge(model: keras.Model, split: Split, settings: TrainSettings, log: Sequence[LogRow], augmented: str) -> Outcome:
+    """Calibrate on the validation part, then predict the test part."""
+    several, temperature, thresholds = split.train.multi_label, 1.0, None
+    labels, found = split.validation.targets(), _predict(model, split.validation)
+    if settings.calibrate:
+        temperature = fit_temperature(logits_of(found, multi_label=several), labels, multi_label=several)
+        fold_temperature(model, temperature)
+    if several:
+        thresholds = fit_thresholds(_predict(model, split.validation), labels)
+    return Outcome(_predict(model, split.test), log, augmented, temperature, thresholds)
+
+
+def _predict(model: keras.Model, chips: ChipFolder) -> Any:
+    return model.predict(ChipBatches(chips, PREDICT_BATCH), verbose=0)
+
+
+def _write(output: Path, model: keras.Model, card: ModelCard, split: Split, state: Path) -> ModelCard:
+    """The model last: where it is, all is."""
+    finished, history, log = state / "finished.keras", state / "history.csv", card.training["log"]
     model.save(finished)
-    card = write_card(finished, card, {SPLIT_MEMBER: _split_table(split)})
+    card = write_card(finished, card, {SPLIT_MEMBER: split_table(split)})
+    with history.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in log for key in row)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(log)
+    history.replace(history_path(output))
     finished.replace(output)
     shutil.rmtree(state)
     return card
-
-
-def _split(chips: ChipFolder, settings: TrainSettings) -> Split:
-    shares = settings.seed, settings.validation, settings.test
-    if settings.coordinates is None:
-        return stratified_split(chips, *shares)
-    return spatial_split(chips, read_coordinates(settings.coordinates, chips), *shares, settings.block_km)
-
-
-def _split_name(settings: TrainSettings) -> str:
-    return f"spatial, blocks of {settings.block_km:g} km" if settings.coordinates else "stratified, random"
-
-
-def _open_state(state: Path, split: Split, settings: TrainSettings) -> Path:
-    """The folder of an unfinished training, which must be of the same data and settings, or a new one."""
-    wanted = json.dumps(dataclasses.asdict(settings) | {"train": split.train.fingerprint()}, indent=1)
-    record = state / "training.json"
-    if record.is_file() and record.read_text() != wanted:
-        raise ModelError(
-            f"{state}: holds an unfinished training with other data or settings. Remove it, or give the same arguments"
-        )
-    state.mkdir(parents=True, exist_ok=True)
-    record.write_text(wanted)
-    return state
-
-
-def _build(split: Split) -> keras.Model:
-    chips = split.train
-    height, width, bands = chips.subset(np.arange(1)).read().shape[1:]
-    if height != width:
-        raise DatasetError(f"{chips.root}: expected square chips. Received: {height}x{width} pixels")
-    return compact.build(len(chips.class_names), bands, chip_size=height, reflectance_max=EIGHT_BIT_REFLECTANCE)
-
-
-def _fit(split: Split, settings: TrainSettings, state: Path) -> tuple[keras.Model, list[dict[str, Any]]]:
-    keras.utils.set_random_seed(settings.seed)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(settings.precision)
-    try:
-        model = _build(split)
-    finally:
-        keras.config.set_dtype_policy(before)
-    batches = ChipBatches(split.train, settings.batch_size, augment.standard, settings.seed)
-    steps = len(batches)
-    model.compile(
-        keras.optimizers.AdamW(
-            keras.optimizers.schedules.CosineDecay(
-                0.0,
-                decay_steps=max(1, (settings.epochs - 2) * steps),
-                warmup_target=settings.learning_rate,
-                warmup_steps=min(2, settings.epochs) * steps,
-            ),
-            weight_decay=settings.weight_decay,
-            use_ema=True,
-            ema_momentum=settings.ema_momentum,
-        ),
-        keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
-        metrics=["accuracy"],
-    )
-    log_file = state / "history.csv"
-    model.fit(
-        batches,
-        validation_data=ChipBatches(split.validation, settings.batch_size),
-        epochs=settings.epochs,
-        verbose=2,
-        callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.start_epoch(epoch)),
-            keras.callbacks.SwapEMAWeights(),
-            # Logged before it is saved: a kill between the two repeats an epoch, and its later row counts.
-            keras.callbacks.CSVLogger(log_file, append=True),
-            keras.callbacks.BackupAndRestore(state / "backup"),
-        ],
-    )
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    return model, _read_log(log_file)
-
-
-def _read_log(path: Path) -> list[dict[str, Any]]:
-    with path.open() as file:
-        rows = {int(row["epoch"]): row for row in csv.DictReader(file)}
-    return [
-        {"epoch": epoch} | {key: round(float(value), 4) for key, value in row.items() if key != "epoch"}
-        for epoch, row in sorted(rows.items())
-    ]
-
-
-def _in_float32(trained: keras.Model, split: Split) -> keras.Model:
-    """The same network without the precision it was trained in: inference chooses its own."""
-    model = _build(split)
-    model.set_weights(trained.get_weights())
-    return model
-
-
-def _describe(model: keras.Model, split: Split, settings: TrainSettings, log: list[dict[str, Any]]) -> ModelCard:
-    test = split.test
-    probabilities = model.predict(ChipBatches(test, 256), verbose=0)
-    return ModelCard(
-        name=settings.name,
-        version="1",
-        description=f"{settings.description} Architecture {model.name}, {model.count_params():,} parameters.",
-        bands=_profiles(split.train),
-        chip_size=model.input_shape[1],
-        resolution=10.0,
-        levels=(settings.level,),
-        reflectance_range=(0.0, EIGHT_BIT_REFLECTANCE),
-        legend=legend_for(test.class_names),
-        licence="Apache-2.0",
-        training={
-            "data": test.root.name,
-            "augmentation": augment.standard.__doc__,
-            "split": {
-                "method": _split_name(settings),
-                "seed": settings.seed,
-                "parts": {n: {"chips": len(p), "sha256": p.fingerprint()} for n, p in split.parts().items()},
-                "member": SPLIT_MEMBER,
-            },
-            "settings": dataclasses.asdict(settings),
-            "log": log,
-        },
-        metrics={"split": f"test ({_split_name(settings)})"}
-        | measure(np.asarray(test.labels), probabilities, test.class_names),
-        versions={"keras": version("keras"), keras.backend.backend(): version(keras.backend.backend())},
-    )
-
-
-def _profiles(chips: ChipFolder, sample: int = 2000) -> tuple[BandProfile, ...]:
-    """Statistics of evenly spread training chips."""
-    chosen = np.unique(np.linspace(0, len(chips) - 1, sample).astype(np.intp))
-    values = to_reflectance(chips.subset(chosen).read()).reshape(-1, len(BANDS))
-    percentiles = np.percentile(values, (1, 50, 99), axis=0)
-    numbers = np.vstack([percentiles, values.mean(axis=0)]).round(4).T.tolist()
-    return tuple(BandProfile(name, *row) for name, row in zip(BANDS, numbers, strict=True))
-
-
-def _split_table(split: Split) -> str:
-    rows = sorted((file, name) for name, part in split.parts().items() for file in part.files)
-    return "file,split\n" + "".join(f"{file},{name}\n" for file, name in rows)

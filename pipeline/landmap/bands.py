@@ -105,15 +105,18 @@ def _coded(word: str) -> str | None:
     return name if name in SENTINEL2 else None
 
 
-def parse_bands(given: str | Sequence[int] | Mapping[str, int], wanted: Sequence[str]) -> dict[str, int]:
-    """Read `--bands`: "3,2,1" in the model's order, or "B04=3,B03=2,B02=1".
+def parse_bands(
+    given: str | Sequence[int] | Mapping[str, int], wanted: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, int]:
+    """Read `--bands`: "3,2,1" in the model's order, "B04=3,B03=2,B02=1", or "B02,B03,B04" in the file's order.
 
     Args:
         given: What the user gave; in Python also a sequence or a mapping of numbers.
         wanted: Names of the model's bands in its order.
+        optional: Names of bands that may be given, too; as bare numbers they come last.
 
     Returns:
-        Number in the file, from 1, by band name.
+        Number in the file, from 1, by band name; of the optional ones those that were given.
 
     Raises:
         SettingsError: Neither form, or not one number for each wanted band.
@@ -124,7 +127,9 @@ def parse_bands(given: str | Sequence[int] | Mapping[str, int], wanted: Sequence
         text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = [part.strip() for part in text.split(",")]
     named = all("=" in part for part in parts)
-    pairs = [part.split("=", 1) for part in parts] if named else list(zip(wanted, parts, strict=False))
+    pairs = [part.split("=", 1) for part in parts] if named else list(zip((*wanted, *optional), parts, strict=False))
+    if all(_coded(part.lower()) for part in parts):
+        pairs = [(part, str(number)) for number, part in enumerate(parts, start=1)]
     try:
         numbers = {band_name(name) or name.strip(): int(number) for name, number in pairs}
     except ValueError as error:
@@ -132,7 +137,14 @@ def parse_bands(given: str | Sequence[int] | Mapping[str, int], wanted: Sequence
     missing = [name for name in wanted if name not in numbers]
     if missing or len(numbers) != len(parts):
         raise SettingsError(f"--bands: expected one number for each of {', '.join(wanted)}. Received: {text!r}")
-    return {name: numbers[name] for name in wanted}
+    return {name: numbers[name] for name in (*wanted, *optional) if name in numbers}
+
+
+def bands_called(bands: Sequence[FileBand], name: str) -> tuple[int, ...]:
+    """Numbers in the file, from 1, of the bands that are called by this Sentinel-2 name; never by position."""
+    if len(bands) > 1 and all(band.is_numbered for band in bands):
+        return ()
+    return tuple(band.index for band in bands if band.name == name)
 
 
 def find_bands(bands: Sequence[FileBand], wanted: Sequence[str], path: str) -> dict[str, int]:

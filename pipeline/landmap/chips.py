@@ -20,17 +20,22 @@ class Pixels:
     values: Floats
     """Reflectance, `(height, width, bands)`, bands in the model's order. Meaningless where not valid."""
     valid: Bools
-    """True where every band has data, `(height, width)`."""
+    """True where every band of the model has data, `(height, width)`."""
+    spectrum: Floats | None = None
+    """Reflectance of red, green and near infrared, `(height, width, 3)`, for the model's near-infrared prior and at its
+    level; NaN in near infrared where that has no data. None where the prior is not used."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[:2] != self.valid.shape:
             raise ValueError(f"Expected values (h, w, bands) and valid (h, w): {self.values.shape}, {self.valid.shape}")
+        if self.spectrum is not None and self.spectrum.shape != (*self.valid.shape, 3):
+            raise ValueError(f"Expected a spectrum (h, w, 3). Received: {self.spectrum.shape}")
 
 
 def fill_nodata(pixels: Pixels, fill: Floats) -> Pixels:
-    """Give the pixels without data the value `fill`, `(bands,)`; `valid` stays as it is."""
+    """Give the pixels without data the value `fill`, `(bands,)`; `valid` stays as it is, the spectrum is dropped."""
     if pixels.valid.all():
-        return pixels
+        return Pixels(pixels.values, pixels.valid)
     return Pixels(np.where(pixels.valid[..., None], pixels.values, fill), pixels.valid)
 
 
@@ -49,6 +54,8 @@ def reflect(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
 def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int) -> Pixels:
     """Continue pixels beyond the right and lower edge of their scene by reflection; what is added is not valid.
 
+    The spectrum is dropped: it is used for a scene's own cells only.
+
     Args:
         pixels: Of `read`.
         read: Where they lie in the scene.
@@ -57,7 +64,7 @@ def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int
         width: Columns of the scene.
     """
     if read == wanted:
-        return pixels
+        return Pixels(pixels.values, pixels.valid)
     row_stop, col_stop = wanted.row_off + wanted.height, wanted.col_off + wanted.width
     rows = reflect(wanted.row_off, row_stop, height) - read.row_off
     cols = reflect(wanted.col_off, col_stop, width) - read.col_off

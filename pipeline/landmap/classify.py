@@ -195,6 +195,7 @@ def _tags(plan: Plan) -> dict[str, str]:
         "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
         "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),
         "LANDMAP_RADIOMETRY": json.dumps(described["radiometry"]),
+        "LANDMAP_NIR": plan.nir,
         "LANDMAP_NODATA": plan.scene.nodata_rule,
         "LANDMAP_STRIDE": str(plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),

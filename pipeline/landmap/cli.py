@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import click
 
+from landmap import cli_models
 from landmap.errors import LandmapError, SettingsError
 
 SCENE = click.argument("scene")
@@ -50,6 +51,7 @@ def scene_options(command: Callable[..., None]) -> Callable[..., None]:
         (
             click.option("--model", default="default", show_default=True, help="Packaged model, or a .keras file."),
             click.option("--bands", help='Band numbers: "3,2,1" in the model\'s order, or "B04=3,B03=2,B02=1".'),
+            click.option("--nir/--no-nir", "use_nir", default=True, help="Use B08 where scene and model have it."),
             click.option("--scale", type=ScaleType(), default="auto", help="What a unit of the file means."),
             click.option("--offset", type=OffsetType(), default="auto", help="Added before scaling, in file units."),
             click.option("--level", type=click.Choice(["auto", "L1C", "L2A"]), default="auto", help="Product level."),
@@ -68,7 +70,8 @@ def settings_of(options: dict[str, Any]) -> Any:
     """`Settings` from the options of `scene_options`, which are taken out of `options`."""
     from landmap.settings import Settings
 
-    names = ("model", "bands", "scale", "offset", "level", "stride", "chunk", "batch_size", "threads", "force")
+    reading = "model", "bands", "use_nir", "scale", "offset", "level"
+    names = *reading, "stride", "chunk", "batch_size", "threads", "force"
     chosen = {name: options.pop(name) for name in names}
     return Settings(**chosen | {"stride": int(chosen["stride"]) if chosen["stride"] else None})
 
@@ -156,94 +159,8 @@ def quicklook(scene: str, cover: Path, output: Path, overwrite: bool, **options:
     click.echo(str(output))
 
 
-@cli.group(invoke_without_command=True)
-@click.pass_context
-def models(context: click.Context) -> None:
-    """List the packaged models, show or write model cards."""
-    if context.invoked_subcommand is not None:
-        return
-    from landmap_models.card import read_card
-    from landmap_models.packaged import DEFAULT, packaged_models
-
-    for name, path in packaged_models().items():
-        card = read_card(path)
-        accuracy = card.metrics.get("accuracy", {}).get("value")
-        quality = f", accuracy {100 * accuracy:.1f} % ({card.metrics['split']})" if accuracy else ""
-        mark = " (default)" if name == DEFAULT else ""
-        click.echo(f"{name} {card.version}{mark}: {', '.join(card.band_names)}, {len(card.legend)} classes{quality}")
-
-
-@models.command()
-@click.argument("model")
-@click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON.")
-def show(model: str, as_json: bool) -> None:
-    """Print the card of MODEL, a packaged name or a .keras file."""
-    from landmap_models.card import read_card
-    from landmap_models.describe import describe
-    from landmap_models.packaged import find_model
-
-    card = read_card(find_model(model))
-    click.echo(card.to_json() if as_json else describe(card))
-
-
-@models.command("describe")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--card", required=True, type=click.Path(path_type=Path), help="The card, as `show --json` prints one.")
-def describe_model(file: Path, card: Path) -> None:
-    """Put a model card into FILE, a .keras file."""
-    from landmap_models.card import ModelCard, write_card
-    from landmap_models.errors import CardError
-
-    try:
-        text = card.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CardError(f"{card}: can't be read: {error}") from error
-    written = write_card(file, ModelCard.from_json(text, origin=str(card)))
-    click.echo(f"{file}: {written.name} {written.version}, weights {written.weights_sha256[:12]}")
-
-
-@cli.command()
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The .keras file to write.")
-@click.option("--name", default="compact", show_default=True, help="Name on the model's card.")
-@click.option("--description", help="What the card says the model is for, and what it is bad at.")
-@click.option("--level", type=click.Choice(["L1C", "L2A"]), default="L1C", show_default=True, help="Of the chips.")
-@click.option("--coordinates", type=click.Path(), help="CSV file,latitude,longitude: split by blocks of land.")
-@click.option("--block-km", type=float, default=50.0, show_default=True, help="Side of the blocks of land.")
-@click.option("--epochs", type=click.IntRange(1), default=64, show_default=True, help="Passes over the training part.")
-@click.option("--batch-size", type=click.IntRange(1), default=128, show_default=True, help="Chips a step.")
-@click.option("--learning-rate", type=float, default=2e-3, show_default=True, help="Peak of the cosine schedule.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of split, weights and augmentation.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-def train(data: Path, output: Path, overwrite: bool, **options: Any) -> None:
-    """Train a model on DATA: a folder or zip file with one folder of 8-bit RGB chips a class."""
-    from landmap_models.describe import describe
-    from landmap_models.quiet import quiet_start
-
-    with quiet_start():
-        from landmap_models.train import TrainSettings
-        from landmap_models.train import train as run
-    chosen = {name: value for name, value in options.items() if value is not None}
-    click.echo(describe(run(data, output, TrainSettings(**chosen), overwrite=overwrite)))
-
-
-@cli.command()
-@click.argument("model")
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
-@click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Only this part of the model's split.")
-@click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
-def evaluate(model: str, data: Path, output: Path, part: Any, overwrite: bool, quiet: bool) -> None:
-    """Measure MODEL on DATA, labelled chips it should not have been trained on, and write a report."""
-    from landmap.terminal import print_evaluation, print_warnings, progress_bar
-    from landmap_models.evaluate import evaluate as run
-
-    with progress_bar("predicting", "chips", quiet=quiet) as progress:
-        found = run(model, data, output, part=part, overwrite=overwrite, progress=progress)
-    print_warnings(found.warnings)
-    if not quiet:
-        print_evaluation(found)
+for command in cli_models.COMMANDS:
+    cli.add_command(command)
 
 
 def _terminate(number: int, frame: object) -> None:

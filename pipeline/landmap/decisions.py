@@ -43,12 +43,23 @@ def decide(evidence: Evidence, card: ModelCard, settings: Settings) -> Radiometr
     offset, offset_origin = _offset(evidence, settings)
     reflectance = (evidence.sample + np.asarray(offset, np.float32)) * np.asarray(scale, np.float32)
     level, level_origin = _level(evidence, reflectance, card, settings)
-    haze, haze_origin = _haze(level, card, evidence.path)
+    haze, haze_origin = haze_between(level, card.levels, card.band_names, evidence.path)
     origins = {"scale": scale_origin, "offset": offset_origin, "level": level_origin, "haze": haze_origin}
     radiometry = Radiometry(
         scale, offset, level, haze, origins, tuple(name for name, text in origins.items() if "assumed" in text)
     )
     return replace(radiometry, warnings=tuple(doubts(radiometry, evidence, card)))
+
+
+def scale_and_offset(
+    evidence: Evidence, card: ModelCard, settings: Settings
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Reflectance per unit, and what is added before, of each band that the evidence is of.
+
+    Raises:
+        SceneError: The file contradicts itself.
+    """
+    return _scale(evidence, card, settings)[0], _offset(evidence, settings)[0]
 
 
 def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> tuple[tuple[float, ...], str]:
@@ -181,17 +192,24 @@ def _dark(evidence: Evidence, reflectance: Floats) -> dict[str, float]:
     return dict(zip(evidence.band_names, dark.tolist(), strict=True)) if dark.min() > DARKEST else {}
 
 
-def _haze(level: Level, card: ModelCard, path: str) -> tuple[tuple[tuple[float, float], ...], str]:
-    if level in card.levels:
-        return ((1.0, 0.0),) * len(card.bands), "none: the model was trained on this level"
-    missing = [name for name in card.band_names if name not in HAZE]
+def haze_between(
+    level: Level, wanted: Sequence[Level], names: Sequence[str], path: str
+) -> tuple[tuple[tuple[float, float], ...], str]:
+    """Gain and bias of each band that bring a scene's level to one of those wanted, and what that is, in words.
+
+    Raises:
+        SceneError: No haze model is known for a band.
+    """
+    if level in wanted:
+        return ((1.0, 0.0),) * len(names), "none: the model was trained on this level"
+    missing = [name for name in names if name not in HAZE]
     if missing:
         raise SceneError(
-            f"{path}: it is {level} and the model was trained on {' and '.join(card.levels)}; no haze model is "
+            f"{path}: it is {level} and the model was trained on {' and '.join(wanted)}; no haze model is "
             f"known for {', '.join(missing)}. Use a scene of the model's level, or feed it as it is with "
-            f"--level {card.levels[0]}"
+            f"--level {wanted[0]}"
         )
-    up = tuple(HAZE[name] for name in card.band_names)
+    up = tuple(HAZE[name] for name in names)
     if level == "L2A":
         return up, "typical haze added (L2A to L1C)"
     return tuple((1 / gain, -bias / gain) for gain, bias in up), "typical haze removed (L1C to L2A)"

@@ -17,7 +17,9 @@ from landmap.georeference import check_georeference, pixel_hectares
 from landmap.grid import Chunk, Grid
 from landmap.scene import Scene, open_scene
 from landmap.settings import STRIDES, Settings
-from landmap_models.card import ModelCard, read_card
+from landmap_models.card import NIR_BAND, ModelCard
+from landmap_models.errors import ModelError
+from landmap_models.model_file import read_card
 from landmap_models.packaged import find_model
 
 AUTO_WINDOWS = 40_000
@@ -65,12 +67,18 @@ class Plan:
         """Memory that one chunk needs, about: pixels (read, reflectance, copies), probabilities, decoded blocks."""
         pixels = max(w.height * w.width for w in map(self.grid.padded_window, self.chunks()))
         windows = max(len(c.window_rows) * len(c.window_cols) for c in self.chunks())
-        return pixels * len(self.card.bands) * 12 + windows * len(self.card.legend) * 16 + _block_bytes(self.scene)
+        bands = len(self.card.bands) + (4 if self.scene.infrared else 0)
+        return pixels * bands * 12 + windows * len(self.card.legend) * 16 + _block_bytes(self.scene)
 
     @property
     def seconds(self) -> float:
         """Rough estimate of the time that prediction takes here, without a GPU."""
         return self.grid.num_windows / (CHIPS_PER_SECOND_AND_CORE * (os.cpu_count() or 1))
+
+    @property
+    def nir(self) -> str:
+        """Whether and how near infrared is used, or why not, in words."""
+        return f"{NIR_BAND}: {self.scene.infrared_says}"
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-able values."""
@@ -85,6 +93,11 @@ class Plan:
                 "transform": list(scene.transform)[:6],
                 "bands": dict(zip(scene.band_names, scene.band_indexes, strict=True)),
                 "nodata": scene.nodata_rule,
+            },
+            "nir": {
+                "used": scene.infrared is not None,
+                "band": scene.infrared.source.band_indexes[0] if scene.infrared else None,
+                "text": self.nir,
             },
             "radiometry": dataclasses.asdict(dataclasses.replace(radiometry, warnings=())),
             "model": {
@@ -125,11 +138,12 @@ def make_plan(
     Raises:
         SettingsError: A setting can't be meant.
         SceneError: The scene can't be opened or used; see `landmap.errors`.
-        ModelError: The model can't be found, or has no card.
+        ModelError: The model can't be found, has no card, or gives a chip several classes.
     """
     settings = with_choices(settings, choices)
     model_path = None if card else find_model(settings.model)
     card = card or read_card(find_model(settings.model))
+    _check_task(card)
     scene = open_scene(path, settings, card=card)
     warnings = check_georeference(scene, card, force=settings.force) + _large_blocks(scene)
     grid = Grid(scene.height, scene.width, card.chip_size, settings.stride or _stride(scene, card))
@@ -143,6 +157,14 @@ def make_plan(
         hectares=pixel_hectares(scene),
         warnings=(*warnings, *scene.radiometry.warnings),
     )
+
+
+def _check_task(card: ModelCard) -> None:
+    if card.task != "single-label":
+        raise ModelError(
+            f"{card.name}: expected a single-label model, as a pixel of a map has one class. Received: {card.task}. "
+            "Such a model tells which classes are in a chip: landmap evaluate measures it"
+        )
 
 
 def with_choices(settings: Settings | None, choices: dict[str, Any]) -> Settings:

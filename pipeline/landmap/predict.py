@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from landmap.chips import Pixels, chip_views, extend, fill_nodata, valid_share
-from landmap.grid import Chunk, Grid, Window
+from landmap.grid import Chunk, Grid
 from landmap.mosaic import ChunkCover, cell_probabilities, cover, empty_cover
 from landmap_models.card import ModelCard
 from landmap_models.classifier import Classifier
 from landmap_models.errors import ModelError
+from landmap_models.nir import CELL, NirPrior, cell_statistics
 
 Floats = npt.NDArray[np.float32]
 
@@ -71,6 +74,9 @@ def cover_chunk(
 ) -> ChunkCover:
     """The whole way of a chunk, from the pixels it read to its part of the cover.
 
+    Where the pixels come with near infrared, and the model with a prior for it, the blended probabilities of each cell
+    are weighed by what near infrared says of that cell.
+
     Args:
         pixels: Of `grid.read_window(chunk)`.
         grid: Of the scene.
@@ -79,7 +85,7 @@ def cover_chunk(
         batch_size: Chips predicted at once.
         keep_probabilities: Also return those of every class.
     """
-    owned = _owned_valid(pixels, grid, chunk)
+    owned = pixels.valid[_owned(grid, chunk)]
     if not owned.any():
         return empty_cover(owned, len(classifier.card.legend), keep_probabilities=keep_probabilities)
     padded = grid.padded_window(chunk)
@@ -87,13 +93,38 @@ def cover_chunk(
     complete = extend(filled, grid.read_window(chunk), padded, grid.height, grid.width)
     weights = valid_share(complete.valid, grid.chip_size, grid.stride)
     windows = predict_windows(complete.values, weights, classifier, grid.stride, batch_size)
-    probabilities = cell_probabilities(windows, weights, grid, chunk)
-    return cover(probabilities, owned, grid.stride, keep_probabilities=keep_probabilities)
+    probabilities, side = cell_probabilities(windows, weights, grid, chunk), grid.stride
+    if classifier.card.nir is not None and pixels.spectrum is not None:
+        spectrum = np.where(pixels.valid[..., None], pixels.spectrum, np.nan)[_owned(grid, chunk)]
+        probabilities, side = weigh_by_infrared(probabilities, spectrum, grid.stride, classifier.card.nir)
+    return cover(probabilities, owned, side, keep_probabilities=keep_probabilities)
 
 
-def _owned_valid(pixels: Pixels, grid: Grid, chunk: Chunk) -> npt.NDArray[np.bool_]:
-    """Validity of the pixels that the chunk writes, out of those that it read."""
-    owned: Window = grid.owned_window(chunk)
-    read = grid.read_window(chunk)
+def weigh_by_infrared(probabilities: Floats, spectrum: Floats, stride: int, prior: NirPrior) -> tuple[Floats, int]:
+    """Probabilities of cells in the light of near infrared.
+
+    It is looked at in cells of the size that the prior was fitted on, so that a cover may be finer than its stride.
+
+    Args:
+        probabilities: Blended from windows, `(rows, cols, classes)`.
+        spectrum: Reflectance of red, green and near infrared of the cells' pixels, `(height, width, 3)`; NaN where a
+            pixel has none. May end within the last row and column of cells.
+        stride: Pixels along a cell's side.
+        prior: The model's.
+
+    Returns:
+        Probabilities of these finer cells, `(rows, cols, classes)`, and the pixels along their side.
+    """
+    side = math.gcd(stride, CELL)
+    parts = stride // side
+    fine = probabilities.repeat(parts, axis=0).repeat(parts, axis=1)
+    whole = np.full((fine.shape[0] * side, fine.shape[1] * side, 3), np.nan, np.float32)
+    whole[: spectrum.shape[0], : spectrum.shape[1]] = spectrum
+    return prior.update(fine, cell_statistics(whole, side)), side
+
+
+def _owned(grid: Grid, chunk: Chunk) -> tuple[slice, slice]:
+    """Where the pixels that the chunk writes lie among those that it read."""
+    owned, read = grid.owned_window(chunk), grid.read_window(chunk)
     row, col = owned.row_off - read.row_off, owned.col_off - read.col_off
-    return pixels.valid[row : row + owned.height, col : col + owned.width]
+    return slice(row, row + owned.height), slice(col, col + owned.width)

@@ -28,7 +28,8 @@ from landmap.errors import OutputError, SceneError
 from landmap.grid import Window
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged
-from landmap.scene import Scene, first_cause
+from landmap.scene import Scene
+from landmap.source import first_cause
 from landmap_models.legend import Legend
 
 if TYPE_CHECKING:

@@ -24,7 +24,10 @@ class Settings:
     model: str = "default"
     """Name of a packaged model, or the path of a .keras file."""
     bands: str | Sequence[int] | Mapping[str, int] | None = None
-    """Band numbers, "3,2,1" in the model's order or "B04=3,B03=2,B02=1" (or the like in Python); None: by name."""
+    """Band numbers, "3,2,1" in the model's order, "B04=3,B03=2,B02=1", or the names of the file's bands in its order,
+    "B02,B03,B04,B08" (or the like in Python); None: by name."""
+    use_nir: bool = True
+    """Use near infrared (B08) where the scene has it and the model knows what to do with it."""
     scale: ScaleName | float = "auto"
     """What a unit of the file means: DN/10000, reflectance, 8 bits over the model's range, or reflectance per unit."""
     offset: Literal["auto"] | float = "auto"

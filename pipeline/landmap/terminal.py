@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -14,6 +16,10 @@ from landmap.classify import Progress as Report
 from landmap.classify import Result
 from landmap.planning import Plan
 from landmap_models.evaluate import Evaluation
+
+if TYPE_CHECKING:  # these import Keras
+    from landmap_models.compare import Comparison
+    from landmap_models.predict_chips import Prediction
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -47,7 +53,12 @@ def progress_bar(verb: str, unit: str, units: float = 1, *, quiet: bool) -> Iter
         yield report
 
 
-def print_warnings(warnings: tuple[str, ...]) -> None:
+def training_lines() -> int:
+    """How Keras tells of a training: by a bar on a terminal (1), elsewhere by one line an epoch (2)."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+def print_warnings(warnings: Sequence[str]) -> None:
     """One line each, on stderr."""
     for text in warnings:
         err.print(f"landmap: warning: {text}", markup=False)
@@ -59,6 +70,7 @@ def print_plan(plan: Plan) -> None:
     for name, text in (
         ("scene", f"{scene.path}: {scene.height} rows x {scene.width} columns, {scene.dtype}"),
         ("bands", ", ".join(f"{n} is band {i}" for n, i in zip(scene.band_names, scene.band_indexes, strict=True))),
+        ("nir", plan.nir),
         ("nodata", scene.nodata_rule),
         ("scale", f"{_same(radiometry.scale)} ({radiometry.origins['scale']})"),
         ("offset", f"{_same(radiometry.offset)} ({radiometry.origins['offset']})"),
@@ -99,6 +111,7 @@ def print_result(result: Result) -> None:
         f"{pixels / 1e6 / result.seconds:.2f} Mpx/s, {grid.num_windows / result.seconds:.0f} chips/s",
         markup=False,
     )
+    out.print(result.plan.nir, markup=False)
     for path in result.outputs.paths():
         out.print(str(path), markup=False)
 
@@ -112,3 +125,42 @@ def print_evaluation(found: Evaluation) -> None:
     out.print(f"{found.metrics['n']} chips", markup=False)
     for path in found.files:
         out.print(str(path), markup=False)
+
+
+def print_comparison(found: Comparison) -> None:
+    """One line for each network, and where the table lies."""
+    names = list(found.rows[0].metrics)
+    lines = [["network", *(name.replace("_", " ") for name in names), "parameters", "MB", "chips/s", "minutes"]]
+    for row in found.rows:
+        values = [row.metrics[name]["value"] for name in names]
+        measured = ["" if value is None else f"{value:.4f}" for value in values]
+        size = f"{row.parameters:,}", f"{row.megabytes:.2f}"
+        lines.append([row.spec, *measured, *size, f"{row.chips_per_second:,.0f}", f"{row.minutes:.1f}"])
+    _print_columns(lines, left=1)
+    out.print(str(found.output), markup=False)
+
+
+def print_predictions(found: Sequence[Prediction], *, as_json: bool) -> None:
+    """One line for each image: classes with their probability."""
+    if as_json:
+        out.print(json.dumps([p.to_dict() for p in found], indent=2), markup=False)
+        return
+    lines = [["image", "class", "probability"]]
+    lines += [[str(p.path), p.label or "none", f"{100 * p.probability:.1f} %"] for p in found]
+    _print_columns(lines, left=2)
+    for prediction in found:
+        if prediction.picture:
+            out.print(str(prediction.picture), markup=False)
+
+
+def _print_columns(lines: Sequence[Sequence[str]], left: int) -> None:
+    """Lines as wide as they are, for a table of rich folds long names where it takes the terminal to be narrow.
+
+    Args:
+        lines: Of equal length, the titles first.
+        left: How many of the columns are flush left.
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+        out.print("  ".join(cells).rstrip(), markup=False)

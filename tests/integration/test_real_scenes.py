@@ -14,10 +14,13 @@ from affine import Affine
 
 import landmap
 from landmap.errors import BandError, GeoreferenceError, SceneError
+from landmap.grid import Window
 from landmap.mosaic import NODATA
 from landmap.radiometry import HAZE
 from landmap_models.card import BandProfile
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
+from landmap_models.model_file import read_card
+from landmap_models.packaged import find_model, packaged_models
 
 pytestmark = [
     pytest.mark.real,
@@ -231,3 +234,33 @@ def test_an_offset_left_in_is_noticed_without_any_tag(name: str, shared: Path, t
     scene = landmap.open_scene(tmp_path / "scene.tif", card=CARD)
     assert scene.radiometry.level == "L2A"
     assert any("--offset -1000" in text for text in scene.radiometry.warnings)
+
+
+@pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
+@pytest.mark.parametrize("name", INN)
+def test_near_infrared_leaves_the_inn_in_its_bed(name: str, scenes: Path, tmp_path: Path) -> None:
+    if read_card(find_model("default")).nir is None:
+        pytest.skip("the packaged model has no near-infrared prior")
+    landmap.classify(scenes / name, tmp_path / "cover.tif", stride=32)
+    with rasterio.open(tmp_path / "cover.tif") as cover, rasterio.open(scenes / name) as scene:
+        water = np.isin(cover.read(1), (8, 9))
+        wet = scene.read(4) < scene.read(2)
+    assert 0.12 < wet.mean() < 0.14
+    assert 0.11 < water.mean() < 0.17
+    assert water[wet].mean() > 0.9
+    cells = water[:376, :576].reshape(47, 8, 72, 8).any(axis=(1, 3))
+    with_water = wet[:376, :576].reshape(47, 8, 72, 8).any(axis=(1, 3))
+    assert (cells & ~with_water).sum() <= 0.01 * cells.sum(), "next to no cell is water that holds no water"
+
+
+@pytest.mark.parametrize("name", ["kempen/kempen_L1C.tif", "kempen/kempen_L2A.tif"])
+def test_haze_of_near_infrared_brings_kempen_to_the_same_reflectance(name: str, scenes: Path) -> None:
+    card = read_card(find_model("default"))
+    if card.nir is None:
+        pytest.skip("the packaged model has no near-infrared prior")
+    window = Window(600, 0, 400, 512)
+    found = landmap.open_scene(scenes / name, card=card).read(window).spectrum
+    top = landmap.open_scene(scenes / "kempen/kempen_L1C.tif", card=card).read(window).spectrum
+    assert found is not None
+    assert top is not None
+    assert np.nanpercentile(np.abs(found - top)[..., 2], 99) < 0.01, "all but the brightest clouds"

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from landmap_models.card import ModelCard, write_card
+from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD
 from landmap_models.legend import legend_for
+from landmap_models.model_file import write_card
 
 NAMES = ("bright", "dark", "striped")
 
@@ -38,13 +39,16 @@ def chip_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `.keras` file of the compact architecture with random weights, three classes, without a card."""
     from landmap_models.architectures import compact
+    from landmap_models.architectures.options import ArchitectureOptions
     from landmap_models.quiet import quiet_start
 
     with quiet_start():
         import keras
+
+        from landmap_models.architectures.shape import NetworkShape
     keras.utils.set_random_seed(0)
     path = tmp_path_factory.mktemp("model") / "plain.keras"
-    compact.build(3, widths=(8, 8, 8, 8)).save(path)
+    compact.build(NetworkShape(3), ArchitectureOptions(filters=(8, 8, 8, 8))).save(path)
     return path
 
 

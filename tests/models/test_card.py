@@ -10,18 +10,11 @@ from typing import Any
 
 import pytest
 
-from landmap_models.card import (
-    CARD_MEMBER,
-    SENTINEL_BAND,
-    WEIGHTS_MEMBER,
-    ModelCard,
-    read_card,
-    weights_sha256,
-    write_card,
-)
+from landmap_models.card import SENTINEL_BAND, ModelCard
 from landmap_models.describe import describe
 from landmap_models.errors import CardError, ModelError
 from landmap_models.legend import LandClass, Legend
+from landmap_models.model_file import CARD_MEMBER, WEIGHTS_MEMBER, read_card, weights_sha256, write_card
 from landmap_models.packaged import packaged_models
 
 NAN, INF = float("nan"), float("inf")
@@ -38,6 +31,16 @@ def rewrite(path: Path, **changed: bytes) -> None:
 
 def test_a_card_comes_back_as_it_was(small_card: ModelCard) -> None:
     assert ModelCard.from_json(small_card.to_json()) == small_card
+
+
+@pytest.mark.parametrize("thresholds", [None, (0.3, 0.5, 0.75)])
+def test_a_card_of_several_classes_a_chip_comes_back(
+    thresholds: tuple[float, ...] | None, small_card: ModelCard
+) -> None:
+    card = dataclasses.replace(small_card, task="multi-label", thresholds=thresholds)
+    assert ModelCard.from_json(card.to_json()) == card
+    assert "multi-label" in describe(card)
+    assert ("bright 0.3" in describe(card)) == (thresholds is not None)
 
 
 def test_a_card_travels_inside_the_model(small_model: Path, small_card: ModelCard) -> None:
@@ -97,7 +100,13 @@ def test_what_is_no_model_is_refused(content: object, tmp_path: Path) -> None:
         (lambda c: c.update(colour="red"), "not usable"),
         (lambda c: c.update(levels=["L3"]), "levels out of L1C and L2A"),
         (lambda c: c.update(levels=[["L1C"]]), "levels out of L1C and L2A"),
-        (lambda c: c.update(task="multi-label"), "task 'single-label'"),
+        (lambda c: c.update(task="segmentation"), "task 'single-label' or 'multi-label'"),
+        (lambda c: c.update(thresholds=[0.5] * 3), "thresholds of a multi-label model only"),
+        *(
+            (lambda c, t=t: c.update(task="multi-label", thresholds=t), "thresholds between 0 and 1, one for each of 3")
+            for t in ([0.5] * 2, [0.5, 0.5, 1], [0, 0.5, 0.5], [0.5, 0.5, NAN], "0.5", [0.5, "0.5", 0.5], [True] * 3)
+        ),
+        (lambda c: c.update(task="multi-label", thresholds=0.5), "not usable"),
         (lambda c: c.update(name=""), "Expected name as a text"),
         (lambda c: c.update(name="two\nlines"), "name on one line"),
         (lambda c: c.update(version=1), "Expected version as a text"),

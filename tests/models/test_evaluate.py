@@ -19,12 +19,13 @@ from PIL import Image
 
 from landmap_models import evaluate as module
 from landmap_models import report
-from landmap_models.card import SPLIT_MEMBER, ModelCard
+from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.errors import DatasetError, ModelError, ReportError
 from landmap_models.evaluate import Evaluation, evaluate
 from landmap_models.leakage import parts_of, read_split
 from landmap_models.legend import legend_for
+from landmap_models.model_file import SPLIT_MEMBER
 
 NAMES = ("dark", "grey", "bright")
 LOG = [{"epoch": i, "loss": 1 / (i + 1), "val_loss": 1.2 / (i + 1), "learning_rate": 0.1} for i in range(4)]
@@ -51,7 +52,7 @@ class FakeChips:
         files, labels = tuple(self.files[i] for i in indices), tuple(self.labels[i] for i in indices)
         return dataclasses.replace(self, files=files, labels=labels)
 
-    def read(self) -> npt.NDArray[Any]:
+    def reflectance(self) -> npt.NDArray[Any]:
         levels = [
             (NAMES.index(self.class_names[label]) + (int(file.split("_")[1][:-4]) % 7 == 0)) % 3
             for file, label in zip(self.files, self.labels, strict=True)
@@ -204,23 +205,53 @@ def test_one_chip_is_enough_for_a_report(tmp_path: Path) -> None:
     assert found.metrics["roc_auc"] == {"value": None, "low": None, "high": None}
 
 
+def several_classes() -> FakeChips:
+    """Every chip has its folder's class, every fifth the first and the last."""
+    chips = chips_of()
+    labels = [(k,) if i % 5 else (0, 2) for i, k in enumerate(chips.labels)]
+    return MidGrey(chips.files, labels, chips.class_names)
+
+
 def test_chips_may_have_several_classes(tmp_path: Path) -> None:
-    several = dataclasses.replace(
-        chips_of(), labels=[(k,) if i % 5 else (0, 2) for i, k in enumerate(chips_of().labels)]
-    )
-
-    class Fixed(FakeChips):
-        def read(self) -> npt.NDArray[Any]:
-            return np.full((len(self.files), 8, 8, 3), 0.5, np.float32)
-
-    chips = Fixed(several.files, several.labels, several.class_names)
-    found = evaluate(LevelClassifier(), chips, tmp_path / "report", resamples=50)
+    model = LevelClassifier(dataclasses.replace(CARD, task="multi-label"))
+    found = evaluate(model, several_classes(), tmp_path / "report", resamples=50)
     assert found.metrics["task"] == "multi-label"
     assert found.metrics["subset_accuracy"]["value"] == round(32 / 120, 4)
     assert found.metrics["hamming_loss"]["value"] == round((24 * 3 + 64 * 2) / 360, 4)
     assert len(found.files) == len(report.FILES)
     assert rows_of(tmp_path / "report/predictions.csv")[0]["true"] == "dark;bright"
     assert "Hamming loss" in (tmp_path / "report/report.html").read_text()
+
+
+def test_thresholds_of_the_card_decide(tmp_path: Path) -> None:
+    """The model gives 0.1, 0.8, 0.1: with these thresholds that is the first class and the last."""
+    card = dataclasses.replace(CARD, task="multi-label", thresholds=(0.05, 0.9, 0.05))
+    found = evaluate(LevelClassifier(card), several_classes(), tmp_path / "report", resamples=5)
+    assert found.metrics["subset_accuracy"]["value"] == round(24 / 120, 4)
+    assert {row["predicted"] for row in rows_of(tmp_path / "report/predictions.csv")} == {"dark;bright"}
+
+
+def test_chips_of_one_class_can_try_a_model_of_several(tmp_path: Path) -> None:
+    card = dataclasses.replace(CARD, task="multi-label")
+    found = evaluate(LevelClassifier(card), chips_of(), tmp_path / "report", resamples=5)
+    assert found.metrics["subset_accuracy"]["value"] == round(102 / 120, 4)
+
+
+def test_chips_of_several_classes_are_nothing_for_a_model_of_one(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="expected one class a chip, as levels knows"):
+        evaluate(LevelClassifier(), several_classes(), tmp_path / "report")
+
+
+def test_files_that_were_left_out_are_told(tmp_path: Path) -> None:
+    found = evaluate(LevelClassifier(), Skipping(**vars(chips_of())), tmp_path / "report", resamples=5)
+    assert "2 files were left out: a.jpg: broken; b.jpg: broken" in found.warnings
+
+
+def test_land_of_16_bits_is_not_shown_in_the_dark() -> None:
+    """Such a card says 0 to 1; land is 0.1 and its training chips seldom above 0.27."""
+    chips = np.full((1, 2, 2, 3), 0.1, np.float32)
+    assert module._true_color(chips, CARD).mean() > 100
+    assert module._true_color(chips * 2.7, CARD).mean() > 250
 
 
 # Parts of the model's own data.
@@ -239,7 +270,8 @@ SPLIT = {file: ("train", "train", "validation", "test")[i % 4] for i, file in en
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model file that records a split and is opened as `LevelClassifier`."""
     path = model_with_split(tmp_path / "model.keras", SPLIT)
-    monkeypatch.setattr("landmap_models.keras_classifier.load_classifier", lambda path: LevelClassifier())
+    monkeypatch.setattr("landmap_models.keras_classifier.load_classifier", lambda path, sha256: LevelClassifier())
+    monkeypatch.setattr(module, "weights_sha256", lambda path: "")
     return path
 
 
@@ -400,10 +432,23 @@ def test_names_are_text_not_markup_nor_formulas(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in text
 
 
+class MidGrey(FakeChips):
+    """Chips of one level, whatever their labels."""
+
+    def reflectance(self) -> npt.NDArray[Any]:
+        return np.full((len(self.files), 8, 8, 3), 0.5, np.float32)
+
+
+class Skipping(FakeChips):
+    """Chips of a set that had broken files."""
+
+    skipped = ("a.jpg: broken", "b.jpg: broken")
+
+
 class Renamed(FakeChips):
     """Black chips, whatever their names."""
 
-    def read(self) -> npt.NDArray[Any]:
+    def reflectance(self) -> npt.NDArray[Any]:
         return np.zeros((len(self.files), 8, 8, 3), np.float32)
 
 

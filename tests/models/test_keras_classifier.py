@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from landmap_models.card import ModelCard, write_card
+from landmap_models.card import ModelCard
 from landmap_models.classifier import Classifier, ConstantClassifier
 from landmap_models.errors import CardError, ModelError, UnsafeModelError
 from landmap_models.keras_classifier import KerasClassifier, load_classifier, load_model
+from landmap_models.model_file import write_card
 from landmap_models.packaged import packaged_models
 
 

@@ -1,26 +1,70 @@
-"""A real training, small enough to wait for."""
+"""Real trainings, small enough to wait for, from files to a model file."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import json
+import re
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+import rasterio
+from affine import Affine
+from PIL import Image
 
-from landmap_models.card import read_card
-from landmap_models.datasets import open_chips, to_reflectance
-from landmap_models.errors import DatasetError, ModelError
+from landmap_models import train as module
+from landmap_models.band_names import EUROSAT_ORDER
+from landmap_models.card import ModelCard
+from landmap_models.datasets import open_chips
+from landmap_models.errors import DatasetError, LandmapError, ModelError, ReportError
+from landmap_models.evaluate import evaluate
 from landmap_models.keras_classifier import load_classifier
-from landmap_models.metrics import measure, wilson_interval
+from landmap_models.metrics import wilson_interval
+from landmap_models.model_file import read_card
+from landmap_models.predict_chips import predict_chips
 from landmap_models.splits import stratified_split
-from landmap_models.train import TrainSettings, _open_state, train
+from landmap_models.train import open_data, show_batch, train
+from landmap_models.train_settings import TrainSettings
 
-QUICK = TrainSettings(name="quick", epochs=3, batch_size=16, ema_momentum=0.8, precision="float32")
+QUICK = TrainSettings(
+    name="quick",
+    architecture="cnn",
+    filters=(4,),
+    dense=8,
+    epochs=1,
+    batch_size=16,
+    learning_rate=0.02,
+    ema_momentum=0.8,
+    precision="float32",
+)
+
+
+def weights_of(path: Path) -> list[npt.NDArray[np.float32]]:
+    """Of a model file, in order."""
+    import keras
+
+    weights: list[npt.NDArray[np.float32]] = keras.models.load_model(path, compile=False).get_weights()
+    return weights
+
+
+def unfinished(*args: object, **options: object) -> None:
+    """Stands in for what comes next."""
+    raise RuntimeError("no further than here")
+
+
+@pytest.fixture
+def not_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A training ends, as if it were killed, where it would fit."""
+    monkeypatch.setattr(module, "fit", unfinished)
+
+
+# What comes of it.
 
 
 def test_a_training_learns_and_its_card_tells_the_truth(chip_zip: Path, tmp_path: Path) -> None:
@@ -28,34 +72,225 @@ def test_a_training_learns_and_its_card_tells_the_truth(chip_zip: Path, tmp_path
     settings = dataclasses.replace(QUICK, epochs=8)
     card = train(chip_zip, path, settings)
     assert card == read_card(path)
-    assert [p.name for p in tmp_path.iterdir()] == ["quick.keras"]
-    assert card.training["settings"] == dataclasses.asdict(settings)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["quick.history.csv", "quick.keras"]
+    assert card.training["settings"] == settings.to_content()
     assert [row["epoch"] for row in card.training["log"]] == list(range(8))
     assert card.training["split"]["parts"]["train"]["chips"] == 72
+    assert "haze" in card.training["augmentation"]
     test = stratified_split(open_chips(chip_zip), settings.seed).test
-    predicted = load_classifier(path).predict(to_reflectance(test.read())).argmax(axis=1)
+    predicted = load_classifier(path).predict(test.reflectance()).argmax(axis=1)
     correct = int((predicted == np.asarray(test.labels)).sum())
     assert card.metrics["accuracy"] == wilson_interval(correct, 9)
     assert correct >= 6, "three classes that a child tells apart"
+    with (tmp_path / "quick.history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["val_loss"]) for row in rows] == [row["val_loss"] for row in card.training["log"]]
+    assert set(rows[0]) >= {"epoch", "phase", "loss", "accuracy", "val_accuracy", "learning_rate", "seconds"}
 
 
 def test_the_written_model_has_no_trace_of_its_training_precision(chip_zip: Path, tmp_path: Path, keras: Any) -> None:
     path = tmp_path / "mixed.keras"
-    train(chip_zip, path, dataclasses.replace(QUICK, epochs=1, precision="mixed_bfloat16"))
+    train(chip_zip, path, dataclasses.replace(QUICK, precision="mixed_bfloat16"))
     assert {layer.dtype_policy.name for layer in keras.models.load_model(path).layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
 
 
-@pytest.mark.parametrize("name", ["model.h5", "there.keras"])
-def test_outputs_are_checked_before_the_work(name: str, chip_zip: Path, tmp_path: Path) -> None:
+def test_a_killed_training_ends_where_an_uninterrupted_one_does(chip_zip: Path, tmp_path: Path) -> None:
+    """A real process, killed in the middle of the third of its second phase's epochs, and gone on with.
+
+    One processor's threads add up in one order here: equal to the last bit. On others a tolerance may be due.
+    """
+    path, whole = tmp_path / "killed.keras", tmp_path / "whole.keras"
+    settings = dataclasses.replace(QUICK, dropout=0.3, head_epochs=1, epochs=4, patience=3)
+    code = f"from landmap_models.train import *; train({str(chip_zip)!r}, {str(path)!r}, {settings!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("Epoch 3/4"):
+            break
+    process.kill()
+    process.communicate()
+    assert not path.exists()
+    with pytest.raises(ModelError, match="unfinished training with other data or settings"):
+        train(chip_zip, path, dataclasses.replace(settings, seed=9), resume=True)
+    with pytest.raises(ModelError, match="Give --resume"):
+        train(chip_zip, path, settings)
+    card = train(chip_zip, path, settings, resume=True)
+    uninterrupted = train(chip_zip, whole, settings)
+    rows, expected = ([r["val_loss"] for r in c.training["log"]] for c in (card, uninterrupted))
+    assert rows == expected
+    assert len(rows) == 5
+    assert all(np.array_equal(a, b) for a, b in zip(weights_of(path), weights_of(whole), strict=True))
+    assert not list(tmp_path.glob("*.training"))
+
+
+# What may be begun with.
+
+
+def test_other_classes_get_a_new_head_on_the_same_base(chip_zip: Path, small_model: Path, tmp_path: Path) -> None:
+    """Fine-tuned for an epoch with a frozen base: that is the old one's, weight for weight."""
+    renamed = tmp_path / "renamed"
+    for name in ("north", "south"):
+        (renamed / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = np.random.default_rng(i).integers(60, 200, (64, 64, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(renamed / name / f"{i}.png")
+    settings = TrainSettings(start_from=str(small_model), epochs=0, head_epochs=1, batch_size=16, precision="float32")
+    card = train(renamed, tmp_path / "tuned.keras", settings)
+    assert card.legend.names == ("north", "south")
+    old, new = weights_of(small_model), weights_of(tmp_path / "tuned.keras")
+    assert len(old) == len(new)
+    assert all(np.array_equal(a, b) for a, b in zip(old[:-2], new[:-2], strict=True))
+    assert new[-1].shape == (2,)
+
+
+def test_a_model_of_other_bands_is_no_beginning(
+    chip_zip: Path, small_model: Path, tmp_path: Path, not_fitted: None
+) -> None:
+    settings = TrainSettings(start_from=str(small_model), bands=("B03", "B02"))
+    with pytest.raises(ModelError, match="B03"):
+        train(chip_zip, tmp_path / "m.keras", settings)
+    assert not list(tmp_path.glob("*.training"))
+
+
+def test_a_teacher_is_asked_once(chip_zip: Path, small_model: Path, tmp_path: Path, not_fitted: None) -> None:
+    """Its labels are kept with the state; a resumed training reads them, whatever else happens."""
+    settings = dataclasses.replace(QUICK, teacher=str(small_model), teacher_share=0.5)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="no further"):
+            train(chip_zip, tmp_path / "m.keras", settings, resume=True)
+        kept = tmp_path / "m.keras.training" / "teacher.npy"
+        labels = np.load(kept)
+        np.save(kept, labels + 1)
+    assert np.load(kept).max() == pytest.approx(labels.max() + 1)
+    assert labels.min() > 1
+    assert labels.sum(axis=1) == pytest.approx(4, abs=1e-4)
+
+
+# Chips of other kinds.
+
+
+@pytest.fixture(scope="module")
+def rasters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 GeoTIFF chips of 13 bands of 16 bits as EuroSAT has them: only B8A, the last, tells the classes apart."""
+    root, rng = tmp_path_factory.mktemp("rasters"), np.random.default_rng(0)
+    for k, name in enumerate(("leaf", "soil")):
+        (root / name).mkdir()
+        for i in range(12):
+            values = rng.integers(500, 1500, (13, 32, 32)).astype(np.uint16)
+            values[12] = rng.normal(1500 + 3000 * k, 100, (32, 32))
+            place = {"crs": "EPSG:32633", "transform": Affine.scale(10, -10)}
+            profile = {"driver": "GTiff", "count": 13, "height": 32, "width": 32, "dtype": "uint16"}
+            with rasterio.open(root / name / f"{i}.tif", "w", **profile, **place) as file:
+                file.write(values)
+    return root
+
+
+def test_thirteen_bands_of_16_bits_train_and_are_evaluated(rasters: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    settings = dataclasses.replace(QUICK, epochs=20, batch_size=4, augment=("d4",), test=0.25)
+    card = train(rasters, path, settings)
+    assert card.band_names == EUROSAT_ORDER
+    assert card.reflectance_range == (0.0, 1.0)
+    assert 0.1 < card.bands[12].p01 < 0.2 < 0.4 < card.bands[12].p99 < 0.5
+    assert card.metrics["accuracy"]["value"] == 1
+    found = evaluate(path, rasters, tmp_path / "report", part="test", resamples=10)
+    assert found.metrics["accuracy"]["value"] == 1
+    (prediction,) = predict_chips([rasters / "soil" / "3.tif"], path, tmp_path / "pictures")
+    assert prediction.label == "soil"
+    assert prediction.picture
+    assert prediction.picture.exists()
+
+
+def test_chosen_bands_are_read_in_that_order(rasters: Path) -> None:
+    chips = open_data(rasters, dataclasses.replace(QUICK, bands=("B8A", "B02")))
+    assert chips.bands == ("B8A", "B02")
+    assert chips.reflectance()[-1, :, :, 0].mean() == pytest.approx(0.45, abs=0.01)
+
+
+VOC = "<annotation><filename>{name}.jpg</filename>{objects}</annotation>"
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """80 chips in Pascal VOC's layout: of a bright upper and a striped lower half, each there or not, one at least."""
+    root, rng = tmp_path_factory.mktemp("voc"), np.random.default_rng(0)
+    (root / "Annotations").mkdir()
+    (root / "JPEGImages").mkdir()
+    for i in range(80):
+        there = [name for name, bit in (("bright", 1), ("striped", 2)) if (i % 3 + 1) & bit]
+        chip = rng.normal(60, 10, (32, 32, 3))
+        chip[:16] += 150 * ("bright" in there)
+        chip[16:, ::4] += 180 * ("striped" in there)
+        Image.fromarray(chip.clip(0, 255).astype(np.uint8)).save(root / "JPEGImages" / f"{i}.jpg", quality=95)
+        objects = "".join(f"<object><name>{name}</name></object>" for name in there)
+        (root / "Annotations" / f"{i}.xml").write_text(VOC.format(name=i, objects=objects))
+    return root
+
+
+def test_several_classes_a_chip_from_files_to_labels(voc: Path, tmp_path: Path) -> None:
+    """Trained, evaluated and predicted with thresholds for each class."""
+    path = tmp_path / "several.keras"
+    settings = dataclasses.replace(QUICK, epochs=12, batch_size=8, augment=("flips",), validation=0.3, test=0.2)
+    card = train(voc, path, settings)
+    assert card.task == "multi-label"
+    assert card.legend.names == ("bright", "striped")
+    assert card.thresholds is not None
+    assert len(card.thresholds) == 2
+    assert card.metrics["macro_f1"]["value"] > 0.8
+    found = evaluate(path, voc, tmp_path / "report", part="test", resamples=10)
+    assert found.metrics["task"] == "multi-label"
+    assert found.metrics["macro_f1"]["value"] == pytest.approx(card.metrics["macro_f1"]["value"], abs=1e-4)
+    images = [voc / "JPEGImages" / f"{i}.jpg" for i in range(30)]
+    true = ["bright", "striped", "bright;striped"] * 10
+    right = [p.label == label for p, label in zip(predict_chips(images, path), true, strict=True)]
+    assert sum(right) >= 24
+
+
+# What is refused before anything is written.
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"augment": ("blur",)}, DatasetError),
+        ({"augment": ("none", "d4")}, DatasetError),
+        ({"filters": (4,) * 40}, ModelError),
+        ({"input_size": 96}, ModelError),
+        ({"teacher": "nobody.keras"}, ModelError),
+        ({"start_from": "nobody.keras", "filters": None, "dense": None}, ModelError),
+        ({"validation": 0.01}, DatasetError),
+        ({"split": "spatial"}, DatasetError),
+        ({"bands": ("B04", "B08")}, DatasetError),
+    ],
+    ids=lambda x: str(x)[:30],
+)
+def test_what_can_not_be_trained_leaves_nothing(
+    changes: dict[str, Any], error: type[LandmapError], chip_zip: Path, tmp_path: Path, not_fitted: None
+) -> None:
+    with pytest.raises(error):
+        train(chip_zip, tmp_path / "m.keras", dataclasses.replace(QUICK, **changes))
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_tensorboard_leaves_nothing(
+    chip_zip: Path, tmp_path: Path, not_fitted: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landmap_models.fit.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="TensorBoard"):
+        train(chip_zip, tmp_path / "m.keras", QUICK, tensorboard=tmp_path / "logs")
+    assert not list(tmp_path.iterdir())
+
+
+def test_outputs_are_checked_before_the_chips_are_read(tmp_path: Path) -> None:
     (tmp_path / "there.keras").write_text("precious")
-    with pytest.raises(ModelError, match=r"ends in .keras|exists already"):
-        train(chip_zip, tmp_path / name, QUICK)
+    with pytest.raises(ModelError, match="exists already"):
+        train(tmp_path / "no-such-folder", tmp_path / "there.keras", QUICK)
 
 
 def test_chips_must_be_square(tmp_path: Path) -> None:
-    from PIL import Image
-
     for name in "ab":
         (tmp_path / "chips" / name).mkdir(parents=True)
         for i in range(10):
@@ -64,58 +299,98 @@ def test_chips_must_be_square(tmp_path: Path) -> None:
         train(tmp_path / "chips", tmp_path / "model.keras", QUICK)
 
 
-def test_measures_against_counting_by_hand() -> None:
-    labels = np.array([0, 0, 0, 1, 1, 2])
-    probabilities = np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 1, 0]]
-    found = measure(labels, probabilities, ("a", "b", "c"))
-    assert found["accuracy"]["value"] == pytest.approx(4 / 6, abs=1e-4)
-    assert found["accuracy"]["low"] < 4 / 6 < found["accuracy"]["high"]
-    assert found["confusion"] == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
-    assert found["per_class"]["b"] == {"precision": 0.6667, "recall": 1.0, "f1": 0.8, "support": 2}
-    assert found["per_class"]["c"]["recall"] == 0
-    assert found["macro_f1"]["value"] == pytest.approx((2 / 3 + 0.8 + 0) / 3, abs=1e-4)
+# Parts of it.
 
 
-def test_wilsons_interval_against_the_formula() -> None:
-    n, p, z = 2160, 2074 / 2160, 1.959964
-    center = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    found = wilson_interval(2074, 2160)
-    assert (found["low"], found["high"]) == pytest.approx((center - half, center + half), abs=1e-4)
+def test_a_limit_draws_class_by_class(chip_zip: Path, voc: Path) -> None:
+    def counts(limit: int) -> list[int]:
+        return list(open_data(chip_zip, dataclasses.replace(QUICK, limit=limit)).counts().values())
+
+    assert counts(30) == [10, 10, 10]
+    assert counts(90) == [30, 30, 30]
+    with pytest.raises(DatasetError, match=r"expected 91 chips \(limit\) or more. Received: 90"):
+        counts(91)
+    with pytest.raises(DatasetError, match="can't be drawn class by class"):
+        counts(2)
+    with pytest.raises(DatasetError, match=r"for a limit\. Received: chips of several classes"):
+        open_data(voc, dataclasses.replace(QUICK, limit=20))
 
 
-def test_a_killed_training_goes_on_after_its_last_epoch(chip_zip: Path, tmp_path: Path) -> None:
-    """A real process, killed in the middle of its third epoch; the second start finishes it."""
-    path, settings = tmp_path / "model.keras", dataclasses.replace(QUICK, epochs=5)
-    code = f"from landmap_models.train import *; train({str(chip_zip)!r}, {str(path)!r}, {settings!r})"
-    command = [sys.executable, "-c", code]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("Epoch 3/5"):
-            break
-    process.kill()
-    process.communicate()
-    assert not path.exists()
-    with pytest.raises(ModelError, match="unfinished training with other data or settings"):
-        train(chip_zip, path, dataclasses.replace(settings, seed=9))
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "Epoch 1/5" not in again.stdout
-    assert "Epoch 2/5" not in again.stdout
-    assert "Epoch 5/5" in again.stdout
-    assert [row["epoch"] for row in read_card(path).training["log"]] == [0, 1, 2, 3, 4]
-    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]
+def test_balanced_classes_count_the_same_in_both_parts(
+    chip_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10 chips of one class and 30 of the others: weights by the training part, 1 on average over its chips."""
+    seen: list[Any] = []
+    monkeypatch.setattr(module, "fit", lambda model, *batches, **how: (seen.extend(batches), unfinished()))
+    chips = open_chips(chip_zip)
+    few = chips.subset(np.array([i for i, label in enumerate(chips.labels) if label != 0 or i % 3 == 0]))
+    settings = dataclasses.replace(QUICK, class_weights="balanced", augment=("none",))
+    with pytest.raises(RuntimeError, match="no further"):
+        train(few, tmp_path / "m.keras", settings)
+    training, validation = seen[:2]
+    counts = np.array(list(training.chips.counts().values()))
+    for batches in (training, validation):
+        _, labels, weights = batches[0]
+        assert weights == pytest.approx((counts.sum() / 3 / counts)[labels.argmax(axis=1)])
+    assert np.concatenate([training[i][2] for i in range(len(training))]).mean() == pytest.approx(1)
 
 
-def test_a_training_of_changed_pixels_is_not_continued(chip_zip: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "chips.zip"
-    copy.write_bytes(chip_zip.read_bytes())
-    state = tmp_path / "model.keras.training"
-    split = stratified_split(open_chips(copy), QUICK.seed)
-    _open_state(state, split, QUICK)
-    _open_state(state, split, QUICK)
-    with zipfile.ZipFile(chip_zip) as old, zipfile.ZipFile(copy, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, old.read(old.namelist()[0]))
-    with pytest.raises(ModelError, match="unfinished training with other data"):
-        _open_state(state, stratified_split(open_chips(copy), QUICK.seed), QUICK)
+def test_a_batch_can_be_looked_at(chip_zip: Path, tmp_path: Path) -> None:
+    chips, path = open_chips(chip_zip), tmp_path / "batch.png"
+    show_batch(chips, path, QUICK)
+    with Image.open(path) as picture:
+        assert min(picture.size) > 200
+    with pytest.raises(ReportError, match="exists already"):
+        show_batch(chips, path, QUICK)
+    show_batch(chips, path, QUICK, overwrite=True)
+
+
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_probabilities_are_calibrated_on_the_validation_part(
+    calibrate: bool, chip_zip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A temperature of 4 is what the last layer's weights are divided by; without calibration it is 1."""
+    seen: list[Any] = []
+    monkeypatch.setattr(module, "fit_temperature", lambda logits, labels, **how: seen.append(labels) or 4.0)
+    split, settings = stratified_split(open_chips(chip_zip), 1), dataclasses.replace(QUICK, calibrate=calibrate)
+    model = module.check_network(split, settings)
+    before = model.get_weights()[-2]
+    outcome = module._judge(model, split, settings, [], "none")
+    assert outcome.temperature == (4 if calibrate else 1)
+    assert model.get_weights()[-2] == pytest.approx(before / outcome.temperature, abs=1e-6)
+    assert outcome.test.shape == (9, 3)
+    assert all(np.array_equal(labels, split.validation.targets()) for labels in seen)
+
+
+def test_a_failure_at_the_end_loses_no_epoch(chip_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing half written is left beside the state, and the next start has no epoch to do."""
+    path = tmp_path / "m.keras"
+    with monkeypatch.context() as broken:
+        broken.setattr(module, "write_card", unfinished)
+        with pytest.raises(RuntimeError, match="no further"):
+            train(chip_zip, path, QUICK)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.keras.training"]
+    monkeypatch.setattr("landmap_models.fit._run", unfinished)
+    card = train(chip_zip, path, QUICK, resume=True)
+    assert [row["epoch"] for row in card.training["log"]] == [0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.history.csv", "m.keras"]
+
+
+def test_the_card_is_json_with_versions(chip_zip: Path) -> None:
+    from landmap_models.trained_card import Outcome, make_card
+
+    split = stratified_split(open_chips(chip_zip), 1)
+    model = module.check_network(split, QUICK)
+    probabilities = np.eye(3, dtype=np.float32)[np.asarray(split.test.labels)]
+    card = make_card(model, split, QUICK, Outcome(probabilities, [], "none", 1.0, None))
+    card.check()
+    assert set(card.versions) == {"keras", "tensorflow"}
+    assert ModelCard.from_json(card.to_json()) == card
+    assert json.loads(card.to_json())["training"]["settings"]["filters"] == [4]
+
+
+def test_only_inference_knows_tensorflow() -> None:
+    """All else is Keras's own, so that another backend trains, too."""
+    package = Path(module.__file__).parent
+    users = {p.stem for p in package.rglob("*.py") if re.search(r"import tensorflow|from tensorflow", p.read_text())}
+    assert users == {"keras_classifier"}

@@ -15,7 +15,18 @@ from typing import Any
 import keras
 from keras import layers
 
+from landmap_models.architectures.options import ArchitectureOptions
+from landmap_models.architectures.shape import NetworkShape, head, reflectance_input
+from landmap_models.errors import ModelError
+
 Tensor = Any
+
+OPTIONS = ("filters", "dropout")
+"""Fields of `ArchitectureOptions` that count here."""
+WIDTHS = (48, 64, 128, 256)
+"""Channels of the stem and at strides 2, 4 and 8."""
+SMALLEST = 52
+"""Height and width in pixels of a chip that leaves one position before the global average."""
 
 
 def _conv(x: Tensor, filters: int, kernel: int, strides: int = 1, *, relu: bool = True) -> Tensor:
@@ -38,38 +49,26 @@ def _pointwise(x: Tensor, expansion: int) -> Tensor:
     return layers.ReLU()(layers.Add()([x, y]))
 
 
-def build(
-    num_classes: int,
-    num_bands: int = 3,
-    chip_size: int = 64,
-    reflectance_max: float = 0.275,
-    widths: tuple[int, int, int, int] = (48, 64, 128, 256),
-    dropout: float = 0.3,
-) -> keras.Model:
-    """Build the network.
+def build(shape: NetworkShape, options: ArchitectureOptions) -> keras.Model:
+    """Build the network; 64 pixels leave 2x2 positions before the global average.
 
-    Args:
-        num_classes: Length of the output.
-        num_bands: Number of input bands.
-        chip_size: Height and width of a chip in pixels; 64 leaves 2x2 positions before the global average.
-        reflectance_max: Reflectance that saturates; the input is clipped to [0, reflectance_max] and scaled inside.
-        widths: Channels of the stem and at strides 2, 4 and 8.
-        dropout: Share of features dropped before the last layer while training.
+    Options: `filters` are the channels of the stem and at strides 2, 4 and 8; `dropout` (0.3).
 
-    Input shape: `(n, chip_size, chip_size, num_bands)`, reflectance (0.1 is 10 %).
-    Output shape: `(n, num_classes)`, probabilities.
+    Raises:
+        ModelError: Chips are too small, or there are not four numbers of filters.
     """
-    stem, first, second, third = widths
-    inputs = keras.Input((chip_size, chip_size, num_bands), name="reflectance")
-    x = layers.Rescaling(1.0 / reflectance_max)(inputs)
-    x = layers.ReLU(max_value=1.0, name="clip")(x)
-    x = layers.Rescaling(2.0, offset=-1.0)(x)
+    filters = options.filters or WIDTHS
+    if len(filters) != len(WIDTHS):
+        raise ModelError(f"compact: expected {len(WIDTHS)} numbers of --filters, such as {WIDTHS}. Received: {filters}")
+    if shape.chip_size < SMALLEST:
+        raise ModelError(f"compact: expected chips of at least {SMALLEST} px. Received: {shape.chip_size} px")
+    stem, first, second, third = filters
+    inputs, x = reflectance_input(shape)
+    x = layers.Rescaling(2.0, offset=-1.0, name="center")(x)
     x = _conv(x, stem, 6, strides=2)
     x = layers.MaxPooling2D(2)(_residual(x, first))
     x = layers.MaxPooling2D(2)(_residual(x, second))
     x = _pointwise(_conv(x, third, 3), expansion=2)
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(dropout)(x)
-    # Probabilities stay float32 under mixed precision: bfloat16 has three digits.
-    outputs = layers.Dense(num_classes, activation="softmax", dtype="float32", name="probabilities")(x)
-    return keras.Model(inputs, outputs, name="compact")
+    x = layers.GlobalAveragePooling2D(name="features")(x)
+    x = head(x, shape, dropout=0.3 if options.dropout is None else options.dropout)
+    return keras.Model(inputs, x, name="compact")

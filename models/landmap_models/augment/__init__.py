@@ -1,0 +1,45 @@
+"""Random changes of labelled chips, a batch at a time: chips `(n, height, width, bands)`, labels `(n, classes)`.
+
+`compose` puts them together by name. Each is a function of a batch and a `numpy.random.Generator`, and leaves its input
+as it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap_models.augment.affine import affine, resample, sampling_matrix
+from landmap_models.augment.compose import AUGMENTATIONS, GROUPS, Augment, Augmentation, compose
+from landmap_models.augment.geometry import d4, flips, quarter_turns
+from landmap_models.augment.mixing import mixup, straddle
+from landmap_models.augment.radiometry import atmosphere, brightness, contrast, haze, radiometric_jitter
+
+__all__ = [
+    "AUGMENTATIONS",
+    "GROUPS",
+    "Augment",
+    "Augmentation",
+    "affine",
+    "atmosphere",
+    "brightness",
+    "compose",
+    "contrast",
+    "d4",
+    "flips",
+    "haze",
+    "mixup",
+    "quarter_turns",
+    "radiometric_jitter",
+    "resample",
+    "sampling_matrix",
+    "standard",
+    "straddle",
+]
+
+Floats = npt.NDArray[np.float32]
+
+
+def standard(chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """`d4`, `haze`, `radiometric_jitter`, then `straddle`."""
+    return straddle(radiometric_jitter(haze(d4(chips, rng), rng), rng), labels, rng)

@@ -1,0 +1,130 @@
+"""Augmentations by name, put in one order."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap_models.augment.affine import LIMITS, affine
+from landmap_models.augment.geometry import d4, flips, quarter_turns
+from landmap_models.augment.mixing import UNION_AREA, mixup, straddle
+from landmap_models.augment.radiometry import atmosphere, brightness, contrast, haze, radiometric_jitter
+from landmap_models.errors import DatasetError
+
+Floats = npt.NDArray[np.float32]
+Augment = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
+"""Chips `(n, height, width, bands)`, labels `(n, classes)` and a source of randomness to new chips and labels."""
+
+AUGMENTATIONS = {
+    "flips": "mirrored upside down and left to right",
+    "quarter-turns": "turned by 0, 90, 180 or 270 degrees",
+    "d4": "flips and quarter-turns",
+    "rotation": f"turned by up to {LIMITS['rotation']:g} degrees either way",
+    "shift": f"moved by up to {100 * LIMITS['shift']:g} % of the chip",
+    "zoom": f"magnified or shrunk by up to {100 * LIMITS['zoom']:g} %",
+    "shear": f"leaning by up to {LIMITS['shear']:g} degrees",
+    "haze": "clearer or hazier air, part of the way between L1C and L2A",
+    "brightness": "more or less light, all bands alike",
+    "contrast": "more or less contrast, the mean of each band kept",
+    "jitter": "each band a little brighter or darker",
+    "straddle": "windows across the corner of four chips, label shared by area",
+    "mixup": "two chips blended, and their labels",
+}
+"""What `compose` knows, in the order in which it is applied.
+
+Geometry comes first: what comes from beyond a chip's edge is then the mirror image of that chip, and not of a mixture.
+The radiometry of one scene applies to one chip, so it comes before chips are mixed. Mixing is last, so that labels are
+shares of what is seen in the end."""
+
+GROUPS: dict[str, tuple[str, ...]] = {"none": (), "standard": ("d4", "haze", "jitter", "straddle")}
+"""Names that stand for several, or for none."""
+
+_OF_CHIPS: dict[str, Callable[..., Floats]] = {
+    "flips": flips,
+    "quarter-turns": quarter_turns,
+    "d4": d4,
+    "affine": affine,
+    "haze": haze,
+    "brightness": brightness,
+    "contrast": contrast,
+    "jitter": radiometric_jitter,
+}
+_OF_BOTH: dict[str, Callable[..., tuple[Floats, Floats]]] = {"straddle": straddle, "mixup": mixup}
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """An `Augment` that is put together by name. Small and picklable; `str()` says all that it does, with settings."""
+
+    names: tuple[str, ...]
+    """Names out of `AUGMENTATIONS`, in that order."""
+    band_names: tuple[str, ...]
+    """Of the chips."""
+    multi_label: bool = False
+    """Whether a label names every class that is somewhere in the chip, and not the one that fills it."""
+
+    def __call__(self, chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Change a batch; the arrays that come in stay as they are.
+
+        Args:
+            chips: Reflectance, `(n, height, width, bands)`.
+            labels: `(n, classes)`.
+            rng: Source of randomness; an equal one gives an equal batch.
+        """
+        for name, settings in self._steps():
+            if name in _OF_BOTH:
+                chips, labels = _OF_BOTH[name](chips, labels, rng, **settings)
+            else:
+                chips = _OF_CHIPS[name](chips, rng, **settings)
+        return chips, labels
+
+    def __str__(self) -> str:
+        return "; ".join(_described(name, settings) for name, settings in self._steps()) or "none"
+
+    def _steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Each function's name, and the settings that are not its defaults."""
+        limits = {name: limit for name, limit in LIMITS.items() if name in self.names}
+        own: dict[str, dict[str, Any]] = {"affine": limits, "haze": {"bands": self.band_names}}
+        if self.multi_label:
+            own["straddle"] = {"union": UNION_AREA}
+        for name in dict.fromkeys("affine" if name in LIMITS else name for name in self.names):
+            yield name, own.get(name, {})
+
+
+def _described(name: str, settings: dict[str, Any]) -> str:
+    """A step with all numbers that it works with, defaults included."""
+    function = _OF_CHIPS.get(name) or _OF_BOTH[name]
+    values = {key: p.default for key, p in inspect.signature(function).parameters.items()} | settings
+    numbers = [f"{key} {value:g}" for key, value in values.items() if isinstance(value, float) and value]
+    return f"{name} ({', '.join(numbers)})" if numbers else name
+
+
+def compose(names: Sequence[str], *, band_names: Sequence[str], multi_label: bool = False) -> Augmentation:
+    """Put augmentations together, in one order whatever the order of their names.
+
+    Args:
+        names: Out of `AUGMENTATIONS` and `GROUPS`; one that is named twice counts once, `flips` with `quarter-turns` is
+            `d4`, and `none` stands alone.
+        band_names: Of the chips, such as `("B04", "B03", "B02")`.
+        multi_label: Whether a label names every class that is somewhere in the chip: `straddle` then unites labels.
+
+    Raises:
+        DatasetError: A name is unknown, `none` is not alone, or `haze` is asked for bands that are not Sentinel-2's.
+    """
+    unknown = [name for name in names if name not in AUGMENTATIONS and name not in GROUPS]
+    if unknown:
+        known = ", ".join((*AUGMENTATIONS, *GROUPS))
+        raise DatasetError(f"Expected augmentations out of {known}. Received: {', '.join(map(repr, unknown))}")
+    if "none" in names and set(names) != {"none"}:
+        raise DatasetError(f"Expected none alone, or other augmentations without it. Received: {', '.join(names)}")
+    chosen = {single for name in names for single in GROUPS.get(name, (name,))}
+    if "d4" in chosen or chosen >= {"flips", "quarter-turns"}:
+        chosen = chosen - {"flips", "quarter-turns"} | {"d4"}
+    if "haze" in chosen:
+        atmosphere(band_names)  # refused here, and not in the first batch
+    return Augmentation(tuple(name for name in AUGMENTATIONS if name in chosen), tuple(band_names), multi_label)

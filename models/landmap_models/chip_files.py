@@ -1,0 +1,186 @@
+"""One chip's file to an array: JPEG and PNG of 8 bits by Pillow, GeoTIFF and PNG of 16 bits by GDAL.
+
+Values are whole numbers of 8 or 16 bits, as in the file. A chip with pixels that the file marks as missing (nodata in
+every band, transparent, masked) is refused: whatever filled them would be learnt as land.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+from rasterio.warp import transform
+
+from landmap_models.band_names import BandNames, described_bands
+from landmap_models.errors import DatasetError
+
+# Chips need not know where they lie.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+RASTER_SUFFIXES = {".tif", ".tiff"}
+CHIP_SUFFIXES = {".jpg", ".jpeg", ".png"} | RASTER_SUFFIXES
+"""Small letters; what else lies there is no chip."""
+EIGHT_BIT_MODES = {"RGB", "RGBA", "L", "P"}
+"""Pillow's names for what has 8 bits a channel."""
+WHOLE_NUMBERS = {"uint8", "uint16", "int16"}
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+"""What Pillow raises at broken files."""
+
+Values = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ChipFile:
+    """A decoded file."""
+
+    values: Values
+    """`(height, width, bands)`, uint8, uint16 or int16."""
+    names: BandNames | None
+    """Bands by the file's own descriptions; None if it has none."""
+
+
+def is_raster(name: str) -> bool:
+    """Whether the name is that of a GeoTIFF."""
+    return PurePosixPath(name).suffix.lower() in RASTER_SUFFIXES
+
+
+def decode(content: bytes, name: str, bands: int | None = None) -> ChipFile:
+    """Decode a JPEG, PNG or GeoTIFF.
+
+    An alpha channel is no band, unless `bands` counts it: some programs store a fourth band as one. A grey picture of 8
+    bits becomes red, green and blue, unless `bands` is 1.
+
+    Args:
+        content: The whole file.
+        name: For its suffix, and for errors.
+        bands: How many bands the user says there are; None if he doesn't.
+
+    Raises:
+        DatasetError: It can't be decoded, has other numbers than those of 8 or 16 bits, or has missing pixels.
+    """
+    if is_raster(name):
+        return _decode_raster(content, name, "GTiff", bands)
+    # Pillow reads 16-bit RGB as 8 bits without a word. The 25th byte of a PNG is its bit depth.
+    if content.startswith(PNG_SIGNATURE) and content[24:25] == b"\x10":
+        return _decode_raster(content, name, "PNG", bands)
+    return ChipFile(_decode_picture(content, name, bands), None)
+
+
+def _decode_picture(content: bytes, name: str, bands: int | None) -> Values:
+    try:
+        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as image:
+            image.load()
+            if image.mode not in EIGHT_BIT_MODES:
+                raise DatasetError(
+                    f"{name}: expected 8 bits a channel (RGB or grey). Received: an image of Pillow's mode "
+                    f"{image.mode}. Convert it to RGB first"
+                )
+            if image.mode == "L" and bands == 1:
+                return np.asarray(image)[..., np.newaxis]
+            if image.mode != "RGBA" and "transparency" not in image.info:
+                return np.asarray(image.convert("RGB"))
+            values = np.asarray(image.convert("RGBA"))
+    except PICTURE_ERRORS as error:
+        raise DatasetError(f"{name}: not a readable image ({error})") from error
+    if bands == 4:
+        return values
+    _refuse_missing(values[..., 3] == 0, name)
+    return values[..., :3]
+
+
+def _decode_raster(content: bytes, name: str, driver: str, bands: int | None) -> ChipFile:
+    if not content:
+        raise DatasetError(f"{name}: not a readable image (it is empty)")
+    try:
+        with MemoryFile(content) as memory, memory.open(driver=driver) as file:
+            _check_numbers(file, name)
+            alpha = _alpha(file, bands)
+            kept = [i for i in file.indexes if i != alpha]
+            values = np.ascontiguousarray(np.moveaxis(file.read(kept), 0, -1))
+            _refuse_missing(_missing(file, values, alpha), name)
+            return ChipFile(values, described_bands([file.descriptions[i - 1] for i in kept]))
+    except RasterioError as error:
+        raise DatasetError(f"{name}: not a readable image ({_one_line(error)})") from error
+
+
+def _check_numbers(file: Any, name: str) -> None:
+    """Refuse what would not be reflectance times 10,000, or 8 bits of it."""
+    if not set(file.dtypes) <= WHOLE_NUMBERS or len(set(file.dtypes)) > 1:
+        raise DatasetError(
+            f"{name}: expected whole numbers of 8 or 16 bits. Received: {', '.join(sorted(set(file.dtypes)))}. Write "
+            "reflectance times 10,000 as uint16"
+        )
+    if ColorInterp.palette in file.colorinterp:
+        raise DatasetError(f"{name}: expected bands. Received: a palette. Convert it to RGB first")
+    scales, offsets = set(file.scales), set(file.offsets)
+    if not scales <= {1.0, 0.0001} or offsets != {0.0}:
+        raise DatasetError(
+            f"{name}: expected reflectance times 10,000. Received: numbers of scale {_joined(scales)} and offset "
+            f"{_joined(offsets)}. Write them without"
+        )
+
+
+def _alpha(file: Any, bands: int | None) -> int | None:
+    """The number of the alpha band. GDAL calls the fourth of four 8-bit bands alpha unless told otherwise."""
+    if file.count in (1, bands) or ColorInterp.alpha not in file.colorinterp:
+        return None
+    place = file.colorinterp.index(ColorInterp.alpha)
+    named = described_bands(file.descriptions)
+    return None if named and named[place] else place + 1
+
+
+def _missing(file: Any, values: Values, alpha: int | None) -> npt.NDArray[np.bool_]:
+    missing = np.zeros(values.shape[:2], bool)
+    if file.nodata is not None:
+        missing |= (values == file.nodata).all(axis=-1)
+    if alpha:
+        missing |= file.read(alpha) == 0
+    elif file.mask_flag_enums[0] == [MaskFlags.per_dataset]:
+        missing |= file.read_masks(1) == 0
+    return missing
+
+
+def _refuse_missing(missing: npt.NDArray[np.bool_], name: str) -> None:
+    if missing.any():
+        raise DatasetError(
+            f"{name}: expected a chip without gaps. Received: {int(missing.sum())} of {missing.size} pixels without "
+            "data (nodata or transparent)"
+        )
+
+
+def _joined(numbers: set[float]) -> str:
+    return " and ".join(f"{n:g}" for n in sorted(numbers))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error.__cause__ or error).split())
+
+
+def center(content: bytes, name: str) -> tuple[float, float]:
+    """Latitude and longitude of the middle of a GeoTIFF in degrees, WGS84.
+
+    Raises:
+        DatasetError: It has no georeference, or is no GeoTIFF.
+    """
+    if not is_raster(name):
+        raise DatasetError(f"{name}: expected a GeoTIFF with a georeference. Received: a picture")
+    try:
+        with MemoryFile(content) as memory, memory.open(driver="GTiff") as file:
+            if file.crs is None or file.transform.is_identity:
+                raise DatasetError(f"{name}: expected a georeference (CRS and transform). Received: none")
+            x, y = file.transform @ (file.width / 2, file.height / 2)
+            (longitude,), (latitude,) = transform(file.crs, "EPSG:4326", [x], [y])
+    except RasterioError as error:
+        raise DatasetError(f"{name}: not a readable image ({_one_line(error)})") from error
+    return latitude, longitude

@@ -1,0 +1,84 @@
+"""Labels from a teacher: a larger network's probabilities say more of a chip than the name of its class.
+
+Hinton et al. 2015 (arXiv 1503.02531). A teacher is nearly certain of the chips that it was trained on; its logits are
+divided by a temperature, so that what it holds for second best can be heard.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap_models.calibration import logits_of
+from landmap_models.card import ModelCard
+from landmap_models.datasets import ChipFolder
+from landmap_models.errors import ModelError
+from landmap_models.keras_classifier import load_model
+from landmap_models.model_file import read_card
+from landmap_models.packaged import find_model
+
+Floats = npt.NDArray[np.float32]
+BATCH = 256
+
+
+def check_teacher(teacher: str, chips: ChipFolder) -> ModelCard:
+    """The card of a teacher that can teach these chips.
+
+    Args:
+        teacher: Packaged name or `.keras` file.
+        chips: What is to be learnt.
+
+    Raises:
+        ModelError: It can't be read, or has other classes, another task, or bands or a size that the chips lack.
+    """
+    card = read_card(find_model(teacher))
+    task = "multi-label" if chips.multi_label else "single-label"
+    if set(card.legend.names) != set(chips.class_names):
+        raise ModelError(
+            f"{teacher}: expected a teacher of the classes {', '.join(chips.class_names)}. "
+            f"Received: {', '.join(card.legend.names)}"
+        )
+    if card.task != task:
+        raise ModelError(f"{teacher}: expected a {task} teacher, as the chips are. Received: {card.task}")
+    size = chips.subset(np.arange(1)).reflectance().shape[1:3]
+    if size != (card.chip_size, card.chip_size) or not set(card.band_names) <= set(chips.bands):
+        raise ModelError(
+            f"{teacher}: expected a teacher of chips of {size[0]}x{size[1]} px and of bands out of "
+            f"{', '.join(chips.bands)}. Received: {card.chip_size} px, {', '.join(card.band_names)}"
+        )
+    return card
+
+
+def soft_labels(
+    teacher: str, chips: ChipFolder, share: float = 1.0, temperature: float = 1.0, views: int = 4
+) -> Floats:
+    """The teacher's probabilities, averaged over turned views, mixed with the true classes.
+
+    Args:
+        teacher: Packaged name or `.keras` file; see `check_teacher`.
+        chips: The training part.
+        share: Weight of the teacher; the rest is the true class.
+        temperature: Above 1 the teacher's probabilities are flatter, for the rest of the classes too.
+        views: Quarter turns that are averaged, 1 to 4.
+
+    Returns:
+        `(n, classes)`; rows sum to 1 where a chip has one class.
+
+    Raises:
+        ModelError: As `check_teacher`.
+    """
+    from scipy.special import expit, softmax
+
+    card, model = check_teacher(teacher, chips), load_model(find_model(teacher))
+    places = [chips.bands.index(name) for name in card.band_names]
+    out = np.empty((len(chips), len(card.legend)), np.float32)
+    for start in range(0, len(chips), BATCH):
+        part = np.arange(start, min(start + BATCH, len(chips)))
+        values = chips.subset(part).reflectance()[..., places]
+        turned = [model.predict_on_batch(np.rot90(values, k, axes=(1, 2)).copy()) for k in range(views)]
+        out[part] = np.mean(turned, axis=0)
+    logits = logits_of(out, multi_label=chips.multi_label) / temperature
+    softened = expit(logits) if chips.multi_label else softmax(logits, axis=1)
+    order = [card.legend.names.index(name) for name in chips.class_names]
+    labels: Floats = (share * softened[:, order] + (1 - share) * chips.targets()).astype(np.float32)
+    return labels

@@ -1,0 +1,90 @@
+"""The folder of an unfinished training, `<output>.training`: what it may be gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from landmap_models.checkpoints import HISTORY
+from landmap_models.errors import ModelError
+from landmap_models.model_file import weights_sha256
+from landmap_models.packaged import find_model
+from landmap_models.splits import Split
+from landmap_models.train_settings import TrainSettings
+
+RECORD, UNFINISHED_RECORD = "training.json", "training.json.unfinished"
+
+
+def check_output(output: Path, *, overwrite: bool = False, resume: bool = False) -> None:
+    """Refuse names under which a training could not write, before it begins.
+
+    Raises:
+        ModelError: Not `*.keras`, in a folder that is not there, or the model or its history exists.
+    """
+    if output.suffix != ".keras":
+        raise ModelError(f"{output}: expected a file name that ends in .keras")
+    if not output.parent.is_dir():
+        raise ModelError(f"{output}: expected a file in a folder that exists. Make {output.parent} first")
+    history = history_path(output)
+    for path, replaced in ((output, overwrite), (history, overwrite or resume)):
+        if path.is_dir() or (path.exists() and not replaced):
+            raise ModelError(f"{path}: exists already. Choose another name or give --overwrite")
+
+
+def history_path(output: Path) -> Path:
+    """Where the log of a model lies: beside it."""
+    return output.with_suffix(".history.csv")
+
+
+def folder_of(output: Path) -> Path:
+    """Where an unfinished training is kept: beside the model to be."""
+    return output.with_name(f"{output.name}.training")
+
+
+def record_of(split: Split, settings: TrainSettings) -> str:
+    """What two trainings must have in common for one to go on with the other: settings, chips, models."""
+    models = {"start_from": settings.start_from, "teacher": settings.teacher}
+    return json.dumps(
+        settings.to_content()
+        | {"parts": {name: part.fingerprint() for name, part in split.parts().items()}}
+        | {"models": {key: weights_sha256(find_model(name)) for key, name in models.items() if name}},
+        indent=1,
+    )
+
+
+def check_folder(folder: Path, record: str, *, resume: bool) -> None:
+    """Whether a training may begin, or go on, in this folder.
+
+    Raises:
+        ModelError: It holds epochs of a training with other data or settings, or one that is not to be gone on with,
+            or is no training's folder.
+    """
+    if not folder.exists():
+        return
+    found = _read_record(folder)
+    if found is None and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {UNFINISHED_RECORD}):
+        raise ModelError(f"{folder}: expected the folder of an unfinished training. Received: something else. Move it")
+    if not any(folder.glob(f"*/{Path(HISTORY).stem}.*")):
+        return  # not one epoch is lost
+    if found != record:
+        raise ModelError(
+            f"{folder}: holds an unfinished training with other data or settings. Remove it, or give the same "
+            "arguments and --resume"
+        )
+    if not resume:
+        raise ModelError(f"{folder}: holds an unfinished training. Give --resume to go on with it, or remove it")
+
+
+def open_folder(folder: Path, record: str) -> None:
+    """Make the folder; one without an epoch that has another record is emptied."""
+    if folder.exists() and _read_record(folder) != record:
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    (folder / UNFINISHED_RECORD).write_text(record)
+    (folder / UNFINISHED_RECORD).replace(folder / RECORD)
+
+
+def _read_record(folder: Path) -> str | None:
+    path = folder / RECORD
+    return path.read_text() if path.is_file() else None

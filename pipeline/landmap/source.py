@@ -1,0 +1,187 @@
+"""A raster file and the bands of it that are wanted: values as they are in the file, and which pixels are valid.
+
+A `Source` is a small picklable value. It holds no open file: each read opens the file anew, so that it can be sent to
+any thread or process.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.enums import ColorInterp
+from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from landmap.chips import Bools
+from landmap.errors import SceneError
+from landmap.grid import Window
+
+# A missing georeference is an error of ours with better words (georeference.py), not a warning of rasterio's.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+# A nodata value that hides an alpha band is dealt with in `_has_data`.
+warnings.filterwarnings("ignore", category=NodataShadowWarning)
+
+SAMPLE_PLACES = 5
+"""A sample is read at this many places along each axis,"""
+SAMPLE_SIZE = 64
+"""each of this many pixels in height and width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A raster file, and where in it the bands lie that a model needs."""
+
+    path: str
+    """File, URL or GDAL /vsi path."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+    transform: Affine
+    """From (column, row) to CRS coordinates."""
+    crs: str | None
+    """Coordinate reference system as WKT; None where the file has none."""
+    band_names: tuple[str, ...]
+    """Sentinel-2 names, in the model's order."""
+    band_indexes: tuple[int, ...]
+    """Their numbers in the file, from 1."""
+    block_shape: tuple[int, int]
+    """Rows and columns that the file stores together."""
+    dtype: str
+    """NumPy name of the file's data type."""
+    masked: bool
+    """The file has a nodata value, a mask or an alpha band for these bands."""
+
+    @property
+    def nodata_rule(self) -> str:
+        """Which pixels have no data, in words."""
+        rules = ["the file's nodata value, mask or alpha"] if self.masked else []
+        if self.zero_is_nodata:
+            rules.append("0 in every band (the file declares none)")
+        if self.dtype.startswith("float"):
+            rules.append("NaN")
+        return " and ".join(rules) or "none"
+
+    @property
+    def zero_is_nodata(self) -> bool:
+        """No nodata is declared: 0 in every band stands for it, as in Sentinel-2 products. One band alone may be 0."""
+        return not self.masked and len(self.band_indexes) > 1
+
+    def read_values(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[npt.NDArray[Any], Bools]:
+        """Values as they are in the file `(height, width, bands)`, and validity `(height, width)`.
+
+        A pixel is valid where every band has data: it is finite, and no nodata value, mask or alpha says otherwise. In
+        a file of several bands that declares none of these it is not 0 in all of them, Sentinel-2's code for unseen.
+
+        Args:
+            window: Inside the scene.
+            shape: Rows and columns wanted, if not all: every so many pixels are taken then.
+
+        Raises:
+            SceneError: The file can't be read there.
+        """
+        try:
+            with opened(self.path) as file:
+                return read_pixels(file, self, window, shape)
+        except SceneError as error:
+            raise SceneError(f"{error} ({window})") from error
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Any]:
+    """The open file; GDAL's words in one line where that fails.
+
+    The folder is not listed, which is slow for a URL. Sidecars (a mask, a world file, `.aux.xml`) are looked for by
+    name all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
+    """
+    try:
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(path) as file:
+            yield file
+    except RasterioError as error:
+        raise unreadable(path, error) from error
+
+
+def unreadable(path: str, error: RasterioError, where: str = "") -> SceneError:
+    """The error that says why GDAL can't read a file, in one line."""
+    return SceneError(f"{path}: can't be read as a raster: {first_cause(error)}{where}")
+
+
+def first_cause(error: BaseException) -> str:
+    """What went wrong at first, in one line: rasterio's own words are often "see previous exception"."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())
+
+
+def read_pixels(
+    file: Any, source: Source, window: Window, shape: tuple[int, int] | None = None
+) -> tuple[npt.NDArray[Any], Bools]:
+    """`Source.read_values` of an open file.
+
+    Raises:
+        RasterioError: It can't be read there.
+    """
+    place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
+    values = np.moveaxis(file.read(source.band_indexes, window=place, out_shape=shape), 0, -1)
+    valid: Bools = np.isfinite(values).all(axis=-1)
+    if source.masked:
+        valid &= _has_data(file, source.band_indexes, place, shape)
+    elif source.zero_is_nodata:
+        valid &= (values != 0).any(axis=-1)
+    return values, valid
+
+
+def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow, shape: tuple[int, int] | None) -> Bools:
+    """Where no nodata value, mask or alpha says otherwise, `(height, width)`.
+
+    GDAL leaves an alpha band out of account where there is a nodata value, too; here both count.
+    """
+    valid: Bools = (file.read_masks(indexes, window=place, out_shape=shape) > 0).all(axis=0)
+    for index, color in zip(file.indexes, file.colorinterp, strict=True):
+        if color is ColorInterp.alpha:
+            valid &= file.read(index, window=place, out_shape=shape) > 0
+    return valid
+
+
+def sample(source: Source) -> dict[str, Any]:
+    """Values of valid pixels at 25 places spread evenly, as they are in the file, for `Evidence`.
+
+    Pixels that are 0 in every band, though declared valid, are counted apart: as values they would mislead.
+
+    Returns:
+        `sample`, `(n, bands)` float32, and `blank`, their share that is 0 in every band and was left out, 0 to 1.
+
+    Raises:
+        SceneError: The file can't be read there.
+    """
+    windows = [
+        Window(row, col, min(SAMPLE_SIZE, source.height - row), min(SAMPLE_SIZE, source.width - col))
+        for row in _places(source.height)
+        for col in _places(source.width)
+    ]
+    with opened(source.path) as file:
+        found = np.concatenate([_sampled(file, source, window) for window in windows])
+    seen = (found != 0).any(axis=-1)
+    return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0}
+
+
+def _sampled(file: Any, source: Source, window: Window) -> npt.NDArray[np.float32]:
+    try:
+        values, valid = read_pixels(file, source, window)
+    except RasterioError as error:
+        raise unreadable(source.path, error, f" ({window})") from error
+    return values[valid].astype(np.float32)
+
+
+def _places(length: int) -> list[int]:
+    """Where samples start along an axis."""
+    last = max(0, length - SAMPLE_SIZE)
+    return sorted({round(last * i / (SAMPLE_PLACES - 1)) for i in range(SAMPLE_PLACES)})
