@@ -295,6 +295,7 @@ OPTIONS: tuple[tuple[str, str, object], ...] = (
     ("--name", "n", "n"),
     ("--description", "d", "d"),
     ("--level", "L2A", "L2A"),
+    ("--licence", "MIT", "MIT"),
     ("--arch", "cnn", "cnn"),
     ("--weights", "w.npz", "w.npz"),
     ("--filters", "16,8", (16, 8)),

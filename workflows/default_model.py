@@ -40,10 +40,14 @@ TEACHER = TrainSettings(
 TAUGHT = TrainSettings(
     name="compact-eurosat-rgb",
     description=(
-        "The class of a 64x64 px chip from true colour. Trained on European L1C chips without cloud or snow: clouds, "
-        "shadows and snow have no class of their own, dark green fields and riverside woods pass for River where no "
-        "near infrared is at hand, and narrow rivers and roads are judged by their 640 m neighbourhood."
+        "The class of a 64x64 px chip from true colour; on maps, near infrared corrects it where a scene has B08. "
+        "Trained on European L1C chips without cloud or snow. What is wrong with its maps: clouds are Industrial or "
+        "HerbaceousVegetation, their shadows SeaLake or Forest; without B08 dark green fields and riverside woods pass "
+        "for River; with it, riverside woods become Pasture and a shallow brown lake HerbaceousVegetation; Highway "
+        "spreads over junctions and the land beside them; bare fields pass for PermanentCrop; narrow rivers and roads "
+        "are judged by their 640 m neighbourhood. Not made for places outside Europe, nor for winter."
     ),
+    licence="Apache-2.0",
     epochs=64,
     learning_rate=1.5e-3,
     label_smoothing=0.0,

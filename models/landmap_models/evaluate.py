@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from landmap_models import metrics
 from landmap_models.card import ModelCard
 from landmap_models.classifier import Classifier
 from landmap_models.errors import DatasetError, ModelError
+from landmap_models.labelled_chips import LabelledChips, left_out, loose_classes, match_labels, read_chips
 from landmap_models.leakage import Part, cautions, leakage, parts_of, random_split, read_split
 from landmap_models.model_file import SPLIT_MEMBER, weights_sha256
 from landmap_models.packaged import find_model
@@ -31,39 +32,11 @@ Progress = Callable[[int, int], None]
 BATCH = 256
 GALLERY = 48
 """Chips in the gallery at most."""
-FEW = 30
-"""Chips of a class below which its numbers are called loose."""
 METHOD = (
     "Intervals: percentiles of {resamples:,} bootstrap resamples of the chips; Wilson's for the share of chips that "
     "are right; for the calibration error, percentiles shifted by the bootstrap's own bias. They tell how much the "
     "numbers hang on which chips were drawn, not what another place or season would give."
 )
-
-
-class LabelledChips(Protocol):
-    """What an evaluation needs of a data set; `datasets.ChipFolder` is one."""
-
-    @property
-    def root(self) -> Path:
-        """Where it lies."""
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Names of the chips, `(n,)`."""
-
-    @property
-    def labels(self) -> Sequence[Any]:
-        """For each chip the id of its class, or, where chips may have several classes, a tuple of ids."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Class names by id; their order need not be the model's."""
-
-    def subset(self, indices: npt.NDArray[np.intp]) -> LabelledChips:
-        """The chips at these positions, in this order."""
-
-    def reflectance(self) -> Floats:
-        """All chips, `(n, height, width, bands)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +91,11 @@ def evaluate(
     classifier, split = _open_model(model)
     card = classifier.card
     chips, warnings = _select(_open_chips(data, card, file_bands, skip_bad), split, part)
-    warnings += _left_out(chips)
+    warnings += left_out(chips)
     if part in ("test", "validation"):
         warnings += random_split(card)
-    labels = _match(chips, card)
-    warnings += _loose(labels, card.legend.names)
+    labels = match_labels(chips, card)
+    warnings += loose_classes(labels, card.legend.names)
     found = _compare(labels, _predict(classifier, chips, progress), card, beta, resamples)
     shown = _gallery_order(found.right, found.probability)[:GALLERY]
     findings = Findings(
@@ -134,7 +107,7 @@ def evaluate(
         probability=found.probability,
         right=found.right,
         shown=shown,
-        pictures=_true_color(_read(chips.subset(shown), card), card),
+        pictures=_true_color(read_chips(chips.subset(shown), card), card),
     )
     return Evaluation(findings.metrics, write_report(output, findings, overwrite=overwrite))
 
@@ -236,52 +209,13 @@ def _select(chips: LabelledChips, split: Mapping[str, str], part: Part | None) -
     return chips.subset(chosen), cautions(part, len(chosen), list(split.values()).count(part), chips.root.name)
 
 
-def _left_out(chips: LabelledChips) -> list[str]:
-    """What to say where files of a data set were skipped."""
-    skipped: Sequence[str] = getattr(chips, "skipped", ())
-    return [f"{len(skipped):,} files were left out: {'; '.join(skipped[:3])}"] if skipped else []
-
-
-def _loose(labels: npt.NDArray[np.intp], names: tuple[str, ...]) -> list[str]:
-    """Warnings about classes with few chips, or none."""
-    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
-    few = [f"{name} {count}" for name, count in zip(names, counts, strict=True) if 0 < count < FEW]
-    none = [name for name, count in zip(names, counts, strict=True) if not count]
-    told = [f"Fewer than {FEW} chips of {', '.join(few)}: the numbers of these classes are loose."] if few else []
-    return told + ([f"No chips of {', '.join(none)}: averages leave these classes out."] if none else [])
-
-
-def _match(chips: LabelledChips, card: ModelCard) -> npt.NDArray[np.intp]:
-    """Labels as the model counts its classes: ids `(n,)`, or 0 and 1 `(n, classes)` for a multi-label model."""
-    legend = card.legend
-    unknown = [name for name in chips.class_names if name not in legend.names]
-    if unknown:
-        raise DatasetError(
-            f"{chips.root}: the model doesn't know the class{'es' * (len(unknown) > 1)} {', '.join(unknown)}. Expected "
-            f"classes out of: {', '.join(legend.names)}. Received: {', '.join(chips.class_names)}. Rename the folders"
-        )
-    ids = np.array([legend.names.index(name) for name in chips.class_names])
-    several = np.ndim(chips.labels[0]) > 0
-    if card.task == "multi-label":
-        flags = np.zeros((len(chips.files), len(legend)), np.intp)
-        for row, label in zip(flags, chips.labels, strict=True):
-            row[ids[np.atleast_1d(label)]] = 1
-        return flags
-    if several:
-        raise DatasetError(
-            f"{chips.root}: expected one class a chip, as {card.name} knows. Received: several classes a chip. "
-            "Evaluate a multi-label model on them"
-        )
-    return ids[np.asarray(chips.labels, np.intp)]
-
-
 def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | None) -> Floats:
     """Probabilities `(n, classes)`; one batch of chips is held at a time."""
     n, card = len(chips.files), classifier.card
     out = np.empty((n, len(card.legend)), np.float32)
     for start in range(0, n, BATCH):
         chosen = np.arange(start, min(start + BATCH, n))
-        predicted = classifier.predict(_read(chips.subset(chosen), card))
+        predicted = classifier.predict(read_chips(chips.subset(chosen), card))
         if predicted.shape != (len(chosen), len(card.legend)) or not np.isfinite(predicted).all():
             raise ModelError(
                 f"{card.name}: expected finite probabilities of {len(chosen)} chips and {len(card.legend)} classes. "
@@ -291,18 +225,6 @@ def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | 
         if progress:
             progress(len(chosen) + start, n)
     return out
-
-
-def _read(chips: LabelledChips, card: ModelCard) -> Floats:
-    """Reflectance `(n, chip_size, chip_size, bands)`."""
-    values = chips.reflectance()
-    wanted = (card.chip_size, card.chip_size, len(card.bands))
-    if values.shape[1:] != wanted:
-        raise DatasetError(
-            f"{chips.root}: {card.name} expects chips of (height, width, bands) {wanted}, bands "
-            f"{', '.join(card.band_names)}. Received: {values.shape[1:]} in {chips.files[0]}"
-        )
-    return values
 
 
 def _gallery_order(right: npt.NDArray[np.bool_], probability: Floats) -> npt.NDArray[np.intp]:

@@ -78,6 +78,8 @@ class TrainSettings:
     """What the card says the model is for, and what it is bad at."""
     level: Level = "L1C"
     """Product level of the chips."""
+    licence: str = "not stated"
+    """Of the weights, as an SPDX identifier."""
 
     architecture: str = "compact"
     """One of `architectures.ARCHITECTURES`."""

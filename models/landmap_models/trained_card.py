@@ -54,7 +54,7 @@ def make_card(model: keras.Model, split: Split, settings: TrainSettings, outcome
         levels=(settings.level,),
         reflectance_range=_range(chips, settings),
         legend=legend_for(chips.class_names),
-        licence="Apache-2.0",
+        licence=settings.licence,
         task="multi-label" if chips.multi_label else "single-label",
         thresholds=outcome.thresholds,
         training=_training(split, settings, outcome),

@@ -222,4 +222,5 @@ CARD_OPTIONS = (
     _card("--name", help="Of the model.  [default: the file's]"),
     _card("--description", help="What it is for, and what it is bad at."),
     _card("--level", type=click.Choice(["L1C", "L2A"]), default=D.level, show_default=True, help="Of the chips."),
+    _card("--licence", default=D.licence, show_default=True, metavar="SPDX", help="Of the weights."),
 )

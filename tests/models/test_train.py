@@ -140,6 +140,8 @@ def test_other_classes_get_a_new_head_on_the_same_base(chip_zip: Path, small_mod
     settings = TrainSettings(start_from=str(small_model), epochs=0, head_epochs=1, batch_size=16, precision="float32")
     card = train(renamed, tmp_path / "tuned.keras", settings)
     assert card.legend.names == ("north", "south")
+    assert card.reflectance_range == read_card(small_model).reflectance_range, "the network clips as before"
+    assert card.licence == "not stated"
     old, new = weights_of(small_model), weights_of(tmp_path / "tuned.keras")
     assert len(old) == len(new)
     assert all(np.array_equal(a, b) for a, b in zip(old[:-2], new[:-2], strict=True))
