@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from landmap.bands import (
-    COMMON_NAMES,
-    SENTINEL2,
-    FileBand,
-    band_name,
-    bands_called,
-    find_bands,
-    given_bands,
-    parse_bands,
-)
+from landmap.bands import FileBand, bands_called, find_bands, given_bands, parse_bands
 from landmap.errors import BandError, SettingsError
+from landmap_models.band_names import COMMON_NAMES, SENTINEL2, band_name
 
 RGB = ("B04", "B03", "B02")
 

@@ -17,7 +17,7 @@ TRUE_COLOR = ("B04", "B03", "B02")
 BandNames = tuple[str | None, ...]
 """Sentinel-2 name of each band of a file, None for a band that is none or isn't named."""
 
-_WORDS = {
+COMMON_NAMES = {
     "coastal": "B01",
     "blue": "B02",
     "green": "B03",
@@ -32,24 +32,49 @@ _WORDS = {
     "swir16": "B11",
     "swir22": "B12",
 }
-"""STAC's common names. They count only as the whole of a description: a "red mask" is not B04."""
+"""Names of the STAC extension "eo" and of earth-search."""
+
+_JOINED = (
+    (r"\bband[ _-]?(?=\d)", "b"),
+    # Neither red nor the wide near infrared: without these, "Red Edge 1" would pass for B04 and "Narrow NIR" for B08.
+    (r"red[ _-]edge[ _-]?", "rededge"),
+    (r"narrow[ _-]nir|nir[ _-]narrow", "nir08"),
+)
+"""Names of several words, and the word that they become."""
+_NO_BANDS = frozenset(
+    ("qa", "mask", "scl", "std", "stddev", "sza", "saa", "vza", "vaa", "cloud", "snow", "count", "ndvi", "index")
+)
+"""Words that make a layer of what would be a band: the mask of B04 is not B04."""
+_NO_COLORS = frozenset(("not", "non", "inf", "infra", "near", "thermal"))
+"""Words after which a colour is none: "near infra red"."""
 
 
 def band_name(text: str) -> str | None:
     """The Sentinel-2 name in a description, or None.
 
-    `B04`, `B4`, `b04_10m`, `Band 4`, `T33TVM_B04` and `red` are all B04. A text that names two bands, or the mask or
-    quality of one, names none.
+    `B04`, `B4`, `b04`, `red`, `B04_10m`, `T33TVM_20241014T101021_B04_60m`, `Band 4`, `sur_refl_B04` and
+    `B4, central wavelength 665 nm` are all B04. A text that names two bands names none. A code counts before colours,
+    which are vaguer: `B8A (nir)` is B8A, and `B01, coastal blue` is B01.
     """
-    text = re.sub(r"\bband[ _-]?(?=\d)", "b", text.lower())
+    text = text.lower()
+    for spelling, word in _JOINED:
+        text = re.sub(spelling, word, text)
     words = re.split(r"[^0-9a-z]+", text)
-    if {"mask", "qa", "scl", "std", "stddev", "cloud"} & set(words):
+    if _NO_BANDS & set(words):
         return None
-    codes = {f"B{int(m[1]):02d}" if not m[2] else f"B{m[1]}A" for w in words if (m := re.fullmatch(r"b0*(\d+)(a?)", w))}
-    if not codes:
-        return _WORDS.get("".join(words))
-    code = codes.pop()
-    return code if not codes and code in SENTINEL2 else None
+    names = {name for word in words if (name := band_code(word))}
+    if not names and not _NO_COLORS & set(words):
+        names = {COMMON_NAMES[word] for word in words if word in COMMON_NAMES}
+    return names.pop() if len(names) == 1 else None
+
+
+def band_code(word: str) -> str | None:
+    """The name that a word in small letters stands for, such as b4 or b8a; None if it is no code of a band."""
+    match = re.fullmatch(r"b0*(\d{1,2})(a?)", word)
+    if not match:
+        return None
+    name = f"B{int(match[1])}A" if match[2] else f"B{int(match[1]):02d}"
+    return name if name in SENTINEL2 else None
 
 
 def described_bands(descriptions: Sequence[str | None]) -> BandNames | None:

@@ -7,26 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from landmap.errors import BandError, SettingsError
-
-SENTINEL2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
-"""Sentinel-2's bands by wavelength."""
-
-COMMON_NAMES = {
-    "coastal": "B01",
-    "blue": "B02",
-    "green": "B03",
-    "red": "B04",
-    "rededge1": "B05",
-    "rededge2": "B06",
-    "rededge3": "B07",
-    "nir": "B08",
-    "nir08": "B8A",
-    "nir09": "B09",
-    "cirrus": "B10",
-    "swir16": "B11",
-    "swir22": "B12",
-}
-"""Names of the STAC extension "eo" and of earth-search."""
+from landmap_models.band_names import band_code, band_name
 
 NAME_TAGS = ("BANDNAME", "BAND_NAME", "NAME", "LONG_NAME", "COMMON_NAME", "EO:COMMON_NAME")
 """Tags of a band, in capitals, that may hold its name."""
@@ -63,48 +44,6 @@ class FileBand:
         return f"{self.index}: {' '.join(self.description.split()) or self.color}"  # errors are one line
 
 
-_JOINED = (
-    (r"\bband[ _-]?(?=\d)", "b"),
-    # Neither red nor the wide near infrared: without these, "Red Edge 1" would pass for B04 and "Narrow NIR" for B08.
-    (r"red[ _-]edge[ _-]?", "rededge"),
-    (r"narrow[ _-]nir|nir[ _-]narrow", "nir08"),
-)
-"""Names of several words, and the word that they become."""
-_NO_BANDS = frozenset(
-    ("qa", "mask", "scl", "std", "stddev", "sza", "saa", "vza", "vaa", "cloud", "snow", "count", "ndvi", "index")
-)
-"""Words that make a layer of what would be a band: the mask of B04 is not B04."""
-_NO_COLORS = frozenset(("not", "non", "inf", "infra", "near", "thermal"))
-"""Words after which a colour is none: "near infra red"."""
-
-
-def band_name(text: str) -> str | None:
-    """The Sentinel-2 name in a description, or None.
-
-    `B04`, `B4`, `b04`, `red`, `B04_10m`, `T33TVM_20241014T101021_B04_60m`, `Band 4`, `sur_refl_B04` and
-    `B4, central wavelength 665 nm` are all B04. A text that names two bands names none. A code counts before colours,
-    which are vaguer: `B8A (nir)` is B8A, and `B01, coastal blue` is B01.
-    """
-    text = text.lower()
-    for spelling, word in _JOINED:
-        text = re.sub(spelling, word, text)
-    words = re.split(r"[^0-9a-z]+", text)
-    if _NO_BANDS & set(words):
-        return None
-    names = {name for word in words if (name := _coded(word))}
-    if not names and not _NO_COLORS & set(words):
-        names = {COMMON_NAMES[word] for word in words if word in COMMON_NAMES}
-    return names.pop() if len(names) == 1 else None
-
-
-def _coded(word: str) -> str | None:
-    match = re.fullmatch(r"b0*(\d{1,2})(a?)", word)
-    if not match:
-        return None
-    name = f"B{int(match[1])}A" if match[2] else f"B{int(match[1]):02d}"
-    return name if name in SENTINEL2 else None
-
-
 def parse_bands(
     given: str | Sequence[int] | Mapping[str, int], wanted: Sequence[str], optional: Sequence[str] = ()
 ) -> dict[str, int]:
@@ -128,7 +67,7 @@ def parse_bands(
     parts = [part.strip() for part in text.split(",")]
     named = all("=" in part for part in parts)
     pairs = [part.split("=", 1) for part in parts] if named else list(zip((*wanted, *optional), parts, strict=False))
-    if all(_coded(part.lower()) for part in parts):
+    if all(band_code(part.lower()) for part in parts):
         pairs = [(part, str(number)) for number, part in enumerate(parts, start=1)]
     try:
         numbers = {band_name(name) or name.strip(): int(number) for name, number in pairs}
