@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from landmap.cli import cli
 from landmap_models.packaged import packaged_models
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +38,18 @@ def test_the_commands_run(tmp_path: Path) -> None:
     assert "Forest" in done.stdout
     names = {p.name for p in tmp_path.iterdir()}
     assert {"scene.tif", "cover.tif", "cover.tif.aux.xml", "confidence.tif", "cover.png", "python.tif"} <= names
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/training.md"])
+def test_commands_that_take_long_are_spelt_right(document: str) -> None:
+    """Those in plain blocks: their options exist, and their values can be read."""
+    text = (ROOT / document).read_text().replace("\\\n", " ")
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for word, block in fenced if not word for line in block.splitlines() if line.startswith("landmap")]
+    assert len(lines) >= 5
+    for line in lines:
+        _, name, *arguments = shlex.split(line)
+        cli.commands[name].make_context(name, arguments, resilient_parsing=False)
 
 
 def test_the_make_targets_exist() -> None:
