@@ -129,6 +129,10 @@ def _read(path: Path, card: ModelCard, file_bands: Sequence[str] | None) -> Floa
             f"{path}: expected a chip of {card.chip_size}x{card.chip_size} px. Received: {size[0]}x{size[1]}. "
             "A scene is for landmap classify"
         )
+    if told and len(told) != file.values.shape[2]:
+        raise DatasetError(
+            f"{path}: expected the {len(told)} bands that --file-bands names. Received: {file.values.shape[2]} bands"
+        )
     _, places = places_of(card.band_names, told or _bands(file, path), str(path))
     return to_reflectance(file.values[..., places])
 

@@ -90,6 +90,8 @@ def test_bands_that_nothing_names_are_told(model: ByRed, tmp_path: Path) -> None
     with pytest.raises(DatasetError, match=r"c\.tif: nothing says which of the 3 bands is which.*--file-bands"):
         predict_chips([path])
     assert predict_chips([path], file_bands=("B02", "B03", "B04"))[0].label == "grey"
+    with pytest.raises(DatasetError, match=r"c\.tif: expected the 4 bands that --file-bands names. Received: 3"):
+        predict_chips([path], file_bands=("B08", "B02", "B03", "B04"))
 
 
 def test_images_are_written_with_their_labels(model: ByRed, tmp_path: Path) -> None:
