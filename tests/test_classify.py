@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,17 @@ import rasterio.env
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rasterio.windows import Window
 
 import landmap
+from landmap.classify import Outputs, run_plan
 from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
+from landmap.example import write_example
+from landmap.grid import Window as LandmapWindow
 from landmap.mosaic import NODATA
+from landmap.planning import make_plan
+from landmap.scene import Scene
+from landmap.source import Source
 from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.legend import LandClass, Legend
@@ -337,3 +345,84 @@ def test_every_error_is_a_landmap_error() -> None:
     for name in errors.__all__:
         assert issubclass(getattr(errors, name), LandmapError)
         assert name in (errors.__doc__ or "")
+
+
+@pytest.fixture(scope="module")
+def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An invented scene with a corner without data."""
+    return write_example(tmp_path_factory.mktemp("land") / "scene.tif", 420, seed=3).scene
+
+
+@pytest.mark.parametrize("stride", [8, 32])
+def test_the_dense_map_is_the_map_of_chips_one_by_one(stride: int, land: Path, tmp_path: Path) -> None:
+    """Law 5, on a whole run of the packaged model."""
+    dense = make_plan(land, stride=stride, precision="float32")
+    assert dense.method == "dense: every window of a chunk in one pass"
+    for name, plan in (("dense", dense), ("brute", replace(dense, dense="as this test wants it"))):
+        run_plan(plan, Outputs(tmp_path / f"{name}.tif", confidence=tmp_path / f"{name}_confidence.tif"))
+    np.testing.assert_array_equal(read(tmp_path / "dense.tif"), read(tmp_path / "brute.tif"))
+    percent = [read(tmp_path / f"{name}_confidence.tif").astype(int) for name in ("dense", "brute")]
+    assert np.abs(percent[0] - percent[1]).max() <= 1, "but for the rounding to whole percent"
+
+
+@pytest.mark.parametrize(
+    "choices", [{"precision": "float32"}, {"precision": "bfloat16"}, {"precision": "float32", "smooth": True}]
+)
+def test_chunks_and_memory_change_no_byte_of_a_dense_map(choices: dict[str, Any], land: Path, tmp_path: Path) -> None:
+    made = []
+    for size in ({}, {"chunk": 100, "threads": 1}, {"chunk": 261}, {"memory": 850_000_000}):
+        files = [tmp_path / name for name in ("cover.tif", "probabilities.tif")]
+        landmap.classify(land, files[0], probabilities=files[1], overwrite=True, **choices, **size)
+        made.append([file.read_bytes() for file in files])
+    assert all(other == made[0] for other in made[1:])
+
+
+def test_less_memory_makes_smaller_chunks(land: Path) -> None:
+    plans = [make_plan(land, memory=memory) for memory in (10**9, 820_000_000, 10**6)]
+    assert [plan.num_chunks for plan in plans] == sorted(plan.num_chunks for plan in plans)
+    assert plans[0].num_chunks < plans[1].num_chunks
+    assert plans[2].chunk_shape == (8, 8), "at least one cell"
+
+
+def test_a_smooth_cover_keeps_nodata_and_the_constant(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    values = np.full((3, 150, 170), 900, np.uint16)
+    values[:, 20:90, 30:60] = 0
+    scene = write_scene(values, nodata=0)
+    classifier = ConstantClassifier(7)
+    landmap.classify(scene, tmp_path / "cover.tif", classifier=classifier, stride=16, chunk=48, smooth=True)
+    np.testing.assert_array_equal(read(tmp_path / "cover.tif")[0], np.where(values[0] == 0, NODATA, 7))
+
+
+def test_chunks_that_a_sparse_file_leaves_out_are_not_read(
+    write_scene: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = tmp_path / "sparse.tif"
+    profile = {"crs": "EPSG:32633", "transform": Affine(10, 0, 5e5, 0, -10, 5e6), "nodata": 0, "dtype": "uint16"}
+    with rasterio.open(
+        scene,
+        "w",
+        height=512,
+        width=512,
+        count=3,
+        tiled=True,
+        blockxsize=128,
+        blockysize=128,
+        SPARSE_OK=True,
+        **profile,
+    ) as file:
+        file.descriptions = ("B04", "B03", "B02")
+        file.write(np.full((3, 128, 128), 900, np.uint16), window=Window(256, 128, 128, 128))
+    reads = []
+    read_scene = Scene.read
+    monkeypatch.setattr(Scene, "read", lambda self, window: reads.append(window) or read_scene(self, window))
+    landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(7), stride=64, chunk=128)
+    assert len(reads) == 1
+    assert (read(tmp_path / "cover.tif")[0] == 7).sum() == 128 * 128
+    assert (read(tmp_path / "cover.tif")[0] == NODATA).sum() == 512 * 512 - 128 * 128
+
+
+def test_a_sparse_file_in_which_zero_may_be_data_is_read(write_scene: Callable[..., Path]) -> None:
+    path = write_scene(np.zeros((1, 128, 128), np.uint16), bands=("B04",), tiled=True, SPARSE_OK=True)
+    place = {"height": 128, "width": 128, "transform": Affine.identity(), "crs": None, "block_shape": (256, 256)}
+    source = Source(path=str(path), band_names=("B04",), band_indexes=(1,), dtype="uint16", masked=False, **place)
+    assert not source.is_empty(LandmapWindow(0, 0, 128, 128))

@@ -154,7 +154,13 @@ def test_plan_prints_what_was_decided(scene: Path) -> None:
     for part in ("150 rows x 210 columns", "B04 is band 1", "L1C (the file's tag PROCESSING_LEVEL)", "stride of 8 px"):
         assert part in text
     made = json.loads(CliRunner().invoke(cli, ["plan", str(scene), "--json", "--stride", "64"]).stdout)
-    assert made["grid"] == {"chip_size": 64, "stride": 64, "windows": 12, "cells": [3, 4]}
+    assert made["grid"] == {
+        "chip_size": 64,
+        "stride": 64,
+        "windows": 12,
+        "cells": [3, 4],
+        "method": "chip by chip: windows do not overlap",
+    }
     assert made["scene"]["bands"] == {"B04": 1, "B03": 2, "B02": 3}
     assert made["radiometry"]["origins"]["offset"] == "the file's tag RADIO_ADD_OFFSET"
     assert made["warnings"] == []
@@ -321,6 +327,7 @@ OPTIONS: tuple[tuple[str, str, object], ...] = (
     ("--teacher", "t.keras", "t.keras"),
     ("--teacher-share", "0.3", 0.3),
     ("--teacher-temperature", "3", 3.0),
+    ("--teacher-views", "3", 3),
     ("--augment", "d4, haze", ("d4", "haze")),
     ("--seed", "8", 8),
     ("--split", "spatial", "spatial"),

@@ -116,3 +116,18 @@ def test_impossible_grids_are_refused(height: int, stride: int) -> None:
 
 def test_a_window_says_where_it_is() -> None:
     assert str(Window(64, 0, 10, 20)) == "rows 64-73, columns 0-19"
+
+
+@given(grids(), CHUNKS, CHUNKS, st.integers(0, 3))
+def test_a_margin_adds_neighbours_and_their_windows_and_moves_nothing(
+    grid: Grid, height: int, width: int, margin: int
+) -> None:
+    for plain, wide in zip(grid.chunks(height, width), grid.chunks(height, width, margin), strict=True):
+        assert (wide.cell_rows, wide.cell_cols) == (plain.cell_rows, plain.cell_cols)
+        assert wide.blended_rows.start == max(0, plain.cell_rows.start - margin)
+        assert wide.blended_cols.stop == min(grid.cols.cells, plain.cell_cols.stop + margin)
+        assert wide.window_cols == grid.cols.windows_over(wide.blended_cols)
+        owned, around = grid.owned_window(wide), grid.blended_window(wide)
+        assert around.row_off <= owned.row_off
+        assert around.row_off + around.height >= owned.row_off + owned.height
+        assert grid.blended_window(plain) == grid.owned_window(plain)

@@ -1,5 +1,7 @@
 """Blending, against plain loops over every window."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landmap.grid import Chunk, Grid
-from landmap.mosaic import NODATA, cell_probabilities, cover, empty_cover
+from landmap.mosaic import NODATA, ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
 
 Floats = npt.NDArray[np.float32]
 
@@ -89,3 +91,54 @@ def test_an_empty_chunk_is_all_nodata(keep: bool) -> None:
     assert (made.classes == NODATA).all()
     assert made.classes.shape == (2, 3)
     assert (made.probabilities is not None) == keep
+
+
+def smoothed(probabilities: Floats, valid: npt.NDArray[np.bool_], grid: Grid, chunk_size: int) -> ChunkCover:
+    """A smooth cover, put together from its chunks."""
+    classes, confidence = np.full(valid.shape, 99, np.uint8), np.full(valid.shape, 99, np.uint8)
+    layers = np.full((probabilities.shape[-1], *valid.shape), 99, np.uint8)
+    for chunk in grid.chunks(chunk_size, chunk_size, margin=1):
+        own, around = grid.owned_window(chunk), grid.blended_window(chunk)
+        rows, cols = chunk.blended_rows, chunk.blended_cols
+        before = (own.row_off - around.row_off) // grid.stride, (own.col_off - around.col_off) // grid.stride
+        part = probabilities[rows.start : rows.stop, cols.start : cols.stop]
+        place = slice(own.row_off, own.row_off + own.height), slice(own.col_off, own.col_off + own.width)
+        made = smooth_cover(part, before, valid[place], grid.stride, keep_probabilities=True)
+        assert made.probabilities is not None
+        classes[place], confidence[place] = made.classes, made.confidence
+        layers[:, place[0], place[1]] = made.probabilities
+    return ChunkCover(classes, confidence, layers)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.sampled_from([1, 2, 4, 8]))
+def test_smoothing_interpolates_between_centres_whatever_the_chunks(seed: int, chunk_size: int, stride: int) -> None:
+    grid = Grid(21, 27, 8, stride)
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.ones(3), (grid.rows.cells, grid.cols.cells)).astype(np.float32)
+    valid = rng.random((21, 27)) < 0.8
+    made, whole = (smoothed(probabilities, valid, grid, size) for size in (chunk_size, 1000))
+    assert made.classes.tobytes() == whole.classes.tobytes()
+    assert made.confidence.tobytes() == whole.confidence.tobytes()
+    # Another way to the same: SciPy's interpolation, as it is beyond the last centres.
+    axes = [
+        np.clip((np.arange(pixels) - (stride - 1) / 2) / stride, 0, cells - 1)
+        for pixels, cells in zip(valid.shape, probabilities.shape[:2], strict=True)
+    ]
+    fine = interpolated(probabilities, np.meshgrid(*axes, indexing="ij"))
+    assert whole.probabilities is not None
+    assert (np.abs(whole.probabilities[:, valid] - 100 * fine[:, valid]) <= 0.51).all()
+    assert (made.classes[~valid] == NODATA).all()
+    assert (made.classes[valid] < 3).all()
+
+
+def interpolated(probabilities: Floats, places: Any) -> Any:
+    from scipy.ndimage import map_coordinates
+
+    return np.stack([map_coordinates(layer, places, order=1) for layer in np.moveaxis(probabilities, -1, 0)])
+
+
+def test_a_cell_without_probabilities_has_no_say_in_a_smooth_cover() -> None:
+    probabilities = np.array([[[0, 0], [0.2, 0.8]]], np.float32)
+    made = smooth_cover(probabilities, (0, 0), np.ones((4, 8), bool), 4)
+    assert (made.classes[:, 2:] == 1).all()
+    assert (made.confidence[:, 2:] == 80).all()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from landmap.predict import predict_windows
+from landmap.predict import ChunkSettings, predict_windows
 from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.errors import ModelError
@@ -31,7 +31,7 @@ class FixedClassifier:
 def predict(answers: Floats) -> Floats:
     """Of 2x3 windows in one batch."""
     values = np.zeros((128, 192, 3), np.float32)
-    return predict_windows(values, np.ones((2, 3), np.float32), FixedClassifier(answers), 64, 256)
+    return predict_windows(values, np.ones((2, 3), np.float32), FixedClassifier(answers), 64, ChunkSettings())
 
 
 def with_value(row: int, column: int, value: float) -> Floats:
@@ -54,7 +54,9 @@ def test_what_half_precision_rounds_passes() -> None:
 
 def test_windows_without_weight_are_zero_and_batches_come_in_order() -> None:
     weights = np.array([[1, 0, 1], [0, 1, 1]], np.float32)
-    found = predict_windows(np.zeros((128, 192, 3), np.float32), weights, ConstantClassifier(4), 64, 3)
+    found = predict_windows(
+        np.zeros((128, 192, 3), np.float32), weights, ConstantClassifier(4), 64, ChunkSettings(batch_size=3)
+    )
     np.testing.assert_array_equal(found[..., 4], weights)
     assert found.sum() == 4
 

@@ -28,6 +28,17 @@ class Classifier(Protocol):
         """
 
 
+class WindowClassifier(Classifier, Protocol):
+    """Also tells the classes of all windows of a rectangle at once."""
+
+    def predict_windows(self, values: Floats, stride: int) -> Floats:
+        """Probabilities `(rows, cols, classes)` of the windows of `values`, `(height, width, bands)` in reflectance.
+
+        The result for a window depends on nothing but that window, and is what `predict` says of its chip, but for
+        the rounding.
+        """
+
+
 FAKE_CARD = ModelCard(
     name="constant",
     version="1",

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -204,6 +204,20 @@ def to_reflectance(chips: npt.NDArray[Any]) -> Floats:
     return chips.astype(np.float32, copy=False)
 
 
+class Lessons(Protocol):
+    """What a teacher says of augmented chips."""
+
+    @property
+    def views(self) -> int:
+        """In how many orders and augmentations it has seen the chips; epochs go through these again and again."""
+
+    def answers(self, view: int) -> Floats:
+        """Labels of one of them, `(n, classes)`, in the order of its batches."""
+
+    def afterwards(self, chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+        """Change a batch, and what the teacher said of it, once more."""
+
+
 class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     """Batches of `(reflectance (n, height, width, bands), labels (n, classes))` for `model.fit`.
 
@@ -222,6 +236,7 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
         seed: int | None = None,
         *,
         labels: Floats | None = None,
+        lessons: Lessons | None = None,
         class_weights: Sequence[float] | None = None,
         **keywords: object,
     ) -> None:
@@ -233,6 +248,7 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
             augment: Changes chips and labels at random.
             seed: Of order and augmentation; None keeps the order of the files.
             labels: `(n, classes)` in place of the chips' own, such as the probabilities of a teacher.
+            lessons: What a teacher says of the augmented chips, in place of labels.
             class_weights: `(classes,)`, 0 or more.
             keywords: `workers`, `use_multiprocessing` and `max_queue_size` of Keras.
 
@@ -247,6 +263,7 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
         shape = len(chips), len(chips.class_names)
         self._labels = chips.targets() if labels is None else _checked("labels", labels, shape)
         self._weights = None if class_weights is None else _checked("class_weights", class_weights, shape[1:])
+        self._lessons = lessons
         self._order = np.arange(len(chips))
         self.start_epoch(0)
 
@@ -254,10 +271,16 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
         return -(-len(self.chips) // self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[Floats, Floats] | tuple[Floats, Floats, Floats]:
-        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
+        batch = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        chosen = self._order[batch]
         values, labels = self.chips.subset(chosen).reflectance(), self._labels[chosen]
         if self.augment is not None:
-            values, labels = self.augment(values, labels, np.random.default_rng((self.seed or 0, self.epoch, index)))
+            values, labels = self.augment(values, labels, np.random.default_rng((self.seed or 0, self._view, index)))
+        if self._lessons is not None:
+            labels = self._lessons.answers(self._view)[batch]
+            values, labels = self._lessons.afterwards(
+                values, labels, np.random.default_rng((self.seed or 0, self.epoch, index, 1))
+            )
         if self._weights is None:
             return values, labels
         return values, labels, _mean_weights(labels, self._weights)
@@ -266,7 +289,12 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
         """Order and augmentation of this epoch, counted from 0; to be called before its first batch."""
         self.epoch = epoch
         if self.seed is not None:
-            self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.chips))
+            self._order = np.random.default_rng((self.seed, self._view)).permutation(len(self.chips))
+
+    @property
+    def _view(self) -> int:
+        """Number of the order and the augmentation that this epoch has: its own, or one that a teacher has seen."""
+        return self.epoch if self._lessons is None else self.epoch % self._lessons.views
 
 
 def _checked(name: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> Floats:

@@ -22,7 +22,7 @@ from landmap_models.labelled_chips import LabelledChips, left_out, loose_classes
 from landmap_models.leakage import Part, cautions, leakage, parts_of, random_split, read_split
 from landmap_models.model_file import SPLIT_MEMBER, weights_sha256
 from landmap_models.packaged import find_model
-from landmap_models.quiet import quiet_start
+from landmap_models.quiet import quietly
 from landmap_models.report import Findings, check_output, write_report
 
 Floats = npt.NDArray[np.float32]
@@ -188,7 +188,7 @@ def _open_chips(
 ) -> LabelledChips:
     if not isinstance(data, str | Path):
         return data
-    with quiet_start():
+    with quietly():
         from landmap_models.datasets import open_chips
     return open_chips(data, bands=card.band_names, file_bands=file_bands, skip_bad=skip_bad)
 

@@ -5,65 +5,121 @@ from __future__ import annotations
 import os
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from landmap_models.card import ModelCard
+from landmap_models.engine import POLICIES, FrozenNetwork, Precision, find_device, tensorflow
 from landmap_models.errors import CardError, ModelError, UnsafeModelError
 from landmap_models.model_file import read_card, read_config
-from landmap_models.quiet import quiet_start
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: its start-up notes are not ours
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 Floats = npt.NDArray[np.float32]
 
+GRAPHS_KEPT = 4
+"""Of a classifier; each holds the weights once more."""
+
 
 class KerasClassifier:
-    """Runs a Keras model on batches of one fixed size.
+    """Runs a Keras model on chips, or on every window of a rectangle at once, by graphs of one fixed input shape each.
 
-    Every batch has `batch_size` chips, the last one filled up: the graph is traced once, and a chip's result is the
+    Every batch has `batch_size` chips, the last one filled up: nothing is traced twice, and a chip's result is the
     same to the last bit whatever chips it is predicted with, because the same kernels run.
     """
 
-    def __init__(self, model: Any, card: ModelCard, batch_size: int = 256) -> None:
+    def __init__(
+        self,
+        model: Any,
+        card: ModelCard,
+        batch_size: int = 256,
+        precision: Precision = "float32",
+        device: str = "auto",
+    ) -> None:
         """Wrap a loaded `keras.Model`.
+
+        Args:
+            model: With the input and output that the card says.
+            card: The model's.
+            batch_size: Chips predicted at once.
+            precision: In which all but the last layer compute.
+            device: "auto", "cpu" or "gpu:N"; see `engine.find_device`.
 
         Raises:
             CardError: The model's input or output is not what the card says.
+            ModelError: There is no such device.
         """
-        tf = _tensorflow()
         _check_shapes(model, card)
         self.card = card
         self.batch_size = batch_size
+        self.precision = precision
+        self.device = find_device(device)
         self.parameters = int(model.count_params())
-        shape = (batch_size, card.chip_size, card.chip_size, len(card.bands))
-        self._run = tf.function(
-            lambda chips: model(chips, training=False), input_signature=[tf.TensorSpec(shape, tf.float32)]
-        ).get_concrete_function()
-        self._tensor = tf.constant
+        self._model = model
+        self._networks: dict[int | None, Any] = {}
+        self._frozen: dict[tuple[int, ...], FrozenNetwork] = {}
+        self._lock = Lock()
 
     def predict(self, chips: Floats) -> Floats:
         """Probabilities `(n, classes)` of chips `(n, chip_size, chip_size, bands)` in reflectance."""
+        shape = self.batch_size, self.card.chip_size, self.card.chip_size, len(self.card.bands)
+        run = self._network(shape)
         out = np.empty((len(chips), len(self.card.legend)), np.float32)
         for start in range(0, len(chips), self.batch_size):
             batch = chips[start : start + self.batch_size]
-            full = np.zeros((self.batch_size, *chips.shape[1:]), np.float32)
+            full = np.zeros(shape, np.float32)
             full[: len(batch)] = batch
-            out[start : start + len(batch)] = self._run(self._tensor(full)).numpy()[: len(batch)]
+            out[start : start + len(batch)] = run(full)[: len(batch)]
         return out
 
+    def predict_windows(self, values: Floats, stride: int) -> Floats:
+        """Probabilities of every window of a rectangle, in one pass.
 
-@lru_cache(maxsize=1)
-def _tensorflow() -> Any:
-    """TensorFlow, imported and with its devices found."""
-    with quiet_start():
-        import tensorflow
+        Args:
+            values: Reflectance, `(height, width, bands)`; each side is the chip size and a multiple of the stride. For
+                each new shape a graph is made, which takes about as long as to run it.
+            stride: Pixels between windows.
 
-        tensorflow.config.list_logical_devices()
-    return tensorflow
+        Returns:
+            `(rows, cols, classes)`, as `predict` would answer to the chips cut there, but for the rounding.
+
+        Raises:
+            ModelError: The network can't run like that; see `dense`.
+        """
+        answers: Floats = self._network((1, *values.shape), stride)(values[None])[0]
+        return answers
+
+    def _network(self, shape: tuple[int, ...], stride: int | None = None) -> FrozenNetwork:
+        """The graph for this shape; the last few are kept."""
+        with self._lock:
+            key = (*shape, stride or 0)
+            if key not in self._frozen:
+                while len(self._frozen) >= GRAPHS_KEPT:
+                    del self._frozen[next(iter(self._frozen))]
+                self._frozen[key] = FrozenNetwork(self._prepared(stride), shape, self.precision, self.device)
+            return self._frozen[key]
+
+    def _prepared(self, stride: int | None) -> Any:
+        """A copy of the network as inference wants it; made for windows if there is a stride."""
+        if stride not in self._networks:
+            self._networks[stride] = self._prepare(stride)
+        return self._networks[stride]
+
+    def _prepare(self, stride: int | None) -> Any:
+        from landmap_models.architectures.layout import in_precision
+        from landmap_models.dense import dense_model
+        from landmap_models.fold_norm import fold_norm
+
+        network = fold_norm(self._model)
+        if stride is not None:
+            network = dense_model(network, stride)
+        if self.precision == "float32":
+            return network
+        return in_precision(network, POLICIES[self.precision], exact_input=True)
 
 
 def _check_shapes(model: Any, card: ModelCard) -> None:
@@ -73,17 +129,25 @@ def _check_shapes(model: Any, card: ModelCard) -> None:
         raise CardError(f"{card.name}: the card says input and output {wanted}. The model has {got}")
 
 
-@lru_cache(maxsize=2)
-def load_classifier(path: str | Path, sha256: str | None = None, batch_size: int = 256) -> KerasClassifier:
+@lru_cache(maxsize=4)
+def load_classifier(
+    path: str | Path,
+    sha256: str | None = None,
+    batch_size: int = 256,
+    precision: Precision = "float32",
+    device: str = "auto",
+) -> KerasClassifier:
     """Load a model file; the same one is loaded once a process.
 
     Args:
         path: A `.keras` file with a card.
         sha256: Of the weights, if they must be the ones that a plan was made with.
         batch_size: Chips predicted at once.
+        precision: See `KerasClassifier`.
+        device: See `KerasClassifier`.
 
     Raises:
-        ModelError: It can't be read, or its weights are others.
+        ModelError: It can't be read, its weights are others, or there is no such device.
         CardError: The card is missing or wrong.
         UnsafeModelError: It holds code.
     """
@@ -92,7 +156,7 @@ def load_classifier(path: str | Path, sha256: str | None = None, batch_size: int
         raise ModelError(
             f"{path}: expected weights {sha256[:12]}…. Received: {card.weights_sha256[:12]}…. It has changed"
         )
-    return KerasClassifier(load_model(path), card, batch_size)
+    return KerasClassifier(load_model(path), card, batch_size, precision, device)
 
 
 def load_model(path: str | Path) -> Any:
@@ -104,7 +168,7 @@ def load_model(path: str | Path) -> Any:
     """
     _refuse_code(Path(path))
     if os.environ["KERAS_BACKEND"] == "tensorflow":
-        _tensorflow()  # quietly
+        tensorflow()  # quietly
     import keras
 
     try:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-
 import keras
 
 from landmap_models import architectures
-from landmap_models.architectures.layout import rebuilt
 from landmap_models.architectures.options import ArchitectureOptions
 from landmap_models.architectures.shape import OUTPUT, NetworkShape, probabilities
 from landmap_models.errors import ModelError
@@ -57,18 +54,3 @@ def _from_model(name: str, shape: NetworkShape, bands: tuple[str, ...], class_na
     if card.legend.names == class_names and model.layers[-1].activation.__name__ == shape.activation:
         return model
     return keras.Model(model.input, probabilities(model.layers[-1].input, shape), name=model.name)
-
-
-def in_precision(model: keras.Model, precision: str) -> keras.Model:
-    """A copy of a network whose layers compute in another dtype policy; the last layer stays float32.
-
-    Args:
-        model: A network without models inside it, as `architectures.build` makes them.
-        precision: Name of a Keras dtype policy, such as "mixed_bfloat16".
-    """
-    config = copy.deepcopy(model.get_config())
-    for layer in config["layers"]:
-        # Bare operations, such as a sum written with +, have no dtype of their own.
-        if layer["class_name"] != "InputLayer" and "dtype" in layer["config"] and layer["config"]["name"] != OUTPUT:
-            layer["config"]["dtype"] = precision
-    return rebuilt(config, model.get_weights())

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet_start() -> Iterator[None]:
-    """Hold back what C++ code writes to stderr while TensorFlow is imported and finds its devices.
+def quietly() -> Iterator[None]:
+    """Hold back what C++ code writes to stderr while TensorFlow is imported, finds its devices, or freezes a graph.
 
     TensorFlow 2.21 logs there before its own log level applies ("Could not find cuda drivers" on every machine without
-    a GPU), and a user would take that for errors of his map. If the start fails, everything is shown.
+    a GPU), and a user would take that for errors of his map. If that fails, everything is shown.
     """
     sys.stderr.flush()
     kept = os.dup(2)

@@ -12,17 +12,18 @@ import keras
 import numpy as np
 
 from landmap_models import augment
+from landmap_models.architectures.layout import in_precision
 from landmap_models.architectures.shape import NetworkShape
 from landmap_models.batch_picture import batch_picture
 from landmap_models.calibration import fit_temperature, fold_temperature, logits_of
 from landmap_models.card import ModelCard
 from landmap_models.checkpoints import LogRow
 from landmap_models.datasets import ChipBatches, ChipFolder, open_chips
-from landmap_models.distillation import check_teacher, soft_labels
+from landmap_models.distillation import PatientTeacher, check_teacher, soft_labels
 from landmap_models.errors import DatasetError, ReportError
 from landmap_models.fit import check_tensorboard, fit
 from landmap_models.model_file import SPLIT_MEMBER, write_card
-from landmap_models.network import in_precision, make_network
+from landmap_models.network import make_network
 from landmap_models.splits import (
     Split,
     chip_coordinates,
@@ -115,7 +116,7 @@ def train(
     model = check_network(split, settings)
     open_folder(state, record)  # from here on there is something to lose
     learner = in_precision(model, settings.precision)
-    training = _batches(split.train, split, settings, workers, augmentation, _teacher_labels(split, settings, state))
+    training = _training_batches(split, settings, workers, augmentation, state)
     validation = _batches(split.validation, split, settings, workers)
     log = fit(learner, training, validation, settings, state, tensorboard=tensorboard, verbose=verbose)
     model.set_weights(learner.get_weights())  # float32 again: inference chooses its own precision
@@ -186,6 +187,7 @@ def _batches(
     workers: int,
     augmentation: augment.Augmentation | None = None,
     labels: Any = None,
+    lessons: PatientTeacher | None = None,
 ) -> ChipBatches:
     """Shuffled where they are augmented; both parts weigh classes by the counts of the training part."""
     return ChipBatches(
@@ -194,6 +196,7 @@ def _batches(
         augmentation,
         settings.seed if augmentation else None,
         labels=labels,
+        lessons=lessons,
         class_weights=_class_weights(split.train) if settings.class_weights == "balanced" else None,
         workers=workers,
     )
@@ -203,6 +206,26 @@ def _class_weights(chips: ChipFolder) -> list[float]:
     """Inverse to the number of chips of a class, 1 on average over the chips."""
     counts = np.array(list(chips.counts().values()))
     return list(counts.sum() / (len(counts) * np.maximum(counts, 1)))
+
+
+def _training_batches(
+    split: Split, settings: TrainSettings, workers: int, augmentation: augment.Augmentation, state: Path
+) -> ChipBatches:
+    """The training part, with a teacher's answers for labels if there is one."""
+    if settings.teacher is None or not settings.teacher_views:
+        return _batches(split.train, split, settings, workers, augmentation, _teacher_labels(split, settings, state))
+    before, straddle = augmentation.split_at("straddle")
+    judged = _batches(split.train, split, settings, 1, before)
+    lessons = PatientTeacher(
+        settings.teacher,
+        judged,
+        straddle,
+        state,
+        settings.teacher_views,
+        share=settings.teacher_share,
+        temperature=settings.teacher_temperature,
+    )
+    return _batches(split.train, split, settings, workers, before, lessons=lessons)
 
 
 def _teacher_labels(split: Split, settings: TrainSettings, state: Path) -> Any:

@@ -49,6 +49,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "seed": _counted(0),
     "limit": _counted(1),
     "unfreeze": _counted(0),
+    "teacher_views": _counted(0),
     "label_smoothing": _SHARE,
     "ema_momentum": _SHARE,
     "teacher_share": ("a number from 0 to 1", lambda v: 0 <= v <= 1),
@@ -134,6 +135,9 @@ class TrainSettings:
     """Weight of the teacher's probabilities in the labels; the rest is the true class."""
     teacher_temperature: float = 2.0
     """By which the teacher's logits are divided."""
+    teacher_views: int = 0
+    """How many augmented views of each chip the teacher judges, which epochs then go through again and again; 0: it
+    judges each chip once, as it is."""
     calibrate: bool = True
     """Scale the logits by a temperature fitted on the validation part, folded into the last layer."""
 

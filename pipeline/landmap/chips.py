@@ -81,13 +81,16 @@ def chip_views(values: Floats, chip_size: int, stride: int) -> Floats:
 
 
 def valid_share(valid: Bools, chip_size: int, stride: int) -> Floats:
-    """Share of usable pixels in every window of a chunk, `(rows, cols)`, 0 to 1."""
-    counts = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1), np.int64)
-    counts[1:, 1:] = valid.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
-    inside = (
-        counts[chip_size:, chip_size:]
-        - counts[:-chip_size, chip_size:]
-        - counts[chip_size:, :-chip_size]
-        + counts[:-chip_size, :-chip_size]
-    )
-    return (inside[::stride, ::stride] / chip_size**2).astype(np.float32)
+    """Share of usable pixels in every window of a chunk, `(rows, cols)`, 0 to 1.
+
+    Height and width of `valid` are multiples of `stride`.
+    """
+    rows, cols = valid.shape[0] // stride, valid.shape[1] // stride
+    reach = chip_size // stride
+    if valid.all():
+        return np.ones((rows - reach + 1, cols - reach + 1), np.float32)
+    cells = valid.reshape(rows, stride, cols, stride).sum(axis=(1, 3), dtype=np.int64)
+    counts = np.zeros((rows + 1, cols + 1), np.int64)
+    counts[1:, 1:] = cells.cumsum(axis=0).cumsum(axis=1)
+    inside = counts[reach:, reach:] - counts[:-reach, reach:] - counts[reach:, :-reach] + counts[:-reach, :-reach]
+    return (inside / chip_size**2).astype(np.float32)

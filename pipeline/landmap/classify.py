@@ -20,6 +20,7 @@ from landmap.grid import Chunk
 from landmap.mosaic import ChunkCover
 from landmap.outputs import check_outputs, publish
 from landmap.planning import Plan, make_plan
+from landmap.precision import choose_precision, load
 from landmap.predict import cover_chunk
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.settings import Settings
@@ -28,7 +29,7 @@ from landmap_models.classifier import Classifier
 
 GDAL_CACHE_BYTES = 128 * 2**20
 """GDAL's own default is a twentieth of all memory, which is a gigabyte on many machines."""
-NEUTRAL_SETTINGS = ("chunk", "batch_size", "threads")
+NEUTRAL_SETTINGS = ("chunk", "memory", "batch_size", "threads")
 """Settings that change no pixel; the output does not name them, so that it is the same byte for byte."""
 
 Progress = Callable[[int, int], None]
@@ -65,6 +66,8 @@ class Result:
     """Pixels without data."""
     seconds: float
     """Time from the plan to the last file."""
+    precision: str
+    """In which the model computed, and why, in words."""
     warnings: tuple[str, ...]
     """Those of the plan, and what was found on the way."""
 
@@ -124,18 +127,23 @@ def run_plan(
         LandmapError: See `landmap.errors`. No output is left behind then.
     """
     start = time.perf_counter()
-    classifier = classifier or _load(plan)
+    precision = "float32: the classifier was passed in"
+    if classifier is None:
+        choice = choose_precision(plan)
+        classifier, precision = load(plan, choice.precision), choice.says
     counter = ClassCounter()
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:
-        writers = _open_writers(stack, plan, outputs)
-        keep = outputs.probabilities is not None
+        writers = _open_writers(stack, plan, outputs, precision)
+        how = plan.chunk_settings(keep_probabilities=outputs.probabilities is not None)
         done = 0
 
-        def read(chunk: Chunk) -> Pixels:
+        def read(chunk: Chunk) -> Pixels | None:
+            if plan.scene.is_empty(plan.grid.owned_window(chunk)):
+                return None
             return plan.scene.read(plan.grid.read_window(chunk))
 
-        def compute(chunk: Chunk, pixels: Pixels) -> ChunkCover:
-            return cover_chunk(pixels, plan.grid, chunk, classifier, plan.settings.batch_size, keep_probabilities=keep)
+        def compute(chunk: Chunk, pixels: Pixels | None) -> ChunkCover:
+            return cover_chunk(pixels, plan.grid, chunk, classifier, how)
 
         def write(chunk: Chunk, cover: ChunkCover) -> None:
             nonlocal done
@@ -156,20 +164,14 @@ def run_plan(
         classes=counter.shares(plan.card.legend, plan.hectares),
         nodata_pixels=counter.nodata,
         seconds=time.perf_counter() - start,
+        precision=precision,
         warnings=(*plan.warnings, *found),
     )
 
 
-def _load(plan: Plan) -> Classifier:
-    from landmap_models.keras_classifier import load_classifier
-
-    assert plan.model_path is not None  # make_plan leaves it out only for a classifier that is passed in
-    return load_classifier(plan.model_path, plan.card.weights_sha256, plan.settings.batch_size)
-
-
-def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs) -> dict[str, RasterWriter]:
+def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:
     """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
-    tags = _tags(plan)
+    tags = _tags(plan, precision)
     names = plan.card.legend.names
     wanted = {
         "probabilities": (outputs.probabilities, names, None, "AVERAGE"),
@@ -185,7 +187,7 @@ def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs) -> dict[str, R
     }
 
 
-def _tags(plan: Plan) -> dict[str, str]:
+def _tags(plan: Plan, precision: str) -> dict[str, str]:
     """What made the cover. No time and no folder: the same input gives the same bytes everywhere."""
     described = plan.to_dict()
     return {
@@ -197,6 +199,7 @@ def _tags(plan: Plan) -> dict[str, str]:
         "LANDMAP_RADIOMETRY": json.dumps(described["radiometry"]),
         "LANDMAP_NIR": plan.nir,
         "LANDMAP_NODATA": plan.scene.nodata_rule,
+        "LANDMAP_PRECISION": precision,
         "LANDMAP_STRIDE": str(plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),

@@ -7,73 +7,16 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from landmap import cli_models
+from landmap.cli_scene import scene_options, settings_of
 from landmap.errors import LandmapError, SettingsError
 
 SCENE = click.argument("scene")
-
-
-class ScaleType(click.ParamType):  # type: ignore[type-arg] # generic only in the newest click
-    """One of the named scales, or a number."""
-
-    name = "auto|dn|reflectance|8bit|NUMBER"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
-        """Keep names, make numbers of the rest."""
-        try:
-            return value if value in ("auto", "dn", "reflectance", "8bit") else float(value)
-        except ValueError:
-            self.fail(f"expected {self.name}, not {value!r}", param, context)
-
-
-class OffsetType(click.ParamType):  # type: ignore[type-arg] # generic only in the newest click
-    """`auto`, or a number."""
-
-    name = "auto|NUMBER"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
-        """Keep "auto", make a number of the rest."""
-        try:
-            return value if value == "auto" else float(value)
-        except ValueError:
-            self.fail(f"expected {self.name}, not {value!r}", param, context)
-
-
-def scene_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that decide a plan: fields of `Settings`."""
-    for option in reversed(
-        (
-            click.option("--model", default="default", show_default=True, help="Packaged model, or a .keras file."),
-            click.option("--bands", help='Band numbers: "3,2,1" in the model\'s order, or "B04=3,B03=2,B02=1".'),
-            click.option("--nir/--no-nir", "use_nir", default=True, help="Use B08 where scene and model have it."),
-            click.option("--scale", type=ScaleType(), default="auto", help="What a unit of the file means."),
-            click.option("--offset", type=OffsetType(), default="auto", help="Added before scaling, in file units."),
-            click.option("--level", type=click.Choice(["auto", "L1C", "L2A"]), default="auto", help="Product level."),
-            click.option("--stride", type=click.Choice(["64", "32", "16", "8"]), help="Pixels between windows."),
-            click.option("--chunk", type=click.IntRange(1), help="Pixels along a chunk: memory, not result."),
-            click.option("--batch-size", type=click.IntRange(1), default=256, help="Chips predicted at once."),
-            click.option("--threads", type=click.IntRange(1), default=2, help="Chunks in work at once."),
-            click.option("--force", is_flag=True, help="Go on without georeference or with other pixel sizes."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def settings_of(options: dict[str, Any]) -> Any:
-    """`Settings` from the options of `scene_options`, which are taken out of `options`."""
-    from landmap.settings import Settings
-
-    reading = "model", "bands", "use_nir", "scale", "offset", "level"
-    names = *reading, "stride", "chunk", "batch_size", "threads", "force"
-    chosen = {name: options.pop(name) for name in names}
-    return Settings(**chosen | {"stride": int(chosen["stride"]) if chosen["stride"] else None})
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -157,6 +100,32 @@ def quicklook(scene: str, cover: Path, output: Path, overwrite: bool, **options:
 
     write_quicklook(scene, cover, output, settings_of(options), overwrite=overwrite)
     click.echo(str(output))
+
+
+@cli.command()
+@click.argument("scene", required=False)
+@click.option("--size", type=click.IntRange(64), default=10980, show_default=True, help="Of a scene made for this.")
+@click.option("--crop", type=click.IntRange(1), default=512, show_default=True, help="What brute force predicts.")
+@click.option("--json", "output", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder to keep cover.tif and a made scene.tif in.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@scene_options
+def bench(scene: str | None, output: Path | None, overwrite: bool, **options: Any) -> None:
+    """Measure where the time of classifying SCENE goes, or a synthetic one of full size, and try brute force.
+
+    Sizes are heights and widths in pixels.
+    """
+    from landmap.bench import bench as measure
+    from landmap.outputs import check_outputs
+    from landmap.terminal import err, print_bench
+
+    settings = settings_of(options)
+    check_outputs([output] if output else [], scene or "", overwrite=overwrite)
+    with err.status("") as status:
+        found = measure(scene, settings, overwrite=overwrite, say=status.update, **options)
+    if output:
+        output.write_text(json.dumps(found.to_dict(), indent=2) + "\n", "utf-8")
+    print_bench(found)
 
 
 for command in cli_models.COMMANDS:

@@ -123,9 +123,9 @@ def _train_settings(options: dict[str, Any], output: Path | None) -> TrainSettin
 def _start_keras() -> None:
     """Import Keras and have it find its devices, without what its backend has to say of that."""
     import landmap_models.keras_classifier  # noqa: F401 # sets the log level, which counts when the backend is imported
-    from landmap_models.quiet import quiet_start
+    from landmap_models.quiet import quietly
 
-    with quiet_start():
+    with quietly():
         import keras
 
         keras.distribution.list_devices()
@@ -200,9 +200,9 @@ def evaluate(model: str, data: Path, output: Path, quiet: bool, **options: Any) 
 def predict(images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     """Say what IMAGES show: single chips, JPEG, PNG or GeoTIFF. A whole scene is for `classify`."""
     from landmap.terminal import print_predictions
-    from landmap_models.quiet import quiet_start
+    from landmap_models.quiet import quietly
 
-    with quiet_start():
+    with quietly():
         from landmap_models.predict_chips import predict_chips as run
     print_predictions(run(images, **options), as_json=as_json)
 

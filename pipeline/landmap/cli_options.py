@@ -217,6 +217,13 @@ TEACHER_OPTIONS = (
         show_default=True,
         help="Above 1 its probabilities are flatter.",
     ),
+    _teacher(
+        "--teacher-views",
+        type=int,
+        default=D.teacher_views,
+        show_default=True,
+        help="It judges so many augmented views of each chip; 0: each chip once, as it is.",
+    ),
 )
 CARD_OPTIONS = (
     _card("--name", help="Of the model.  [default: the file's]"),

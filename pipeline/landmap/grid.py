@@ -31,6 +31,11 @@ class Window:
     width: int
     """Columns."""
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.height, self.width
+
     def __str__(self) -> str:
         last_row, last_col = self.row_off + self.height - 1, self.col_off + self.width - 1
         return f"rows {self.row_off}-{last_row}, columns {self.col_off}-{last_col}"
@@ -73,6 +78,10 @@ class Axis:
         """Number of windows: window i covers the cells i to i + reach - 1."""
         return max(1, self.cells - self.reach + 1)
 
+    def widened(self, cells: Span, margin: int) -> Span:
+        """These cells and `margin` more on each side, as far as there are any."""
+        return Span(max(0, cells.start - margin), min(self.cells, cells.stop + margin))
+
     def windows_over(self, cells: Span) -> Span:
         """The windows that cover any of these cells."""
         return Span(max(0, cells.start - self.reach + 1), min(self.windows, cells.stop))
@@ -106,10 +115,14 @@ class Chunk:
     """Owned cells."""
     cell_cols: Span
     """Owned cells."""
+    blended_rows: Span
+    """Cells whose probabilities it needs: those it owns, and some around them where the cover is smoothed."""
+    blended_cols: Span
+    """Cells whose probabilities it needs."""
     window_rows: Span
-    """Windows that cover an owned cell."""
+    """Windows that cover one of these."""
     window_cols: Span
-    """Windows that cover an owned cell."""
+    """Windows that cover one of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,28 +166,36 @@ class Grid:
         """Number of windows in the scene."""
         return self.rows.windows * self.cols.windows
 
-    def chunks(self, chunk_height: int, chunk_width: int) -> Iterator[Chunk]:
+    def chunks(self, chunk_height: int, chunk_width: int, margin: int = 0) -> Iterator[Chunk]:
         """Cut the cells into chunks of about these many pixels, row by row.
 
         Args:
             chunk_height: Pixels; rounded up to whole cells.
             chunk_width: Pixels; rounded up to whole cells.
+            margin: Cells around its own whose probabilities a chunk needs, too.
         """
         rows = list(_cut(self.rows.cells, -(-chunk_height // self.stride)))
         cols = list(_cut(self.cols.cells, -(-chunk_width // self.stride)))
         for i, row_span in enumerate(rows):
             for j, col_span in enumerate(cols):
+                around = self.rows.widened(row_span, margin), self.cols.widened(col_span, margin)
                 yield Chunk(
                     index=i * len(cols) + j,
                     cell_rows=row_span,
                     cell_cols=col_span,
-                    window_rows=self.rows.windows_over(row_span),
-                    window_cols=self.cols.windows_over(col_span),
+                    blended_rows=around[0],
+                    blended_cols=around[1],
+                    window_rows=self.rows.windows_over(around[0]),
+                    window_cols=self.cols.windows_over(around[1]),
                 )
 
     def owned_window(self, chunk: Chunk) -> Window:
         """The pixels that a chunk writes."""
         return _window(self.rows.pixels_of_cells(chunk.cell_rows), self.cols.pixels_of_cells(chunk.cell_cols))
+
+    def blended_window(self, chunk: Chunk) -> Window:
+        """The pixels of the cells whose probabilities a chunk needs."""
+        return _window(self.rows.pixels_of_cells(chunk.blended_rows), self.cols.pixels_of_cells(chunk.blended_cols))
 
     def padded_window(self, chunk: Chunk) -> Window:
         """The pixels that a chunk's windows look at; may reach beyond the scene at the right and lower edge."""

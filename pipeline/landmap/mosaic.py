@@ -35,7 +35,7 @@ class ChunkCover:
 
 
 def cell_probabilities(windows: Floats, weights: Floats, grid: Grid, chunk: Chunk) -> Floats:
-    """Blend the windows of a chunk into the cells it owns.
+    """Blend the windows of a chunk into the cells whose probabilities it needs.
 
     Args:
         windows: Probabilities of the chunk's windows, `(window rows, window cols, classes)`.
@@ -47,8 +47,8 @@ def cell_probabilities(windows: Floats, weights: Floats, grid: Grid, chunk: Chun
         `(cell rows, cell cols, classes)`, zero where no covering window has weight.
     """
     weighted = np.concatenate([windows * weights[..., None], weights[..., None]], axis=-1)
-    down = _sum_over_windows(weighted, chunk.cell_rows, chunk.window_rows, grid.reach)
-    both = _sum_over_windows(down.swapaxes(0, 1), chunk.cell_cols, chunk.window_cols, grid.reach).swapaxes(0, 1)
+    down = _sum_over_windows(weighted, chunk.blended_rows, chunk.window_rows, grid.reach)
+    both = _sum_over_windows(down.swapaxes(0, 1), chunk.blended_cols, chunk.window_cols, grid.reach).swapaxes(0, 1)
     total = both[..., -1:]
     return np.divide(both[..., :-1], total, out=np.zeros_like(both[..., :-1]), where=total > 0)
 
@@ -86,6 +86,56 @@ def cover(probabilities: Floats, valid: Bools, stride: int, *, keep_probabilitie
         if keep_probabilities
         else None,
     )
+
+
+def smooth_cover(
+    probabilities: Floats, before: tuple[int, int], valid: Bools, side: int, *, keep_probabilities: bool = False
+) -> ChunkCover:
+    """As `cover`, from probabilities of pixels: bilinear between the centres of cells, as they are beyond the last.
+
+    Cells without probabilities have no say.
+
+    Args:
+        probabilities: Of the chunk's cells and their neighbours, `(cell rows, cell cols, classes)`.
+        before: Rows and columns of these cells above and left of those that the chunk owns.
+        valid: Of the chunk's own pixels, `(height, width)`.
+        side: Pixels along a cell's side.
+        keep_probabilities: Also return those of every class.
+    """
+    height, width = valid.shape
+    (above, below, down), (left, right, across) = (
+        _neighbours(length, first, side, cells)
+        for length, first, cells in zip(valid.shape, before, probabilities.shape[:2], strict=True)
+    )
+    layers = np.full((probabilities.shape[-1] if keep_probabilities else 0, height, width), NODATA, np.uint8)
+    classes, confidence = np.full(valid.shape, NODATA, np.uint8), np.full(valid.shape, NODATA, np.uint8)
+    for start in range(0, height, side):  # a strip at a time: all classes of all pixels would be a lot of memory
+        strip = slice(start, min(start + side, height))
+        rows = _mixed(probabilities[above[strip]], probabilities[below[strip]], down[strip, None, None])
+        pixels = _mixed(rows[:, left], rows[:, right], across[:, None])
+        total = pixels.sum(axis=-1, keepdims=True)
+        percent = np.rint(100 * pixels / np.where(total > 0, total, 1)).astype(np.uint8)
+        classes[strip], confidence[strip] = pixels.argmax(axis=-1), percent.max(axis=-1)
+        if keep_probabilities:
+            layers[:, strip] = np.moveaxis(percent, -1, 0)
+    for array in (classes, confidence, *layers):
+        array[~valid] = NODATA
+    return ChunkCover(classes, confidence, layers if keep_probabilities else None)
+
+
+def _neighbours(
+    length: int, before: int, side: int, cells: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
+    """For pixels along an axis: the cells whose centres lie before and after theirs, and how far they are between."""
+    # In units of half a pixel, so that a pixel's share is the same number whatever chunk it is in.
+    place = 2 * np.arange(length) + 1 - side
+    first = place // (2 * side)
+    share = ((place - 2 * side * first) / (2 * side)).astype(np.float32)
+    return (first + before).clip(0, cells - 1), (first + before + 1).clip(0, cells - 1), share
+
+
+def _mixed(one: Floats, other: Floats, share: Floats) -> Floats:
+    return one * (1 - share) + other * share
 
 
 def _to_pixels(cells: Bytes, valid: Bools, stride: int) -> Bytes:

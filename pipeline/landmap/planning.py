@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,32 @@ import numpy as np
 from landmap.errors import SettingsError
 from landmap.georeference import check_georeference, pixel_hectares
 from landmap.grid import Chunk, Grid
+from landmap.predict import ChunkSettings
 from landmap.scene import Scene, open_scene
 from landmap.settings import STRIDES, Settings
 from landmap_models.card import NIR_BAND, ModelCard
+from landmap_models.dense import Dense, analyse
 from landmap_models.errors import ModelError
-from landmap_models.model_file import read_card
+from landmap_models.model_file import read_card, read_config
 from landmap_models.packaged import find_model
 
 AUTO_WINDOWS = 40_000
 """The finest stride is chosen that needs no more windows than this: well under a minute on a laptop."""
 CHUNK_PIXELS = 1024 * 1024
-"""A chunk owns about this many pixels unless told otherwise."""
+"""A chunk owns about this many pixels unless told otherwise, where chips are predicted one by one."""
+BASE_BYTES = 800_000_000
+"""What Python, TensorFlow, GDAL and the model need before the first chunk."""
+SMALLEST_TILE = 512
+"""Pixels along the side of the smallest tile that is predicted in one pass: for smaller ones TensorFlow takes other
+kernels, which round otherwise, and a cover must not depend on its chunks."""
+ACTIVATIONS = 2.0
+"""What TensorFlow holds at once, in the inputs and outputs of a network's largest layer."""
 LARGE_BLOCKS = 200e6
 """Bytes of decoded blocks above which the plan warns."""
 CHIPS_PER_SECOND_AND_CORE = 800
-"""Rough rate of the packaged model, for the estimate."""
+"""Rough rate of the packaged model one by one, for the estimate."""
+PIXELS_PER_SECOND_AND_CORE = 1_500_000
+"""Rough rate of the packaged model in one pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,8 @@ class Plan:
     """Rows and columns of pixels that a chunk owns, at most."""
     settings: Settings
     """As given."""
+    dense: Dense | str
+    """The network that predicts all windows of a chunk in one pass; or why chips are predicted one by one."""
     hectares: float | None
     """Area of a pixel; None where the scene has no CRS."""
     warnings: tuple[str, ...]
@@ -55,7 +68,7 @@ class Plan:
 
     def chunks(self) -> Iterator[Chunk]:
         """The chunks, row by row."""
-        return self.grid.chunks(*self.chunk_shape)
+        return self.grid.chunks(*self.chunk_shape, margin=1 if self.settings.smooth else 0)
 
     @property
     def num_chunks(self) -> int:
@@ -63,17 +76,49 @@ class Plan:
         return sum(1 for _ in self.chunks())
 
     @property
+    def tile(self) -> tuple[int, int] | None:
+        """Rows and columns of pixels of the largest chunk with its windows, all of which are predicted in one pass.
+
+        None where chips are predicted one by one.
+        """
+        if isinstance(self.dense, str):
+            return None
+        chip, stride = self.grid.chip_size, self.grid.stride
+        windows = [self.grid.padded_window(chunk) for chunk in self.chunks()]
+        least = chip + stride * math.ceil((SMALLEST_TILE - chip) / stride)
+        return max(least, *(w.height for w in windows)), max(least, *(w.width for w in windows))
+
+    def chunk_settings(self, *, keep_probabilities: bool = False) -> ChunkSettings:
+        """How each chunk is predicted."""
+        return ChunkSettings(self.settings.batch_size, self.tile, self.settings.smooth, keep_probabilities)
+
+    @property
+    def method(self) -> str:
+        """How windows are predicted, in words."""
+        if isinstance(self.dense, str):
+            return f"chip by chip: {self.dense}"
+        return "dense: every window of a chunk in one pass"
+
+    @property
     def chunk_bytes(self) -> int:
-        """Memory that one chunk needs, about: pixels (read, reflectance, copies), probabilities, decoded blocks."""
-        pixels = max(w.height * w.width for w in map(self.grid.padded_window, self.chunks()))
+        """Memory that one chunk needs, about: pixels in several copies, activations, probabilities, decoded blocks."""
+        height, width = self.tile or max(
+            (self.grid.padded_window(c).shape for c in self.chunks()), key=lambda shape: shape[0] * shape[1]
+        )
         windows = max(len(c.window_rows) * len(c.window_cols) for c in self.chunks())
-        bands = len(self.card.bands) + (4 if self.scene.infrared else 0)
-        return pixels * bands * 12 + windows * len(self.card.legend) * 16 + _block_bytes(self.scene)
+        return (
+            int(height * width * _bytes_per_pixel(self.scene, self.card, self.dense))
+            + windows * len(self.card.legend) * 16
+            + _block_bytes(self.scene)
+        )
 
     @property
     def seconds(self) -> float:
         """Rough estimate of the time that prediction takes here, without a GPU."""
-        return self.grid.num_windows / (CHIPS_PER_SECOND_AND_CORE * (os.cpu_count() or 1))
+        cores = os.cpu_count() or 1
+        if self.tile is None:
+            return self.grid.num_windows / (CHIPS_PER_SECOND_AND_CORE * cores)
+        return self.num_chunks * math.prod(self.tile) / (PIXELS_PER_SECOND_AND_CORE * cores)
 
     @property
     def nir(self) -> str:
@@ -112,6 +157,7 @@ class Plan:
                 "stride": grid.stride,
                 "windows": grid.num_windows,
                 "cells": [grid.rows.cells, grid.cols.cells],
+                "method": self.method,
             },
             "chunks": {"number": self.num_chunks, "shape": list(self.chunk_shape), "bytes": self.chunk_bytes},
             "estimated_seconds": round(self.seconds, 1),
@@ -146,14 +192,17 @@ def make_plan(
     _check_task(card)
     scene = open_scene(path, settings, card=card)
     warnings = check_georeference(scene, card, force=settings.force) + _large_blocks(scene)
-    grid = Grid(scene.height, scene.width, card.chip_size, settings.stride or _stride(scene, card))
+    config = read_config(model_path) if model_path else None
+    stride = settings.stride or _stride(scene, card, config)
+    grid, dense = Grid(scene.height, scene.width, card.chip_size, stride), _dense(config, card, stride)
     return Plan(
         scene=scene,
         card=card,
         model_path=model_path,
         grid=grid,
-        chunk_shape=_chunk_shape(scene, grid, settings),
+        chunk_shape=_chunk_shape(scene, grid, card, dense, settings),
         settings=settings,
+        dense=dense,
         hectares=pixel_hectares(scene),
         warnings=(*warnings, *scene.radiometry.warnings),
     )
@@ -179,14 +228,56 @@ def with_choices(settings: Settings | None, choices: dict[str, Any]) -> Settings
     return dataclasses.replace(settings or Settings(), **choices)
 
 
-def _stride(scene: Scene, card: ModelCard) -> int:
-    """The finest stride with a bearable number of windows. Depends on the scene's shape alone, not on the machine."""
+def _dense(config: Mapping[str, Any] | None, card: ModelCard, stride: int) -> Dense | str:
+    if config is None:
+        return "the classifier is no file of a Keras model"
+    if stride >= card.chip_size:
+        return "windows do not overlap"
+    return analyse(config, card.chip_size, stride)
+
+
+def _stride(scene: Scene, card: ModelCard, config: Mapping[str, Any] | None) -> int:
+    """The finest stride at which windows come in one pass, or else with a bearable number of windows.
+
+    Depends on the scene's shape and the model, not on the machine.
+    """
     possible = [s for s in STRIDES if card.chip_size % s == 0] or [card.chip_size]
-    fine = [s for s in possible if Grid(scene.height, scene.width, card.chip_size, s).num_windows <= AUTO_WINDOWS]
+    fine = [
+        s
+        for s in possible
+        if not isinstance(_dense(config, card, s), str)
+        or Grid(scene.height, scene.width, card.chip_size, s).num_windows <= AUTO_WINDOWS
+    ]
     return min(fine, default=possible[0])
 
 
-def _chunk_shape(scene: Scene, grid: Grid, settings: Settings) -> tuple[int, int]:
+def _chunk_shape(scene: Scene, grid: Grid, card: ModelCard, dense: Dense | str, settings: Settings) -> tuple[int, int]:
+    """Rows and columns of pixels that a chunk owns, at most."""
+    if settings.chunk is not None:
+        height, width = settings.chunk, settings.chunk
+    elif isinstance(dense, str):
+        height, width = _by_blocks(scene, grid)
+    else:
+        side = _side_by_memory(scene, grid, card, dense, settings)
+        height, width = _even(scene.height, side, grid.stride), _even(scene.width, side, grid.stride)
+    return min(height, scene.height), min(width, scene.width)
+
+
+def _side_by_memory(scene: Scene, grid: Grid, card: ModelCard, dense: Dense, settings: Settings) -> int:
+    """Pixels along the side of a chunk that fits into memory with all its windows; at least one cell."""
+    free = settings.memory - BASE_BYTES - _block_bytes(scene)
+    tile = math.isqrt(max(0, int(free / _bytes_per_pixel(scene, card, dense))))
+    return max(grid.stride, tile - 2 * grid.chip_size)
+
+
+def _even(length: int, most: int, stride: int) -> int:
+    """Pixels along a chunk when a length is cut into equal ones of at most so many: none leaves its tile half empty."""
+    cells = -(-length // stride)
+    number = -(-cells // max(1, most // stride))
+    return -(-cells // number) * stride
+
+
+def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
     """About a million pixels, in whole blocks of the file so that none is decoded twice; whole rows where striped.
 
     Blocks that are larger than four chunks are disregarded: memory is worth more than time.
@@ -194,14 +285,16 @@ def _chunk_shape(scene: Scene, grid: Grid, settings: Settings) -> tuple[int, int
     rows, cols = scene.block_shape
     if rows * cols > 4 * CHUNK_PIXELS:
         rows, cols = 1, min(cols, scene.width)
-    side = settings.chunk or round(CHUNK_PIXELS**0.5)
-    if settings.chunk is not None:
-        height, width = side, side
-    elif cols >= scene.width:
-        height, width = max(side * side // scene.width, grid.chip_size, rows), scene.width
-    else:
-        height, width = _whole_blocks(side, rows), _whole_blocks(side, cols)
-    return min(height, scene.height), min(width, scene.width)
+    side = math.isqrt(CHUNK_PIXELS)
+    if cols >= scene.width:
+        return max(side * side // scene.width, grid.chip_size, rows), scene.width
+    return _whole_blocks(side, rows), _whole_blocks(side, cols)
+
+
+def _bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str) -> float:
+    """Of a chunk: reflectance in several copies, of two chunks while one is read; and what a dense network holds."""
+    bands = len(card.bands) + (4 if scene.infrared else 0)
+    return bands * 24 + (0 if isinstance(dense, str) else 4 * ACTIVATIONS * dense.floats_per_pixel)
 
 
 def _block_bytes(scene: Scene) -> int:

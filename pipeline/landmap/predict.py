@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from landmap.chips import Pixels, chip_views, extend, fill_nodata, valid_share
-from landmap.grid import Chunk, Grid
-from landmap.mosaic import ChunkCover, cell_probabilities, cover, empty_cover
+from landmap.grid import Chunk, Grid, Window
+from landmap.mosaic import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
 from landmap_models.card import ModelCard
-from landmap_models.classifier import Classifier
+from landmap_models.classifier import Classifier, WindowClassifier
 from landmap_models.errors import ModelError
 from landmap_models.nir import CELL, NirPrior, cell_statistics
 
@@ -23,31 +25,60 @@ SUM_TOLERANCE = 1e-2
 """How far the probabilities of a chip may be from summing to 1."""
 
 
-def predict_windows(values: Floats, weights: Floats, classifier: Classifier, stride: int, batch_size: int) -> Floats:
+@dataclass(frozen=True, slots=True)
+class ChunkSettings:
+    """How chunks are predicted; the same for all of a scene."""
+
+    batch_size: int = 256
+    """Chips copied and predicted at once, where they are predicted one by one."""
+    tile: tuple[int, int] | None = None
+    """Rows and columns of pixels that are predicted in one pass: those of the largest chunk with all its windows. None:
+    chip by chip."""
+    smooth: bool = False
+    """Take the class of a pixel from probabilities that are interpolated between the centres of cells."""
+    keep_probabilities: bool = False
+    """Also return those of every class."""
+
+
+def predict_windows(values: Floats, weights: Floats, classifier: Classifier, stride: int, how: ChunkSettings) -> Floats:
     """Probabilities of every window of a chunk that has weight.
 
     Args:
         values: Reflectance, `(height, width, bands)`, without gaps.
-        weights: Valid share of the windows, `(rows, cols)`; windows of weight 0 are not predicted.
-        classifier: Which model.
+        weights: Valid share of the windows, `(rows, cols)`; windows of weight 0 count for nothing.
+        classifier: Which model; a `WindowClassifier` where `how` has a tile.
         stride: Pixels between windows.
-        batch_size: Chips copied out of `values` at once.
+        how: `batch_size` or `tile` is used.
 
     Returns:
-        `(rows, cols, classes)`; zero where not predicted.
+        `(rows, cols, classes)`; zero for windows of weight 0.
 
     Raises:
         ModelError: The model's answers are not probabilities, or not one row a chip.
     """
+    if how.tile is not None:
+        return _all_at_once(values, weights, cast(WindowClassifier, classifier), stride, how.tile)
     chips = chip_views(values, classifier.card.chip_size, stride)
     out = np.zeros((*weights.shape, len(classifier.card.legend)), np.float32)
     rows, cols = np.nonzero(weights)
-    for start in range(0, len(rows), batch_size):
-        place = rows[start : start + batch_size], cols[start : start + batch_size]
+    for start in range(0, len(rows), how.batch_size):
+        place = rows[start : start + how.batch_size], cols[start : start + how.batch_size]
         answers = classifier.predict(np.ascontiguousarray(chips[place]))
         _check_answers(answers, len(place[0]), classifier.card)
         out[place] = answers
     return out
+
+
+def _all_at_once(
+    values: Floats, weights: Floats, classifier: WindowClassifier, stride: int, tile: tuple[int, int]
+) -> Floats:
+    """Every window in one pass over a tile of the same shape for all chunks, which a smaller chunk does not fill."""
+    whole = np.zeros((*tile, values.shape[-1]), np.float32)
+    whole[: values.shape[0], : values.shape[1]] = values
+    rows, cols = weights.shape
+    answers = classifier.predict_windows(whole, stride)[:rows, :cols]
+    _check_answers(answers.reshape(rows * cols, -1), rows * cols, classifier.card)
+    return np.where(weights[..., None] > 0, answers, np.float32(0))
 
 
 def _check_answers(answers: Floats, chips: int, card: ModelCard) -> None:
@@ -70,7 +101,7 @@ def _check_answers(answers: Floats, chips: int, card: ModelCard) -> None:
 
 
 def cover_chunk(
-    pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, batch_size: int, *, keep_probabilities: bool
+    pixels: Pixels | None, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings
 ) -> ChunkCover:
     """The whole way of a chunk, from the pixels it read to its part of the cover.
 
@@ -78,26 +109,43 @@ def cover_chunk(
     are weighed by what near infrared says of that cell.
 
     Args:
-        pixels: Of `grid.read_window(chunk)`.
+        pixels: Of `grid.read_window(chunk)`; None where it is known to hold no data.
         grid: Of the scene.
         chunk: Which one.
         classifier: Which model.
-        batch_size: Chips predicted at once.
-        keep_probabilities: Also return those of every class.
+        how: The same for all chunks of the scene.
     """
-    owned = pixels.valid[_owned(grid, chunk)]
-    if not owned.any():
-        return empty_cover(owned, len(classifier.card.legend), keep_probabilities=keep_probabilities)
-    padded = grid.padded_window(chunk)
+    window = grid.owned_window(chunk)
+    owned = pixels.valid[_within(window, grid.read_window(chunk))] if pixels else np.zeros(window.shape, np.bool_)
+    if pixels is None or not owned.any():
+        return empty_cover(owned, len(classifier.card.legend), keep_probabilities=how.keep_probabilities)
+    probabilities, side = _cells(pixels, grid, chunk, classifier, how)
+    if how.smooth:
+        around = grid.blended_window(chunk)
+        before = (window.row_off - around.row_off) // side, (window.col_off - around.col_off) // side
+        return smooth_cover(probabilities, before, owned, side, keep_probabilities=how.keep_probabilities)
+    return cover(probabilities, owned, side, keep_probabilities=how.keep_probabilities)
+
+
+def _cells(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings) -> tuple[Floats, int]:
+    """Probabilities of the cells that a chunk needs, and the pixels along their side."""
+    windows, weights = chunk_windows(pixels, grid, chunk, classifier, how)
+    probabilities = cell_probabilities(windows, weights, grid, chunk)
+    if classifier.card.nir is None or pixels.spectrum is None:
+        return probabilities, grid.stride
+    place = _within(grid.blended_window(chunk), grid.read_window(chunk))
+    spectrum = np.where(pixels.valid[..., None], pixels.spectrum, np.nan)[place]
+    return weigh_by_infrared(probabilities, spectrum, grid.stride, classifier.card.nir)
+
+
+def chunk_windows(
+    pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings
+) -> tuple[Floats, Floats]:
+    """Probabilities of a chunk's windows, `(rows, cols, classes)`, and their valid shares, `(rows, cols)`."""
     filled = fill_nodata(pixels, np.array([b.mean for b in classifier.card.bands], np.float32))
-    complete = extend(filled, grid.read_window(chunk), padded, grid.height, grid.width)
+    complete = extend(filled, grid.read_window(chunk), grid.padded_window(chunk), grid.height, grid.width)
     weights = valid_share(complete.valid, grid.chip_size, grid.stride)
-    windows = predict_windows(complete.values, weights, classifier, grid.stride, batch_size)
-    probabilities, side = cell_probabilities(windows, weights, grid, chunk), grid.stride
-    if classifier.card.nir is not None and pixels.spectrum is not None:
-        spectrum = np.where(pixels.valid[..., None], pixels.spectrum, np.nan)[_owned(grid, chunk)]
-        probabilities, side = weigh_by_infrared(probabilities, spectrum, grid.stride, classifier.card.nir)
-    return cover(probabilities, owned, side, keep_probabilities=keep_probabilities)
+    return predict_windows(complete.values, weights, classifier, grid.stride, how), weights
 
 
 def weigh_by_infrared(probabilities: Floats, spectrum: Floats, stride: int, prior: NirPrior) -> tuple[Floats, int]:
@@ -123,8 +171,7 @@ def weigh_by_infrared(probabilities: Floats, spectrum: Floats, stride: int, prio
     return prior.update(fine, cell_statistics(whole, side)), side
 
 
-def _owned(grid: Grid, chunk: Chunk) -> tuple[slice, slice]:
-    """Where the pixels that the chunk writes lie among those that it read."""
-    owned, read = grid.owned_window(chunk), grid.read_window(chunk)
-    row, col = owned.row_off - read.row_off, owned.col_off - read.col_off
-    return slice(row, row + owned.height), slice(col, col + owned.width)
+def _within(window: Window, read: Window) -> tuple[slice, slice]:
+    """Where the pixels of a window lie among those that were read."""
+    row, col = window.row_off - read.row_off, window.col_off - read.col_off
+    return slice(row, row + window.height), slice(col, col + window.width)

@@ -95,4 +95,7 @@ class Radiometry:
             haze[0] * scale * offset + haze[1]
             for scale, offset, haze in zip(self.scale, self.offset, self.haze, strict=True)
         ]
-        return values.astype(np.float32) * np.asarray(gain, np.float32) + np.asarray(bias, np.float32)
+        out = values.astype(np.float32)
+        out *= np.asarray(gain, np.float32)  # in place: a chunk is hundreds of megabytes
+        out += np.asarray(bias, np.float32)
+        return out

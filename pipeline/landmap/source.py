@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,26 @@ class Source:
         """No nodata is declared: 0 in every band stands for it, as in Sentinel-2 products. One band alone may be 0."""
         return not self.masked and len(self.band_indexes) > 1
 
+    def is_empty(self, window: Window) -> bool:
+        """Whether the file stores no block of a rectangle, so that all of it is nodata and need not be read.
+
+        A sparse GeoTIFF leaves blocks out that hold nothing but nodata; other files are never found empty.
+
+        Raises:
+            SceneError: The file can't be opened.
+        """
+        with opened(self.path) as file:
+            # Where zeros may be data, a block that was left out may be, too.
+            if file.driver not in ("GTiff", "COG") or not (self.zero_is_nodata or file.nodata is not None):
+                return False
+            rows, cols = self.block_shape
+            places = product(
+                self.band_indexes,
+                range(window.row_off // rows, -(-(window.row_off + window.height) // rows)),
+                range(window.col_off // cols, -(-(window.col_off + window.width) // cols)),
+            )
+            return all(file.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=i) is None for i, y, x in places)
+
     def read_values(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[npt.NDArray[Any], Bools]:
         """Values as they are in the file `(height, width, bands)`, and validity `(height, width)`.
 
@@ -131,7 +152,8 @@ def read_pixels(
     """
     place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
     values = np.moveaxis(file.read(source.band_indexes, window=place, out_shape=shape), 0, -1)
-    valid: Bools = np.isfinite(values).all(axis=-1)
+    whole_numbers = values.dtype.kind in "iu"
+    valid: Bools = np.ones(values.shape[:2], np.bool_) if whole_numbers else np.isfinite(values).all(axis=-1)
     if source.masked:
         valid &= _has_data(file, source.band_indexes, place, shape)
     elif source.zero_is_nodata:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from landmap.bench_result import Bench, BruteForce
 from landmap.classify import Progress as Report
 from landmap.classify import Result
 from landmap.planning import Plan
@@ -78,6 +79,7 @@ def print_plan(plan: Plan) -> None:
         ("haze", radiometry.origins["haze"]),
         ("model", f"{plan.card.name} {plan.card.version}, {len(plan.card.legend)} classes"),
         ("grid", f"{grid.num_windows} windows of {grid.chip_size} px at a stride of {grid.stride} px"),
+        ("method", plan.method),
         (
             "chunks",
             f"{plan.num_chunks} of up to {plan.chunk_shape[0]}x{plan.chunk_shape[1]} px, "
@@ -111,9 +113,61 @@ def print_result(result: Result) -> None:
         f"{pixels / 1e6 / result.seconds:.2f} Mpx/s, {grid.num_windows / result.seconds:.0f} chips/s",
         markup=False,
     )
-    out.print(result.plan.nir, markup=False)
+    out.print(f"{result.plan.nir}; {result.plan.method}; {result.precision}", markup=False)
     for path in result.outputs.paths():
         out.print(str(path), markup=False)
+
+
+def print_bench(found: Bench) -> None:
+    """Seconds and rates of the run and its steps, how well they overlap, and what brute force came to."""
+    whole, steps, rows = found.whole, found.steps, found.chunk_shape
+    out.print(
+        f"{found.scene}: {found.height}x{found.width} px, {found.windows:,} windows of {found.chip_size} px at a "
+        f"stride of {found.stride} px, {found.chunks} chunks of up to {rows[0]}x{rows[1]} px",
+        markup=False,
+    )
+    out.print(f"{found.model}; {found.method}; {whole.precision}", markup=False)
+    lines = [["", "seconds", "Mpx/s", "windows/s"]]
+    for name, seconds in (
+        ("read alone", steps.read_seconds),
+        ("prediction alone", steps.predict_seconds),
+        ("write alone", steps.write_seconds),
+        ("the whole", whole.seconds),
+    ):
+        lines.append([name, f"{seconds:.2f}", f"{found.mpx / seconds:,.2f}", f"{steps.windows / seconds:,.0f}"])
+    _print_columns(lines, left=1)
+    out.print(
+        f"the whole takes {found.share:.2f} times its slowest step ({steps.slowest}), with {steps.prepare_seconds:.1f} "
+        f"s for model, precision and graph; before it, {whole.start_seconds:.1f} s for the start of Python and "
+        f"TensorFlow; peak memory {whole.peak_bytes / 1e6:,.0f} MB",
+        markup=False,
+    )
+    _print_brute_force(found.brute, found.brute_says)
+    machine = found.machine
+    out.print(
+        f"{machine.cpu}, {machine.cores} cores, on {machine.device}; landmap {machine.landmap}, "
+        f"TensorFlow {machine.tensorflow}, Python {machine.python}",
+        markup=False,
+    )
+
+
+def _print_brute_force(brute: BruteForce | None, says: str) -> None:
+    if brute is None:
+        out.print(f"no brute force: {says}", markup=False)
+        return
+    out.print(f"brute force on {brute.height}x{brute.width} px, {brute.chips:,} chips in float32:", markup=False)
+    lines = [["", "seconds", "chips/s", "dense is faster by"]]
+    for name, seconds, rate, ratio in (
+        ("model.predict", brute.keras_seconds, brute.keras_chips_per_second, brute.keras_ratio),
+        ("batched tf.function", brute.function_seconds, brute.function_chips_per_second, brute.function_ratio),
+    ):
+        lines.append([name, f"{seconds:.2f}", f"{rate:,.0f}", f"{ratio:.1f}x"])
+    _print_columns(lines, left=1)
+    out.print(
+        f"largest difference of a probability {brute.difference:.1e}, in float32 {brute.float32_difference:.1e}; "
+        f"{100 * brute.other_class:.3f} % of pixels have another class",
+        markup=False,
+    )
 
 
 def print_evaluation(found: Evaluation) -> None:

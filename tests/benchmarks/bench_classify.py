@@ -1,66 +1,92 @@
-"""Speed and memory as ratios measured in one run: `make bench`. LANDMAP_BENCH_SIZE=10980 for a full scene."""
+"""Speed and memory as ratios measured in one run: `make bench`. LANDMAP_BENCH_SIZE=10980 for a full scene.
+
+`landmap bench` prints the numbers behind them.
+"""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
-from rasterio.windows import Window
 
-from landmap.example import write_example
+from landmap.bench import bench, run_whole
+from landmap.bench_result import Bench, Whole
+from landmap.bench_scene import write_bench_scene
+from landmap.planning import make_plan
+from landmap.terminal import print_bench
+from landmap_models.engine import fast_precision, find_device
 from landmap_models.keras_classifier import load_classifier, load_model
 from landmap_models.packaged import find_model
 
 SIZE = int(os.environ.get("LANDMAP_BENCH_SIZE", "5490"))
-MEASURE = """
-import resource, sys, time
-from landmap import classify
-start = time.perf_counter()
-classify(sys.argv[1], sys.argv[2], stride=64, overwrite=True)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(time.perf_counter() - start, peak)
-"""
+FASTER_THAN_KERAS, FASTER_THAN_FUNCTION = 40, 25
+"""Windows that the dense network predicts while each way of brute force does one, at least."""
+OVERLAP = 1.35
+"""The whole run in terms of its slowest step, at most."""
 
 
-def mirrored(folder: Path, size: int) -> Path:
-    """A tiled DEFLATE scene of any size: one example scene, mirrored side by side, so that the joints do not show."""
-    small = write_example(folder / "small.tif", 1024, overwrite=True).scene
-    with rasterio.open(small) as file:
-        values, profile = file.read([3, 2, 1]), file.profile
-    values[:, :, -200:] = values[:, :, -400:-200][:, :, ::-1]  # over the nodata wedge
-    path = folder / f"scene_{size}.tif"
-    profile.update(count=3, height=size, width=size, bigtiff="IF_SAFER")
-    with rasterio.open(path, "w", **profile) as file:
-        file.descriptions = ("B04", "B03", "B02")
-        file.update_tags(PROCESSING_LEVEL="Level-1C")
-        for i, row in enumerate(range(0, size, 1024)):
-            for j, col in enumerate(range(0, size, 1024)):
-                tile = values[:, :: -1 if i % 2 else 1, :: -1 if j % 2 else 1]
-                height, width = min(1024, size - row), min(1024, size - col)
-                file.write(tile[:, :height, :width], window=Window(col, row, width, height))
-    return path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench")
 
 
-def run(scene: Path, cover: Path) -> tuple[float, float]:
-    """Seconds (start of TensorFlow included) and peak resident memory in MB of a process that classifies a scene."""
-    done = subprocess.run([sys.executable, "-c", MEASURE, scene, cover], capture_output=True, text=True, check=True)
-    seconds, peak = map(float, done.stdout.split())
-    return seconds, peak
+@pytest.fixture(scope="module")
+def measured() -> Bench:
+    """Of the largest scene."""
+    found = bench(size=SIZE)
+    print()
+    print_bench(found)
+    return found
 
 
-def bench_memory_is_bounded_by_the_chunk(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> dict[int, Whole]:
+    """Whole runs of scenes of a quarter, a half and all of the size, in the same precision."""
+    precision, found = fast_precision(find_device("auto")), {}
+    for size, tries in ((SIZE // 4, 2), (SIZE // 2, 2), (SIZE, 1)):
+        plan = make_plan(write_bench_scene(folder / f"scene_{size}.tif", size), precision=precision)
+        found[size] = min(
+            (run_whole(plan, folder / "cover.tif", overwrite=True) for _ in range(tries)), key=lambda run: run.seconds
+        )
+    return found
+
+
+def bench_cost_is_linear(runs: dict[int, Whole]) -> None:
+    """Each Mpx more takes as long in a large scene as in a small one; what a run takes once, cancels out."""
+    (small, quarter), (half, part), (large, whole) = runs.items()
+    for size, run in runs.items():
+        print(f"\n{size} px: {run.seconds:.1f} s, {run.seconds / (size**2 / 1e6):.3f} s/Mpx", end="")
+    first = (part.seconds - quarter.seconds) / (half**2 - small**2) * 1e6
+    second = (whole.seconds - part.seconds) / (large**2 - half**2) * 1e6
+    print(f"\nseconds for each Mpx more: {first:.3f} up to {half} px, {second:.3f} up to {large} px")
+    assert abs(second / first - 1) <= 0.15
+
+
+def bench_memory_is_bounded_by_the_chunk(runs: dict[int, Whole]) -> None:
     """A scene of four times the pixels needs hardly more memory."""
-    quarter, whole = (run(mirrored(tmp_path, size), tmp_path / "cover.tif") for size in (SIZE // 2, SIZE))
-    for size, (seconds, peak) in ((SIZE // 2, quarter), (SIZE, whole)):
-        print(f"\n{size} px: {seconds:.1f} s with the start of TensorFlow, peak {peak:.0f} MB")
-    assert whole[1] < 1.3 * quarter[1]
+    _, quarter, whole = runs.values()
+    print(f"\npeak of {SIZE // 2} px: {quarter.peak_bytes / 1e6:.0f} MB, of {SIZE} px: {whole.peak_bytes / 1e6:.0f} MB")
+    assert whole.peak_bytes < 1.3 * quarter.peak_bytes
+
+
+def bench_dense_against_brute_force(measured: Bench) -> None:
+    """The dense network against the same model on each window cut out, by each of two plain ways."""
+    brute = measured.brute
+    assert brute is not None, measured.brute_says
+    print(f"\nagainst model.predict {brute.keras_ratio:.1f}, against a batched tf.function {brute.function_ratio:.1f}")
+    assert brute.float32_difference < 1e-5
+    assert brute.keras_ratio >= FASTER_THAN_KERAS
+    assert brute.function_ratio >= FASTER_THAN_FUNCTION
+
+
+def bench_steps_overlap(measured: Bench) -> None:
+    """All else is hidden behind the slowest step."""
+    print(f"\nthe whole is {measured.share:.2f} of {measured.steps.slowest} alone")
+    assert measured.share <= OVERLAP
 
 
 def bench_fixed_batches_against_keras_predict(benchmark: Any) -> None:
@@ -75,30 +101,3 @@ def bench_fixed_batches_against_keras_predict(benchmark: Any) -> None:
     benchmark.pedantic(classifier.predict, (chips,), rounds=3, warmup_rounds=1)
     fast = benchmark.stats.stats.min
     print(f"\nclassifier {2048 / fast:.0f} chips/s, model.predict {2048 / slow:.0f} chips/s: ratio {slow / fast:.2f}")
-
-
-@pytest.mark.parametrize("stride", [64, 16])
-def bench_share_of_prediction(benchmark: Any, stride: int, tmp_path: Path) -> None:
-    """How much of a whole run is prediction alone: 1 would be perfect overlap of everything else."""
-    import landmap
-
-    scene = mirrored(tmp_path, 2048)
-    landmap.classify(scene, tmp_path / "cover.tif", stride=64)
-    seconds = []
-
-    class Timed:
-        card = load_classifier(find_model("default")).card
-
-        def predict(self, chips: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return load_classifier(find_model("default")).predict(chips)
-            finally:
-                seconds.append(time.perf_counter() - start)
-
-    def whole() -> None:
-        seconds.clear()
-        landmap.classify(scene, tmp_path / "cover.tif", stride=stride, classifier=Timed(), overwrite=True)
-
-    benchmark.pedantic(whole, rounds=2)
-    print(f"\nstride {stride}: prediction is {sum(seconds) / benchmark.stats.stats.data[-1]:.2f} of the whole")

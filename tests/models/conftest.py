@@ -40,9 +40,9 @@ def plain_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A `.keras` file of the compact architecture with random weights, three classes, without a card."""
     from landmap_models.architectures import compact
     from landmap_models.architectures.options import ArchitectureOptions
-    from landmap_models.quiet import quiet_start
+    from landmap_models.quiet import quietly
 
-    with quiet_start():
+    with quietly():
         import keras
 
         from landmap_models.architectures.shape import NetworkShape

@@ -293,6 +293,12 @@ def test_names_are_resolved(names: Sequence[str], expected: tuple[str, ...]) -> 
     assert compose(names, band_names=RGB).names == expected
 
 
+def test_an_augmentation_is_split_at_a_name() -> None:
+    others, straddle = compose(["standard"], band_names=RGB).split_at("straddle")
+    assert (others.names, straddle.names) == (("d4", "haze", "jitter"), ("straddle",))
+    assert compose(["d4"], band_names=RGB).split_at("straddle")[1].names == ()
+
+
 def test_standard_by_name_is_standard() -> None:
     chips, labels = noise(64), one_hot(64)
     named = compose(["standard"], band_names=RGB)(chips, labels, random(5))

@@ -17,9 +17,10 @@ from pathlib import Path
 import keras
 import numpy as np
 from landmap_models.architectures import ArchitectureOptions
+from landmap_models.architectures.layout import in_precision
 from landmap_models.architectures.shape import NetworkShape
 from landmap_models.fit import fit
-from landmap_models.network import in_precision, make_network
+from landmap_models.network import make_network
 from landmap_models.train_settings import TrainSettings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import pytest
 from landmap_models import distillation as module
 from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD
-from landmap_models.datasets import ChipFolder, open_chips
-from landmap_models.distillation import check_teacher, soft_labels
+from landmap_models.datasets import ChipBatches, ChipFolder, open_chips
+from landmap_models.distillation import PatientTeacher, check_teacher, soft_labels
 from landmap_models.errors import ModelError
 from landmap_models.legend import legend_for
 
+Floats = npt.NDArray[np.float32]
 CARD = dataclasses.replace(FAKE_CARD, name="teacher", legend=legend_for(("striped", "dark", "bright")))
 
 
@@ -105,3 +107,63 @@ def test_a_teacher_of_something_else_is_refused(
     monkeypatch.setattr(module, "read_card", lambda path: card)
     with pytest.raises(ModelError, match=words):
         check_teacher("t.keras", chips)
+
+
+# A teacher that sees what the student sees.
+
+
+def brighter(chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Random light; labels are spoilt, so that it shows where they are used."""
+    return chips + rng.random((len(chips), 1, 1, 1), dtype=np.float32) * 0.1, labels * 0 + 1 / 3
+
+
+def halved(chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    return chips / 2, labels / 2
+
+
+@pytest.fixture
+def lesson(teacher: Teacher, chips: ChipFolder, tmp_path: Path) -> Callable[..., tuple[ChipBatches, PatientTeacher]]:
+    """A function that makes the student's batches and the teacher of two views."""
+
+    def make(**settings: Any) -> tuple[ChipBatches, PatientTeacher]:
+        judged = ChipBatches(chips, 4, brighter, seed=5)
+        patient = PatientTeacher("t.keras", judged, halved, tmp_path, 2, **settings)
+        return ChipBatches(chips, 4, brighter, seed=5, lessons=patient), patient
+
+    return make
+
+
+def test_the_teacher_judges_the_very_pictures_that_the_student_sees(
+    lesson: Callable[..., tuple[ChipBatches, PatientTeacher]], teacher: Teacher
+) -> None:
+    batches, _ = lesson()
+    for epoch in (0, 1, 2, 3):
+        batches.start_epoch(epoch)
+        for index in range(3):
+            values, labels = batches[index][:2]
+            dark = 0.8 - 2 * values[:, 0, 0, 0]  # what was done afterwards, undone
+            expected = np.stack([3 * (1 - dark) / 4, dark, (1 - dark) / 4], axis=1) / 2
+            assert labels == pytest.approx(expected, abs=1e-5)
+    assert len(teacher.seen) == 2 * 3, "two views of three batches, each judged once"
+
+
+def test_epochs_go_through_the_views_again_and_again(
+    lesson: Callable[..., tuple[ChipBatches, PatientTeacher]],
+) -> None:
+    batches, _ = lesson()
+    first = []
+    for epoch in range(4):
+        batches.start_epoch(epoch)
+        first.append(batches[0][0])
+    assert np.array_equal(first[0], first[2])
+    assert np.array_equal(first[1], first[3])
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_answers_are_kept_and_mixed_with_the_labels(
+    lesson: Callable[..., tuple[ChipBatches, PatientTeacher]], teacher: Teacher
+) -> None:
+    (_, patient), (_, again) = lesson(), lesson(share=0.0)
+    assert np.array_equal(patient.answers(1), again.answers(1)), "from the first's file"
+    assert again.answers(0) == pytest.approx(1 / 3), "the labels as they were augmented"
+    assert len(teacher.seen) == 2 * 3

@@ -137,3 +137,52 @@ def test_a_broken_model_is_one_line(small_model: Path, small_card: ModelCard, tm
 def test_the_fake_is_a_classifier() -> None:
     fake: Classifier = ConstantClassifier(2)
     np.testing.assert_array_equal(fake.predict(chips(2)).argmax(axis=1), [2, 2])
+
+
+def test_all_windows_at_once_are_the_chips_one_by_one(small_model: Path) -> None:
+    classifier = load_classifier(small_model, batch_size=16)
+    values = np.random.default_rng(1).random((64 + 3 * 16, 64 + 5 * 16, 3), dtype=np.float32) * 0.3
+    views = np.lib.stride_tricks.sliding_window_view(values, (64, 64), axis=(0, 1))[::16, ::16].transpose(0, 1, 3, 4, 2)
+    found = classifier.predict_windows(values, 16)
+    assert found.shape == (4, 6, 3)
+    np.testing.assert_allclose(found, classifier.predict(views.reshape(-1, 64, 64, 3)).reshape(4, 6, 3), atol=1e-5)
+
+
+def test_the_place_of_a_window_in_a_rectangle_changes_no_bit(small_model: Path) -> None:
+    classifier = load_classifier(small_model)
+    values = np.random.default_rng(2).random((640, 704, 3), dtype=np.float32) * 0.3
+    whole, part = (classifier.predict_windows(v, 8) for v in (values, values[64 : 64 + 512, 128 : 128 + 512]))
+    assert part.tobytes() == whole[8 : 8 + 57, 16 : 16 + 57].tobytes()
+
+
+def test_reduced_precision_is_another_graph_and_nearly_the_same(small_model: Path) -> None:
+    exact, reduced = (load_classifier(small_model, batch_size=16, precision=p) for p in ("float32", "bfloat16"))
+    difference = np.abs(exact.predict(chips(20)) - reduced.predict(chips(20)))
+    assert 0 < difference.max() < 0.05
+
+
+def test_graphs_of_many_shapes_are_not_all_kept(small_model: Path) -> None:
+    classifier = KerasClassifier(load_model(small_model), load_classifier(small_model).card)
+    for cells in range(7):
+        classifier.predict_windows(np.zeros((64 + 8 * cells, 64, 3), np.float32), 8)
+    assert len(classifier._frozen) <= 4
+
+
+def test_a_model_that_pads_is_not_dense(small_card: ModelCard, keras: Any) -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((64, 64, 3)),
+            keras.layers.Conv2D(4, 3, padding="same", name="padded"),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    classifier = KerasClassifier(model, small_card, batch_size=4)
+    assert classifier.predict(chips(5)).shape == (5, 3)
+    with pytest.raises(ModelError, match="its layer padded is padded"):
+        classifier.predict_windows(np.zeros((72, 64, 3), np.float32), 8)
+
+
+def test_a_gpu_that_is_not_there_is_told(small_model: Path) -> None:
+    with pytest.raises(ModelError, match="--device cpu"):
+        load_classifier(small_model, device="gpu:99")

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from landmap_models.architectures import ArchitectureOptions, build
+from landmap_models.architectures.layout import in_precision
 from landmap_models.architectures.shape import OUTPUT, NetworkShape
 from landmap_models.classifier import FAKE_CARD
 from landmap_models.errors import ModelError
 from landmap_models.fit import choose_trainable
 from landmap_models.legend import legend_for
 from landmap_models.model_file import write_card
-from landmap_models.network import in_precision, make_network
+from landmap_models.network import make_network
 from landmap_models.packaged import find_model
 from landmap_models.train_settings import TrainSettings
 

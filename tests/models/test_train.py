@@ -171,6 +171,13 @@ def test_a_teacher_is_asked_once(chip_zip: Path, small_model: Path, tmp_path: Pa
     assert labels.sum(axis=1) == pytest.approx(4, abs=1e-4)
 
 
+def test_a_teacher_of_augmented_views(chip_zip: Path, small_model: Path, tmp_path: Path) -> None:
+    settings = dataclasses.replace(QUICK, teacher=str(small_model), teacher_views=1, augment=("d4", "straddle"))
+    card = train(chip_zip, tmp_path / "m.keras", settings)
+    assert card.training["settings"]["teacher_views"] == 1
+    assert not list(tmp_path.glob("*.training"))
+
+
 # Chips of other kinds.
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import keras
@@ -17,6 +18,27 @@ def rebuilt(config: dict[str, Any], weights: list[Any]) -> keras.Model:
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with copies of its weights
     return made
+
+
+def in_precision(model: keras.Model, precision: str, *, exact_input: bool = False) -> keras.Model:
+    """A copy of a network whose layers compute in another dtype policy; the last layer stays float32.
+
+    Args:
+        model: A functional network without models inside it.
+        precision: Name of a Keras dtype policy, such as "mixed_bfloat16".
+        exact_input: Leave the layers up to the first with weights in float32, too. Water and woods differ by a few
+            thousandths in reflectance, which eight bits of mantissa lose where pixels are centred on zero.
+    """
+    config = copy.deepcopy(model.get_config())
+    exact = {model.layers[-1].name}
+    if exact_input:
+        first = next(place for place, layer in enumerate(model.layers) if layer.weights)
+        exact |= {layer.name for layer in model.layers[: first + 1]}
+    for layer in config["layers"]:
+        # Bare operations, such as a sum written with +, have no dtype of their own.
+        if layer["class_name"] != "InputLayer" and "dtype" in layer["config"] and layer["config"]["name"] not in exact:
+            layer["config"]["dtype"] = precision
+    return rebuilt(config, model.get_weights())
 
 
 def laid_out(model: keras.Model) -> keras.Model:

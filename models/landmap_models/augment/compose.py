@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,11 @@ class Augmentation:
             else:
                 chips = _OF_CHIPS[name](chips, rng, **settings)
         return chips, labels
+
+    def split_at(self, name: str) -> tuple[Augmentation, Augmentation]:
+        """All others, and the one of this name, which may be none."""
+        others = tuple(other for other in self.names if other != name)
+        return replace(self, names=others), replace(self, names=tuple(n for n in self.names if n == name))
 
     def __str__(self) -> str:
         return "; ".join(_described(name, settings) for name, settings in self._steps()) or "none"

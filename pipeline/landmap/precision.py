@@ -1,0 +1,103 @@
+"""In which precision a scene is predicted: a reduced one only where it gives the scene's windows the same classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.grid import Chunk, Window
+from landmap.planning import SMALLEST_TILE, Plan
+from landmap.predict import ChunkSettings, chunk_windows
+from landmap_models.classifier import Classifier
+
+if TYPE_CHECKING:  # it imports TensorFlow's start
+    from landmap_models.engine import Precision
+
+AGREEMENT = 0.999
+"""Share of windows whose class must be the same as in float32."""
+WINDOWS = 8000
+"""A sample has about so many windows that see data."""
+FEW_WINDOWS = 50_000
+"""A scene of fewer is done in float32 before anything else is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A precision, and why."""
+
+    precision: Precision
+    """In which the model computes."""
+    says: str
+    """Precision and reason, in words."""
+
+
+def choose_precision(plan: Plan) -> Choice:
+    """The precision that the settings name, or the fastest that changes no class to speak of.
+
+    Raises:
+        ModelError: The device is not there, or the model can't be loaded.
+        SceneError: The scene can't be read.
+    """
+    from landmap_models.engine import fast_precision, find_device
+
+    wanted, device = plan.settings.precision, find_device(plan.settings.device)
+    if wanted != "auto":
+        return Choice(wanted, f"{wanted}, as asked")
+    if plan.grid.num_windows < FEW_WINDOWS:
+        return Choice("float32", "float32: a small scene")
+    fast = fast_precision(device)
+    if fast == "float32":
+        return Choice("float32", "float32: the device has nothing faster")
+    agreement, windows = _agreement(plan, fast)
+    if not windows:
+        return Choice("float32", "float32: the sample has no data to try another on")
+    found = f"{100 * agreement:.2f} % of {windows:,} sampled windows have the same class in {fast} as in float32"
+    return Choice(
+        fast if agreement >= AGREEMENT else "float32", f"{fast if agreement >= AGREEMENT else 'float32'}: {found}"
+    )
+
+
+def load(plan: Plan, precision: Precision) -> Classifier:
+    """The plan's model; a process loads it once.
+
+    Raises:
+        ModelError: It can't be loaded, or has changed since the plan was made.
+    """
+    from landmap_models.keras_classifier import load_classifier
+
+    assert plan.model_path is not None  # make_plan leaves it out only for a classifier that is passed in
+    settings = plan.settings
+    return load_classifier(plan.model_path, plan.card.weights_sha256, settings.batch_size, precision, settings.device)
+
+
+def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:
+    """Share of sampled windows with the same class in both precisions, and how many there are."""
+    chunks = _sample(plan)
+    how = ChunkSettings(
+        plan.settings.batch_size, _tile([plan.grid.padded_window(c) for c in chunks]) if plan.tile else None
+    )
+    same: list[npt.NDArray[np.bool_]] = []
+    for chunk in chunks:
+        pixels = plan.scene.read(plan.grid.read_window(chunk))
+        (exact, weights), (reduced, _) = (
+            chunk_windows(pixels, plan.grid, chunk, load(plan, precision), how) for precision in ("float32", fast)
+        )
+        same.append((exact.argmax(axis=-1) == reduced.argmax(axis=-1))[weights > 0])
+    found = np.concatenate(same)
+    return float(found.mean()) if found.size else 0.0, found.size
+
+
+def _sample(plan: Plan) -> list[Chunk]:
+    """Small chunks, spread evenly over the scene."""
+    side = SMALLEST_TILE - 2 * plan.grid.chip_size
+    chunks = list(plan.grid.chunks(side, side))
+    windows = max(len(c.window_rows) * len(c.window_cols) for c in chunks)
+    number = min(len(chunks), -(-WINDOWS // windows))
+    return [chunks[(2 * i + 1) * len(chunks) // (2 * number)] for i in range(number)]
+
+
+def _tile(windows: list[Window]) -> tuple[int, int]:
+    return max(w.height for w in windows), max(w.width for w in windows)
