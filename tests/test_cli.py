@@ -358,6 +358,7 @@ def test_every_option_reaches_the_training(chip_folder: Path, tmp_path: Path, mo
         "--skip-bad",
         "--no-frozen-norm",
         "--no-calibration",
+        "--round-weights",
         "--resume",
         "--overwrite",
         "--workers",
@@ -372,9 +373,10 @@ def test_every_option_reaches_the_training(chip_folder: Path, tmp_path: Path, mo
         name = option[2:].replace("-", "_")
         assert getattr(settings, FIELDS.get(name, name)) == value, option
     assert (settings.skip_bad, settings.calibrate, settings.frozen_norm) == (True, False, False)
+    assert settings.round_weights
     assert (how["resume"], how["overwrite"], how["workers"], how["tensorboard"]) == (True, True, 3, Path("logs"))
     fields = {f.name for f in dataclasses.fields(settings)}
-    flagged = {"skip_bad", "calibrate", "start_from", "frozen_norm"}
+    flagged = {"skip_bad", "calibrate", "round_weights", "start_from", "frozen_norm"}
     told = {FIELDS.get(o[2:], o[2:].replace("-", "_")) for o, _, _ in OPTIONS} | flagged
     assert fields == told
 

@@ -4,6 +4,7 @@
 
 writes first.keras, teacher.keras and compact-eurosat-rgb.keras to the folder, each with `<name>.history.csv` beside it,
 a near-infrared prior into the card of the last (see `nir_prior.py`), and a report of it on its test part, with figures.
+The last one's weights are rounded to what bfloat16 holds, so that maps in bfloat16 agree with float32.
 All three have the same seed, so the same split: no network has seen the test part, and none was chosen by it. Takes
 three hours on two cores. What is finished is not done again, and a killed training goes on after its last epoch when
 the script is started again.
@@ -53,6 +54,7 @@ TAUGHT = TrainSettings(
     label_smoothing=0.0,
     frozen_norm=False,
     teacher_temperature=2.0,
+    round_weights=True,
     seed=SEED,
 )
 

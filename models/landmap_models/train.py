@@ -24,6 +24,7 @@ from landmap_models.errors import DatasetError, ReportError
 from landmap_models.fit import check_tensorboard, fit
 from landmap_models.model_file import SPLIT_MEMBER, write_card
 from landmap_models.network import make_network
+from landmap_models.rounding import rounded
 from landmap_models.splits import (
     Split,
     chip_coordinates,
@@ -120,6 +121,8 @@ def train(
     validation = _batches(split.validation, split, settings, workers)
     log = fit(learner, training, validation, settings, state, tensorboard=tensorboard, verbose=verbose)
     model.set_weights(learner.get_weights())  # float32 again: inference chooses its own precision
+    if settings.round_weights:
+        model = rounded(model)
     card = make_card(model, split, settings, _judge(model, split, settings, log, str(augmentation)))
     return _write(output, model, card, split, state)
 

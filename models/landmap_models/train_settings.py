@@ -138,6 +138,9 @@ class TrainSettings:
     teacher_views: int = 0
     """How many augmented views of each chip the teacher judges, which epochs then go through again and again; 0: it
     judges each chip once, as it is."""
+    round_weights: bool = False
+    """Fold batch normalisation and round the weights to what bfloat16 holds, so that inference in bfloat16 agrees more
+    often with float32: see `rounding`."""
     calibrate: bool = True
     """Scale the logits by a temperature fitted on the validation part, folded into the last layer."""
 

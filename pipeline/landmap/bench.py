@@ -30,7 +30,7 @@ from landmap.classify import GDAL_CACHE_BYTES, Outputs, run_plan
 from landmap.errors import ChunkError, LandmapError, SceneError, SettingsError
 from landmap.grid import Chunk, Grid, Window
 from landmap.outputs import check_outputs
-from landmap.planning import Plan, make_plan, with_choices
+from landmap.planning import Plan, make_plan, with_choices, with_precision
 from landmap.precision import choose_precision, load
 from landmap.predict import cover_chunk
 from landmap.raster import Layers, RasterWriter
@@ -97,7 +97,9 @@ def bench(
 
 def _measured(plan: Plan, whole: Whole, folder: Path, crop: int, say: Callable[[str], None], scene: str) -> Bench:
     """What remains to be measured after the whole run, with what was planned."""
-    grid, precision = plan.grid, _named(whole.precision)
+    precision = _named(whole.precision)
+    plan = with_precision(plan, precision)
+    grid = plan.grid
     say("each step alone")
     steps = measure_steps(plan, precision, folder)
     say("brute force")

@@ -19,7 +19,7 @@ from landmap.graph import run_chunks
 from landmap.grid import Chunk
 from landmap.mosaic import ChunkCover
 from landmap.outputs import check_outputs, publish
-from landmap.planning import Plan, make_plan
+from landmap.planning import Plan, make_plan, with_precision
 from landmap.precision import choose_precision, load
 from landmap.predict import cover_chunk
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
@@ -130,6 +130,7 @@ def run_plan(
     precision = "float32: the classifier was passed in"
     if classifier is None:
         choice = choose_precision(plan)
+        plan = with_precision(plan, choice.precision)
         classifier, precision = load(plan, choice.precision), choice.says
     counter = ClassCounter()
     with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:

@@ -80,6 +80,7 @@ def describe_model(file: Path, card: Path) -> None:
 @click.option("--resume", is_flag=True, help="Go on with a training that was killed, after its last whole epoch.")
 @click.option("--show-batch", type=click.Path(path_type=Path), help="Draw one batch as it is learnt from (PNG).")
 @click.option("--tensorboard", type=click.Path(path_type=Path), help="Folder for TensorBoard's logs.")
+@click.option("--round-weights", is_flag=True, help="To what bfloat16 holds, for fast maps in it.")
 @click.option("--no-calibration", is_flag=True, help="Fit no temperature to the probabilities.")
 @with_options(DATA_OPTIONS, SPLIT_OPTIONS, NETWORK_OPTIONS, BUDGET_OPTIONS, TEACHER_OPTIONS, CARD_OPTIONS)
 def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: bool, **options: Any) -> None:

@@ -28,13 +28,13 @@ AUTO_WINDOWS = 40_000
 """The finest stride is chosen that needs no more windows than this: well under a minute on a laptop."""
 CHUNK_PIXELS = 1024 * 1024
 """A chunk owns about this many pixels unless told otherwise, where chips are predicted one by one."""
-BASE_BYTES = 800_000_000
+BASE_BYTES = 850_000_000
 """What Python, TensorFlow, GDAL and the model need before the first chunk."""
 SMALLEST_TILE = 512
 """Pixels along the side of the smallest tile that is predicted in one pass: for smaller ones TensorFlow takes other
 kernels, which round otherwise, and a cover must not depend on its chunks."""
-ACTIVATIONS = 2.0
-"""What TensorFlow holds at once, in the inputs and outputs of a network's largest layer."""
+ACTIVATIONS = 2.4
+"""What TensorFlow holds at once, in the inputs and outputs of a network's largest layer; measured."""
 LARGE_BLOCKS = 200e6
 """Bytes of decoded blocks above which the plan warns."""
 CHIPS_PER_SECOND_AND_CORE = 800
@@ -106,8 +106,9 @@ class Plan:
             (self.grid.padded_window(c).shape for c in self.chunks()), key=lambda shape: shape[0] * shape[1]
         )
         windows = max(len(c.window_rows) * len(c.window_cols) for c in self.chunks())
+        itemsize = _itemsize(self.settings.precision)
         return (
-            int(height * width * _bytes_per_pixel(self.scene, self.card, self.dense))
+            int(height * width * _bytes_per_pixel(self.scene, self.card, self.dense, itemsize))
             + windows * len(self.card.legend) * 16
             + _block_bytes(self.scene)
         )
@@ -200,7 +201,7 @@ def make_plan(
         card=card,
         model_path=model_path,
         grid=grid,
-        chunk_shape=_chunk_shape(scene, grid, card, dense, settings),
+        chunk_shape=_chunk_shape(scene, grid, card, dense, settings, _itemsize(settings.precision)),
         settings=settings,
         dense=dense,
         hectares=pixel_hectares(scene),
@@ -251,23 +252,32 @@ def _stride(scene: Scene, card: ModelCard, config: Mapping[str, Any] | None) -> 
     return min(fine, default=possible[0])
 
 
-def _chunk_shape(scene: Scene, grid: Grid, card: ModelCard, dense: Dense | str, settings: Settings) -> tuple[int, int]:
+def with_precision(plan: Plan, precision: str) -> Plan:
+    """The plan for a run in this precision: the fewer bytes a number has, the larger its chunks may be."""
+    itemsize = _itemsize(precision)
+    shape = _chunk_shape(plan.scene, plan.grid, plan.card, plan.dense, plan.settings, itemsize)
+    return dataclasses.replace(plan, chunk_shape=shape)
+
+
+def _itemsize(precision: str) -> int:
+    """Bytes of a number; of the largest that may be chosen, where none is."""
+    return 2 if precision in ("bfloat16", "float16") else 4
+
+
+def _chunk_shape(
+    scene: Scene, grid: Grid, card: ModelCard, dense: Dense | str, settings: Settings, itemsize: int
+) -> tuple[int, int]:
     """Rows and columns of pixels that a chunk owns, at most."""
     if settings.chunk is not None:
         height, width = settings.chunk, settings.chunk
     elif isinstance(dense, str):
         height, width = _by_blocks(scene, grid)
     else:
-        side = _side_by_memory(scene, grid, card, dense, settings)
+        free = settings.memory - BASE_BYTES - _block_bytes(scene)
+        tile = math.isqrt(max(0, int(free / _bytes_per_pixel(scene, card, dense, itemsize))))
+        side = max(grid.stride, tile - 2 * grid.chip_size)  # what is left of it without the windows around
         height, width = _even(scene.height, side, grid.stride), _even(scene.width, side, grid.stride)
     return min(height, scene.height), min(width, scene.width)
-
-
-def _side_by_memory(scene: Scene, grid: Grid, card: ModelCard, dense: Dense, settings: Settings) -> int:
-    """Pixels along the side of a chunk that fits into memory with all its windows; at least one cell."""
-    free = settings.memory - BASE_BYTES - _block_bytes(scene)
-    tile = math.isqrt(max(0, int(free / _bytes_per_pixel(scene, card, dense))))
-    return max(grid.stride, tile - 2 * grid.chip_size)
 
 
 def _even(length: int, most: int, stride: int) -> int:
@@ -291,10 +301,10 @@ def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
     return _whole_blocks(side, rows), _whole_blocks(side, cols)
 
 
-def _bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str) -> float:
-    """Of a chunk: reflectance in several copies, of two chunks while one is read; and what a dense network holds."""
+def _bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str, itemsize: int) -> float:
+    """Of a chunk: values and reflectance of two chunks, one of which is read; and what a dense network holds."""
     bands = len(card.bands) + (4 if scene.infrared else 0)
-    return bands * 24 + (0 if isinstance(dense, str) else 4 * ACTIVATIONS * dense.floats_per_pixel)
+    return bands * 36 + (0 if isinstance(dense, str) else itemsize * ACTIVATIONS * dense.floats_per_pixel)
 
 
 def _block_bytes(scene: Scene) -> int:

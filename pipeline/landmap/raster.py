@@ -145,6 +145,7 @@ class RasterWriter:
             driver="COG",
             compress="DEFLATE",
             level=6,
+            num_threads="ALL_CPUS",  # all else is done by now
             blocksize=self._block,
             overview_resampling=self._layers.overviews,
             bigtiff="IF_SAFER",

@@ -473,6 +473,21 @@ def test_floats_per_pixel_by_hand() -> None:
     assert analyse(config_of(keras.Model(inputs, pooled(wide))), 16, 4) == Dense(4, 12.0)
 
 
+def test_channels_by_hand() -> None:
+    def floats(x: Tensor) -> float:
+        found = analyse(config_of(keras.Model(inputs, pooled(x))), 16, 1)
+        assert isinstance(found, Dense)
+        return found.floats_per_pixel
+
+    inputs = chip(16, 2)
+    one, six = layers.Conv2D(1, 1)(inputs), layers.Conv2D(6, 1)(inputs)
+    assert floats(layers.Multiply()([one, six])) == (1 + 6) + 6
+    assert floats(layers.Concatenate()([one, six])) == (1 + 6) + 7
+    assert floats(layers.DepthwiseConv2D(3, depth_multiplier=8)(inputs)) == 2 + 16
+    assert floats(layers.SeparableConv2D(5, 3, depth_multiplier=8)(inputs)) == 2 + 5
+    assert floats(layers.Dense(9)(inputs)) == 2 + 9
+
+
 # What is refused.
 
 
@@ -675,6 +690,10 @@ def broken(key: str, value: Any) -> Any:
 )
 def test_a_damaged_configuration_is_refused(config: Any) -> None:
     assert analyse(config, 16, 8) == "its configuration is not one that Keras 3 writes"
+
+
+def test_a_kernel_wider_than_the_chip_is_refused() -> None:
+    assert "is wider than what is left of a chip" in str(analyse(broken("kernel_size", [17, 3]), 16, 8))
 
 
 @pytest.mark.parametrize(

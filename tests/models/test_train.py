@@ -19,12 +19,13 @@ from affine import Affine
 from PIL import Image
 
 from landmap_models import train as module
+from landmap_models.architectures.layout import exact_layers
 from landmap_models.band_names import EUROSAT_ORDER
 from landmap_models.card import ModelCard
 from landmap_models.datasets import open_chips
 from landmap_models.errors import DatasetError, LandmapError, ModelError, ReportError
 from landmap_models.evaluate import evaluate
-from landmap_models.keras_classifier import load_classifier
+from landmap_models.keras_classifier import load_classifier, load_model
 from landmap_models.metrics import wilson_interval
 from landmap_models.model_file import read_card
 from landmap_models.predict_chips import predict_chips
@@ -169,6 +170,18 @@ def test_a_teacher_is_asked_once(chip_zip: Path, small_model: Path, tmp_path: Pa
     assert np.load(kept).max() == pytest.approx(labels.max() + 1)
     assert labels.min() > 1
     assert labels.sum(axis=1) == pytest.approx(4, abs=1e-4)
+
+
+def test_rounded_weights_are_those_that_are_judged(chip_zip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    compact = {"architecture": "compact", "filters": (4, 4, 4, 4), "dense": None}
+    card = train(chip_zip, path, dataclasses.replace(QUICK, round_weights=True, **compact))
+    model = load_model(path)
+    assert not any("BatchNormalization" in type(layer).__name__ for layer in model.layers)
+    assert f"{model.count_params():,} parameters" in card.description
+    inner = [layer for layer in model.layers if layer.weights and layer.name not in exact_layers(model)]
+    assert len(inner) > 5
+    assert not any((layer.get_weights()[0].view(np.uint32) & 0xFFFF).any() for layer in inner)
 
 
 def test_a_teacher_of_augmented_views(chip_zip: Path, small_model: Path, tmp_path: Path) -> None:

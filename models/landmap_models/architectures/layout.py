@@ -30,15 +30,18 @@ def in_precision(model: keras.Model, precision: str, *, exact_input: bool = Fals
             thousandths in reflectance, which eight bits of mantissa lose where pixels are centred on zero.
     """
     config = copy.deepcopy(model.get_config())
-    exact = {model.layers[-1].name}
-    if exact_input:
-        first = next(place for place, layer in enumerate(model.layers) if layer.weights)
-        exact |= {layer.name for layer in model.layers[: first + 1]}
+    exact = exact_layers(model) if exact_input else {model.layers[-1].name}
     for layer in config["layers"]:
         # Bare operations, such as a sum written with +, have no dtype of their own.
         if layer["class_name"] != "InputLayer" and "dtype" in layer["config"] and layer["config"]["name"] not in exact:
             layer["config"]["dtype"] = precision
     return rebuilt(config, model.get_weights())
+
+
+def exact_layers(model: keras.Model) -> set[str]:
+    """Names of the layers that inference leaves in float32: those up to the first with weights, and the last."""
+    first = next(place for place, layer in enumerate(model.layers) if layer.weights)
+    return {layer.name for layer in model.layers[: first + 1]} | {model.layers[-1].name}
 
 
 def laid_out(model: keras.Model) -> keras.Model:
