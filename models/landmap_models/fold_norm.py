@@ -65,9 +65,8 @@ def _fits(linear: Entry, norm: Entry) -> bool:
     config, dtype = linear["config"], linear["config"]["dtype"]
     plain = config["activation"] == "linear" and config.get("data_format") != "channels_first"
     adapted = "lora_rank" in config or "Quantized" in str(dtype)  # the kernel is not all that counts
-    once = len(linear["inbound_nodes"]) == 1
     same = dtype == norm["config"]["dtype"]
-    return built_in and plain and not adapted and once and same and _is_per_channel(norm)
+    return built_in and plain and not adapted and same and _is_per_channel(norm)
 
 
 def _is_per_channel(norm: Entry) -> bool:

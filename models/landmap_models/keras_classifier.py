@@ -151,12 +151,19 @@ def load_classifier(
         CardError: The card is missing or wrong.
         UnsafeModelError: It holds code.
     """
+    model, card = _load(path, sha256)
+    return KerasClassifier(model, card, batch_size, precision, device)
+
+
+@lru_cache(maxsize=2)
+def _load(path: str | Path, sha256: str | None) -> tuple[Any, ModelCard]:
+    """Once for all precisions: a classifier changes nothing in its model."""
     card = read_card(path)
     if sha256 is not None and card.weights_sha256 != sha256:
         raise ModelError(
             f"{path}: expected weights {sha256[:12]}…. Received: {card.weights_sha256[:12]}…. It has changed"
         )
-    return KerasClassifier(load_model(path), card, batch_size, precision, device)
+    return load_model(path), card
 
 
 def load_model(path: str | Path) -> Any:

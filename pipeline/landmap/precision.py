@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it imports TensorFlow's start
 
 AGREEMENT = 0.999
 """Share of windows whose class must be the same as in float32."""
-WINDOWS = 8000
+WINDOWS = 6000
 """A sample has about so many windows that see data."""
 FEW_WINDOWS = 50_000
 """A scene of fewer is done in float32 before anything else is tried."""

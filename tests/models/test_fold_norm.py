@@ -233,6 +233,14 @@ def test_two_normalisations_of_one_layer_stay() -> None:
     assert_folded(network(inputs, twin_norms(inputs)), left=("norm", "other"))
 
 
+def test_the_normalisation_of_an_adapted_layer_stays() -> None:
+    inputs = chip()
+    conv = layers.Conv2D(4, 3)
+    x = layers.BatchNormalization(name="norm")(conv(inputs))
+    conv.enable_lora(2)
+    assert_folded(network(inputs, x), left=("norm",))
+
+
 def test_a_layer_that_is_an_output_itself_keeps_its_values() -> None:
     inputs = chip()
     linear = layers.Conv2D(4, 8)(inputs)
