@@ -370,18 +370,21 @@ def test_the_dense_map_is_the_map_of_chips_one_by_one(stride: int, land: Path, t
 )
 def test_chunks_and_memory_change_no_byte_of_a_dense_map(choices: dict[str, Any], land: Path, tmp_path: Path) -> None:
     made = []
-    for size in ({}, {"chunk": 100, "threads": 1}, {"chunk": 261}, {"memory": 850_000_000}):
+    for size in ({}, {"chunk": 100, "threads": 1}, {"chunk": 261}, {"memory": 10**6}):
         files = [tmp_path / name for name in ("cover.tif", "probabilities.tif")]
         landmap.classify(land, files[0], probabilities=files[1], overwrite=True, **choices, **size)
         made.append([file.read_bytes() for file in files])
     assert all(other == made[0] for other in made[1:])
 
 
-def test_less_memory_makes_smaller_chunks(land: Path) -> None:
-    plans = [make_plan(land, memory=memory) for memory in (10**9, 820_000_000, 10**6)]
-    assert [plan.num_chunks for plan in plans] == sorted(plan.num_chunks for plan in plans)
-    assert plans[0].num_chunks < plans[1].num_chunks
-    assert plans[2].chunk_shape == (8, 8), "at least one cell"
+def test_less_memory_makes_smaller_chunks_but_none_smaller_than_a_tile(tmp_path: Path) -> None:
+    scene = write_example(tmp_path / "large.tif", 1500).scene
+    plans = [make_plan(scene, memory=memory) for memory in (3 * 10**9, 13 * 10**8, 10**6)]
+    sides = [plan.chunk_shape[0] for plan in plans]
+    assert sides[0] == 1500
+    assert 1500 > sides[1] > sides[2] >= 300
+    assert plans[2].tile == (512, 512)
+    assert [plan.chunk_bytes for plan in plans] == sorted((plan.chunk_bytes for plan in plans), reverse=True)
 
 
 def test_a_smooth_cover_keeps_nodata_and_the_constant(write_scene: Callable[..., Path], tmp_path: Path) -> None:

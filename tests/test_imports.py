@@ -61,7 +61,7 @@ HEAVY = {
 }
 MODULES = sorted((ROOT / "pipeline/landmap").glob("*.py"))
 MODEL_MODULES = sorted((ROOT / "models/landmap_models").rglob("*.py"))
-WITH_KERAS = {"train.py", "trained_card.py", "fit.py", "checkpoints.py", "network.py", "datasets.py"} | {
+WITH_KERAS = {"train.py", "trained_card.py", "fit.py", "checkpoints.py", "network.py", "datasets.py", "rounding.py"} | {
     path.name for path in (ROOT / "models/landmap_models/architectures").glob("*.py")
 } - {"__init__.py", "options.py", "application_table.py", "npz_weights.py"}
 """The command line asks for the names of architectures, so these four stay light."""

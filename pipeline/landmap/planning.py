@@ -275,7 +275,8 @@ def _chunk_shape(
     else:
         free = settings.memory - BASE_BYTES - _block_bytes(scene)
         tile = math.isqrt(max(0, int(free / _bytes_per_pixel(scene, card, dense, itemsize))))
-        side = max(grid.stride, tile - 2 * grid.chip_size)  # what is left of it without the windows around
+        # What is left without the windows around; a smaller chunk than the smallest tile's would save nothing.
+        side = max(grid.stride, max(tile, SMALLEST_TILE) - 2 * grid.chip_size)
         height, width = _even(scene.height, side, grid.stride), _even(scene.width, side, grid.stride)
     return min(height, scene.height), min(width, scene.width)
 

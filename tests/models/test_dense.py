@@ -202,7 +202,7 @@ def random_network(draw: Callable[[Any], Any]) -> tuple[Any, int]:
     return shaken(keras.Model(inputs, outputs)), math.lcm(*sketch.strides)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_every_window_is_answered_as_its_chip(data: st.DataObject) -> None:
     model, total = random_network(data.draw)
@@ -318,6 +318,9 @@ def test_rows_and_columns_may_have_strides_of_their_own() -> None:
     x = layers.AveragePooling2D((3, 1))(layers.Conv2D(4, 3, strides=(1, 2))(inputs))
     model = network(inputs, pooled(x))
     assert_dense(model, 6)
+    found = analyse(config_of(model), 24, 6)
+    assert isinstance(found, Dense)
+    assert found.total_stride == 6
     assert why(model, 4) == "its total stride of 6 px does not divide the stride of 4 px"
 
 
