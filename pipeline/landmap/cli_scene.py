@@ -74,7 +74,7 @@ def scene_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="The model computes in."),
             click.option("--device", default="auto", metavar="DEVICE", help="auto, cpu, or gpu:N."),
             click.option(
-                "--memory", type=MemoryType(), default="2GB", show_default=True, help="For the process; 1.2GB is the least."
+                "--memory", type=MemoryType(), default="2GB", show_default=True, help="For the process; at least 1.2GB."
             ),
             click.option("--chunk", type=click.IntRange(1), help="Pixels along a chunk: memory, not result."),
             click.option("--batch-size", type=click.IntRange(1), default=256, help="Chips predicted at once."),
