@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,7 +226,9 @@ def test_help_and_version() -> None:
 
 @needs_model
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
-def test_a_terminated_run_leaves_nothing(number: int, write_scene: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_terminated_run_leaves_what_is_finished(
+    number: int, write_scene: Callable[..., Path], tmp_path: Path
+) -> None:
     """A real process, stopped by a real signal while it predicts."""
     rng = np.random.default_rng(0)
     scene = write_scene(rng.integers(300, 2000, (3, 1500, 1500), dtype=np.uint16))
@@ -233,13 +236,59 @@ def test_a_terminated_run_leaves_nothing(number: int, write_scene: Callable[...,
     options = ["-o", str(tmp_path / "cover.tif"), "--stride", "8", "--chunk", "128", "--quiet"]
     process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob(".cover.tif.*")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("cover.tif.landmap/chunk-*.z")) and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "landmap: interrupted"
+    assert {p.name for p in tmp_path.iterdir()} == {"scene.tif", "cover.tif.landmap"}
+    assert {p.suffix for p in (tmp_path / "cover.tif.landmap").iterdir()} == {".json", ".z"}
+
+
+@needs_model
+def test_a_run_that_starts_is_ended_without_a_trace(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    """Before its first chunk there is nothing to keep."""
+    rng = np.random.default_rng(0)
+    scene = write_scene(rng.integers(300, 2000, (3, 1500, 1500), dtype=np.uint16))
+    command = [sys.executable, "-c", "from landmap.cli import main; main()", "classify", str(scene)]
+    options = ["-o", str(tmp_path / "cover.tif"), "--stride", "8", "--quiet"]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".cover.tif.landmap-????????")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "landmap: interrupted"
     assert [p.name for p in tmp_path.iterdir()] == ["scene.tif"]
+
+
+@needs_model
+def test_a_killed_run_goes_on_and_says_so(write_scene: Callable[..., Path], ordinary: Any, tmp_path: Path) -> None:
+    scene = write_scene(ordinary(300, 320), tags={"PROCESSING_LEVEL": "Level-1C", "RADIO_ADD_OFFSET": "0"})
+    options = ["classify", str(scene), "-o", str(tmp_path / "cover.tif"), "--stride", "64", "--chunk", "64"]
+    options += ["--batch-size", "4"]
+    process = subprocess.Popen([sys.executable, "-c", "from landmap.cli import main; main()", *options])
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("cover.tif.landmap/chunk-*.z")) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    journal = tmp_path / "cover.tif.landmap"
+    kept = len(list(journal.glob("chunk-*.z")))
+    assert not (tmp_path / "cover.tif").exists()
+    shutil.copytree(journal, tmp_path / "copy")
+    done = CliRunner().invoke(cli, options)
+    assert (done.exit_code, done.stderr) == (0, f"landmap: reusing {kept} of 25 chunks\n")
+    assert not journal.exists()
+    shutil.copytree(tmp_path / "copy", journal)
+    fresh = CliRunner().invoke(cli, [*options, "--quiet", "--smooth", "--overwrite"])
+    reason = "the unfinished run of cover.tif was made with other settings (smooth): starting afresh"
+    assert (fresh.exit_code, fresh.stdout, fresh.stderr) == (0, "", f"landmap: warning: {reason}\n")
+    shutil.copytree(tmp_path / "copy", journal)
+    fresh = CliRunner().invoke(cli, [*options, "--no-resume", "--overwrite"])
+    assert (fresh.exit_code, fresh.stderr) == (0, "")
 
 
 @needs_model

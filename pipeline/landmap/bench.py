@@ -172,7 +172,7 @@ def _send_whole(sender: Connection, plan: Plan, cover: Path, overwrite: bool, be
 
         tensorflow()
         start_seconds = time.time() - began
-        result = run_plan(plan, Outputs(cover), overwrite=overwrite)
+        result = run_plan(plan, Outputs(cover), overwrite=overwrite, resume=False)
         sender.send(Whole(start_seconds, result.seconds, _peak_bytes(), result.precision))
     except LandmapError as error:
         sender.send(error)

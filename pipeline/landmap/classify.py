@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -15,25 +15,28 @@ from typing import Any
 import rasterio
 
 from landmap.chips import Pixels
+from landmap.fingerprint import fingerprint
 from landmap.graph import run_chunks
 from landmap.grid import Chunk
+from landmap.journal import Journal
+from landmap.lock import locked
 from landmap.mosaic import ChunkCover
-from landmap.outputs import check_outputs, publish
+from landmap.outputs import check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_precision
 from landmap.precision import choose_precision, load
 from landmap.predict import cover_chunk
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
-from landmap.settings import Settings
+from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap.summary import ClassCounter, ClassShare
 from landmap_models.classifier import Classifier
 
 GDAL_CACHE_BYTES = 128 * 2**20
 """GDAL's own default is a twentieth of all memory, which is a gigabyte on many machines."""
-NEUTRAL_SETTINGS = ("chunk", "memory", "batch_size", "threads")
-"""Settings that change no pixel; the output does not name them, so that it is the same byte for byte."""
 
 Progress = Callable[[int, int], None]
 """Called after each chunk with the number of pixels done and of all."""
+Say = Callable[[str], None]
+"""Called with a line for the user."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,6 +73,8 @@ class Result:
     """In which the model computed, and why, in words."""
     warnings: tuple[str, ...]
     """Those of the plan, and what was found on the way."""
+    reused: int = 0
+    """Chunks that a run before had finished."""
 
 
 def classify(
@@ -80,8 +85,11 @@ def classify(
     confidence: str | os.PathLike[str] | None = None,
     probabilities: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    resume: bool = True,
     classifier: Classifier | None = None,
     progress: Progress | None = None,
+    say: Say | None = None,
+    warn: Say | None = None,
     **choices: Any,
 ) -> Result:
     """Classify a scene and write its cover.
@@ -93,17 +101,23 @@ def classify(
         confidence: Also write the class's probability in percent.
         probabilities: Also write every class's probability in percent, one band a class.
         overwrite: Replace outputs that exist.
-        classifier: Use this one in place of the model that the settings name.
+        resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
+        classifier: Use this one in place of the model that the settings name. Its chunks can be reused where its card
+            has `weights_sha256`.
         progress: Called after each chunk.
+        say: Called with news: how many chunks are reused.
+        warn: Called with each warning that is found on the way, at once; they are in the result, too.
         **choices: Fields of `Settings`, such as `stride=16`.
 
     Raises:
-        LandmapError: See `landmap.errors`. No output is left behind then.
+        LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
+            `landmap.journal`.
     """
     outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in (confidence, probabilities)))
     check_outputs(outputs.paths(), os.fspath(scene), overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
-    return run_plan(plan, outputs, overwrite=overwrite, classifier=classifier, progress=progress)
+    how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
+    return run_plan(plan, outputs, **how, progress=progress, say=say, warn=warn)
 
 
 def run_plan(
@@ -111,8 +125,11 @@ def run_plan(
     outputs: Outputs,
     *,
     overwrite: bool = False,
+    resume: bool = True,
     classifier: Classifier | None = None,
     progress: Progress | None = None,
+    say: Say | None = None,
+    warn: Say | None = None,
 ) -> Result:
     """Do what a plan says.
 
@@ -120,45 +137,41 @@ def run_plan(
         plan: What to do.
         outputs: Where the results go; `check_outputs` has seen them.
         overwrite: Replace outputs that exist when all is done; otherwise they are refused then.
-        classifier: Use this one in place of the plan's model.
+        resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
+        classifier: Use this one in place of the plan's model. Its chunks can be reused where its card has
+            `weights_sha256`.
         progress: Called after each chunk.
+        say: Called with news: how many chunks are reused.
+        warn: Called with each warning that is found on the way, at once; they are in the result, too.
 
     Raises:
-        LandmapError: See `landmap.errors`. No output is left behind then.
+        LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
+            `landmap.journal`.
     """
-    start = time.perf_counter()
-    precision = "float32: the classifier was passed in"
-    if classifier is None:
-        choice = choose_precision(plan)
-        plan = with_precision(plan, choice.precision)
-        classifier, precision = load(plan, choice.precision), choice.says
-    counter = ClassCounter()
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), ExitStack() as stack:
+    start, warnings = time.perf_counter(), list(plan.warnings)
+
+    def found(warning: str) -> None:
+        warnings.append(warning)
+        if warn:
+            warn(warning)
+
+    with ExitStack() as stack:
+        stack.enter_context(locked(outputs.paths()))
+        plan, classifier, precision = _ready(plan, classifier)
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
+        journal = stack.enter_context(_journal(plan, outputs, classifier, resume=resume))
+        for warning in journal.warnings:
+            found(warning)
+        if say and journal.reused:
+            say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
         writers = _open_writers(stack, plan, outputs, precision)
-        how = plan.chunk_settings(keep_probabilities=outputs.probabilities is not None)
-        done = 0
-
-        def read(chunk: Chunk) -> Pixels | None:
-            if plan.scene.is_empty(plan.grid.owned_window(chunk)):
-                return None
-            return plan.scene.read(plan.grid.read_window(chunk))
-
-        def compute(chunk: Chunk, pixels: Pixels | None) -> ChunkCover:
-            return cover_chunk(pixels, plan.grid, chunk, classifier, how)
-
-        def write(chunk: Chunk, cover: ChunkCover) -> None:
-            nonlocal done
-            window = plan.grid.owned_window(chunk)
-            for name, writer in writers.items():
-                writer.write(window, getattr(cover, name))
-            counter.add(cover.classes)
-            done += cover.classes.size
-            if progress:
-                progress(done, plan.scene.height * plan.scene.width)
-
-        run_chunks(plan.grid, plan.chunks(), read, compute, write, plan.settings.threads)
-        publish([writer.finish() for writer in writers.values()], overwrite=overwrite)
-    found = ("no pixel of the scene has data: the map is empty",) if counter.nodata == done else ()
+        counter = _run(plan, classifier, journal, writers, progress)
+        finished = [writer.finish() for writer in writers.values()]
+        with signals_held():  # a journal beside a complete output would be in the way
+            publish(finished, overwrite=overwrite)
+            journal.discard()
+    if counter.nodata == plan.scene.height * plan.scene.width:
+        found("no pixel of the scene has data: the map is empty")
     return Result(
         outputs=outputs,
         plan=plan,
@@ -166,8 +179,56 @@ def run_plan(
         nodata_pixels=counter.nodata,
         seconds=time.perf_counter() - start,
         precision=precision,
-        warnings=(*plan.warnings, *found),
+        warnings=tuple(warnings),
+        reused=len(journal.reused),
     )
+
+
+def _ready(plan: Plan, classifier: Classifier | None) -> tuple[Plan, Classifier, str]:
+    """Plan and classifier in the chosen precision, and why that one, in words."""
+    if classifier is not None:
+        return plan, classifier, "float32: the classifier was passed in"
+    choice = choose_precision(plan)
+    plan = with_precision(plan, choice.precision)
+    return plan, load(plan, choice.precision), choice.says
+
+
+def _journal(plan: Plan, outputs: Outputs, classifier: Classifier, *, resume: bool) -> Journal:
+    keep = outputs.probabilities is not None
+    known = fingerprint(plan, classifier, keep_probabilities=keep) if plan.card.weights_sha256 else None
+    layers = len(plan.card.legend) if keep else 0
+    return Journal(outputs.cover, known, plan.grid, list(plan.chunks()), layers, resume=resume)
+
+
+def _run(
+    plan: Plan, classifier: Classifier, journal: Journal, writers: Mapping[str, RasterWriter], progress: Progress | None
+) -> ClassCounter:
+    """Every chunk from the journal, or from the scene by way of the journal, to the writers."""
+    how = plan.chunk_settings(keep_probabilities="probabilities" in writers)
+    counter, done = ClassCounter(), 0
+
+    def read(chunk: Chunk) -> ChunkCover | Pixels | None:
+        if kept := journal.load(chunk):
+            return kept
+        if plan.scene.is_empty(plan.grid.owned_window(chunk)):
+            return None
+        return plan.scene.read(plan.grid.read_window(chunk))
+
+    def compute(chunk: Chunk, data: ChunkCover | Pixels | None) -> ChunkCover:
+        return data if isinstance(data, ChunkCover) else cover_chunk(data, plan.grid, chunk, classifier, how)
+
+    def write(chunk: Chunk, cover: ChunkCover) -> None:
+        nonlocal done
+        journal.keep(chunk, cover)  # here, not in `compute`: meanwhile the model is at the next chunk
+        for name, writer in writers.items():
+            writer.write(plan.grid.owned_window(chunk), getattr(cover, name))
+        counter.add(cover.classes)
+        done += cover.classes.size
+        if progress:
+            progress(done, plan.scene.height * plan.scene.width)
+
+    run_chunks(plan.grid, plan.chunks(), read, compute, write, plan.settings.threads)
+    return counter
 
 
 def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:

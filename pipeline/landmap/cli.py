@@ -32,6 +32,7 @@ def cli() -> None:
 @click.option("--confidence", type=click.Path(path_type=Path), help="Also write the class's probability (percent).")
 @click.option("--probabilities", type=click.Path(path_type=Path), help="Also write every class's probability.")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@click.option("--resume/--no-resume", default=True, help="Go on with a run for this output that was cut short.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print the plan, and GDAL's own messages.")
 @scene_options
@@ -40,7 +41,7 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
     from landmap.classify import Outputs, run_plan
     from landmap.outputs import check_outputs
     from landmap.planning import make_plan
-    from landmap.terminal import print_plan, print_result, print_warnings, progress_bar
+    from landmap.terminal import print_news, print_plan, print_result, print_warnings, progress_bar
 
     if verbose:
         logging.getLogger("rasterio").setLevel(logging.DEBUG)
@@ -52,8 +53,15 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
     if verbose:
         print_plan(plan)
     with progress_bar("classifying", "Mpx", 1e6, quiet=quiet) as progress:
-        result = run_plan(plan, outputs, overwrite=options["overwrite"], progress=progress)
-    print_warnings(result.warnings[len(plan.warnings) :])
+        result = run_plan(
+            plan,
+            outputs,
+            overwrite=options["overwrite"],
+            resume=options["resume"],
+            progress=progress,
+            say=None if quiet else print_news,
+            warn=lambda text: print_warnings([text]),
+        )
     if not quiet:
         print_result(result)
 

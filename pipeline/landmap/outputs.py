@@ -52,7 +52,7 @@ def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
         if path.is_dir() or not path.parent.is_dir():
             raise OutputError(f"{path}: expected a file name in a folder that exists")
     existing = [file for path in paths for file in with_sidecars(path) if os.path.lexists(file)]
-    needed = _scene_files(scene) if existing else []
+    needed = scene_files(scene) if existing else []
     for file in existing:
         if any(_same(file, other) for other in needed):
             raise OutputError(f"{file}: is the scene itself, or a file that it is read from; choose another output")
@@ -63,12 +63,12 @@ def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
 def publish(files: Sequence[Staged], *, overwrite: bool) -> None:
     """Move finished files to their names. If one fails, those before it are taken back.
 
-    Ctrl-C and SIGTERM wait until this is done.
+    Ctrl-C and SIGTERM wait until this is done (`signals_held`).
 
     Raises:
         OutputError: A file exists by now and `overwrite` is not set, or can't be moved.
     """
-    with _signals_held(), ExitStack() as undo:
+    with signals_held(), ExitStack() as undo:
         for staged in files:
             try:
                 _publish(staged, undo, overwrite=overwrite)
@@ -122,7 +122,7 @@ def _exists(path: Path) -> OutputError:
 
 
 @contextmanager
-def _signals_held() -> Iterator[None]:
+def signals_held() -> Iterator[None]:
     """Keep Ctrl-C and SIGTERM until the end.
 
     The handlers are exchanged, not the signals blocked: blocking concerns one thread, and TensorFlow has others that
@@ -152,7 +152,7 @@ def _same(one: Path, other: str) -> bool:
         return False
 
 
-def _scene_files(scene: str) -> list[str]:
+def scene_files(scene: str) -> list[str]:
     """Local files that a scene may be read from, by any of their names, and names of no file at all."""
     waiting, seen = [scene], set()
     while waiting:

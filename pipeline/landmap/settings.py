@@ -16,6 +16,9 @@ DEFAULT_MEMORY = 2_000_000_000
 STRIDES = (64, 32, 16, 8)
 """Strides that `auto` chooses from, in pixels, coarsest first."""
 
+NEUTRAL_SETTINGS = ("chunk", "memory", "batch_size", "threads")
+"""Settings that change no pixel; the output does not name them, so that it is the same byte for byte."""
+
 ScaleName = Literal["auto", "dn", "reflectance", "8bit"]
 SCALE_NAMES: tuple[ScaleName, ...] = ("auto", "dn", "reflectance", "8bit")
 

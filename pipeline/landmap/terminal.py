@@ -65,6 +65,11 @@ def print_warnings(warnings: Sequence[str]) -> None:
         err.print(f"landmap: warning: {text}", markup=False)
 
 
+def print_news(text: str) -> None:
+    """One line on stderr that is no warning."""
+    err.print(f"landmap: {text}", markup=False)
+
+
 def print_plan(plan: Plan) -> None:
     """The plan, a line for each thing decided."""
     scene, grid, radiometry = plan.scene, plan.grid, plan.scene.radiometry

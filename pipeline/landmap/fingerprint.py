@@ -1,0 +1,111 @@
+"""What decides the pixels of a cover, by name: finished chunks of a run fit into another only where all is the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import rasterio
+
+from landmap.outputs import scene_files
+from landmap.planning import Plan
+from landmap.settings import NEUTRAL_SETTINGS
+from landmap_models.classifier import Classifier
+
+Fingerprint = dict[str, Any]
+"""JSON-able values by the names in `REASONS`."""
+
+REASONS = {
+    "scene": "of another scene",
+    "files": "before the scene was changed",
+    "model": "with another model",
+    "precision": "in another precision",
+    "device": "on another device",
+    "settings": "with other settings",
+    "layers": "for other outputs",
+    "versions": "with another version of landmap or TensorFlow",
+    "reading": "with another understanding of the scene's values",
+    "chunks": "in other chunks",
+}
+"""What a different value says of the run before."""
+CONSEQUENCES = "reading", "chunks"
+"""They follow from the others, and are worth a word only where none of those differs."""
+NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
+"""Settings that change no pixel, or are told apart by what they came to."""
+UNREAD = "path", "origins", "assumed", "warnings", "block_shape"
+"""Fields of a scene that change no value read from it, or are told apart as files."""
+
+
+def fingerprint(plan: Plan, classifier: Classifier, *, keep_probabilities: bool) -> Fingerprint:
+    """What decides the pixels of each chunk.
+
+    A scene's files are told apart by size and time of change, those of a VRT, too; a URL is taken to stay the same. A
+    classifier that was passed in is known by its card's `weights_sha256`, its `precision` and its `device`.
+    """
+    scene, grid, card = plan.scene, plan.grid, plan.card
+    settings = dataclasses.asdict(plan.settings) | {"stride": grid.stride}
+    local = Path(scene.path)
+    found = {
+        "scene": str(local.resolve()) if local.exists() else scene.path,
+        "files": _files(scene.path),
+        "reading": _pixels_only(dataclasses.asdict(scene)),
+        "model": f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}",
+        "precision": str(getattr(classifier, "precision", "as passed in")),
+        "device": str(getattr(classifier, "device", "as passed in")),
+        "settings": {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE},
+        "layers": "probabilities" if keep_probabilities else "confidence",
+        "chunks": [dataclasses.asdict(grid), plan.chunk_shape, plan.method],
+        "versions": [version("landmap"), version("tensorflow")],
+    }
+    return dict(json.loads(json.dumps(found, default=str)))
+
+
+def digest(found: Fingerprint) -> bytes:
+    """32 bytes that stand for a fingerprint."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).digest()
+
+
+def difference(before: Fingerprint, now: Fingerprint) -> str:
+    """How the run before was made otherwise, in words; empty where it was not."""
+    names = [name for name in REASONS if json.dumps(before.get(name)) != json.dumps(now[name])]  # NaN is like NaN here
+    if "scene" in names:
+        names = [name for name in names if name != "files"]
+    causes = [name for name in names if name not in CONSEQUENCES] or names[:1]
+    return " and ".join(_reason(name, before.get(name), now[name]) for name in causes)
+
+
+def _reason(name: str, before: Any, now: Any) -> str:
+    if name == "settings" and isinstance(before, dict):
+        changed = sorted(key for key in now.keys() | before.keys() if before.get(key) != now.get(key))
+        return f"{REASONS[name]} ({', '.join(changed)})"
+    if isinstance(before, str):
+        return f"{REASONS[name]} ({before.split(', weights')[0]})"
+    return REASONS[name]
+
+
+def _files(path: str) -> dict[str, list[int]]:
+    """Local files that a scene is read from, and how they are told apart."""
+    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # to list the folder of a URL is slow
+        return {str(Path(name).resolve()): _stamp(name) for name in scene_files(path) if Path(name).is_file()}
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stamp(name: str) -> list[int]:
+    """Bytes and time of the last change in ns."""
+    state = Path(name).stat()
+    return [state.st_size, state.st_mtime_ns]
+
+
+def _pixels_only(value: Any) -> Any:
+    """Without the fields that change no pixel, at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _pixels_only(inner) for key, inner in value.items() if key not in UNREAD}
+    return value
