@@ -116,7 +116,7 @@ def test_finished_chunks_are_neither_read_nor_predicted_again(
 def test_it_may_be_cut_short_many_times(scene: Path, cover: Path, whole: bytes) -> None:
     for more in range(1, 4):
         assert len(cut_short(scene, cover, after=2)) == 2 * more
-    assert landmap.classify(scene, cover, classifier=Weak(), **CHOICES).reused == 6
+    assert landmap.classify(scene, cover, classifier=Weak(), **CHOICES | {"threads": 3}).reused == 6
     assert cover.read_bytes() == whole
 
 
@@ -155,11 +155,11 @@ def swap(chunk: Path, other: Path) -> None:
 def test_damaged_chunks_are_done_again(
     damage: Callable[[Path, Path], None], scene: Path, cover: Path, whole: bytes
 ) -> None:
-    chunks = cut_short(scene, cover)
+    chunks = cut_short(scene, cover, after=9)  # Dask's order is not always the same; two of them are square in any
     one, other = [chunk for chunk in chunks if chunk.name in SQUARE][:2]
     damage(one, other)
     result = landmap.classify(scene, cover, classifier=Weak(), **CHOICES)
-    assert result.reused == 4
+    assert result.reused == 8
     assert result.warnings == ("of the unfinished run of cover.tif, 1 finished chunk is damaged and done again",)
     assert cover.read_bytes() == whole
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_AppDefinedError
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioIOError
 from rio_cogeo import cog_validate
@@ -174,9 +175,19 @@ def test_a_full_disk_is_named(writer: RasterWriter, monkeypatch: pytest.MonkeyPa
         writer.finish()
 
 
-def test_a_full_disk_is_named_where_gdal_does_not(writer: RasterWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        RasterioIOError("TIFFAppendToStrip:Write error at scanline 0"),
+        CPLE_AppDefinedError(3, 1, "TIFFAppendToStrip:Write error at scanline 0"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_full_disk_is_named_where_gdal_does_not(
+    error: Exception, writer: RasterWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*args: object, **options: object) -> None:
-        raise RasterioIOError("TIFFAppendToStrip:Write error at scanline 0")
+        raise error
 
     usage = shutil.disk_usage(writer.path.parent)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=4096))

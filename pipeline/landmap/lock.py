@@ -60,6 +60,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _sweep(path: Path) -> None:
     """Remove working folders that `RasterWriter` made for an output whose lock is held."""
     name = re.compile(re.escape(hidden_prefix(path)) + r"\w{8}")  # as tempfile.mkdtemp ends it
-    for folder in path.parent.iterdir():
-        if name.fullmatch(folder.name) and not folder.is_symlink():
-            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # a folder that may be written to, but not listed
+        for folder in path.parent.iterdir():
+            if name.fullmatch(folder.name) and not folder.is_symlink():
+                shutil.rmtree(folder, ignore_errors=True)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
@@ -161,7 +162,7 @@ class RasterWriter:
     def _attempt(self, step: Any) -> Any:
         try:
             return step()
-        except (RasterioError, OSError) as error:
+        except (RasterioError, CPLE_BaseError, OSError) as error:  # rasterio lets some of GDAL's own through
             raise OutputError(f"{self.path}: can't be written: {self._reason(error)}") from error
 
     def _reason(self, error: BaseException) -> str:
@@ -179,7 +180,7 @@ class RasterWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            with self._lock, suppress(RasterioError, OSError):  # what is thrown away need not be whole
+            with self._lock, suppress(RasterioError, CPLE_BaseError, OSError):  # what is thrown away need not be whole
                 self._file.close()
         finally:
             self._remove()
