@@ -225,6 +225,11 @@ def test_help_and_version() -> None:
 
 
 @needs_model
+def _heed() -> None:
+    """In the new process: heed a closed terminal, also where the tests themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["SIGTERM", "SIGHUP"])
 def test_a_terminated_run_leaves_what_is_finished(
     number: int, write_scene: Callable[..., Path], tmp_path: Path
@@ -234,7 +239,7 @@ def test_a_terminated_run_leaves_what_is_finished(
     scene = write_scene(rng.integers(300, 2000, (3, 1500, 1500), dtype=np.uint16))
     command = [sys.executable, "-c", "from landmap.cli import main; main()", "classify", str(scene)]
     options = ["-o", str(tmp_path / "cover.tif"), "--stride", "8", "--chunk", "128", "--quiet"]
-    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True, preexec_fn=_heed)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("cover.tif.landmap/chunk-*.z")) and time.monotonic() < deadline:
         time.sleep(0.05)
