@@ -26,7 +26,7 @@ POLICIES: dict[Precision, str] = {
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
-"""Keras's dtype policies: all but float32 keep the weights and the last layer in float32."""
+"""Keras's dtype policies: all but float32 convert float32 weights where they are used."""
 CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 """Words by which Linux names instructions for bfloat16, of x86 and Arm,"""
 CPU_INFO = Path("/proc/cpuinfo")

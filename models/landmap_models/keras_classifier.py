@@ -46,7 +46,8 @@ class KerasClassifier:
             model: With the input and output that the card says.
             card: The model's.
             batch_size: Chips predicted at once.
-            precision: In which all but the last layer compute.
+            precision: In which all layers compute but those up to the first with weights, and the last; these stay
+                float32 (`layout.exact_layers`).
             device: "auto", "cpu" or "gpu:N"; see `engine.find_device`.
 
         Raises:
