@@ -34,8 +34,8 @@ SMALLEST_TILE = 512
 """Pixels along the side of the smallest tile that is predicted in one pass: for smaller ones TensorFlow takes other
 kernels, which round otherwise, and a cover must not depend on its chunks."""
 ACTIVATIONS = 2.4
-"""What TensorFlow holds at once, in the inputs and outputs of a network's largest layer; fitted to peaks of whole runs of the
-packaged network."""
+"""What TensorFlow holds at once, in the inputs and outputs of a network's largest layer; fitted to whole runs
+of the packaged network."""
 LARGE_BLOCKS = 200e6
 """Bytes of decoded blocks above which the plan warns."""
 CHIPS_PER_SECOND_AND_CORE = 800
