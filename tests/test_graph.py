@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from landmap.errors import ChunkError, SceneError
-from landmap.graph import run_chunks
+from landmap.errors import SceneError
+from landmap.graph.threads import run_steps
 from landmap.grid import Chunk, Grid
 
 GRID = Grid(640, 640, 64, 64)
@@ -18,8 +18,7 @@ CHUNKS = list(GRID.chunks(64, 64))
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_every_chunk_is_read_computed_and_written_once(threads: int) -> None:
     written: list[int] = []
-    run_chunks(
-        GRID,
+    run_steps(
         CHUNKS,
         read=lambda chunk: chunk.index,
         compute=lambda chunk, data: (chunk.index, data * 10),
@@ -44,7 +43,7 @@ def test_few_chunks_are_in_memory_at_once() -> None:
         with lock:
             alive -= 1
 
-    run_chunks(GRID, CHUNKS, read, lambda chunk, data: data, write, threads=2)
+    run_steps(CHUNKS, read, lambda chunk, data: data, write, threads=2)
     assert alive == 0
     assert most <= 4, "read far ahead of what is written, memory grows with the scene"
 
@@ -69,21 +68,13 @@ def test_reading_overlaps_with_computing_but_computing_with_nothing_of_its_kind(
         computing -= 1
         return data
 
-    run_chunks(GRID, CHUNKS, read, compute, lambda chunk, result: None, threads=2)
+    run_steps(CHUNKS, read, compute, lambda chunk, result: None, threads=2)
     assert overlapped
 
 
-def test_a_landmap_error_passes_as_it_is() -> None:
+def test_an_error_passes_as_it_is() -> None:
     def read(chunk: Chunk) -> int:
         raise SceneError("scene.tif: gone")
 
     with pytest.raises(SceneError, match=r"^scene.tif: gone$"):
-        run_chunks(GRID, CHUNKS, read, lambda chunk, data: data, lambda chunk, result: None, threads=2)
-
-
-def test_any_other_error_names_the_chunk() -> None:
-    def compute(chunk: Chunk, data: int) -> float:
-        return 1 / (chunk.index - 11)
-
-    with pytest.raises(ChunkError, match=r"chunk 11 .rows 64-127, columns 64-127. failed: ZeroDivisionError"):
-        run_chunks(GRID, CHUNKS, lambda chunk: 0, compute, lambda chunk, result: None, threads=2)
+        run_steps(CHUNKS, read, lambda chunk, data: data, lambda chunk, result: None, threads=2)

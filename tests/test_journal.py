@@ -262,9 +262,9 @@ def test_the_sources_of_a_vrt_are_part_of_the_scene(scene: Path, tmp_path: Path)
 
     copy(str(scene), str(tmp_path / "scene.vrt"), driver="VRT")
     plan = make_plan(tmp_path / "scene.vrt", card=CARD, **CHOICES)
-    before = fingerprint(plan, Weak(), keep_probabilities=False)
+    before = fingerprint(plan, "float32", "/CPU:0", keep_probabilities=False)
     touch(scene)
-    after = fingerprint(plan, Weak(), keep_probabilities=False)
+    after = fingerprint(plan, "float32", "/CPU:0", keep_probabilities=False)
     assert set(before) == set(REASONS)
     assert [name for name in before if before[name] != after[name]] == ["files"]
 

@@ -25,16 +25,15 @@ import rasterio
 from landmap.bench_result import Bench, Machine, Steps, Whole
 from landmap.bench_scene import write_bench_scene
 from landmap.brute_force import brute_force
-from landmap.chips import Pixels
-from landmap.classify import GDAL_CACHE_BYTES, Outputs, run_plan
+from landmap.classify import Outputs, run_plan
 from landmap.errors import ChunkError, LandmapError, SceneError, SettingsError
 from landmap.grid import Chunk, Grid, Window
 from landmap.outputs import check_outputs
 from landmap.planning import Plan, make_plan, with_choices, with_precision
-from landmap.precision import choose_precision, load
-from landmap.predict import cover_chunk
+from landmap.precision import choose_precision
 from landmap.raster import Layers, RasterWriter
 from landmap.settings import PRECISIONS, Settings
+from landmap.work import GDAL_CACHE_BYTES, chunk_work, load
 from landmap_models.classifier import Classifier, WindowClassifier
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
@@ -236,24 +235,17 @@ def _read_and_predict(
 
     They are kept until all are there: GDAL writes when it pleases, which would count as reading.
     """
-    how, parts, windows = plan.chunk_settings(), [], 0
+    work, parts, windows = chunk_work(plan, keep_probabilities=False), [], 0
     for chunk in plan.chunks():
         with _timed(seconds, "read"):
-            pixels = _read(plan, chunk)
+            pixels = work.read(chunk)
         with _timed(seconds, "predict"):
-            found = cover_chunk(pixels, plan.grid, chunk, classifier, how)
+            found = work.predict(chunk, pixels, classifier)
         parts.append((plan.grid.owned_window(chunk), found.classes))
         windows += _windows_begun(plan.grid, chunk) if pixels else 0
     if not windows:
         raise SceneError(f"{plan.scene.path}: expected a scene with data. Received: none in any chunk")
     return parts, windows
-
-
-def _read(plan: Plan, chunk: Chunk) -> Pixels | None:
-    """As `run_plan` does."""
-    if plan.scene.is_empty(plan.grid.owned_window(chunk)):
-        return None
-    return plan.scene.read(plan.grid.read_window(chunk))
 
 
 def _windows_begun(grid: Grid, chunk: Chunk) -> int:

@@ -15,8 +15,8 @@ from landmap.bench_result import BruteForce
 from landmap.chips import Pixels
 from landmap.grid import Chunk, Grid, Window
 from landmap.planning import Plan
-from landmap.precision import load
 from landmap.predict import ChunkSettings, chunk_windows, cover_chunk
+from landmap.work import load
 from landmap_models.card import ModelCard
 from landmap_models.classifier import Classifier
 

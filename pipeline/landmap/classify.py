@@ -10,28 +10,29 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rasterio
 
-from landmap.chips import Pixels
 from landmap.fingerprint import fingerprint
-from landmap.graph import run_chunks
+from landmap.graph.cluster import ClusterExecutor
+from landmap.graph.connect import Scheduler, connected
+from landmap.graph.executor import Engine, Executor
+from landmap.graph.threads import ThreadExecutor
 from landmap.grid import Chunk
 from landmap.journal import Journal
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
 from landmap.outputs import check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_precision
-from landmap.precision import choose_precision, load
-from landmap.predict import cover_chunk
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap.summary import ClassCounter, ClassShare
+from landmap.work import GDAL_CACHE_BYTES, chunk_work
 from landmap_models.classifier import Classifier
 
-GDAL_CACHE_BYTES = 128 * 2**20
-"""GDAL's own default is a twentieth of all memory, which is a gigabyte on many machines."""
+if TYPE_CHECKING:
+    pass
 
 Progress = Callable[[int, int], None]
 """Called after each chunk with the number of pixels done and of all."""
@@ -87,6 +88,8 @@ def classify(
     overwrite: bool = False,
     resume: bool = True,
     classifier: Classifier | None = None,
+    scheduler: Scheduler = None,
+    workers: int | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
     warn: Say | None = None,
@@ -104,8 +107,11 @@ def classify(
         resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
         classifier: Use this one in place of the model that the settings name. Its chunks can be reused where its card
             has `weights_sha256`.
+        scheduler: Do the chunks on this Dask cluster. With neither this nor `workers`, on the cluster of Dask's default
+            client, if the program has one, and else in threads.
+        workers: Do the chunks in so many processes, started for this run.
         progress: Called after each chunk.
-        say: Called with news: how many chunks are reused.
+        say: Called with news: how many chunks are reused, where the cluster's dashboard is.
         warn: Called with each warning that is found on the way, at once; they are in the result, too.
         **choices: Fields of `Settings`, such as `stride=16`.
 
@@ -117,7 +123,8 @@ def classify(
     check_outputs(outputs.paths(), os.fspath(scene), overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
-    return run_plan(plan, outputs, **how, progress=progress, say=say, warn=warn)
+    where: dict[str, Any] = {"scheduler": scheduler, "workers": workers}
+    return run_plan(plan, outputs, **how, **where, progress=progress, say=say, warn=warn)
 
 
 def run_plan(
@@ -127,6 +134,8 @@ def run_plan(
     overwrite: bool = False,
     resume: bool = True,
     classifier: Classifier | None = None,
+    scheduler: Scheduler = None,
+    workers: int | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
     warn: Say | None = None,
@@ -140,8 +149,11 @@ def run_plan(
         resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
         classifier: Use this one in place of the plan's model. Its chunks can be reused where its card has
             `weights_sha256`.
+        scheduler: Do the chunks on this Dask cluster. With neither this nor `workers`, on the cluster of Dask's default
+            client, if the program has one, and else in threads.
+        workers: Do the chunks in so many processes, started for this run.
         progress: Called after each chunk.
-        say: Called with news: how many chunks are reused.
+        say: Called with news: how many chunks are reused, where the cluster's dashboard is.
         warn: Called with each warning that is found on the way, at once; they are in the result, too.
 
     Raises:
@@ -157,15 +169,23 @@ def run_plan(
 
     with ExitStack() as stack:
         stack.enter_context(locked(outputs.paths()))
-        plan, classifier, precision = _ready(plan, classifier)
+        client = stack.enter_context(connected(scheduler, workers))
+        executor: Executor = (
+            ClusterExecutor(client, classifier, force=plan.settings.force, say=say)
+            if client
+            else ThreadExecutor(plan.settings.threads, classifier)
+        )
+        engine = executor.prepare(plan)
+        if classifier is None:
+            plan = with_precision(plan, engine.precision)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
-        journal = stack.enter_context(_journal(plan, outputs, classifier, resume=resume))
+        journal = stack.enter_context(_journal(plan, outputs, engine, resume=resume))
         for warning in journal.warnings:
             found(warning)
         if say and journal.reused:
             say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
-        writers = _open_writers(stack, plan, outputs, precision)
-        counter = _run(plan, classifier, journal, writers, progress)
+        writers = _open_writers(stack, plan, outputs, engine.says)
+        counter = _run(plan, executor, journal, writers, progress)
         finished = [writer.finish() for writer in writers.values()]
         with signals_held():  # a journal beside a complete output would be in the way
             publish(finished, overwrite=overwrite)
@@ -178,48 +198,30 @@ def run_plan(
         classes=counter.shares(plan.card.legend, plan.hectares),
         nodata_pixels=counter.nodata,
         seconds=time.perf_counter() - start,
-        precision=precision,
+        precision=engine.says,
         warnings=tuple(warnings),
         reused=len(journal.reused),
     )
 
 
-def _ready(plan: Plan, classifier: Classifier | None) -> tuple[Plan, Classifier, str]:
-    """Plan and classifier in the chosen precision, and why that one, in words."""
-    if classifier is not None:
-        return plan, classifier, "float32: the classifier was passed in"
-    choice = choose_precision(plan)
-    plan = with_precision(plan, choice.precision)
-    return plan, load(plan, choice.precision), choice.says
-
-
-def _journal(plan: Plan, outputs: Outputs, classifier: Classifier, *, resume: bool) -> Journal:
-    keep = outputs.probabilities is not None
-    known = fingerprint(plan, classifier, keep_probabilities=keep) if plan.card.weights_sha256 else None
+def _journal(plan: Plan, outputs: Outputs, engine: Engine, *, resume: bool) -> Journal:
+    keep, known = outputs.probabilities is not None, None
+    if plan.card.weights_sha256:
+        known = fingerprint(plan, engine.precision, engine.device, keep_probabilities=keep)
     layers = len(plan.card.legend) if keep else 0
     return Journal(outputs.cover, known, plan.grid, list(plan.chunks()), layers, resume=resume)
 
 
 def _run(
-    plan: Plan, classifier: Classifier, journal: Journal, writers: Mapping[str, RasterWriter], progress: Progress | None
+    plan: Plan, executor: Executor, journal: Journal, writers: Mapping[str, RasterWriter], progress: Progress | None
 ) -> ClassCounter:
     """Every chunk from the journal, or from the scene by way of the journal, to the writers."""
-    how = plan.chunk_settings(keep_probabilities="probabilities" in writers)
-    counter, done = ClassCounter(), 0
+    work = chunk_work(plan, keep_probabilities="probabilities" in writers)
+    counter, done, missing = ClassCounter(), 0, list[Chunk]()
 
-    def read(chunk: Chunk) -> ChunkCover | Pixels | None:
-        if kept := journal.load(chunk):
-            return kept
-        if plan.scene.is_empty(plan.grid.owned_window(chunk)):
-            return None
-        return plan.scene.read(plan.grid.read_window(chunk))
-
-    def compute(chunk: Chunk, data: ChunkCover | Pixels | None) -> ChunkCover:
-        return data if isinstance(data, ChunkCover) else cover_chunk(data, plan.grid, chunk, classifier, how)
-
-    def write(chunk: Chunk, cover: ChunkCover) -> None:
+    def keep(chunk: Chunk, cover: ChunkCover) -> None:
         nonlocal done
-        journal.keep(chunk, cover)  # here, not in `compute`: meanwhile the model is at the next chunk
+        journal.keep(chunk, cover)  # here, not where it is predicted: meanwhile the model is at the next chunk
         for name, writer in writers.items():
             writer.write(plan.grid.owned_window(chunk), getattr(cover, name))
         counter.add(cover.classes)
@@ -227,7 +229,15 @@ def _run(
         if progress:
             progress(done, plan.scene.height * plan.scene.width)
 
-    run_chunks(plan.grid, plan.chunks(), read, compute, write, plan.settings.threads)
+    def write(chunk: Chunk, cover: ChunkCover) -> None:
+        work.named(chunk, lambda: keep(chunk, cover))
+
+    for chunk in plan.chunks():
+        if kept := journal.load(chunk):
+            write(chunk, kept)
+        else:
+            missing.append(chunk)
+    executor.run(work, missing, write)
     return counter
 
 

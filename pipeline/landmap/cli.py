@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from landmap import cli_models
-from landmap.cli_scene import scene_options, settings_of
+from landmap.cli_scene import cluster_options, scene_options, settings_of
 from landmap.errors import LandmapError, SettingsError
 
 SCENE = click.argument("scene")
@@ -35,6 +35,7 @@ def cli() -> None:
 @click.option("--resume/--no-resume", default=True, help="Go on with a run for this output that was cut short.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @click.option("-v", "--verbose", is_flag=True, help="Print the plan, and GDAL's own messages.")
+@cluster_options
 @scene_options
 def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: Any) -> None:
     """Classify SCENE, anything that GDAL reads as one raster, into a land-cover map."""
@@ -58,6 +59,8 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
             outputs,
             overwrite=options["overwrite"],
             resume=options["resume"],
+            scheduler=options["scheduler"],
+            workers=options["workers"],
             progress=progress,
             say=None if quiet else print_news,
             warn=lambda text: print_warnings([text]),

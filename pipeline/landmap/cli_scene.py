@@ -79,7 +79,19 @@ def scene_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--chunk", type=click.IntRange(1), help="Pixels along a chunk: memory, not result."),
             click.option("--batch-size", type=click.IntRange(1), default=256, help="Chips predicted at once."),
             click.option("--threads", type=click.IntRange(1), default=2, help="Chunks in work at once."),
-            click.option("--force", is_flag=True, help="Go on without georeference or with other pixel sizes."),
+            click.option("--force", is_flag=True, help="Go on in spite of pixel sizes, no CRS, other versions."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say where chunks are done."""
+    for option in reversed(
+        (
+            click.option("--scheduler", metavar="ADDRESS|FILE", help="Do the work on this Dask cluster."),
+            click.option("--workers", type=click.IntRange(1), help="Do the work in so many processes here."),
         )
     ):
         command = option(command)

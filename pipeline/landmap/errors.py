@@ -6,6 +6,7 @@ LandmapError                 (defined in landmap_models.errors, with the branche
 │   ├── BandError            a band the model needs is not found, or found twice
 │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
 ├── ChunkError               a chunk of a scene failed; names its window
+├── ClusterError             a Dask cluster is not there, or not fit for the run
 └── OutputError              an output exists already or can't be written
 
 A message says what was expected, what came and what to do about it, and names the file and the band.
@@ -16,6 +17,7 @@ from landmap_models.errors import LandmapError
 __all__ = [
     "BandError",
     "ChunkError",
+    "ClusterError",
     "GeoreferenceError",
     "LandmapError",
     "OutputError",
@@ -42,6 +44,10 @@ class GeoreferenceError(SceneError):
 
 class ChunkError(LandmapError):
     """A chunk of a scene could not be read or predicted."""
+
+
+class ClusterError(LandmapError):
+    """A Dask cluster does not answer, went away, or has workers that can't do the work."""
 
 
 class OutputError(LandmapError):

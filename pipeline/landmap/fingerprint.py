@@ -15,7 +15,6 @@ import rasterio
 from landmap.outputs import scene_files
 from landmap.planning import Plan
 from landmap.settings import NEUTRAL_SETTINGS
-from landmap_models.classifier import Classifier
 
 Fingerprint = dict[str, Any]
 """JSON-able values by the names in `REASONS`."""
@@ -41,22 +40,28 @@ UNREAD = "path", "origins", "assumed", "warnings", "block_shape"
 """Fields of a scene that change no value read from it, or are told apart as files."""
 
 
-def fingerprint(plan: Plan, classifier: Classifier, *, keep_probabilities: bool) -> Fingerprint:
+def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: bool) -> Fingerprint:
     """What decides the pixels of each chunk.
 
     A scene's files are told apart by size and time of change, those of a VRT, too; a URL is taken to stay the same. A
-    classifier that was passed in is known by its card's `weights_sha256`, its `precision` and its `device`.
+    classifier that was passed in is known by its card's `weights_sha256`.
+
+    Args:
+        plan: For which scene, model and settings.
+        precision: In which the model computes.
+        device: On which, by TensorFlow's name.
+        keep_probabilities: Those of every class are kept, too.
     """
     scene, grid, card = plan.scene, plan.grid, plan.card
     settings = dataclasses.asdict(plan.settings) | {"stride": grid.stride}
     local = Path(scene.path)
     found = {
         "scene": str(local.resolve()) if local.exists() else scene.path,
-        "files": _files(scene.path),
+        "files": local_files(scene.path),
         "reading": _pixels_only(dataclasses.asdict(scene)),
         "model": f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}",
-        "precision": str(getattr(classifier, "precision", "as passed in")),
-        "device": str(getattr(classifier, "device", "as passed in")),
+        "precision": precision,
+        "device": device,
         "settings": {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE},
         "layers": "probabilities" if keep_probabilities else "confidence",
         "chunks": [dataclasses.asdict(grid), plan.chunk_shape, plan.method],
@@ -88,8 +93,8 @@ def _reason(name: str, before: Any, now: Any) -> str:
     return REASONS[name]
 
 
-def _files(path: str) -> dict[str, list[int]]:
-    """Local files that a scene is read from, and how they are told apart."""
+def local_files(path: str) -> dict[str, list[int]]:
+    """Local files that a scene is read from, by absolute path: bytes, and time of the last change in ns."""
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # to list the folder of a URL is slow
         return {str(Path(name).resolve()): _stamp(name) for name in scene_files(path) if Path(name).is_file()}
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from landmap.grid import Chunk, Window
 from landmap.planning import SMALLEST_TILE, Plan
 from landmap.predict import ChunkSettings, chunk_windows
-from landmap_models.classifier import Classifier
+from landmap.work import load
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
     from landmap_models.engine import Precision
@@ -58,19 +58,6 @@ def choose_precision(plan: Plan) -> Choice:
     return Choice(
         fast if agreement >= AGREEMENT else "float32", f"{fast if agreement >= AGREEMENT else 'float32'}: {found}"
     )
-
-
-def load(plan: Plan, precision: Precision) -> Classifier:
-    """The plan's model; a process loads it once.
-
-    Raises:
-        ModelError: It can't be loaded, or has changed since the plan was made.
-    """
-    from landmap_models.keras_classifier import load_classifier
-
-    assert plan.model_path is not None  # make_plan leaves it out only for a classifier that is passed in
-    settings = plan.settings
-    return load_classifier(plan.model_path, plan.card.weights_sha256, settings.batch_size, precision, settings.device)
 
 
 def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:

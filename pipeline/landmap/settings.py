@@ -61,7 +61,7 @@ class Settings:
     threads: int = 2
     """Chunks in work at the same time: while one is predicted the next is read."""
     force: bool = False
-    """Go on without georeference, or with a pixel size that is not the model's."""
+    """Go on without georeference, with a pixel size that is not the model's, or on workers with other versions."""
 
     def __post_init__(self) -> None:
         if isinstance(self.scale, str) and self.scale not in SCALE_NAMES:

@@ -1,0 +1,97 @@
+"""A client of the Dask cluster that is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from landmap.errors import ClusterError, SettingsError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Scheduler: TypeAlias = "str | os.PathLike[str] | Client | None"
+"""Address or scheduler file of a Dask cluster that runs, or a client of one."""
+
+CONNECT_SECONDS = 20
+"""To wait for a scheduler to answer."""
+THREADS = 2
+"""Of a worker process that is started here: one predicts, one reads."""
+
+
+@contextmanager
+def connected(scheduler: Scheduler, workers: int | None) -> Iterator[Client | None]:
+    """A client of the cluster that is asked for; None where none is.
+
+    Args:
+        scheduler: Address ("tcp://host:8786") or scheduler file (JSON) of a cluster that runs; or a client of one,
+            which stays open.
+        workers: Start a cluster of so many processes here, and end it at the end. A script that asks for this needs
+            `if __name__ == "__main__":`, as all that start processes do.
+
+    With neither, the client that the program has made Dask's default is used, if there is one.
+
+    Raises:
+        SettingsError: Both are given.
+        ClusterError: The scheduler does not answer.
+    """
+    if scheduler is not None and workers is not None:
+        raise SettingsError("Expected a scheduler or a number of workers. Received: both")
+    with ExitStack() as stack:
+        if workers is not None:
+            yield stack.enter_context(_local(workers))
+        elif isinstance(scheduler, (str, os.PathLike)):
+            yield stack.enter_context(_client(os.fspath(scheduler)))
+        else:
+            yield scheduler or _ambient()
+
+
+def _ambient() -> Client | None:
+    if "distributed" not in sys.modules:  # nobody has made a client, and the import takes a while
+        return None
+    from distributed import default_client
+
+    with suppress(ValueError):
+        return default_client()
+    return None
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Client]:
+    from distributed import Client
+
+    how = {"scheduler_file": address} if Path(address).is_file() else {"address": address}
+    try:
+        client = Client(**how, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ClusterError(
+            f"{address}: expected the address of a Dask scheduler that answers, such as tcp://host:8786, or a "
+            f"scheduler file. {words(error)}"
+        ) from error
+    with client:
+        yield client
+
+
+@contextmanager
+def _local(workers: int) -> Iterator[Client]:
+    """A cluster on this machine, whose processes share its cores."""
+    from distributed import Client, LocalCluster
+
+    cores = max(1, len(os.sched_getaffinity(0)) // workers)
+    # TensorFlow would have each process use all cores.
+    threads = {"TF_NUM_INTRAOP_THREADS": str(cores), "TF_NUM_INTEROP_THREADS": "1"}
+    how: dict[str, Any] = {"n_workers": workers, "threads_per_worker": THREADS, "dashboard_address": ":0"}
+    with (
+        LocalCluster(**how, env=threads, silence_logs=50) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+def words(error: BaseException) -> str:
+    """An error of Dask's in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
