@@ -11,7 +11,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from landmap.errors import ClusterError
+from landmap.errors import ClusterError, LandmapError
 from landmap.fingerprint import local_files
 from landmap.graph.connect import words
 from landmap.graph.executor import Engine, Write
@@ -180,6 +180,10 @@ class ClusterExecutor:
                 "each worker that had it died, as when memory runs out. Give workers more memory, or chunks less "
                 "(--memory, --chunk)",
             ) from error
+        except LandmapError:
+            raise
+        except Exception as error:  # of Dask's: what was sent can't be read there, or the like
+            raise work.failed(chunk, words(error)) from error
         return cover
 
     @contextmanager
