@@ -41,12 +41,21 @@ ORDER = (
     "fingerprint",
     "journal",
     "classify",
+    "jobs",
+    "job_lists",
+    "ledger",
+    "acquisition",
+    "stac_item",
+    "catalog",
+    "batch_report",
+    "batch",
     "bench_result",
     "brute_force",
     "bench",
     "terminal",
     "cli_scene",
     "cli_options",
+    "cli_batch",
     "cli_models",
     "cli",
 )
@@ -61,6 +70,7 @@ HEAVY = {
     "scipy",
     "rioxarray",
     "xarray",
+    "pystac",
 }
 MODULES = sorted((ROOT / "pipeline/landmap").glob("*.py"))
 MODEL_MODULES = sorted((ROOT / "models/landmap_models").rglob("*.py"))

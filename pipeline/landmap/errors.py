@@ -6,7 +6,8 @@ LandmapError                 (defined in landmap_models.errors, with the branche
 │   ├── BandError            a band the model needs is not found, or found twice
 │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
 ├── ChunkError               a chunk of a scene failed; names its window
-└── OutputError              an output exists already or can't be written
+├── OutputError              an output exists already or can't be written
+└── BatchError               not every scene of a batch is done
 
 A message says what was expected, what came and what to do about it, and names the file and the band.
 """
@@ -15,6 +16,7 @@ from landmap_models.errors import LandmapError
 
 __all__ = [
     "BandError",
+    "BatchError",
     "ChunkError",
     "GeoreferenceError",
     "LandmapError",
@@ -46,3 +48,7 @@ class ChunkError(LandmapError):
 
 class OutputError(LandmapError):
     """An output file exists already or can't be written."""
+
+
+class BatchError(LandmapError):
+    """Not every scene of a batch is done."""

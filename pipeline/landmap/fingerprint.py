@@ -15,6 +15,7 @@ import rasterio
 from landmap.outputs import scene_files
 from landmap.planning import Plan
 from landmap.settings import NEUTRAL_SETTINGS
+from landmap_models.card import ModelCard
 from landmap_models.classifier import Classifier
 
 Fingerprint = dict[str, Any]
@@ -52,9 +53,9 @@ def fingerprint(plan: Plan, classifier: Classifier, *, keep_probabilities: bool)
     local = Path(scene.path)
     found = {
         "scene": str(local.resolve()) if local.exists() else scene.path,
-        "files": _files(scene.path),
+        "files": scene_stamp(scene.path),
         "reading": _pixels_only(dataclasses.asdict(scene)),
-        "model": f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}",
+        "model": model_says(card),
         "precision": str(getattr(classifier, "precision", "as passed in")),
         "device": str(getattr(classifier, "device", "as passed in")),
         "settings": {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE},
@@ -65,14 +66,20 @@ def fingerprint(plan: Plan, classifier: Classifier, *, keep_probabilities: bool)
     return dict(json.loads(json.dumps(found, default=str)))
 
 
+def model_says(card: ModelCard) -> str:
+    """What tells a model from another."""
+    return f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}"
+
+
 def digest(found: Fingerprint) -> bytes:
     """32 bytes that stand for a fingerprint."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).digest()
 
 
-def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """How the run before was made otherwise, in words; empty where it was not."""
-    names = [name for name in REASONS if json.dumps(before.get(name)) != json.dumps(now[name])]  # NaN is like NaN here
+def difference(before: Mapping[str, Any], now: Fingerprint) -> str:
+    """How the run before was made otherwise, in words; empty where it was not. Only what `now` has is compared."""
+    # As JSON, for there NaN is like NaN.
+    names = [name for name in REASONS if name in now and json.dumps(before.get(name)) != json.dumps(now[name])]
     if "scene" in names:
         names = [name for name in names if name != "files"]
     causes = [name for name in names if name not in CONSEQUENCES] or names[:1]
@@ -88,7 +95,7 @@ def _reason(name: str, before: Any, now: Any) -> str:
     return REASONS[name]
 
 
-def _files(path: str) -> dict[str, list[int]]:
+def scene_stamp(path: str) -> dict[str, list[int]]:
     """Local files that a scene is read from, and how they are told apart."""
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # to list the folder of a URL is slow
         return {str(Path(name).resolve()): _stamp(name) for name in scene_files(path) if Path(name).is_file()}
