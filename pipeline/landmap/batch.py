@@ -137,7 +137,7 @@ def run_batch(
         where: More for `classify`, such as where to compute.
         progress: Called after each scene with the number of scenes looked at and of all.
         say: Called with news.
-        warn: Called with each failure, as it comes.
+        warn: Called with each scene that fails, has failed before or is outdated, and why.
 
     Raises:
         SettingsError: The list or an option can't be meant; before any work.
@@ -256,9 +256,16 @@ def _attempt(run: _Run, task: _Task, *, wait: bool) -> bool:
             if verdict.why:
                 run.say(f"{public(task.job.scene)}: {verdict.why}: doing it again")
             _do(run, task, record, overwrite=verdict.overwrite)
-        elif (verdict.state, verdict.why) != (record.state, record.error):
-            run.ledger.mark(record, verdict.state, verdict.why)
+        else:
+            if verdict.state != DONE:
+                run.warn(_named(record.scene, verdict.why))
+            if (verdict.state, verdict.why) != (record.state, record.error):
+                run.ledger.mark(record, verdict.state, verdict.why)
     return True
+
+
+def _named(scene: str, text: str) -> str:
+    return text if scene in text else f"{scene}: {text}"
 
 
 def _judge(record: Record, task: _Task, run: _Run) -> _Verdict:
@@ -303,7 +310,7 @@ def _do(run: _Run, task: _Task, record: Record, *, overwrite: bool) -> None:
         words = str(error) if isinstance(error, LandmapError) else f"{type(error).__name__}: {error}"
         words = " ".join(words.replace(task.job.scene, scene).split())
         run.ledger.fail(output, time.perf_counter() - begin, words)
-        run.warn(words if scene in words else f"{scene}: {words}")
+        run.warn(_named(scene, words))
     else:
         run.ledger.finish(output, time.perf_counter() - begin, files, result)
 

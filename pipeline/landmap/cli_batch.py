@@ -85,9 +85,14 @@ def status(folder: Path, as_json: bool) -> None:
     else:
         for record in records:
             if record.state != DONE:
-                told = f": {record.error}" if record.error else f" by {record.runner}" if record.runner else ""
-                out.print(f"{record.state:9} {record.scene}{told}", markup=False)
+                out.print(f"{record.state:9} {_told(record)}", markup=False)
     _end(records, quiet=as_json)
+
+
+def _told(record: Record) -> str:
+    if record.error:
+        return record.error if record.scene in record.error else f"{record.scene}: {record.error}"
+    return f"{record.scene} by {record.runner}" if record.runner else record.scene
 
 
 def _end(records: Sequence[Record], *, quiet: bool) -> None:

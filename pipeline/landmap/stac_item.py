@@ -189,7 +189,7 @@ def _add_model(item: pystac.Item, result: Result) -> None:
 
     MLMExtension.ext(item, add_if_missing=True).apply(
         name=re.sub(r"[^0-9A-Za-z_.-]+", "-", card.name),
-        architecture=str(card.training.get("architecture", "unknown")),
+        architecture=str(card.training.get("settings", {}).get("architecture", "unknown")),
         tasks=[TaskType.SCENE_CLASSIFICATION],
         framework="Keras",
         framework_version=card.versions.get("keras"),
