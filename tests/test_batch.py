@@ -315,11 +315,37 @@ def test_an_output_of_a_run_that_was_killed_before_it_said_so_is_its_own(
     with Ledger(maps) as ledger:
         record = ledger.get("s00_cover.tif")
         (maps / "s00_cover.json").unlink()
-        assert ledger.start(record, record.scene, record.made_with, fresh=True)
-        assert not ledger.start(record, record.scene, record.made_with, fresh=True), "somebody has started it since"
+        assert ledger.start(record, record.scene, record.made_with, owns=True)
+        assert not ledger.start(record, record.scene, record.made_with, owns=True), "somebody has started it since"
     shutil.move(tmp_path / "kept.tif", maps / "s00_cover.tif")
     assert run_batch(jobs, maps, classifier=CLASSIFIER).all_done
     assert attempts(maps) == [3]
+
+
+def test_what_was_to_be_replaced_still_is_after_a_kill(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+    class Interrupted(ConstantClassifier):
+        def predict(self, chips: Floats) -> Floats:
+            raise KeyboardInterrupt
+
+    folder = scenes(1)
+    run(folder)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, settings=stride16(), overwrite=True, classifier=Interrupted())
+    assert (tmp_path / "maps/s00_cover.tif").exists()
+    assert run(folder, settings=stride16()).all_done
+    with rasterio.open(tmp_path / "maps/s00_cover.tif") as file:
+        assert file.tags()["LANDMAP_STRIDE"] == "16"
+
+
+def test_a_damaged_item_is_named_and_healed(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+    folder, item = scenes(2), tmp_path / "maps/s00_cover.json"
+    run(folder)
+    item.write_text("{")
+    with pytest.raises(OutputError, match=r"s00_cover.json: can't be read as a STAC Item. Remove it"):
+        run(folder)
+    item.unlink()
+    assert run(folder).all_done
+    assert json.loads(item.read_text())["id"] == "s00_cover"
 
 
 def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ ORDER = (
     "stac_item",
     "catalog",
     "batch_report",
+    "batch_tasks",
+    "batch_verdict",
     "batch",
     "bench_result",
     "brute_force",

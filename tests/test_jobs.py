@@ -13,6 +13,9 @@ from landmap.job_lists import find_jobs
 from landmap.jobs import Job, check_jobs, default_output, public
 from landmap.settings import Settings
 
+SIGNATURE = "x" * 300
+"""Too long for the name of a file."""
+
 
 def touch(folder: Path, *names: str) -> None:
     for name in names:
@@ -41,7 +44,7 @@ def test_a_csv_names_scenes_relative_to_itself(tmp_path: Path) -> None:
     (tmp_path / "jobs.csv").write_text(
         "\ufeffscene,output,options,datetime\r\n"
         'scenes/a.tif,2023/a.tif,"{""stride"": 16, ""bands"": ""3,2,1""}",2023-08-13T10:00:31Z\r\n'
-        "https://host/b.tif?sig=secret,,,\r\n"
+        f"https://host/b.tif?sig={SIGNATURE},,,\r\n"
         "/vsizip/c.zip/c.tif,,,\r\n"
         "gone.tif,,,\r\n"
     )
@@ -51,7 +54,7 @@ def test_a_csv_names_scenes_relative_to_itself(tmp_path: Path) -> None:
     )
     assert first.name == "2023-a"
     assert [(j.scene, j.output) for j in others] == [
-        ("https://host/b.tif?sig=secret", "b_cover.tif"),
+        (f"https://host/b.tif?sig={SIGNATURE}", "b_cover.tif"),
         ("/vsizip/c.zip/c.tif", "c_cover.tif"),
         (str(tmp_path / "gone.tif"), "gone_cover.tif"),
     ]

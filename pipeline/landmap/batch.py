@@ -8,38 +8,22 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from landmap.acquisition import sensing_time
-from landmap.batch_report import HTML_NAME, JSON_NAME, write_reports
+from landmap.batch_report import write_reports
+from landmap.batch_tasks import Task, begin_folder, make_tasks
+from landmap.batch_verdict import damage, judge
 from landmap.catalog import item_path, write_collection, write_item
 from landmap.classify import Progress, Result, Say, classify
-from landmap.errors import LandmapError, OutputError, SettingsError
-from landmap.fingerprint import Fingerprint, difference, model_says, scene_stamp
-from landmap.jobs import Job, check_jobs, is_remote, parse_time, public
-from landmap.ledger import (
-    DONE,
-    FAILED,
-    NAME,
-    OUTDATED,
-    RUNNING,
-    WAITING,
-    Ledger,
-    Record,
-    changed_files,
-    describe_files,
-    missing_files,
-)
+from landmap.errors import LandmapError, OutputError
+from landmap.jobs import Job, parse_time, public
+from landmap.ledger import DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
 from landmap.outputs import with_sidecars
-from landmap.settings import NEUTRAL_SETTINGS, Settings
-from landmap.stac_item import COLLECTION, make_item
+from landmap.settings import Settings
+from landmap.stac_item import make_item
 from landmap_models.classifier import Classifier
-from landmap_models.model_file import read_card
-from landmap_models.packaged import find_model
-
-NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "device", "force")
-"""Settings that make no other cover, or are told apart by what they came to."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,22 +49,6 @@ class BatchResult:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Task:
-    job: Job
-    settings: Settings
-    confidence: str | None
-    made_with: Fingerprint
-
-    @property
-    def rasters(self) -> list[str]:
-        return [name for name in (self.job.output, self.confidence) if name]
-
-    @property
-    def files(self) -> list[str]:
-        return [*self.rasters, item_path(self.job.output)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class _Run:
     folder: Path
     ledger: Ledger
@@ -92,18 +60,6 @@ class _Run:
     where: Mapping[str, Any]
     say: Say
     warn: Say
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What is to be done about a job."""
-
-    state: str
-    """`waiting`: do it; else the state that it stays in."""
-    why: str = ""
-    """In words."""
-    overwrite: bool = False
-    """Whether it may replace files."""
 
 
 def run_batch(
@@ -145,8 +101,8 @@ def run_batch(
         OutputError: The folder can't be used.
     """
     folder = Path(output)
-    tasks = _tasks(jobs, settings or Settings(), classifier, confidence=confidence)
-    _begin(folder, tasks)
+    tasks = make_tasks(jobs, settings or Settings(), classifier.card if classifier else None, confidence=confidence)
+    begin_folder(folder, tasks)
     with Ledger(folder, create=True) as ledger:
         ledger.enrol((task.job.output, public(task.job.scene)) for task in tasks)
         before = {record.output: record for record in ledger.records()}
@@ -176,8 +132,8 @@ def _as_it_is(ledger: Ledger, record: Record) -> Record:
         with suppress(OutputError), ledger.hold(record.id) as mine:  # a folder that is not ours to write in tells less
             if mine and ledger.get(record.output) == record:
                 return dataclasses.replace(record, state=WAITING, error="its run was cut short")
-    if record.state == DONE and (damage := _damage(record, ledger.folder)):
-        return dataclasses.replace(record, state=OUTDATED, error=damage)
+    if record.state == DONE and (wrong := damage(record, ledger.folder)):
+        return dataclasses.replace(record, state=OUTDATED, error=wrong)
     return record
 
 
@@ -185,53 +141,7 @@ def _silent(text: str) -> None:
     """Say nothing."""
 
 
-def _tasks(
-    jobs: Sequence[Job], settings: Settings, classifier: Classifier | None, *, confidence: bool
-) -> tuple[_Task, ...]:
-    """Jobs with what decides their covers; headers of models and files' times are all that is read."""
-    models: dict[str, str] = {}
-    tasks = []
-    for job, own in zip(jobs, check_jobs(jobs, settings), strict=True):
-        if own.model not in models:
-            models[own.model] = model_says(classifier.card if classifier else read_card(find_model(own.model)))
-        beside = f"{PurePosixPath(job.output).with_suffix('')}_confidence.tif" if confidence else None
-        tasks.append(_Task(job, own, beside, _made_with(job, own, models[own.model], confidence=confidence)))
-    files = [name.casefold() for task in tasks for name in task.files]
-    if len(set(files)) < len(files):
-        (name, _), *_ = Counter(files).most_common(1)
-        raise SettingsError(f"Expected files of its own for each scene. Two would write {name}: name other outputs")
-    return tuple(tasks)
-
-
-def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) -> Fingerprint:
-    options = {name: value for name, value in dataclasses.asdict(settings).items() if name not in NAMED_ELSEWHERE}
-    return {
-        "scene": str(Path(job.scene).resolve()) if Path(job.scene).exists() else public(job.scene),
-        "files": {} if is_remote(job.scene) else scene_stamp(job.scene),
-        "model": model,
-        "settings": options | {"datetime": job.acquired},
-        "layers": "confidence" if confidence else "classes",
-    }
-
-
-def _begin(folder: Path, tasks: Sequence[_Task]) -> None:
-    """Make the folder, or refuse it."""
-    if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
-        raise OutputError(f"{folder}: expected the name of a folder, in a folder that exists")
-    for task in tasks:
-        path = Path(task.job.scene)
-        if path.exists() and path.parent.resolve() == folder.resolve():
-            raise OutputError(
-                f"{folder}: {path.name} of the scenes lies there. Choose a folder that has none for covers"
-            )
-    with suppress(FileExistsError):
-        folder.mkdir()
-    foreign = [name for name in (COLLECTION, JSON_NAME, HTML_NAME) if (folder / name).exists()]
-    if foreign and not (folder / NAME).exists():
-        raise OutputError(f"{folder / foreign[0]}: exists already, and is no batch's. Choose another folder")
-
-
-def _work(run: _Run, tasks: Sequence[_Task], progress: Progress | None) -> None:
+def _work(run: _Run, tasks: Sequence[Task], progress: Progress | None) -> None:
     """Everything that nobody else has in work, then what others had, should they have left it unfinished."""
     total, left = len(tasks), list(tasks)
     for wait in (False, True):
@@ -244,14 +154,15 @@ def _work(run: _Run, tasks: Sequence[_Task], progress: Progress | None) -> None:
                     progress(total - len(left), total)
 
 
-def _attempt(run: _Run, task: _Task, *, wait: bool) -> bool:
+def _attempt(run: _Run, task: Task, *, wait: bool) -> bool:
     """Do a job if there is something to do; False where another run has it in work."""
     output = task.job.output
     with run.ledger.hold(run.before[output].id, wait=wait) as mine:
         if not mine:
             return False
         record = run.ledger.get(output)
-        verdict = _judge(record, task, run)
+        retry = run.retry_failed and record.attempts == run.before[output].attempts  # not by another run since
+        verdict = judge(record, task, run.folder, overwrite=run.overwrite, retry=retry)
         if verdict.state == WAITING:
             if verdict.why:
                 run.say(f"{public(task.job.scene)}: {verdict.why}: doing it again")
@@ -268,40 +179,10 @@ def _named(scene: str, text: str) -> str:
     return text if scene in text else f"{scene}: {text}"
 
 
-def _judge(record: Record, task: _Task, run: _Run) -> _Verdict:
-    """Whether a job that is held is to be done, and why."""
-    if record.state == WAITING:
-        return _Verdict(WAITING, overwrite=run.overwrite)
-    if record.state == RUNNING:  # and nobody holds it; what it left is its own
-        return _Verdict(WAITING, "was cut short", run.overwrite or bool(record.fresh))
-    changed = difference(record.made_with, task.made_with)
-    if record.state == FAILED:
-        again = run.retry_failed and record.attempts == run.before[record.output].attempts  # not by another run since
-        why = f"was tried {changed}" if changed else "failed before"
-        return _Verdict(WAITING, why, run.overwrite) if changed or again else _Verdict(FAILED, record.error)
-    damage = _damage(record, run.folder)
-    why = f"was made {changed}" if changed else damage
-    if not why:
-        return _Verdict(DONE)
-    is_ours = not changed and not changed_files(record, run.folder)  # the rest may be replaced by the same
-    if run.overwrite or is_ours:
-        return _Verdict(WAITING, why, overwrite=True)
-    return _Verdict(OUTDATED, f"{why}. Give --overwrite to make it anew, or choose another folder")
-
-
-def _damage(record: Record, folder: Path) -> str:
-    """What is wrong with a job's files, in words."""
-    if gone := missing_files(record, folder):
-        return f"{gone[0]} is gone"
-    if changed := changed_files(record, folder):
-        return f"{changed[0]} was changed since"
-    return ""
-
-
-def _do(run: _Run, task: _Task, record: Record, *, overwrite: bool) -> None:
+def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
     fresh = not any(os.path.lexists(run.folder / name) for name in task.files)
     scene, output = public(task.job.scene), task.job.output
-    if not run.ledger.start(record, scene, task.made_with, fresh=fresh):
+    if not run.ledger.start(record, scene, task.made_with, owns=fresh or overwrite):
         return
     begin = time.perf_counter()
     try:
@@ -315,7 +196,7 @@ def _do(run: _Run, task: _Task, record: Record, *, overwrite: bool) -> None:
         run.ledger.finish(output, time.perf_counter() - begin, files, result)
 
 
-def _make(run: _Run, task: _Task, *, overwrite: bool, fresh: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def _make(run: _Run, task: Task, *, overwrite: bool, fresh: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Cover and Item of one scene: the files written, and what the report says of them."""
     folder, job = run.folder, task.job
     cover, item = folder / job.output, folder / item_path(job.output)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from landmap.errors import OutputError
 from landmap.outputs import write_text
 from landmap.stac_item import COLLECTION
 
@@ -37,7 +38,7 @@ def write_collection(folder: Path, outputs: Sequence[str]) -> Path | None:
     """Write the Collection of some covers, anew from their Items; None where there are none.
 
     Raises:
-        OutputError: The disk is full, or the like.
+        OutputError: The disk is full, or the like; or an Item is damaged.
     """
     import pystac
 
@@ -45,7 +46,7 @@ def write_collection(folder: Path, outputs: Sequence[str]) -> Path | None:
     for output in outputs:
         path = folder / item_path(output)
         if path.is_file():
-            items[item_path(output)] = pystac.Item.from_dict(json.loads(path.read_text("utf-8")), migrate=False)
+            items[item_path(output)] = _read(path)
     if not items:
         return None
     name = Path(os.path.abspath(folder)).name  # noqa: PTH100 # a link is not followed
@@ -68,6 +69,15 @@ def write_collection(folder: Path, outputs: Sequence[str]) -> Path | None:
     content["links"].insert(0, {"rel": "root", "href": f"./{COLLECTION}", "type": "application/json"})
     write_text(folder / COLLECTION, json.dumps(content, indent=1) + "\n")
     return folder / COLLECTION
+
+
+def _read(path: Path) -> pystac.Item:
+    import pystac
+
+    try:
+        return pystac.Item.from_dict(json.loads(path.read_text("utf-8")), migrate=False)
+    except (OSError, ValueError, KeyError, TypeError, pystac.STACError) as error:
+        raise OutputError(f"{path}: can't be read as a STAC Item. Remove it, and its scene is done again") from error
 
 
 def _extent(items: Sequence[pystac.Item]) -> pystac.Extent:

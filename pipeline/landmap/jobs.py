@@ -119,10 +119,18 @@ def is_remote(scene: str) -> bool:
     return "://" in scene or re.match(r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)", scene) is not None
 
 
+def local_path(scene: str) -> Path | None:
+    """A scene's file or folder; None where there is none of this name, as with a URL, which may be too long for one."""
+    try:
+        return Path(scene) if Path(scene).exists() else None
+    except (OSError, ValueError):
+        return None
+
+
 def scene_path(text: str, folder: Path) -> str:
     """A scene as a list in `folder` names it: relative paths are relative to the list."""
-    beside = folder / text
-    if beside.exists():
-        return str(beside)
+    beside = str(folder / text)
+    if local_path(beside):
+        return beside
     named_otherwise = text.startswith("/") or ":" in text  # /vsizip/…, https://…, GTIFF_DIR:1:a.tif
-    return text if named_otherwise else str(beside)
+    return text if named_otherwise else beside

@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     seconds REAL,
     error TEXT NOT NULL DEFAULT '',
     sha256 TEXT NOT NULL DEFAULT '',
-    fresh INTEGER NOT NULL DEFAULT 0,
+    owns INTEGER NOT NULL DEFAULT 0,
     made_with TEXT NOT NULL DEFAULT '{}',
     files TEXT NOT NULL DEFAULT '{}',
     result TEXT NOT NULL DEFAULT '{}'
@@ -71,8 +71,9 @@ class Record:
     """Why it failed, or is outdated."""
     sha256: str = ""
     """Of the cover."""
-    fresh: int = 0
-    """1 where no file of the job was there when it was started: what a killed run left is its own."""
+    owns: int = 0
+    """1 where no file of the job was there when it was started, or it was allowed to replace them: should it be cut
+    short, what is there then is its own."""
     made_with: Mapping[str, Any] = field(default_factory=dict)
     """Scene, model and settings, as `landmap.fingerprint` tells them apart."""
     files: Mapping[str, Any] = field(default_factory=dict)
@@ -161,14 +162,14 @@ class Ledger:
                 raise OutputError(f"{self.folder}: can't be written: {error.strerror or error}") from error
             yield mine
 
-    def start(self, record: Record, scene: str, made_with: Mapping[str, Any], *, fresh: bool) -> bool:
+    def start(self, record: Record, scene: str, made_with: Mapping[str, Any], *, owns: bool) -> bool:
         """Say that a job which is held is being done; False where somebody has started it since `record` was read.
 
-        `fresh` stays what it was if the job was cut short before.
+        `owns` stays true if the job was cut short before.
         """
-        values = (RUNNING, scene, _runner(), now(), RUNNING, int(fresh), json.dumps(made_with))
+        values = (RUNNING, scene, _runner(), now(), int(owns), RUNNING, json.dumps(made_with))
         return self._change(
-            "state = ?, scene = ?, runner = ?, started = ?, fresh = CASE state WHEN ? THEN fresh ELSE ? END, "
+            "state = ?, scene = ?, runner = ?, started = ?, owns = ? OR (state = ? AND owns), "
             "made_with = ?, attempts = attempts + 1, error = '', seconds = NULL",
             values,
             record,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from landmap.acquisition import LAUNCH
 from landmap.classify import Result
-from landmap.jobs import public
+from landmap.jobs import local_path, public
 from landmap.mosaic import NODATA
 from landmap.scene import Scene
 from landmap_models.card import ModelCard
@@ -231,8 +231,8 @@ def _add_links(item: pystac.Item, beside: Path, folder: Path, source: str) -> No
 
 def _reference(source: str, beside: Path) -> str:
     """A relative path to a file, or what else leads to a scene, without credentials."""
-    if Path(source).exists():
-        return Path(os.path.relpath(Path(source).resolve(), beside.resolve())).as_posix()
+    if local := local_path(source):
+        return Path(os.path.relpath(local.resolve(), beside.resolve())).as_posix()
     return public(source)
 
 
