@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -346,6 +346,29 @@ def test_a_damaged_item_is_named_and_healed(scenes: Callable[[int], Path], tmp_p
     item.unlink()
     assert run(folder).all_done
     assert json.loads(item.read_text())["id"] == "s00_cover"
+
+
+def test_a_signal_waits_for_the_ledgers_line(tmp_path: Path) -> None:
+    def jobs() -> Iterator[tuple[str, str]]:
+        yield "a.tif", "a"
+        signal.raise_signal(signal.SIGINT)
+        yield "b.tif", "b"
+
+    with Ledger(tmp_path, create=True) as ledger:
+        with pytest.raises(KeyboardInterrupt):
+            ledger.enrol(jobs())
+        assert [record.output for record in ledger.records()] == ["a.tif", "b.tif"]
+
+
+def test_no_secret_of_a_url_is_kept(tmp_path: Path) -> None:
+    """Nobody listens at port 1."""
+    job = Job("/vsicurl/http://me:secret@localhost:1/a.tif?sig=secret", "a.tif")
+    told: list[str] = []
+    found = run_batch([job], tmp_path / "maps", classifier=CLASSIFIER, warn=told.append)
+    assert found.records[0].state == "failed"
+    assert "/vsicurl/http://localhost:1/a.tif: can't be read" in told[0]
+    for path in (tmp_path / "maps").iterdir():
+        assert b"secret" not in path.read_bytes(), path.name
 
 
 def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:

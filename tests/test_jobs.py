@@ -10,8 +10,9 @@ import pytest
 
 from landmap.errors import SettingsError
 from landmap.job_lists import find_jobs
-from landmap.jobs import Job, check_jobs, default_output, public
+from landmap.jobs import Job, check_jobs, default_output
 from landmap.settings import Settings
+from landmap.source import public
 
 SIGNATURE = "x" * 300
 """Too long for the name of a file."""
@@ -58,6 +59,14 @@ def test_a_csv_names_scenes_relative_to_itself(tmp_path: Path) -> None:
         ("/vsizip/c.zip/c.tif", "c_cover.tif"),
         (str(tmp_path / "gone.tif"), "gone_cover.tif"),
     ]
+
+
+def test_the_list_in_the_readme_is_one(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (tmp_path / "jobs.csv").write_text(readme.split("```csv\n")[1].split("```")[0])
+    (job,) = find_jobs(tmp_path / "jobs.csv")
+    (own,) = check_jobs([job], Settings())
+    assert (job.output, own.stride, own.level) == ("2023/a.tif", 16, "L2A")
 
 
 def item(name: str, assets: dict[str, Any], **more: Any) -> dict[str, Any]:

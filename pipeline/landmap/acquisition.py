@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 
 from landmap.errors import LandmapError
-from landmap.jobs import parse_time, public
-from landmap.source import opened
+from landmap.jobs import parse_time
+from landmap.source import opened, public
 
 PRODUCT = re.compile(r"(?:S2[A-D]_MSIL(?:1C|2A)|(?<![A-Z0-9])T\d{2}[A-Z]{3})_(\d{8}T\d{6})")
 """Names of Sentinel-2's products and of the files in them; the first time is that of sensing."""

@@ -18,10 +18,11 @@ from landmap.batch_verdict import damage, judge
 from landmap.catalog import item_path, write_collection, write_item
 from landmap.classify import Progress, Result, Say, classify
 from landmap.errors import LandmapError, OutputError
-from landmap.jobs import Job, parse_time, public
+from landmap.jobs import Job, parse_time
 from landmap.ledger import DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
 from landmap.outputs import with_sidecars
 from landmap.settings import Settings
+from landmap.source import public
 from landmap.stac_item import make_item
 from landmap_models.classifier import Classifier
 
@@ -189,7 +190,7 @@ def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
         files, result = _make(run, task, overwrite=overwrite, fresh=fresh)
     except Exception as error:  # whatever is wrong with one scene, the others can be done
         words = str(error) if isinstance(error, LandmapError) else f"{type(error).__name__}: {error}"
-        words = " ".join(words.replace(task.job.scene, scene).split())
+        words = " ".join(_without_secrets(words, task.job.scene).split())
         run.ledger.fail(output, time.perf_counter() - begin, words)
         run.warn(_named(scene, words))
     else:
@@ -224,8 +225,15 @@ def _report(result: Result, job: Job) -> dict[str, Any]:
         "classes": [dataclasses.asdict(c) | {"color": colors[c.id]} for c in result.classes],
         "nodata_pixels": result.nodata_pixels,
         "precision": result.precision,
-        "warnings": [text.replace(job.scene, public(job.scene)) for text in result.warnings],
+        "warnings": [_without_secrets(text, job.scene) for text in result.warnings],
     }
+
+
+def _without_secrets(text: str, scene: str) -> str:
+    """A message that may name a scene; GDAL's own name it by its last part alone."""
+    if "://" not in scene:
+        return text
+    return text.replace(scene, public(scene)).replace(Path(scene).name, Path(public(scene)).name)
 
 
 def _publish(ledger: Ledger) -> tuple[Path, ...]:

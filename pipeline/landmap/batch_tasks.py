@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,9 +13,10 @@ from landmap.batch_report import HTML_NAME, JSON_NAME
 from landmap.catalog import item_path
 from landmap.errors import OutputError, SettingsError
 from landmap.fingerprint import Fingerprint, model_says, scene_stamp
-from landmap.jobs import Job, check_jobs, is_remote, local_path, public
+from landmap.jobs import Job, check_jobs, is_remote, local_path
 from landmap.ledger import NAME
 from landmap.settings import NEUTRAL_SETTINGS, Settings
+from landmap.source import public
 from landmap.stac_item import COLLECTION
 from landmap_models.card import ModelCard
 from landmap_models.model_file import read_card
@@ -79,14 +81,15 @@ def make_tasks(
 
 def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) -> Fingerprint:
     options = {name: value for name, value in dataclasses.asdict(settings).items() if name not in NAMED_ELSEWHERE}
-    local = local_path(job.scene)
-    return {
+    local = local_path(job.scene)  # of a URL only the address counts: signatures behind "?" change from day to day
+    found = {
         "scene": str(local.resolve()) if local else public(job.scene),
         "files": _stamp(job.scene),
         "model": model,
         "settings": options | {"datetime": job.acquired},
         "layers": "confidence" if confidence else "classes",
     }
+    return dict(json.loads(json.dumps(found, default=str)))
 
 
 def _stamp(scene: str) -> dict[str, list[int]]:

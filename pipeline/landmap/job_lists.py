@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from landmap.errors import SettingsError
-from landmap.jobs import Job, default_output, public, scene_path
+from landmap.jobs import Job, default_output, scene_path
+from landmap.source import public
 
 SCENES = (".tif", ".tiff", ".jp2", ".vrt", ".safe")
 """Endings of what a folder is searched for."""

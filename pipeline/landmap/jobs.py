@@ -12,6 +12,7 @@ from typing import Any
 from landmap.errors import SettingsError
 from landmap.planning import with_choices
 from landmap.settings import Settings
+from landmap.source import public
 
 SUFFIXES = (".tif", ".tiff")
 """Endings of a cover's name."""
@@ -37,13 +38,6 @@ class Job:
     def name(self) -> str:
         """The output without its ending: what its STAC Item is called."""
         return PurePosixPath(self.output).with_suffix("").as_posix().replace("/", "-")
-
-
-def public(scene: str) -> str:
-    """A scene's path or URL without passwords and signatures, fit to be shown and kept."""
-    if "://" not in scene:
-        return scene
-    return re.sub(r"(://)[^/@]*@", r"\1", scene).split("?")[0]
 
 
 def default_output(scene: str) -> str:

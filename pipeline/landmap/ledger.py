@@ -18,6 +18,7 @@ from filelock import Timeout
 
 from landmap.errors import OutputError
 from landmap.lock import held
+from landmap.outputs import signals_held
 
 NAME = "batch.sqlite"
 VERSION = 1
@@ -197,13 +198,9 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
+        with signals_held(), self._database:  # whose context commits or rolls back
+            self._database.execute("BEGIN IMMEDIATE")
             yield
-            self._database.execute("COMMIT")
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from landmap.acquisition import LAUNCH
 from landmap.classify import Result
-from landmap.jobs import local_path, public
+from landmap.jobs import local_path
 from landmap.mosaic import NODATA
 from landmap.scene import Scene
+from landmap.source import public
 from landmap_models.card import ModelCard
 
 if TYPE_CHECKING:
