@@ -84,13 +84,13 @@ def footprint(scene: Scene) -> dict[str, Any] | None:
     from rasterio.errors import RasterioError
     from rasterio.warp import transform_geom
 
+    if not scene.crs:
+        return None
     steps = np.linspace(0, 1, EDGE_POINTS)[:-1]
     there = [(s, 0.0) for s in steps] + [(1.0, s) for s in steps]
     back = [(1 - col, 1 - row) for col, row in there]
     corners = [*there, *back, (0.0, 0.0)]
     ring = [tuple(scene.transform @ (col * scene.width, row * scene.height)) for col, row in corners]
-    if not scene.crs:
-        return None
     try:
         found = transform_geom(scene.crs, "EPSG:4326", {"type": "Polygon", "coordinates": [ring]}, precision=7)
     except RasterioError:
