@@ -27,7 +27,7 @@ check: setup
 	$(BIN)/mypy
 
 bench: setup ## ratios of speed and memory, measured in one run
-	$(BIN)/python -m pytest tests/benchmarks/bench_*.py -o python_functions="bench_*" --benchmark-columns=min,median,rounds -s
+	$(BIN)/python -m pytest tests/benchmarks/bench_*.py -o python_functions="bench_*" --benchmark-columns=min,median,rounds -s --timeout=0
 
 lock: ## choose versions anew
 	$(BIN)/python -m pip install --quiet uv

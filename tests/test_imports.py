@@ -43,12 +43,23 @@ ORDER = (
     "journal",
     "graph",
     "classify",
+    "jobs",
+    "job_lists",
+    "ledger",
+    "acquisition",
+    "stac_item",
+    "catalog",
+    "batch_report",
+    "batch_tasks",
+    "batch_verdict",
+    "batch",
     "bench_result",
     "brute_force",
     "bench",
     "terminal",
     "cli_scene",
     "cli_options",
+    "cli_batch",
     "cli_models",
     "cli",
 )
@@ -63,6 +74,7 @@ HEAVY = {
     "scipy",
     "rioxarray",
     "xarray",
+    "pystac",
 }
 GRAPH_ORDER = ("executor", "threads", "connect", "worker", "cluster")
 MODULES = sorted((ROOT / "pipeline/landmap").rglob("*.py"))

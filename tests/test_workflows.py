@@ -39,7 +39,25 @@ def test_one_scene_stops_at_assumptions(write_scene, ordinary, tmp_path) -> None
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("recipe", ["one_scene.py", "default_model.py", "check_default_model.py", "nir_prior.py"])
+@pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
+def test_many_scenes(tmp_path: Path) -> None:
+    (tmp_path / "scenes").mkdir()
+    for seed in range(2):
+        write_example(tmp_path / f"s{seed}.tif", 100, seed).scene.rename(tmp_path / f"scenes/s{seed}.tif")
+    (tmp_path / "scenes/bad.tif").write_text("no raster")
+    done = run("many_scenes.py", tmp_path / "scenes", tmp_path / "results")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "2 of 3 scenes are done"
+    assert "bad.tif" in done.stderr
+    with (tmp_path / "results" / "areas.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["cover"] for row in rows] == ["s0_cover.tif"] * 10 + ["s1_cover.tif"] * 10
+    assert sum(float(row["hectares"]) for row in rows[:10]) == pytest.approx(100, abs=10), "1 km² but for the margin"
+
+
+@pytest.mark.parametrize(
+    "recipe", ["one_scene.py", "many_scenes.py", "default_model.py", "check_default_model.py", "nir_prior.py"]
+)
 def test_recipes_explain_themselves(recipe: str) -> None:
     done = run(recipe)
     assert done.returncode == 1

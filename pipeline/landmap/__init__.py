@@ -6,11 +6,28 @@ result = landmap.classify("scene.tif", "cover.tif")
 cover = landmap.open_cover("cover.tif")
 """
 
+from landmap.batch import BatchResult, batch_status, run_batch
 from landmap.classify import Result, classify
+from landmap.job_lists import find_jobs
+from landmap.jobs import Job
 from landmap.planning import Plan
 from landmap.planning import make_plan as plan
 from landmap.raster import open_cover
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 
-__all__ = ["Plan", "Result", "Scene", "Settings", "classify", "open_cover", "open_scene", "plan"]
+__all__ = [
+    "BatchResult",
+    "Job",
+    "Plan",
+    "Result",
+    "Scene",
+    "Settings",
+    "batch_status",
+    "classify",
+    "find_jobs",
+    "open_cover",
+    "open_scene",
+    "plan",
+    "run_batch",
+]

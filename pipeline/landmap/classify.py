@@ -27,6 +27,7 @@ from landmap.outputs import check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_precision
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.settings import NEUTRAL_SETTINGS, Settings
+from landmap.source import public
 from landmap.summary import ClassCounter, ClassShare
 from landmap.work import GDAL_CACHE_BYTES, chunk_work
 from landmap_models.classifier import Classifier
@@ -264,7 +265,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
     described = plan.to_dict()
     return {
         "LANDMAP_VERSION": version("landmap"),
-        "LANDMAP_SCENE": Path(plan.scene.path).name,
+        "LANDMAP_SCENE": Path(public(plan.scene.path)).name,
         "LANDMAP_MODEL": f"{plan.card.name} {plan.card.version}",
         "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
         "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),

@@ -7,7 +7,9 @@ LandmapError                 (defined in landmap_models.errors, with the branche
 │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
 ├── ChunkError               a chunk of a scene failed; names its window
 ├── ClusterError             a Dask cluster is not there, or not fit for the run
-└── OutputError              an output exists already or can't be written
+│   └── ClusterLostError     it went away in the middle
+├── OutputError              an output exists already or can't be written
+└── BatchError               not every scene of a batch is done
 
 A message says what was expected, what came and what to do about it, and names the file and the band.
 """
@@ -16,8 +18,10 @@ from landmap_models.errors import LandmapError
 
 __all__ = [
     "BandError",
+    "BatchError",
     "ChunkError",
     "ClusterError",
+    "ClusterLostError",
     "GeoreferenceError",
     "LandmapError",
     "OutputError",
@@ -47,8 +51,16 @@ class ChunkError(LandmapError):
 
 
 class ClusterError(LandmapError):
-    """A Dask cluster does not answer, went away, or has workers that can't do the work."""
+    """A Dask cluster does not answer, or has workers that can't do the work."""
+
+
+class ClusterLostError(ClusterError):
+    """A scheduler, or all workers, went away in the middle of a run: the next scene would fare no better."""
 
 
 class OutputError(LandmapError):
     """An output file exists already or can't be written."""
+
+
+class BatchError(LandmapError):
+    """Not every scene of a batch is done."""

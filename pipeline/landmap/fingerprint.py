@@ -15,6 +15,7 @@ import rasterio
 from landmap.outputs import scene_files
 from landmap.planning import Plan
 from landmap.settings import NEUTRAL_SETTINGS
+from landmap_models.card import ModelCard
 
 Fingerprint = dict[str, Any]
 """JSON-able values by the names in `REASONS`."""
@@ -57,9 +58,9 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
     local = Path(scene.path)
     found = {
         "scene": str(local.resolve()) if local.exists() else scene.path,
-        "files": local_files(scene.path),
+        "files": scene_stamp(scene.path),
         "reading": _pixels_only(dataclasses.asdict(scene)),
-        "model": f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}",
+        "model": model_says(card),
         "precision": precision,
         "device": device,
         "settings": {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE},
@@ -70,14 +71,20 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
     return dict(json.loads(json.dumps(found, default=str)))
 
 
+def model_says(card: ModelCard) -> str:
+    """What tells a model from another."""
+    return f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}"
+
+
 def digest(found: Fingerprint) -> bytes:
     """32 bytes that stand for a fingerprint."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).digest()
 
 
-def difference(before: Fingerprint, now: Fingerprint) -> str:
-    """How the run before was made otherwise, in words; empty where it was not."""
-    names = [name for name in REASONS if json.dumps(before.get(name)) != json.dumps(now[name])]  # NaN is like NaN here
+def difference(before: Mapping[str, Any], now: Fingerprint) -> str:
+    """How the run before was made otherwise, in words; empty where it was not. Only what `now` has is compared."""
+    # As JSON, for there NaN is like NaN.
+    names = [name for name in REASONS if name in now and json.dumps(before.get(name)) != json.dumps(now[name])]
     if "scene" in names:
         names = [name for name in names if name != "files"]
     causes = [name for name in names if name not in CONSEQUENCES] or names[:1]
@@ -93,7 +100,7 @@ def _reason(name: str, before: Any, now: Any) -> str:
     return REASONS[name]
 
 
-def local_files(path: str) -> dict[str, list[int]]:
+def scene_stamp(path: str) -> dict[str, list[int]]:
     """Local files that a scene is read from, by absolute path: bytes, and time of the last change in ns."""
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # to list the folder of a URL is slow
         return {str(Path(name).resolve()): _stamp(name) for name in scene_files(path) if Path(name).is_file()}

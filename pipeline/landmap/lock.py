@@ -40,14 +40,32 @@ def locked(paths: Sequence[Path]) -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    file = path.with_name(hidden_prefix(path) + "lock")
-    lock = FileLock(file, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(f"{path}: another run is writing it. Wait for its end, or choose another output") from error
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(path.with_name(hidden_prefix(path) + "lock")))
+        except Timeout as error:
+            raise OutputError(
+                f"{path}: another run is writing it. Wait for its end, or choose another output"
+            ) from error
+        except OSError as error:
+            raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
+        yield
+
+
+@contextmanager
+def held(file: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock file, which is removed at the end. The system drops the lock when its process ends, however it ends.
+
+    Args:
+        file: Whose existence alone means nothing.
+        wait: Until it is free.
+
+    Raises:
+        Timeout: Somebody holds it, and `wait` is not set.
+        OSError: It can't be made.
+    """
+    lock = FileLock(file, blocking=wait)
+    lock.acquire(poll_interval=0.2)
     try:
         yield
     finally:

@@ -178,3 +178,23 @@ def _parts(name: str) -> set[str]:
     starts = {0} | {match.end() for match in re.finditer(r'/vsi\w+/|[,=:{"]', name)}
     ends = {len(name)} | {match.start() for match in re.finditer(r'[/}&!?"]', name)}
     return {name[start:end] for start in starts for end in ends if start < end}
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all, in place of one that is there.
+
+    Raises:
+        OutputError: The disk is full, or the like.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ any thread or process.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -207,3 +208,10 @@ def _places(length: int) -> list[int]:
     """Where samples start along an axis."""
     last = max(0, length - SAMPLE_SIZE)
     return sorted({round(last * i / (SAMPLE_PLACES - 1)) for i in range(SAMPLE_PLACES)})
+
+
+def public(scene: str) -> str:
+    """A scene's path or URL without passwords and signatures, fit to be shown and kept."""
+    if "://" not in scene:
+        return scene
+    return re.sub(r"(://)[^/@]*@", r"\1", scene).split("?")[0]

@@ -11,8 +11,8 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from landmap.errors import ClusterError, LandmapError
-from landmap.fingerprint import local_files
+from landmap.errors import ClusterError, ClusterLostError, LandmapError
+from landmap.fingerprint import scene_stamp
 from landmap.graph.connect import words
 from landmap.graph.executor import Engine, Write
 from landmap.grid import Chunk
@@ -95,7 +95,7 @@ class ClusterExecutor:
                 f"{self._address}: expected at least one worker. Received: none in {WORKER_SECONDS} s. Start some: "
                 f"dask worker {self._address}"
             ) from error
-        files = {name: size for name, (size, _) in local_files(plan.scene.path).items()}
+        files = {name: size for name, (size, _) in scene_stamp(plan.scene.path).items()}
         try:
             found: dict[str, Findings] = self._client.run(worker.look_around, model, files)
         except Exception as error:  # whatever a worker without landmap, or with another one, raises
@@ -110,7 +110,7 @@ class ClusterExecutor:
 
         Raises:
             ChunkError: Workers died of a chunk again and again.
-            ClusterError: The scheduler went away, or all workers did.
+            ClusterLostError: The scheduler went away, or all workers did.
         """
         finished: SimpleQueue[Future] = SimpleQueue()
         running: dict[str, tuple[Future, Chunk]] = {}
@@ -163,7 +163,7 @@ class ClusterExecutor:
             if lonely == LOOK_SECONDS:
                 self._say(f"{self._address} has no workers any more: waiting for new ones")
             if lonely > LONELY_SECONDS:
-                raise ClusterError(
+                raise ClusterLostError(
                     f"{self._address}: expected a worker. Received: none for {LONELY_SECONDS} s. Finished chunks are "
                     "kept: start workers, and give the same command again"
                 )
@@ -192,7 +192,7 @@ class ClusterExecutor:
         try:
             yield
         except (CancelledError, OSError, TimeoutError) as error:  # CommClosedError is an OSError
-            raise ClusterError(
+            raise ClusterLostError(
                 f"{self._address}: the scheduler went away, or dropped this run ({words(error)}). Finished chunks are "
                 "kept: give the same command again"
             ) from error

@@ -1,0 +1,122 @@
+"""The jobs of a batch with all that decides their outputs, and the folder that these go to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from landmap.batch_report import HTML_NAME, JSON_NAME
+from landmap.catalog import item_path
+from landmap.errors import OutputError, SettingsError
+from landmap.fingerprint import Fingerprint, model_says, scene_stamp
+from landmap.jobs import Job, check_jobs, is_remote, local_path
+from landmap.ledger import NAME
+from landmap.settings import NEUTRAL_SETTINGS, Settings
+from landmap.source import public
+from landmap.stac_item import COLLECTION
+from landmap_models.card import ModelCard
+from landmap_models.model_file import read_card
+from landmap_models.packaged import find_model
+
+NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "device", "force")
+"""Settings that make no other cover, or are told apart by what they came to."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """A job, ready to be done."""
+
+    job: Job
+    """What."""
+    settings: Settings
+    """How: those of the batch with the job's own on top."""
+    confidence: str | None
+    """Where the class's probability goes, beside the cover; None: nowhere."""
+    made_with: Fingerprint
+    """What decides the outputs: other values, other outputs."""
+
+    @property
+    def rasters(self) -> list[str]:
+        """Rasters to write, relative to the batch's folder."""
+        return [name for name in (self.job.output, self.confidence) if name]
+
+    @property
+    def files(self) -> list[str]:
+        """All files to write, but for GDAL's sidecars."""
+        return [*self.rasters, item_path(self.job.output)]
+
+
+def make_tasks(
+    jobs: Sequence[Job], settings: Settings, card: ModelCard | None, *, confidence: bool
+) -> tuple[Task, ...]:
+    """Jobs with what decides their covers; headers of models and files' times are all that is read.
+
+    Args:
+        jobs: All of a batch.
+        settings: What a job's own options are put on top of.
+        card: Of a classifier that is not a file; the settings' model is then not used.
+        confidence: Whether the class's probability is written, too.
+
+    Raises:
+        SettingsError: See `check_jobs`; or two jobs would write one file.
+        ModelError: A model can't be found or has no card.
+    """
+    models: dict[str, str] = {}
+    tasks = []
+    for job, own in zip(jobs, check_jobs(jobs, settings), strict=True):
+        if own.model not in models:
+            models[own.model] = model_says(card or read_card(find_model(own.model)))
+        beside = f"{PurePosixPath(job.output).with_suffix('')}_confidence.tif" if confidence else None
+        tasks.append(Task(job, own, beside, _made_with(job, own, models[own.model], confidence=confidence)))
+    files = [name.casefold() for task in tasks for name in task.files]
+    if len(set(files)) < len(files):
+        (name, _), *_ = Counter(files).most_common(1)
+        raise SettingsError(f"Expected files of its own for each scene. Two would write {name}: name other outputs")
+    return tuple(tasks)
+
+
+def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) -> Fingerprint:
+    options = {name: value for name, value in dataclasses.asdict(settings).items() if name not in NAMED_ELSEWHERE}
+    local = local_path(job.scene)  # of a URL only the address counts: signatures behind "?" change from day to day
+    found = {
+        "scene": str(local.resolve()) if local else public(job.scene),
+        "files": _stamp(job.scene),
+        "model": model,
+        "settings": options | {"datetime": job.acquired},
+        "layers": "confidence" if confidence else "classes",
+    }
+    return dict(json.loads(json.dumps(found, default=str)))
+
+
+def _stamp(scene: str) -> dict[str, list[int]]:
+    if is_remote(scene):
+        return {}
+    try:
+        return scene_stamp(scene)
+    except (OSError, ValueError):  # whoever reads the scene says why it can't be read
+        return {}
+
+
+def begin_folder(folder: Path, tasks: Sequence[Task]) -> None:
+    """Make the folder of a batch.
+
+    Raises:
+        OutputError: It lies in no folder, has scenes of the batch in it, or a catalogue or report that is no batch's.
+    """
+    if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
+        raise OutputError(f"{folder}: expected the name of a folder, in a folder that exists")
+    for task in tasks:
+        path = local_path(task.job.scene)
+        if path and path.parent.resolve() == folder.resolve():
+            raise OutputError(
+                f"{folder}: {path.name} of the scenes lies there. Choose a folder that has none for covers"
+            )
+    with suppress(FileExistsError):
+        folder.mkdir()
+    foreign = [name for name in (COLLECTION, JSON_NAME, HTML_NAME) if (folder / name).exists()]
+    if foreign and not (folder / NAME).exists():
+        raise OutputError(f"{folder / foreign[0]}: exists already, and is no batch's. Choose another folder")

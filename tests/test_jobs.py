@@ -1,0 +1,156 @@
+"""What names the scenes of a batch, and what is refused before any work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from landmap.errors import SettingsError
+from landmap.job_lists import find_jobs
+from landmap.jobs import Job, check_jobs, default_output
+from landmap.settings import Settings
+from landmap.source import public
+
+SIGNATURE = "x" * 300
+"""Too long for the name of a file."""
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_a_folder_gives_its_rasters_in_order(tmp_path: Path) -> None:
+    touch(tmp_path, "b.tif", "a.jp2", "a.tif.aux.xml", "notes.txt", ".hidden.tif", "deeper/c.tif")
+    assert [(Path(j.scene).name, j.output) for j in find_jobs(tmp_path)] == [
+        ("a.jp2", "a_cover.tif"),
+        ("b.tif", "b_cover.tif"),
+    ]
+
+
+def test_a_glob_scenes_and_lists_can_be_mixed(tmp_path: Path) -> None:
+    touch(tmp_path, "x/a.tif", "y/b.tif", "c.tif")
+    (tmp_path / "more.jsonl").write_text('{"scene": "x/d.tif"}\n\n{"scene": "e.tif", "options": {"stride": 16}}\n')
+    jobs = find_jobs([f"{tmp_path}/**/[ab].tif", tmp_path / "c.tif", tmp_path / "more.jsonl"])
+    assert [j.output for j in jobs] == ["a_cover.tif", "b_cover.tif", "c_cover.tif", "d_cover.tif", "e_cover.tif"]
+    assert jobs[-1].options == {"stride": 16}
+
+
+def test_a_csv_names_scenes_relative_to_itself(tmp_path: Path) -> None:
+    touch(tmp_path, "scenes/a.tif")
+    (tmp_path / "jobs.csv").write_text(
+        "\ufeffscene,output,options,datetime\r\n"
+        'scenes/a.tif,2023/a.tif,"{""stride"": 16, ""bands"": ""3,2,1""}",2023-08-13T10:00:31Z\r\n'
+        f"https://host/b.tif?sig={SIGNATURE},,,\r\n"
+        "/vsizip/c.zip/c.tif,,,\r\n"
+        "gone.tif,,,\r\n"
+    )
+    first, *others = find_jobs(tmp_path / "jobs.csv")
+    assert first == Job(
+        str(tmp_path / "scenes/a.tif"), "2023/a.tif", {"stride": 16, "bands": "3,2,1"}, "2023-08-13T10:00:31Z"
+    )
+    assert first.name == "2023-a"
+    assert [(j.scene, j.output) for j in others] == [
+        (f"https://host/b.tif?sig={SIGNATURE}", "b_cover.tif"),
+        ("/vsizip/c.zip/c.tif", "c_cover.tif"),
+        (str(tmp_path / "gone.tif"), "gone_cover.tif"),
+    ]
+
+
+def test_the_list_in_the_readme_is_one(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    (tmp_path / "jobs.csv").write_text(readme.split("```csv\n")[1].split("```")[0])
+    (job,) = find_jobs(tmp_path / "jobs.csv")
+    (own,) = check_jobs([job], Settings())
+    assert (job.output, own.stride, own.level) == ("2023/a.tif", 16, "L2A")
+
+
+def item(name: str, assets: dict[str, Any], **more: Any) -> dict[str, Any]:
+    properties = {"datetime": "2023-08-13T10:00:31Z"}
+    return {"type": "Feature", "stac_version": "1.0.0", "id": name, "properties": properties, "assets": assets} | more
+
+
+def test_a_stac_item_collection(tmp_path: Path) -> None:
+    bands = {"roles": ["data"], "href": "./scene.tif"}
+    itself = [{"rel": "self", "href": "https://user:secret@host/items/b.json"}]
+    items = [
+        item("a", {"bands": bands, "thumbnail": {"href": "t.png", "roles": ["thumbnail"]}}),
+        item("b", {"bands": bands, "mask": {"roles": ["data"], "href": "m.tif"}}, links=itself),
+    ]
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    with pytest.raises(SettingsError, match=r"one asset that holds the scene.*bands, mask.*--asset"):
+        find_jobs(path)
+    a, b = find_jobs(path, asset="bands")
+    assert a == Job(str(tmp_path / "scene.tif"), "a_cover.tif", {}, "2023-08-13T10:00:31Z", str(path))
+    assert b.scene == "https://user:secret@host/items/scene.tif"
+    assert b.source == "https://host/items/b.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.csv", "path\nx.tif\n", "line 2: expected scene,output,options,datetime.*Received: path"),
+        ("a.csv", "scene,output\nx.tif\n,y.tif\n", "line 3: expected .* at least scene. Received: output"),
+        ("a.csv", "scene\nx.tif,y.tif\n", "line 2: expected"),
+        ("a.csv", "scene\n", "expected a line for each scene"),
+        ("a.csv", 'scene,options\nx.tif,"{stride}"\n', "line 2, options: can't be read as JSON"),
+        ("a.jsonl", '{"scene": "x.tif"}\n["y.tif"]\n', "line 2: expected .*Received: .'y.tif'."),
+        ("a.jsonl", '{"scene": 3}', "line 1: expected texts"),
+        ("a.json", '{"type": "FeatureCollection", "features": []}', "expected a STAC ItemCollection with items"),
+        ("a.json", '{"scene": "x.tif"}', "expected STAC Items"),
+        ("a.json", "{", "can't be read as JSON"),
+        ("gone.csv", None, "No such file"),
+        ("empty/*.tif", None, "expected scenes .*Received none"),
+    ],
+)
+def test_what_is_no_list_is_refused(name: str, text: str | None, says: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SettingsError, match=says):
+        find_jobs(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "says"),
+    [
+        ([], "Expected at least one scene"),
+        ([Job("x/a.tif", "a.tif"), Job("y/A.tif", "A.tif")], "x/a.tif and y/A.tif would both become A.tif"),
+        ([Job("a", "b/c.tif"), Job("b", "b-c.tiff")], "an output of its own"),
+        ([Job("a", "../a.tif")], "a: expected as output a .tif inside the batch's folder"),
+        ([Job("a", "/tmp/a.tif")], "inside the batch's folder"),
+        ([Job("a", ".a.tif")], "inside the batch's folder"),
+        ([Job("a", "a.json")], "expected as output a .tif"),
+        ([Job("a", "a.tif", {"strides": 8})], "a: Expected settings out of .*Received: strides"),
+        ([Job("a", "a.tif", {"level": "L3"})], "a: level: expected"),
+        ([Job("a", "a.tif", {"smooth": "no"})], "smooth: expected true or false. Received: 'no'"),
+        ([Job("a", "a.tif", {"model": 3})], "model: expected a name"),
+        ([Job("a", "a.tif", acquired="yesterday")], "Expected a time such as"),
+    ],
+)
+def test_jobs_that_can_not_be_meant_are_refused(jobs: list[Job], says: str) -> None:
+    with pytest.raises(SettingsError, match=says):
+        check_jobs(jobs, Settings())
+
+
+def test_options_are_put_on_top_of_the_settings() -> None:
+    own, other = check_jobs([Job("a", "a.tif", {"stride": 16}), Job("b", "b.tif")], Settings(stride=32, smooth=True))
+    assert (own.stride, own.smooth, other.stride) == (16, True, 32)
+
+
+@pytest.mark.parametrize(
+    ("scene", "shown", "output"),
+    [
+        ("https://me:secret@host/x/a.tif?sig=secret", "https://host/x/a.tif", "a_cover.tif"),
+        ("/vsicurl/https://me:secret@host/a.tif", "/vsicurl/https://host/a.tif", "a_cover.tif"),
+        ("s3://bucket/a.b.tif", "s3://bucket/a.b.tif", "a.b_cover.tif"),
+        ("what?.tif", "what?.tif", "what?_cover.tif"),
+        ("x/S2A_MSIL1C.SAFE/", "x/S2A_MSIL1C.SAFE/", "S2A_MSIL1C_cover.tif"),
+    ],
+)
+def test_names_hold_no_secret(scene: str, shown: str, output: str) -> None:
+    assert (public(scene), default_output(scene)) == (shown, output)
