@@ -29,6 +29,7 @@ ORDER = (
     "predict",
     "outputs",
     "lock",
+    "sieve",
     "raster",
     "summary",
     "quicklook",

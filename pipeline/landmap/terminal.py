@@ -90,6 +90,7 @@ def print_plan(plan: Plan) -> None:
             f"{plan.num_chunks} of up to {plan.chunk_shape[0]}x{plan.chunk_shape[1]} px, "
             f"about {plan.chunk_bytes / 1e6:.0f} MB each",
         ),
+        ("then", plan.afterwards),
         ("time", f"about {max(1, round(plan.seconds))} s here"),
         ("output", plan.to_dict()["output"]),
     ):
