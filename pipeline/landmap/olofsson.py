@@ -78,10 +78,12 @@ def _producers_errors(producers: Doubles, true: Doubles, weights: Doubles, sprea
     variances = weights[:, None] ** 2 * spread
     own = np.diagonal(variances)
     others = variances.sum(axis=0) - own
-    return _divided(np.sqrt((1 - producers) ** 2 * own + producers**2 * others), true, np.full_like(true, np.nan))
+    errors: Doubles = np.sqrt((1 - producers) ** 2 * own + producers**2 * others)
+    return _divided(errors, true, np.full_like(true, np.nan))
 
 
 def _divided(above: npt.NDArray[np.number], below: npt.NDArray[np.number], otherwise: Doubles) -> Doubles:
     """A quotient, and another value where there is nothing to divide by."""
     out = np.broadcast_to(otherwise, np.broadcast_shapes(above.shape, below.shape)).copy()
-    return np.divide(above, below, out=out, where=below > 0)
+    np.divide(above, below, out=out, where=below > 0)
+    return out
