@@ -181,7 +181,7 @@ def _thin_strata(design: str, classes: tuple[ClassAccuracy, ...]) -> list[str]:
     certain = [c.name for c in mapped if c.samples > 1 and c.users.standard_error == 0]
     if certain:
         found.append(
-            f"all reference places agree in what is mapped as {', '.join(certain)}: a standard error of 0 says that "
-            "they are few, not that the map is sure"
+            f"the user's accuracy of {', '.join(certain)} is 0 or 100 % in this sample: that its interval has no width "
+            "says that places are few, not that it is sure"
         )
     return found

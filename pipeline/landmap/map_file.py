@@ -14,7 +14,7 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.enums import MaskFlags, Resampling
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
@@ -80,14 +80,18 @@ class MapFile:
         Raises:
             SceneError: The file can't be read, or holds something else.
         """
+        grid = onto or self
+        for row in range(0, grid.height, STRIP):
+            yield row, self._read(RasterWindow(0, row, grid.width, min(STRIP, grid.height - row)), onto)
+
+    def _read(self, place: RasterWindow, onto: Grounded | None) -> Bytes:
+        # Opened for each strip: rasterio's environments end in the order of a stack, and two maps are read in turn.
         with opened(self.path) as file, _on_grid(file, onto) as warped:
-            for row in range(0, warped.height, STRIP):
-                place = RasterWindow(0, row, warped.width, min(STRIP, warped.height - row))
-                try:
-                    values, seen = warped.read(1, window=place), warped.read_masks(1, window=place) > 0
-                except RasterioError as error:
-                    raise unreadable(self.path, error, f" (rows from {row})") from error
-                yield row, self._ids(values, seen)
+            try:
+                values, seen = warped.read(1, window=place), warped.read_masks(1, window=place) > 0
+            except RasterioError as error:
+                raise unreadable(self.path, error, f" ({place})") from error
+        return self._ids(values, seen)
 
     def _ids(self, values: npt.NDArray[Any], seen: npt.NDArray[np.bool_]) -> Bytes:
         whole = np.where(seen, values, NODATA)
@@ -170,14 +174,14 @@ def _on_grid(file: Any, onto: Grounded | None) -> Iterator[Any]:
         yield file
         return
     # Without nodata, what lies beyond the border would be 0, a class like any other.
-    opaque = file.nodata is None and MaskFlags.alpha not in file.mask_flag_enums[0]
+    nodata = NODATA if file.nodata is None else file.nodata
     place = {"height": onto.height, "width": onto.width, "transform": onto.transform}
     try:
         with WarpedVRT(
             file,
             crs=CRS.from_wkt(onto.crs) if onto.crs else None,
             resampling=Resampling.nearest,
-            add_alpha=opaque,
+            nodata=nodata,
             **place,
         ) as warped:
             yield warped
