@@ -6,6 +6,9 @@ result = landmap.classify("scene.tif", "cover.tif")
 cover = landmap.open_cover("cover.tif")
 """
 
+from landmap.accuracy import Assessment
+from landmap.assess import assess
+from landmap.change import Change, compare_maps
 from landmap.classify import Result, classify
 from landmap.planning import Plan
 from landmap.planning import make_plan as plan
@@ -13,4 +16,17 @@ from landmap.raster import open_cover
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 
-__all__ = ["Plan", "Result", "Scene", "Settings", "classify", "open_cover", "open_scene", "plan"]
+__all__ = [
+    "Assessment",
+    "Change",
+    "Plan",
+    "Result",
+    "Scene",
+    "Settings",
+    "assess",
+    "classify",
+    "compare_maps",
+    "open_cover",
+    "open_scene",
+    "plan",
+]
