@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
+from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
@@ -23,7 +23,7 @@ from landmap.errors import GeoreferenceError, SceneError
 from landmap.georeference import Grounded, pixel_hectares
 from landmap.mosaic import NODATA
 from landmap.raster import LAYER_TAG, LEGEND_TAG
-from landmap.source import opened, unreadable
+from landmap.source import first_cause, opened, unreadable
 from landmap_models.legend import UNKNOWN_ID, LandClass
 
 STRIP = 512
@@ -185,5 +185,5 @@ def _on_grid(file: Any, onto: Grounded | None) -> Iterator[Any]:
             **place,
         ) as warped:
             yield warped
-    except rasterio.errors.CRSError as error:
-        raise GeoreferenceError(f"{file.name}: can't be warped: {error}") from error
+    except (CRSError, CPLE_BaseError) as error:  # rasterio lets some of GDAL's own through
+        raise GeoreferenceError(f"{file.name}: can't be warped: {first_cause(error)}") from error

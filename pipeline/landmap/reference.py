@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rasterio.errors import CRSError
 from rasterio.features import rasterize
 from rasterio.windows import Window as RasterWindow
 from rasterio.windows import bounds, transform
@@ -142,7 +141,7 @@ def _csv_points(path: Path, cover: MapFile, class_column: str) -> Points:
     places = [np.array([_number(row[known[name]], path) for row in rows]) for name in pair]
     if pair != ("x", "y"):
         places = _from_degrees(places, cover)
-    _check_column(class_column, list(rows[0]), path)
+    _check_column(class_column, [str(name) for name in rows[0]], path)
     return _points(places, _class_ids([row[class_column] for row in rows], class_column, path, cover), cover)
 
 
@@ -174,7 +173,7 @@ def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) ->
         raise GeoreferenceError(f"{path}: expected a coordinate reference system (CRS), found none: give it one")
     try:
         frame = frame.to_crs(cover.crs)
-    except (CRSError, RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError) as error:  # pyproj's own are RuntimeErrors
         raise GeoreferenceError(f"{path}: can't be brought to the CRS of {cover.path}: {error}") from error
     frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)].explode(ignore_index=True)
     kinds = set(frame.geom_type)
