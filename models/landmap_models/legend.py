@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MAX_CLASS_ID = 253
-"""Highest class id: 255 is nodata and 254 is kept for "Unknown"."""
+"""Highest class id of a model: 255 is nodata and 254 is kept for "Unknown"."""
+UNKNOWN_ID = 254
+"""Value of pixels of a map whose class is not told, as the model is not sure enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +17,15 @@ class LandClass:
     """One class of a legend."""
 
     id: int
-    """Class id, 0 to 253. 0 is a class like any other."""
+    """Class id, 0 to 253, or 254 for "Unknown". 0 is a class like any other."""
     name: str
     """Name as the map shows it."""
     color: str
     """Colour as "#rrggbb"."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.id <= MAX_CLASS_ID:
-            raise ValueError(f"Expected a class id from 0 to {MAX_CLASS_ID}. Received: {self.id}")
+        if not 0 <= self.id <= UNKNOWN_ID:
+            raise ValueError(f"Expected a class id from 0 to {UNKNOWN_ID}. Received: {self.id}")
         if not self.name:
             raise ValueError(f"Expected a name for class {self.id}. Received an empty one")
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
@@ -44,6 +46,8 @@ class Legend:
     def __post_init__(self) -> None:
         if [c.id for c in self.classes] != list(range(len(self.classes))):
             raise ValueError(f"Expected class ids 0, 1, 2 … in order. Received: {[c.id for c in self.classes]}")
+        if len(self.classes) > MAX_CLASS_ID + 1:
+            raise ValueError(f"Expected at most {MAX_CLASS_ID + 1} classes. Received: {len(self.classes)}")
         if len(set(self.names)) != len(self.classes):
             raise ValueError(f"Expected distinct class names. Received: {self.names}")
 
@@ -58,6 +62,9 @@ class Legend:
         """Class names by id."""
         return tuple(c.name for c in self.classes)
 
+
+UNKNOWN = LandClass(UNKNOWN_ID, "Unknown", "#8f8f8f")
+"""What a map shows where its class is not told. No class of a model."""
 
 EUROSAT = Legend(
     tuple(

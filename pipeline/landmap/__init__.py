@@ -6,7 +6,10 @@ result = landmap.classify("scene.tif", "cover.tif")
 cover = landmap.open_cover("cover.tif")
 """
 
+from landmap.accuracy import Assessment
+from landmap.assess import assess
 from landmap.batch import BatchResult, batch_status, run_batch
+from landmap.change import Change, compare_maps
 from landmap.classify import Result, classify
 from landmap.job_lists import find_jobs
 from landmap.jobs import Job
@@ -17,14 +20,18 @@ from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 
 __all__ = [
+    "Assessment",
     "BatchResult",
+    "Change",
     "Job",
     "Plan",
     "Result",
     "Scene",
     "Settings",
+    "assess",
     "batch_status",
     "classify",
+    "compare_maps",
     "find_jobs",
     "open_cover",
     "open_scene",

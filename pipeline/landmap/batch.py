@@ -222,7 +222,7 @@ def _make(run: _Run, task: Task, *, overwrite: bool, fresh: bool) -> tuple[dict[
 
 
 def _report(result: Result, job: Job) -> dict[str, Any]:
-    colors = {c.id: c.color for c in result.plan.card.legend}
+    colors = {c.id: c.color for c in result.plan.map_classes}
     return {
         "classes": [dataclasses.asdict(c) | {"color": colors[c.id]} for c in result.classes],
         "nodata_pixels": result.nodata_pixels,

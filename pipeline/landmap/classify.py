@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import rasterio
 
@@ -28,12 +28,9 @@ from landmap.planning import Plan, make_plan, with_precision
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap.source import public
-from landmap.summary import ClassCounter, ClassShare
+from landmap.summary import ClassCounter, ClassShare, count_raster
 from landmap.work import GDAL_CACHE_BYTES, chunk_work
 from landmap_models.classifier import Classifier
-
-if TYPE_CHECKING:
-    pass
 
 Progress = Callable[[int, int], None]
 """Called after each chunk with the number of pixels done and of all."""
@@ -188,6 +185,8 @@ def run_plan(
         writers = _open_writers(stack, plan, outputs, engine.says)
         counter = _run(plan, executor, journal, writers, progress)
         finished = [writer.finish() for writer in writers.values()]
+        if plan.settings.sieve is not None:
+            counter = count_raster(finished[-1].raster)  # the cover comes last
         with signals_held():  # a journal beside a complete output would be in the way
             publish(finished, overwrite=overwrite)
             journal.discard()
@@ -196,7 +195,7 @@ def run_plan(
     return Result(
         outputs=outputs,
         plan=plan,
-        classes=counter.shares(plan.card.legend, plan.hectares),
+        classes=counter.shares(plan.map_classes, plan.hectares),
         nodata_pixels=counter.nodata,
         seconds=time.perf_counter() - start,
         precision=engine.says,
@@ -247,15 +246,15 @@ def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str
     tags = _tags(plan, precision)
     names = plan.card.legend.names
     wanted = {
-        "probabilities": (outputs.probabilities, names, None, "AVERAGE"),
-        "confidence": (outputs.confidence, ("confidence",), None, "AVERAGE"),
-        "classes": (outputs.cover, ("class",), plan.card.legend, "NEAREST"),
+        "probabilities": (outputs.probabilities, names, None, "AVERAGE", None),
+        "confidence": (outputs.confidence, ("confidence",), None, "AVERAGE", None),
+        "classes": (outputs.cover, ("class",), plan.map_classes, "NEAREST", plan.settings.sieve),
     }
     return {
         name: stack.enter_context(
-            RasterWriter(path, plan.scene, Layers(descriptions, tags | {LAYER_TAG: name}, legend, overviews))
+            RasterWriter(path, plan.scene, Layers(descriptions, tags | {LAYER_TAG: name}, legend, overviews, sieve))
         )
-        for name, (path, descriptions, legend, overviews) in wanted.items()
+        for name, (path, descriptions, legend, overviews, sieve) in wanted.items()
         if path is not None
     }
 
@@ -276,7 +275,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_STRIDE": str(plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
-        LEGEND_TAG: legend_tag(plan.card.legend),
+        LEGEND_TAG: legend_tag(plan.map_classes),
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from landmap import cli_batch, cli_models
+from landmap import cli_batch, cli_maps, cli_models
 from landmap.cli_scene import cluster_options, scene_options, settings_of
 from landmap.errors import LandmapError, SettingsError
 
@@ -139,7 +139,7 @@ def bench(scene: str | None, output: Path | None, overwrite: bool, **options: An
     print_bench(found)
 
 
-for command in (*cli_batch.COMMANDS, *cli_models.COMMANDS):
+for command in (*cli_batch.COMMANDS, *cli_models.COMMANDS, *cli_maps.COMMANDS):
     cli.add_command(command)
 
 

@@ -71,6 +71,15 @@ def scene_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--level", type=click.Choice(["auto", "L1C", "L2A"]), default="auto", help="Product level."),
             click.option("--stride", type=click.Choice(["64", "32", "16", "8"]), help="Pixels between windows."),
             click.option("--smooth", is_flag=True, help="Interpolate probabilities between cells."),
+            click.option(
+                "--unknown-below",
+                type=click.IntRange(1, 100),
+                metavar="P",
+                help="Unknown where less sure than P percent.",
+            ),
+            click.option(
+                "--sieve", type=click.IntRange(1), metavar="N", help="Merge regions of under N pixels into a neighbour."
+            ),
             click.option("--precision", type=click.Choice(PRECISIONS), default="auto", help="The model computes in."),
             click.option("--device", default="auto", metavar="DEVICE", help="auto, cpu, or gpu:N."),
             click.option(
@@ -101,6 +110,7 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
 def settings_of(options: dict[str, Any]) -> Settings:
     """`Settings` from the options of `scene_options`, which are taken out of `options`."""
     reading = "model", "bands", "use_nir", "scale", "offset", "level"
-    names = *reading, "stride", "smooth", "precision", "device", "memory", "chunk", "batch_size", "threads", "force"
+    computing = "stride", "smooth", "precision", "device", "memory", "chunk", "batch_size", "threads", "force"
+    names = *reading, "unknown_below", "sieve", *computing
     chosen = {name: options.pop(name) for name in names}
     return Settings(**chosen | {"stride": int(chosen["stride"]) if chosen["stride"] else None})

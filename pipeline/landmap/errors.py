@@ -5,6 +5,7 @@ LandmapError                 (defined in landmap_models.errors, with the branche
 ├── SceneError               a scene can't be opened, read or used
 │   ├── BandError            a band the model needs is not found, or found twice
 │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
+├── ReferenceDataError       reference data can't be read, or don't fit the map
 ├── ChunkError               a chunk of a scene failed; names its window
 ├── ClusterError             a Dask cluster is not there, or not fit for the run
 │   └── ClusterLostError     it went away in the middle
@@ -25,6 +26,7 @@ __all__ = [
     "GeoreferenceError",
     "LandmapError",
     "OutputError",
+    "ReferenceDataError",
     "SceneError",
     "SettingsError",
 ]
@@ -44,6 +46,10 @@ class BandError(SceneError):
 
 class GeoreferenceError(SceneError):
     """A scene has no CRS or geotransform, or a pixel size far from the model's."""
+
+
+class ReferenceDataError(LandmapError):
+    """Reference data can't be read, or don't fit the map that they are to judge."""
 
 
 class ChunkError(LandmapError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 from affine import Affine
 
@@ -12,6 +13,26 @@ from landmap_models.card import ModelCard
 
 MAX_RATIO = 1.5
 """A pixel size this many times the model's, or this many times below it, is refused."""
+
+
+class Grounded(Protocol):
+    """What has pixels in a place: a scene, or a raster on its grid."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+
+    @property
+    def transform(self) -> Affine:
+        """From (column, row) to CRS coordinates."""
+
+    @property
+    def crs(self) -> str | None:
+        """Coordinate reference system as WKT; None where there is none."""
 
 
 def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[str]:
@@ -48,7 +69,7 @@ def _wrong_size(sides: tuple[float, float], card: ModelCard) -> list[str]:
     ]
 
 
-def _missing(scene: Scene) -> list[str]:
+def _missing(scene: Grounded) -> list[str]:
     if scene.crs is None:
         return ["expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…)"]
     if scene.transform == Affine.identity():
@@ -63,7 +84,7 @@ def _missing(scene: Scene) -> list[str]:
     return []
 
 
-def _numbers(scene: Scene) -> str:
+def _numbers(scene: Grounded) -> str:
     return ", ".join(f"{number:.10g}" for number in scene.transform[:6])
 
 
@@ -83,7 +104,7 @@ def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
     ]
 
 
-def pixel_hectares(scene: Scene) -> float | None:
+def pixel_hectares(scene: Grounded) -> float | None:
     """Area of a pixel; None where the scene has no place on the ground.
 
     By the CRS where that is true to the ground within 1 % (UTM is), else on the ellipsoid for the middle of the scene.
@@ -95,7 +116,7 @@ def pixel_hectares(scene: Scene) -> float | None:
     return side**2 / 10_000
 
 
-def pixel_sides(scene: Scene) -> tuple[float, float]:
+def pixel_sides(scene: Grounded) -> tuple[float, float]:
     """Width and height of a pixel in metres, by the CRS where it is projected.
 
     Where it is geographic, both are the side of a square as large as a pixel on the ellipsoid: what is square in
@@ -112,12 +133,12 @@ def pixel_sides(scene: Scene) -> tuple[float, float]:
     return float(unit * width), float(unit * abs(t.determinant) / width)
 
 
-def ground_pixel_size(scene: Scene) -> float:
+def ground_pixel_size(scene: Grounded) -> float:
     """Side in metres of a square as large as a pixel in the middle of the scene; NaN where that is not on the Earth."""
     return math.sqrt(math.prod(ground_pixel_sides(scene)))
 
 
-def ground_pixel_sides(scene: Scene) -> tuple[float, float]:
+def ground_pixel_sides(scene: Grounded) -> tuple[float, float]:
     """Width and height in metres of a pixel in the middle of the scene, on the ellipsoid.
 
     NaN where that is nowhere on the Earth: a local CRS, or coordinates that its projection does not know.

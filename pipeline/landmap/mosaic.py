@@ -27,9 +27,9 @@ class ChunkCover:
     """What a chunk contributes to the cover, on the pixels that it owns."""
 
     classes: Bytes
-    """Class ids, `(height, width)`; 255 where there is no data."""
+    """Class ids, `(height, width)`; 254 where the class is not told, 255 where there is no data."""
     confidence: Bytes
-    """Probability of that class in percent, `(height, width)`; 255 where there is no data."""
+    """Probability of the most probable class in percent, `(height, width)`; 255 where there is no data."""
     probabilities: Bytes | None
     """Probability of each class in percent, `(classes, height, width)`; None unless asked for."""
 

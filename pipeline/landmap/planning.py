@@ -21,6 +21,7 @@ from landmap.settings import STRIDES, Settings
 from landmap_models.card import NIR_BAND, ModelCard
 from landmap_models.dense import Dense, analyse
 from landmap_models.errors import ModelError
+from landmap_models.legend import UNKNOWN, LandClass
 from landmap_models.model_file import read_card, read_config
 from landmap_models.packaged import find_model
 
@@ -91,7 +92,21 @@ class Plan:
 
     def chunk_settings(self, *, keep_probabilities: bool = False) -> ChunkSettings:
         """How each chunk is predicted."""
-        return ChunkSettings(self.settings.batch_size, self.tile, self.settings.smooth, keep_probabilities)
+        chosen = self.settings
+        return ChunkSettings(chosen.batch_size, self.tile, chosen.smooth, keep_probabilities, chosen.unknown_below)
+
+    @property
+    def map_classes(self) -> tuple[LandClass, ...]:
+        """What the cover may show: the model's classes, and "Unknown" where that was asked for."""
+        return (*self.card.legend, *([UNKNOWN] if self.settings.unknown_below is not None else []))
+
+    @property
+    def afterwards(self) -> str:
+        """What is done to the classes once they are known, in words."""
+        settings = self.settings
+        steps = [f"confidence below {settings.unknown_below} % is Unknown"] * (settings.unknown_below is not None)
+        steps += [f"regions under {settings.sieve} px join their largest neighbour"] * (settings.sieve is not None)
+        return ", then ".join(steps) or "nothing"
 
     @property
     def method(self) -> str:
@@ -162,6 +177,7 @@ class Plan:
                 "method": self.method,
             },
             "chunks": {"number": self.num_chunks, "shape": list(self.chunk_shape), "bytes": self.chunk_bytes},
+            "afterwards": {"unknown_below": self.settings.unknown_below, "sieve": self.settings.sieve},
             "estimated_seconds": round(self.seconds, 1),
             "output": "uint8 cloud-optimised GeoTIFF on the scene's grid, nodata 255, palette, overviews",
             "warnings": list(self.warnings),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from landmap.mosaic import ChunkCover, cell_probabilities, cover, empty_cover, s
 from landmap_models.card import ModelCard
 from landmap_models.classifier import Classifier, WindowClassifier
 from landmap_models.errors import ModelError
+from landmap_models.legend import UNKNOWN_ID
 from landmap_models.nir import CELL, NirPrior, cell_statistics
 
 Floats = npt.NDArray[np.float32]
@@ -38,6 +39,8 @@ class ChunkSettings:
     """Take the class of a pixel from probabilities that are interpolated between the centres of cells."""
     keep_probabilities: bool = False
     """Also return those of every class."""
+    unknown_below: int | None = None
+    """Percent of confidence below which a pixel is "Unknown"."""
 
 
 def predict_windows(values: Floats, weights: Floats, classifier: Classifier, stride: int, how: ChunkSettings) -> Floats:
@@ -123,8 +126,16 @@ def cover_chunk(
     if how.smooth:
         around = grid.blended_window(chunk)
         before = (window.row_off - around.row_off) // side, (window.col_off - around.col_off) // side
-        return smooth_cover(probabilities, before, owned, side, keep_probabilities=how.keep_probabilities)
-    return cover(probabilities, owned, side, keep_probabilities=how.keep_probabilities)
+        found = smooth_cover(probabilities, before, owned, side, keep_probabilities=how.keep_probabilities)
+    else:
+        found = cover(probabilities, owned, side, keep_probabilities=how.keep_probabilities)
+    return found if how.unknown_below is None else _with_unknown(found, how.unknown_below)
+
+
+def _with_unknown(found: ChunkCover, percent: int) -> ChunkCover:
+    """The cover with class 254 wherever the confidence, in whole percent as it is written, is below a threshold."""
+    doubtful = found.confidence < percent  # NODATA is above 100
+    return replace(found, classes=np.where(doubtful, np.uint8(UNKNOWN_ID), found.classes))
 
 
 def _cells(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings) -> tuple[Floats, int]:

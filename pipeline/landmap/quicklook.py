@@ -80,7 +80,8 @@ def write_quicklook(
 def _draw_cover(figure: Any, axes: Any, cover: Path, classes: npt.NDArray[np.uint8]) -> None:
     from matplotlib.patches import Patch
 
-    names = open_cover(cover).attrs["class_names"]
+    about = open_cover(cover).attrs
+    names = dict(zip(about["flag_values"], about["class_names"], strict=True))
     with rasterio.open(cover) as file:
         colors = np.array([file.colormap(1)[i] for i in range(256)], np.uint8)
     counts = np.bincount(classes.ravel(), minlength=256)

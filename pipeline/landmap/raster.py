@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +26,14 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import OutputError, SceneError
+from landmap.georeference import Grounded
 from landmap.grid import Window
 from landmap.lock import hidden_prefix
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged
-from landmap.scene import Scene
+from landmap.sieve import sieve
 from landmap.source import first_cause
-from landmap_models.legend import Legend
+from landmap_models.legend import LandClass, Legend
 
 if TYPE_CHECKING:
     import xarray
@@ -53,20 +54,22 @@ class Layers:
     """One name a band."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of the file."""
-    legend: Legend | None = None
+    legend: Legend | tuple[LandClass, ...] | None = None
     """Palette and class names, where the values are class ids."""
     overviews: str = "NEAREST"
     """GDAL's resampling for overviews."""
+    sieve: int | None = None
+    """Connected regions of fewer pixels are merged into a neighbour, once all is written."""
 
 
 class RasterWriter:
-    """Writes one uint8 raster on a scene's grid, nodata 255.
+    """Writes one uint8 raster on the grid of a scene or of another raster, nodata 255.
 
     Rectangles go into a file in a temporary folder beside the target; `finish` makes the cloud-optimised GeoTIFF, and
     `outputs.publish` moves it to its name. Leaving the context removes the folder. Any thread may write.
     """
 
-    def __init__(self, path: Path, scene: Scene, layers: Layers) -> None:
+    def __init__(self, path: Path, scene: Grounded, layers: Layers) -> None:
         """Create the temporary folder and file.
 
         Raises:
@@ -85,7 +88,7 @@ class RasterWriter:
             self._remove()
             raise
 
-    def _create(self, scene: Scene) -> Any:
+    def _create(self, scene: Grounded) -> Any:
         file = rasterio.open(
             self._work,
             "w",
@@ -138,6 +141,9 @@ class RasterWriter:
         """
         with self._lock:
             self._attempt(self._file.close)
+        if self._layers.sieve is not None:
+            pixels = self._layers.sieve
+            self._attempt(lambda: sieve(self._work, pixels))
         return cast(Staged, self._attempt(self._optimise))
 
     def _optimise(self) -> Staged:
@@ -192,8 +198,8 @@ class RasterWriter:
 def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
     """Open a cover as `xarray.DataArray` `(y, x)`, uint8, lazily, after rioxarray's conventions.
 
-    The CRS and transform are in `.rio`; nodata (255) in `.rio.nodata`. `attrs` has `class_names` (by id) and CF's
-    `flag_values` and `flag_meanings`.
+    The CRS and transform are in `.rio`; nodata (255) in `.rio.nodata`. `attrs` has `class_names` and CF's
+    `flag_values` (their ids) and `flag_meanings`.
 
     Raises:
         SceneError: It can't be opened, or is no cover that landmap wrote.
@@ -207,19 +213,19 @@ def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
     if data.attrs.get(LAYER_TAG) != "classes":
         raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
     names: dict[str, str] = json.loads(data.attrs[LEGEND_TAG])
-    data.attrs["class_names"] = tuple(names.values())
+    data.attrs["class_names"] = tuple(names.values())  # those of a model are by id; "Unknown" comes last
     data.attrs["flag_values"] = tuple(int(i) for i in names)
     data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
     data.name = "cover"
     return cast("xarray.DataArray", data.squeeze("band", drop=True))
 
 
-def legend_tag(legend: Legend) -> str:
+def legend_tag(legend: Iterable[LandClass]) -> str:
     """Class names by id as the JSON text of the tag LANDMAP_LEGEND."""
     return json.dumps({str(c.id): c.name for c in legend})
 
 
-def _colormap(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
+def _colormap(legend: Iterable[LandClass]) -> dict[int, tuple[int, int, int, int]]:
     return {c.id: (*c.rgb, 255) for c in legend} | {NODATA: (0, 0, 0, 0)}
 
 
@@ -232,13 +238,14 @@ def _block_size(width: int) -> int:
     return next(size for size in BLOCK_SIZES if size not in widths)
 
 
-def _attribute_table(legend: Legend) -> bytes:
+def _attribute_table(legend: Iterable[LandClass]) -> bytes:
     """GDAL's sidecar with category names and a raster attribute table; rasterio has no call for either."""
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
-    for c in legend:
-        ElementTree.SubElement(names, "Category").text = c.name
+    by_id = {c.id: c.name for c in legend}
+    for i in range(max(by_id) + 1):  # GDAL counts them from 0
+        ElementTree.SubElement(names, "Category").text = by_id.get(i, "")
     table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
     # Type 0 is integer, 2 is text; usage 5 is MinMax, 2 the class name, 6 to 8 red, green and blue.
     columns = (("Value", 0, 5), ("Class", 2, 2), ("Red", 0, 6), ("Green", 0, 7), ("Blue", 0, 8))
@@ -246,8 +253,8 @@ def _attribute_table(legend: Legend) -> bytes:
         column = ElementTree.SubElement(table, "FieldDefn", index=str(i))
         for key, value in (("Name", name), ("Type", kind), ("Usage", usage)):
             ElementTree.SubElement(column, key).text = str(value)
-    for c in legend:
-        row = ElementTree.SubElement(table, "Row", index=str(c.id))
+    for index, c in enumerate(legend):
+        row = ElementTree.SubElement(table, "Row", index=str(index))
         for value in (c.id, c.name, *c.rgb):
             ElementTree.SubElement(row, "F").text = str(value)
     ElementTree.indent(root)

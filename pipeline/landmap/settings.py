@@ -56,6 +56,10 @@ class Settings:
     """auto (the first GPU, else the processor), cpu, or gpu:N, counted from 0."""
     smooth: bool = False
     """Take the class of each pixel from probabilities interpolated between cells: rounder borders, no finer ones."""
+    unknown_below: int | None = None
+    """Pixels whose confidence is below so many percent become "Unknown" (254); None: none does."""
+    sieve: int | None = None
+    """Connected regions of fewer pixels get the class of their largest neighbour; None: all are kept."""
     batch_size: int = 256
     """Chips predicted at once, where they are predicted one by one."""
     threads: int = 2
@@ -80,7 +84,9 @@ class Settings:
             raise SettingsError(f"device: expected auto, cpu or gpu:N, such as gpu:0. Received: {self.device!r}")
         if not _is_count(self.memory):
             raise SettingsError(f"memory: expected a positive number of bytes. Received: {self.memory!r}")
-        for name, value in (("stride", self.stride), ("chunk", self.chunk)):
+        if self.unknown_below is not None and not (_is_count(self.unknown_below) and self.unknown_below <= 100):
+            raise SettingsError(f"unknown_below: expected 1 to 100 percent. Received: {self.unknown_below!r}")
+        for name, value in (("stride", self.stride), ("chunk", self.chunk), ("sieve", self.sieve)):
             if value is not None and not _is_count(value):
                 raise SettingsError(f"{name}: expected a positive number of pixels. Received: {value!r}")
         if not _is_count(self.batch_size) or not _is_count(self.threads):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from landmap.mosaic import NODATA
 from landmap.scene import Scene
 from landmap.source import public
 from landmap_models.card import ModelCard
+from landmap_models.legend import LandClass
 
 if TYPE_CHECKING:
     import pystac
@@ -134,12 +135,12 @@ def _add_assets(item: pystac.Item, result: Result, folder: Path, files: Mapping[
         known = files[path.relative_to(folder).as_posix()]
         FileExtension.ext(asset, add_if_missing=True).apply(checksum=f"1220{known['sha256']}", size=known["bytes"])
     percent = {c.id: round(100 * c.share, 4) for c in result.classes}
-    classes = _classes(result.plan.card, percent)
+    classes = _classes(result.plan.map_classes, percent)
     ClassificationExtension.ext(item.assets["cover"], add_if_missing=True).apply(classes=classes)
 
 
-def _classes(card: ModelCard, percent: Mapping[int, float] | None = None) -> list[Classification]:
-    """The legend; a class's percentage is of the valid pixels."""
+def _classes(classes: Iterable[LandClass], percent: Mapping[int, float] | None = None) -> list[Classification]:
+    """Names and colours; a class's percentage is of the valid pixels."""
     from pystac.extensions.classification import Classification
 
     return [
@@ -151,7 +152,7 @@ def _classes(card: ModelCard, percent: Mapping[int, float] | None = None) -> lis
             color_hint=c.color[1:].upper(),
             percentage=None if percent is None else percent[c.id],
         )
-        for c in card.legend
+        for c in classes
     ]
 
 
@@ -217,7 +218,9 @@ def _model_output(card: ModelCard) -> ModelOutput:
     from pystac.extensions.raster import DataType
 
     structure = ResultStructure.create([-1, len(card.legend)], ["batch", "class"], DataType.FLOAT32)
-    return ModelOutput.create("probabilities", [TaskType.SCENE_CLASSIFICATION], structure, classes=_classes(card))
+    return ModelOutput.create(
+        "probabilities", [TaskType.SCENE_CLASSIFICATION], structure, classes=_classes(card.legend)
+    )
 
 
 def _add_links(item: pystac.Item, beside: Path, folder: Path, source: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import rasterio
 
 from landmap.mosaic import NODATA
-from landmap_models.legend import Legend
+from landmap_models.legend import LandClass
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,11 @@ class ClassCounter:
         """Pixels without data so far."""
         return int(self._counts[NODATA])
 
-    def shares(self, legend: Legend, hectares: float | None) -> tuple[ClassShare, ...]:
-        """Share of every class of the legend, in its order.
+    def shares(self, legend: Iterable[LandClass], hectares: float | None) -> tuple[ClassShare, ...]:
+        """Share of every class, in their order.
 
         Args:
-            legend: Names of the ids.
+            legend: What the map may show.
             hectares: Area of a pixel.
         """
         valid = int(self._counts[:NODATA].sum())
@@ -61,3 +64,12 @@ class ClassCounter:
             )
             for c in legend
         )
+
+
+def count_raster(path: Path) -> ClassCounter:
+    """The classes of a raster that is written, block by block."""
+    counter = ClassCounter()
+    with rasterio.open(path) as file:
+        for _, window in file.block_windows(1):
+            counter.add(file.read(1, window=window))
+    return counter

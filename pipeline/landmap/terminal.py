@@ -90,6 +90,7 @@ def print_plan(plan: Plan) -> None:
             f"{plan.num_chunks} of up to {plan.chunk_shape[0]}x{plan.chunk_shape[1]} px, "
             f"about {plan.chunk_bytes / 1e6:.0f} MB each",
         ),
+        ("then", plan.afterwards),
         ("time", f"about {max(1, round(plan.seconds))} s here"),
         ("output", plan.to_dict()["output"]),
     ):
@@ -140,7 +141,7 @@ def print_bench(found: Bench) -> None:
         ("the whole", whole.seconds),
     ):
         lines.append([name, f"{seconds:.2f}", f"{found.mpx / seconds:,.2f}", f"{steps.windows / seconds:,.0f}"])
-    _print_columns(lines, left=1)
+    print_columns(lines, left=1)
     out.print(
         f"the whole takes {found.share:.2f} times its slowest step ({steps.slowest}), with {steps.prepare_seconds:.1f} "
         f"s for model, precision and graph; before it, {whole.start_seconds:.1f} s for the start of Python and "
@@ -167,7 +168,7 @@ def _print_brute_force(brute: BruteForce | None, says: str) -> None:
         ("batched tf.function", brute.function_seconds, brute.function_chips_per_second, brute.function_ratio),
     ):
         lines.append([name, f"{seconds:.2f}", f"{rate:,.0f}", f"{ratio:.1f}x"])
-    _print_columns(lines, left=1)
+    print_columns(lines, left=1)
     out.print(
         f"largest difference of a probability {brute.difference:.1e}, in float32 {brute.float32_difference:.1e}; "
         f"{100 * brute.other_class:.3f} % of pixels have another class",
@@ -195,7 +196,7 @@ def print_comparison(found: Comparison) -> None:
         measured = ["" if value is None else f"{value:.4f}" for value in values]
         size = f"{row.parameters:,}", f"{row.megabytes:.2f}"
         lines.append([row.spec, *measured, *size, f"{row.chips_per_second:,.0f}", f"{row.minutes:.1f}"])
-    _print_columns(lines, left=1)
+    print_columns(lines, left=1)
     out.print(str(found.output), markup=False)
 
 
@@ -206,13 +207,13 @@ def print_predictions(found: Sequence[Prediction], *, as_json: bool) -> None:
         return
     lines = [["image", "class", "probability"]]
     lines += [[str(p.path), p.label or "none", f"{100 * p.probability:.1f} %"] for p in found]
-    _print_columns(lines, left=2)
+    print_columns(lines, left=2)
     for prediction in found:
         if prediction.picture:
             out.print(str(prediction.picture), markup=False)
 
 
-def _print_columns(lines: Sequence[Sequence[str]], left: int) -> None:
+def print_columns(lines: Sequence[Sequence[str]], left: int) -> None:
     """Lines as wide as they are, for a table of rich folds long names where it takes the terminal to be narrow.
 
     Args:

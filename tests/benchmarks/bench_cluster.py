@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -85,10 +86,8 @@ def kill_worker(process: subprocess.Popen[bytes], rng: random.Random) -> bool:
     while process.poll() is None and not any(cover.with_name(cover.name + ".landmap").glob("chunk-*")):
         time.sleep(0.05)
     time.sleep(rng.uniform(0, 1))
-    children = [
-        c for c in psutil.Process(process.pid).children(recursive=True) if "spawn_main" in " ".join(c.cmdline())
-    ]
-    if process.poll() is None and children:
-        rng.choice(children).kill()
+    with suppress(psutil.NoSuchProcess):  # it ended at this moment
+        family = psutil.Process(process.pid).children(recursive=True)
+        rng.choice([child for child in family if "spawn_main" in " ".join(child.cmdline())]).kill()
         return True
     return False

@@ -151,7 +151,7 @@ def test_what_is_not_json_is_refused() -> None:
 
 
 def test_class_ids_leave_room_for_nodata() -> None:
-    with pytest.raises(ValueError, match="0 to 253"):
+    with pytest.raises(ValueError, match="at most 254"):
         Legend(tuple(LandClass(i, str(i), "#000000") for i in range(255)))
 
 

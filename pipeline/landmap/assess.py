@@ -1,0 +1,187 @@
+"""The recipe of an assessment: a map and reference data become accuracies and areas with 95 % intervals."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from landmap.accuracy import Assessment, ClassAccuracy, LeftOut, estimate
+from landmap.errors import ReferenceDataError, SettingsError
+from landmap.lock import locked
+from landmap.map_file import MapFile, open_cover_map
+from landmap.mosaic import NODATA
+from landmap.olofsson import stratified
+from landmap.outputs import check_outputs
+from landmap.reference import Points, Polygons, Raster, read_reference
+from landmap.tally import Counts, Tally, tally_areas, tally_points, tally_sample
+from landmap.text_files import csv_text, publish_texts
+from landmap_models.legend import UNKNOWN_ID
+
+SAMPLE, POLYGONS, CENSUS = "stratified sample", "polygons", "census"
+
+
+def assess(
+    cover: str | os.PathLike[str],
+    reference: str | os.PathLike[str],
+    *,
+    class_column: str = "class",
+    layer: str | None = None,
+    warp: bool = False,
+    sample: int | None = None,
+    seed: int = 0,
+) -> Assessment:
+    """Judge a map by reference data.
+
+    Points are taken to be a random sample, stratified by mapped class or simple. The pixels of polygons are counted,
+    but give no intervals, as they are no independent sample. A raster is compared pixel by pixel, or by a sample of it.
+
+    Args:
+        cover: A cover that landmap wrote.
+        reference: CSV (x and y in the map's CRS, or lon and lat), GeoPackage, GeoJSON, Shapefile or Parquet of points
+            or polygons, or a raster of class ids.
+        class_column: Column of class names or ids.
+        layer: Of a file of several.
+        warp: Take a raster on another grid from its nearest pixels.
+        sample: Draw so many pixels in each mapped class from a raster, in place of all.
+        seed: Of the sample.
+
+    Raises:
+        SceneError: The cover can't be read, or is none.
+        ReferenceDataError: The reference can't be read, its classes are not the map's, or no place of it is on the map.
+        GeoreferenceError: The map or the reference has no place on the ground, or a raster lies on another grid.
+    """
+    opened = open_cover_map(cover)
+    hectares = opened.hectares()
+    found = read_reference(reference, opened, class_column=class_column, layer=layer, warp=warp)
+    if sample is not None and not (isinstance(found, Raster) and sample > 0):
+        raise SettingsError(f"sample: expected a positive number, and a raster to draw from. Received: {sample}")
+    design, tally = _counted(opened, found, sample, seed)
+    known = len(opened.classes)
+    if not tally.pairs[:known, :known].any():
+        left = _left_out(tally, known)
+        raise ReferenceDataError(
+            f"{os.fspath(reference)}: expected places with a class where {opened.path} has one. Found none: "
+            f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
+            f"{left.without_class} have no class. Is the CRS right?"
+        )
+    return _assessment(opened, Path(reference).name, design, tally, hectares)
+
+
+def write_assessment(
+    found: Assessment, report: Path | None = None, table: Path | None = None, *, overwrite: bool = False
+) -> None:
+    """Write an assessment as JSON, and its classes as CSV.
+
+    Raises:
+        OutputError: A file exists and `overwrite` is not set, or can't be written.
+    """
+    texts = {}
+    if report is not None:
+        texts[report] = json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    if table is not None:
+        texts[table] = csv_text(found.table())
+    check_outputs(list(texts), "", overwrite=overwrite)
+    with locked(list(texts)):
+        publish_texts(texts, overwrite=overwrite)
+
+
+def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int | None, seed: int) -> tuple[str, Tally]:
+    if isinstance(reference, Points):
+        return SAMPLE, tally_points(cover, reference)
+    if isinstance(reference, Raster) and sample is not None:
+        return SAMPLE, tally_sample(cover, reference, sample, seed)
+    return POLYGONS if isinstance(reference, Polygons) else CENSUS, tally_areas(cover, reference)
+
+
+def _assessment(cover: MapFile, reference: str, design: str, tally: Tally, hectares: float) -> Assessment:
+    known = len(cover.classes)
+    counts = tally.pairs[:known, :known]
+    places = counts.sum(axis=1)
+    # Of a census the population is what was counted: the reference may cover a part of the map.
+    mapped = hectares * (places if design == CENSUS else tally.mapped[:known])
+    assessed = np.where(places > 0, mapped, 0.0)
+    found = stratified(counts, assessed, independent=design == SAMPLE)
+    total = float(assessed.sum())
+    classes = tuple(
+        ClassAccuracy(
+            id=c.id,
+            name=c.name,
+            mapped_hectares=float(mapped[i]),
+            samples=int(places[i]),
+            reference_samples=int(counts[:, i].sum()),
+            users=estimate(found.users.values[i], found.users.errors[i], 1),
+            producers=estimate(found.producers.values[i], found.producers.errors[i], 1),
+            hectares=estimate(found.areas.values[i], found.areas.errors[i], total),
+        )
+        for i, c in enumerate(cover.classes)
+    )
+    return Assessment(
+        cover=Path(cover.path).name,
+        reference=reference,
+        design=design,
+        overall=estimate(float(found.overall.values), float(found.overall.errors), 1),
+        classes=classes,
+        confusion=tuple(tuple(int(n) for n in row) for row in counts),
+        left_out=_left_out(tally, known),
+        hectares=total,
+        unsampled=tuple(c.name for c in classes if c.mapped_hectares > 0 and not c.samples),
+        unknown_hectares=float(tally.mapped[UNKNOWN_ID] * hectares),
+        warnings=tuple(_warnings(design, tally, classes, counts)),
+    )
+
+
+def _left_out(tally: Tally, known: int) -> LeftOut:
+    return LeftOut(
+        outside=tally.outside,
+        on_nodata=int(tally.pairs[NODATA, :known].sum()),
+        on_unknown=int(tally.pairs[UNKNOWN_ID, :known].sum()),
+        without_class=tally.without_class,
+    )
+
+
+def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], counts: Counts) -> list[str]:
+    """What makes the numbers worth less than they look."""
+    found = []
+    left = _left_out(tally, len(classes))
+    total = int(counts.sum()) + left.outside + left.on_nodata + left.on_unknown + left.without_class
+    if design == SAMPLE and left.outside + left.on_nodata + left.without_class:
+        found.append(
+            f"of {total} places {left.outside} lie outside the map, {left.on_nodata} on nodata, and "
+            f"{left.without_class} have no class: they are left out"
+        )
+    if left.on_unknown:
+        found.append(
+            f"{left.on_unknown} places lie where the map says Unknown: they count neither as right nor as wrong"
+        )
+    if tally.same_pixel:
+        found.append(f"{tally.same_pixel} points lie in a pixel that another point is in: no independent sample")
+    if design == POLYGONS:
+        found.append(
+            "the pixels of a polygon are no independent sample: no intervals are given. Draw points at random for them"
+        )
+    return found + _thin_strata(design, classes)
+
+
+def _thin_strata(design: str, classes: tuple[ClassAccuracy, ...]) -> list[str]:
+    mapped = [c for c in classes if c.mapped_hectares > 0]
+    found = []
+    if missing := [f"{c.name} ({c.mapped_hectares:,.1f} ha)" for c in mapped if not c.samples]:
+        found.append(
+            f"no reference place lies in what is mapped as {', '.join(missing)}: the estimates are of the rest of the "
+            "map"
+        )
+    if design == SAMPLE and (single := [c.name for c in mapped if c.samples == 1]):
+        found.append(
+            f"only one reference place lies in what is mapped as {', '.join(single)}: a standard error needs two. Add "
+            "places"
+        )
+    certain = [c.name for c in mapped if c.samples > 1 and c.users.standard_error == 0]
+    if certain:
+        found.append(
+            f"the user's accuracy of {', '.join(certain)} is 0 or 100 % in this sample: that its interval has no width "
+            "says that places are few, not that it is sure"
+        )
+    return found

@@ -1,0 +1,227 @@
+"""Two maps of one place: what became of what."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.errors import GeoreferenceError, OutputError, SceneError
+from landmap.grid import Window
+from landmap.lock import locked
+from landmap.map_file import Bytes, MapFile, grid_difference, open_cover_map
+from landmap.mosaic import NODATA
+from landmap.outputs import check_outputs
+from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
+from landmap.tally import VALUES, Counts, count_pairs
+from landmap.text_files import csv_text, publish_texts
+from landmap_models.legend import MAX_CLASS_ID, UNKNOWN, UNKNOWN_ID, LandClass
+
+PALE = 0.75
+"""How far unchanged classes are drawn towards white, so that changes stand out in the full colour of the new class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of what between two maps."""
+
+    before: MapFile
+    after: MapFile
+    warped: bool
+    """The second map was brought to the grid of the first."""
+    pixels: tuple[tuple[int, ...], ...]
+    """Pixels by class before (row) and after (column), in the order of the legend."""
+    pixel_hectares: float
+    """Area of a pixel."""
+    unknown_pixels: int
+    """Pixels with data in both, of which one map or the other says Unknown."""
+    nodata_pixels: int
+    """Pixels without data in one map or the other."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names, by id."""
+        return self.before.names
+
+    @property
+    def total(self) -> int:
+        """Pixels that have a class in both maps."""
+        return sum(map(sum, self.pixels))
+
+    @property
+    def changed(self) -> int:
+        """Pixels of which the class is another."""
+        return self.total - sum(row[i] for i, row in enumerate(self.pixels))
+
+    def hectares(self) -> list[list[float]]:
+        """The transition matrix in hectares, rows before, columns after."""
+        return [[n * self.pixel_hectares for n in row] for row in self.pixels]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        area = self.pixel_hectares
+        return {
+            "before": Path(self.before.path).name,
+            "after": Path(self.after.path).name,
+            "warped": self.warped,
+            "classes": list(self.names),
+            "transitions_hectares": {"rows": "before", "columns": "after", "values": self.hectares()},
+            "compared_hectares": self.total * area,
+            "changed_hectares": self.changed * area,
+            "changed_share": self.changed / self.total if self.total else None,
+            "unknown_hectares": self.unknown_pixels * area,
+            "nodata_hectares": self.nodata_pixels * area,
+        }
+
+    def table(self) -> list[list[Any]]:
+        """The transition matrix in hectares, with titles."""
+        rows = zip(self.names, self.hectares(), strict=True)
+        return [["before \\ after, ha", *self.names], *([name, *row] for name, row in rows)]
+
+
+def compare_maps(
+    before: str | os.PathLike[str],
+    after: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    report: str | os.PathLike[str] | None = None,
+    table: str | os.PathLike[str] | None = None,
+    warp: bool = False,
+    overwrite: bool = False,
+) -> Change:
+    """Compare two covers pixel by pixel.
+
+    Args:
+        before: A cover that landmap wrote.
+        after: Another, with the same classes.
+        output: Also write a raster of changes, see `change_classes`.
+        report: Also write the transition matrix as JSON.
+        table: Also write it as CSV.
+        warp: Take the second map from its nearest pixels where its grid is another; otherwise that is refused.
+        overwrite: Replace outputs that exist.
+
+    Raises:
+        GeoreferenceError: The grids differ, or the maps have no place on the ground.
+        SceneError: One can't be read or is no cover, or their classes differ.
+        OutputError: An output exists, can't be written, or would need more than 254 values.
+    """
+    files = [Path(path) if path is not None else None for path in (output, report, table)]
+    wanted = [file for file in files if file is not None]
+    for source in (before, after):
+        check_outputs(wanted, os.fspath(source), overwrite=overwrite)
+    one, other = open_cover_map(before), open_cover_map(after)
+    onto = one if _differ(one, other, warp=warp) else None
+    counts = sum((count_pairs(*strips) for _, *strips in _strips(one, other, onto)), np.zeros((VALUES, VALUES), int))
+    found = _change(one, other, counts, warped=onto is not None)
+    with locked(wanted):
+        _write(found, onto, counts, files, overwrite=overwrite)
+    return found
+
+
+def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:
+    """Whether the second map must be warped."""
+    if one.names != other.names:
+        raise SceneError(
+            f"Expected two maps of the same classes. {one.path} has {', '.join(one.names)}; {other.path} has "
+            f"{', '.join(other.names)}"
+        )
+    difference = grid_difference(one, other)
+    if difference and not warp:
+        raise GeoreferenceError(
+            f"Expected two maps on one grid. {one.path} and {other.path} differ: {difference}. Go on with --warp, "
+            "which takes the nearest pixels of the second"
+        )
+    return bool(difference)
+
+
+def _strips(one: MapFile, other: MapFile, onto: MapFile | None) -> Iterator[tuple[int, Bytes, Bytes]]:
+    for (row, before), (_, after) in zip(one.strips(), other.strips(onto), strict=True):
+        yield row, before, after
+
+
+def _change(one: MapFile, other: MapFile, counts: Counts, *, warped: bool) -> Change:
+    known = len(one.classes)
+    pixels = counts[:known, :known]
+    return Change(
+        before=one,
+        after=other,
+        warped=warped,
+        pixels=tuple(tuple(int(n) for n in row) for row in pixels),
+        pixel_hectares=one.hectares(),
+        unknown_pixels=int(counts[:NODATA, :NODATA].sum() - pixels.sum()),
+        nodata_pixels=int(counts[NODATA].sum() + counts[:NODATA, NODATA].sum()),
+    )
+
+
+def _write(found: Change, onto: MapFile | None, counts: Counts, files: list[Path | None], *, overwrite: bool) -> None:
+    output, report, table = files
+    texts = {}
+    if report is not None:
+        texts[report] = json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    if table is not None:
+        texts[table] = csv_text(found.table())
+    if output is None:
+        publish_texts(texts, overwrite=overwrite)
+        return
+    codes, classes = change_classes(found.before.classes, counts)
+    tags = {
+        LAYER_TAG: "change",
+        LEGEND_TAG: legend_tag(classes),
+        "LANDMAP_BEFORE": Path(found.before.path).name,
+        "LANDMAP_AFTER": Path(found.after.path).name,
+        "LANDMAP_WARPED": "nearest" if found.warped else "no",
+    }
+    with RasterWriter(output, found.before, Layers(("change",), tags, classes)) as writer:
+        for row, before, after in _strips(found.before, found.after, onto):
+            writer.write(Window(row, 0, *before.shape), codes[before, after])
+        publish_texts(texts, overwrite=overwrite, rasters=[writer.finish()])
+
+
+def change_classes(
+    classes: tuple[LandClass, ...], counts: Counts
+) -> tuple[npt.NDArray[np.uint8], tuple[LandClass, ...]]:
+    """Values of a raster of changes, and what they mean.
+
+    A class that stays keeps its id. Changes that occur come after the last class, by class before, then after:
+    "Forest → River". 254 is where one map or the other says Unknown, 255 where one has no data.
+
+    Args:
+        classes: Of both maps.
+        counts: Pixels by value before (row) and after (column), `(256, 256)`.
+
+    Returns:
+        Value of each pair, `(256, 256)` uint8, and the values' names and colours.
+
+    Raises:
+        OutputError: More changes occur than a byte can tell apart.
+    """
+    known = len(classes)
+    codes = np.full((VALUES, VALUES), UNKNOWN_ID, np.uint8)
+    codes[NODATA], codes[:, NODATA] = NODATA, NODATA
+    stay = np.arange(known)
+    codes[stay, stay] = stay
+    pairs = [(i, j) for i, j in np.argwhere(counts[:known, :known]) if i != j]
+    if known + len(pairs) > MAX_CLASS_ID + 1:
+        raise OutputError(
+            f"Expected at most {MAX_CLASS_ID + 1 - known} kinds of change in a raster of bytes. Found {len(pairs)}: "
+            "write the table alone, or compare maps with --sieve"
+        )
+    legend = [LandClass(c.id, c.name, _pale(c)) for c in classes]
+    for value, (i, j) in enumerate(pairs, known):
+        codes[i, j] = value
+        legend.append(LandClass(value, f"{classes[i].name} → {classes[j].name}", classes[j].color))
+    return codes, (*legend, *([UNKNOWN] if _unknown(counts) else []))
+
+
+def _unknown(counts: Counts) -> bool:
+    return bool(counts[UNKNOWN_ID, :NODATA].any() or counts[:NODATA, UNKNOWN_ID].any())
+
+
+def _pale(c: LandClass) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*(round(part + PALE * (255 - part)) for part in c.rgb))

@@ -1,0 +1,189 @@
+"""Maps that are read again: rasters of class ids, strip by strip, on their own grid or warped onto another."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import CRSError, RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterWindow
+
+from landmap.errors import GeoreferenceError, SceneError
+from landmap.georeference import Grounded, pixel_hectares
+from landmap.mosaic import NODATA
+from landmap.raster import LAYER_TAG, LEGEND_TAG
+from landmap.source import first_cause, opened, unreadable
+from landmap_models.legend import UNKNOWN_ID, LandClass
+
+STRIP = 512
+"""Rows that are read at once; the height of the largest blocks that landmap writes."""
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class MapFile:
+    """A raster of class ids in one band. Holds no open file."""
+
+    path: str
+    """Anything that GDAL opens as one raster."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+    transform: Affine
+    """From (column, row) to CRS coordinates."""
+    crs: str | None
+    """Coordinate reference system as WKT; None where the file has none."""
+    classes: tuple[LandClass, ...]
+    """What the ids mean, without "Unknown"; empty where the file does not say."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names by id."""
+        return tuple(c.name for c in self.classes)
+
+    def hectares(self) -> float:
+        """Area of a pixel.
+
+        Raises:
+            GeoreferenceError: It has no place on the ground.
+        """
+        found = pixel_hectares(self)
+        if found is None:
+            raise GeoreferenceError(
+                f"{self.path}: expected a map with a place on the ground, as areas and places are asked for; it has no "
+                "CRS or geotransform. Classify a scene that has"
+            )
+        return found
+
+    def strips(self, onto: Grounded | None = None) -> Iterator[tuple[int, Bytes]]:
+        """Class ids of all columns and a few rows at a time, from the top.
+
+        Args:
+            onto: Grid on which they are wanted; taken from the nearest pixel. None: the map's own.
+
+        Returns:
+            First row and ids `(rows, columns)`; 255 where there is no data.
+
+        Raises:
+            SceneError: The file can't be read, or holds something else.
+        """
+        grid = onto or self
+        for row in range(0, grid.height, STRIP):
+            yield row, self._read(RasterWindow(0, row, grid.width, min(STRIP, grid.height - row)), onto)
+
+    def _read(self, place: RasterWindow, onto: Grounded | None) -> Bytes:
+        # Opened for each strip: rasterio's environments end in the order of a stack, and two maps are read in turn.
+        with opened(self.path) as file, _on_grid(file, onto) as warped:
+            try:
+                values, seen = warped.read(1, window=place), warped.read_masks(1, window=place) > 0
+            except RasterioError as error:
+                raise unreadable(self.path, error, f" ({place})") from error
+        return self._ids(values, seen)
+
+    def _ids(self, values: npt.NDArray[Any], seen: npt.NDArray[np.bool_]) -> Bytes:
+        whole = np.where(seen, values, NODATA)
+        if whole.dtype != np.uint8:
+            strange = whole[(whole != np.floor(whole)) | (whole < 0) | (whole > NODATA)]
+            if strange.size:
+                raise SceneError(f"{self.path}: expected class ids from 0 to {UNKNOWN_ID}. Found {strange[0]:g}")
+        return whole.astype(np.uint8)
+
+
+def open_map(path: str | os.PathLike[str]) -> MapFile:
+    """Read the header of any raster of one band.
+
+    Raises:
+        SceneError: It can't be opened, or has more bands.
+    """
+    path = os.fspath(path)
+    with opened(path) as file:
+        if file.count != 1:
+            raise SceneError(f"{path}: expected one band of class ids. Found {file.count} bands")
+        crs = file.crs.to_wkt() if file.crs else None
+        return MapFile(path, file.height, file.width, file.transform, crs, _classes(file))
+
+
+def open_cover_map(path: str | os.PathLike[str]) -> MapFile:
+    """Read the header of a cover.
+
+    Raises:
+        SceneError: It can't be opened, or is no cover that landmap wrote.
+    """
+    found = open_map(path)
+    if not found.classes:
+        raise SceneError(f"{found.path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
+    return found
+
+
+def _classes(file: Any) -> tuple[LandClass, ...]:
+    tags = file.tags()
+    if tags.get(LAYER_TAG) != "classes":
+        return ()
+    try:
+        names = {int(i): str(name) for i, name in json.loads(tags[LEGEND_TAG]).items()}
+        colors = file.colormap(1)
+        return tuple(
+            LandClass(i, name, "#{:02x}{:02x}{:02x}".format(*colors[i])) for i, name in names.items() if i != UNKNOWN_ID
+        )
+    except (KeyError, ValueError, AttributeError) as error:
+        raise SceneError(f"{file.name}: expected a cover with its legend and palette: {error}") from error
+
+
+def grid_difference(one: Grounded, other: Grounded) -> str:
+    """How two grids differ, in words; empty where they are the same."""
+    differences = []
+    crs = [CRS.from_wkt(grid.crs) if grid.crs else None for grid in (one, other)]
+    if crs[0] != crs[1]:
+        differences.append(f"CRS {_crs_name(crs[0])} and {_crs_name(crs[1])}")
+    if (one.height, one.width) != (other.height, other.width):
+        differences.append(f"{one.height}x{one.width} and {other.height}x{other.width} pixels")
+    # A thousandth of a pixel is rounding, not another grid; in degrees a pixel is small.
+    scale = max(abs(one.transform.a), abs(one.transform.b))
+    if any(abs(a - b) > 1e-3 * scale for a, b in zip(one.transform[:6], other.transform[:6], strict=True)):
+        differences.append(f"geotransform {_numbers(one)} and {_numbers(other)}")
+    return "; ".join(differences)
+
+
+def _crs_name(crs: CRS | None) -> str:
+    if crs is None:
+        return "none"
+    return str(crs.to_string()) if len(crs.to_string()) < 20 else str(crs.to_wkt()).split('"')[1]
+
+
+def _numbers(grid: Grounded) -> str:
+    return ", ".join(f"{number:.10g}" for number in grid.transform[:6])
+
+
+@contextmanager
+def _on_grid(file: Any, onto: Grounded | None) -> Iterator[Any]:
+    """The open file, or a view of it on another grid, nodata beyond its border."""
+    if onto is None:
+        yield file
+        return
+    # Without nodata, what lies beyond the border would be 0, a class like any other.
+    nodata = NODATA if file.nodata is None else file.nodata
+    place = {"height": onto.height, "width": onto.width, "transform": onto.transform}
+    try:
+        with WarpedVRT(
+            file,
+            crs=CRS.from_wkt(onto.crs) if onto.crs else None,
+            resampling=Resampling.nearest,
+            nodata=nodata,
+            **place,
+        ) as warped:
+            yield warped
+    except (CRSError, CPLE_BaseError) as error:  # rasterio lets some of GDAL's own through
+        raise GeoreferenceError(f"{file.name}: can't be warped: {first_cause(error)}") from error

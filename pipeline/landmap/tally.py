@@ -1,0 +1,115 @@
+"""A map and its reference, place by place: how often which class of the one meets which of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.errors import ReferenceDataError
+from landmap.map_file import STRIP, Bytes, MapFile
+from landmap.reference import NO_CLASS, Points, Polygons, Raster
+from landmap_models.legend import UNKNOWN_ID
+
+VALUES = 256
+"""A byte has so many."""
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was counted; class ids, 254 (Unknown) and 255 (nodata) are rows and columns."""
+
+    pairs: Counts
+    """Places by value of the map (row) and of the reference (column), `(256, 256)`."""
+    mapped: Counts
+    """Pixels of the population by value of the map, `(256,)`."""
+    outside: int = 0
+    """Points beyond the map's border."""
+    without_class: int = 0
+    """Points or polygons that have none."""
+    same_pixel: int = 0
+    """Points that lie in a pixel where another is already."""
+
+
+def tally_points(cover: MapFile, points: Points) -> Tally:
+    """Count points by the pixel that they lie in, and the pixels of the whole map."""
+    inside = (points.rows >= 0) & (points.rows < cover.height) & (points.cols >= 0) & (points.cols < cover.width)
+    use = np.flatnonzero(inside & (points.ids != NO_CLASS))
+    use = use[np.argsort(points.rows[use], kind="stable")]
+    rows, cols, ids = points.rows[use], points.cols[use], points.ids[use]
+    pairs, mapped = np.zeros((VALUES, VALUES), np.int64), np.zeros(VALUES, np.int64)
+    for top, values in cover.strips():
+        mapped += np.bincount(values.ravel(), minlength=VALUES)
+        here = slice(*np.searchsorted(rows, (top, top + STRIP)))
+        np.add.at(pairs, (values[rows[here] - top, cols[here]], ids[here]), 1)
+    return Tally(
+        pairs,
+        mapped,
+        outside=int((~inside).sum()),
+        without_class=int((inside & (points.ids == NO_CLASS)).sum()),
+        same_pixel=len(use) - len(np.unique(rows * cover.width + cols)),
+    )
+
+
+def tally_areas(cover: MapFile, reference: Polygons | Raster) -> Tally:
+    """Count every pixel for which there is a reference, and the pixels of the whole map.
+
+    Raises:
+        ReferenceDataError: The reference has ids that the map has not.
+    """
+    pairs = np.zeros((VALUES, VALUES), np.int64)
+    for values, truth in _both(cover, reference):
+        pairs += count_pairs(values, truth)
+    _check_ids(pairs, cover)
+    left_out = reference.without_class if isinstance(reference, Polygons) else 0
+    return Tally(pairs, pairs.sum(axis=1), without_class=left_out)
+
+
+def tally_sample(cover: MapFile, reference: Raster, size: int, seed: int) -> Tally:
+    """Draw pixels at random within each mapped class, and count those.
+
+    Args:
+        cover: The map.
+        reference: A raster of the truth.
+        size: Pixels in each class; all where it has fewer. Only pixels that have a class in both rasters are drawn.
+        seed: Equal seeds draw equal pixels.
+    """
+    whole = tally_areas(cover, reference)
+    known = len(cover.classes)
+    mapped = whole.pairs[:known, :known].sum(axis=1)
+    rng = np.random.default_rng(seed)
+    wanted = [np.sort(rng.choice(n, min(size, n), replace=False, shuffle=False)) for n in mapped]
+    pairs, passed = np.zeros((VALUES, VALUES), np.int64), np.zeros(known, np.int64)
+    for values, truth in _both(cover, reference):
+        for i in range(known):
+            # Drawn are ranks among the pixels of the class, counted row by row from the top.
+            candidates = truth[(values == i) & (truth < known)]
+            first, last = np.searchsorted(wanted[i], (passed[i], passed[i] + len(candidates)))
+            pairs[i] += np.bincount(candidates[wanted[i][first:last] - passed[i]], minlength=VALUES)
+            passed[i] += len(candidates)
+    return Tally(pairs, np.concatenate([mapped, whole.pairs.sum(axis=1)[known:]]))
+
+
+def count_pairs(one: Bytes, other: Bytes) -> Counts:
+    """How often each value of the one meets each of the other, `(256, 256)`."""
+    both = one.astype(np.uint16) * VALUES + other
+    return np.bincount(both.ravel(), minlength=VALUES**2).reshape(VALUES, VALUES)
+
+
+def _both(cover: MapFile, reference: Polygons | Raster) -> Iterator[tuple[Bytes, Bytes]]:
+    for (_, values), truth in zip(cover.strips(), reference.strips(cover), strict=True):
+        yield values, truth
+
+
+def _check_ids(pairs: Counts, cover: MapFile) -> None:
+    found = np.flatnonzero(pairs[:, :UNKNOWN_ID].any(axis=0))
+    strange = [str(i) for i in found if i >= len(cover.classes)]
+    if strange:
+        raise ReferenceDataError(
+            f"Expected class ids of the map, 0 to {len(cover.classes) - 1}, or nodata, in the reference raster. "
+            f"Found {', '.join(strange)}"
+        )
