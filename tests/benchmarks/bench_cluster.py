@@ -86,7 +86,7 @@ def kill_worker(process: subprocess.Popen[bytes], rng: random.Random) -> bool:
     while process.poll() is None and not any(cover.with_name(cover.name + ".landmap").glob("chunk-*")):
         time.sleep(0.05)
     time.sleep(rng.uniform(0, 1))
-    with suppress(psutil.NoSuchProcess):  # it ended at this moment
+    with suppress(psutil.NoSuchProcess, IndexError):  # it ended at this moment
         family = psutil.Process(process.pid).children(recursive=True)
         rng.choice([child for child in family if "spawn_main" in " ".join(child.cmdline())]).kill()
         return True
