@@ -29,11 +29,11 @@ from landmap import Job, run_batch
 from landmap.acquisition import LAUNCH, sensing_time
 from landmap.batch_report import page, summarise
 from landmap.classify import Outputs, classify, run_plan
+from landmap.cover_item import bounds, footprint, make_item
 from landmap.ledger import Record, describe_files, sha256
 from landmap.planning import make_plan
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
-from landmap.stac_item import bounds, footprint, make_item
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.packaged import packaged_models
 

@@ -48,7 +48,7 @@ ORDER = (
     "job_lists",
     "ledger",
     "acquisition",
-    "stac_item",
+    "cover_item",
     "catalog",
     "batch_report",
     "batch_tasks",

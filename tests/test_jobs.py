@@ -74,7 +74,7 @@ def item(name: str, assets: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "Feature", "stac_version": "1.0.0", "id": name, "properties": properties, "assets": assets} | more
 
 
-def test_a_stac_item_collection(tmp_path: Path) -> None:
+def test_a_cover_item_collection(tmp_path: Path) -> None:
     bands = {"roles": ["data"], "href": "./scene.tif"}
     itself = [{"rel": "self", "href": "https://user:secret@host/items/b.json"}]
     items = [

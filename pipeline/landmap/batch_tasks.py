@@ -11,13 +11,13 @@ from pathlib import Path, PurePosixPath
 
 from landmap.batch_report import HTML_NAME, JSON_NAME
 from landmap.catalog import item_path
+from landmap.cover_item import COLLECTION
 from landmap.errors import OutputError, SettingsError
 from landmap.fingerprint import Fingerprint, model_says, scene_stamp
 from landmap.jobs import Job, check_jobs, is_remote, local_path
 from landmap.ledger import NAME
 from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap.source import public
-from landmap.stac_item import COLLECTION
 from landmap_models.card import ModelCard
 from landmap_models.model_file import read_card
 from landmap_models.packaged import find_model

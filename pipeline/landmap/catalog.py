@@ -9,9 +9,9 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from landmap.cover_item import COLLECTION
 from landmap.errors import OutputError
 from landmap.outputs import write_text
-from landmap.stac_item import COLLECTION
 
 if TYPE_CHECKING:
     import pystac
