@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import rasterio
 
-from landmap.outputs import scene_files
+from landmap.outputs import named_files
 from landmap.planning import Plan
 from landmap.settings import NEUTRAL_SETTINGS
 from landmap_models.classifier import Classifier
@@ -37,7 +37,7 @@ CONSEQUENCES = "reading", "chunks"
 """They follow from the others, and are worth a word only where none of those differs."""
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
 """Settings that change no pixel, or are told apart by what they came to."""
-UNREAD = "path", "origins", "assumed", "warnings", "block_shape"
+UNREAD = "path", "opens", "product", "origins", "assumed", "warnings", "block_shape"
 """Fields of a scene that change no value read from it, or are told apart as files."""
 
 
@@ -52,7 +52,7 @@ def fingerprint(plan: Plan, classifier: Classifier, *, keep_probabilities: bool)
     local = Path(scene.path)
     found = {
         "scene": str(local.resolve()) if local.exists() else scene.path,
-        "files": _files(scene.path),
+        "files": _files([scene.path] if scene.product is None else scene.product.local_files()),
         "reading": _pixels_only(dataclasses.asdict(scene)),
         "model": f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}",
         "precision": str(getattr(classifier, "precision", "as passed in")),
@@ -88,10 +88,10 @@ def _reason(name: str, before: Any, now: Any) -> str:
     return REASONS[name]
 
 
-def _files(path: str) -> dict[str, list[int]]:
+def _files(names: Sequence[str]) -> dict[str, list[int]]:
     """Local files that a scene is read from, and how they are told apart."""
     with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # to list the folder of a URL is slow
-        return {str(Path(name).resolve()): _stamp(name) for name in scene_files(path) if Path(name).is_file()}
+        return {str(Path(name).resolve()): _stamp(name) for name in named_files(names) if Path(name).is_file()}
 
 
 def _sha256(text: str) -> str:

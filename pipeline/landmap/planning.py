@@ -139,6 +139,7 @@ class Plan:
                 "crs": scene.crs,
                 "transform": list(scene.transform)[:6],
                 "bands": dict(zip(scene.band_names, scene.band_indexes, strict=True)),
+                "product": _product(scene),
                 "nodata": scene.nodata_rule,
             },
             "nir": {
@@ -168,6 +169,17 @@ class Plan:
         }
 
 
+def _product(scene: Scene) -> dict[str, Any] | None:
+    """What a scene was delivered as, and its files; None for a raster file."""
+    if scene.product is None:
+        return None
+    return {
+        "text": scene.product.says,
+        "files": {band.name: band.file for band in scene.product.bands},
+        "scl": [band.file for band in scene.product.scl],
+    }
+
+
 def make_plan(
     path: str | os.PathLike[str],
     settings: Settings | None = None,
@@ -178,7 +190,7 @@ def make_plan(
     """Plan the classification of a scene. Reads headers and a small sample.
 
     Args:
-        path: Anything that GDAL opens as one raster.
+        path: Anything that `landmap.scene.open_scene` takes.
         settings: How.
         card: Of a classifier that is not a file; `settings.model` is then not used.
         **choices: Fields of `Settings`, in place of those in `settings`.
