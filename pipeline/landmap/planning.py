@@ -170,13 +170,15 @@ class Plan:
 
 
 def _product(scene: Scene) -> dict[str, Any] | None:
-    """What a scene was delivered as, and its files; None for a raster file."""
+    """What a scene was delivered as, and its files, without the signatures of addresses; None for a raster file."""
     if scene.product is None:
         return None
     return {
         "text": scene.product.says,
-        "files": {band.name: band.file for band in scene.product.bands},
-        "scl": [band.file for band in scene.product.scl],
+        "files": {
+            band.name: band.file.split("?")[0] for band in scene.product.bands
+        },  # signatures are no one's business
+        "scl": [band.file.split("?")[0] for band in scene.product.scl],
     }
 
 
@@ -218,7 +220,7 @@ def make_plan(
         settings=settings,
         dense=dense,
         hectares=pixel_hectares(scene),
-        warnings=(*warnings, *scene.radiometry.warnings),
+        warnings=(*warnings, *(scene.product.interpolated() if scene.product else ()), *scene.radiometry.warnings),
     )
 
 

@@ -10,6 +10,7 @@ from affine import Affine
 
 from landmap.errors import BandError, SceneError
 from landmap.radiometry import Level, Stated
+from landmap.settings import Settings
 
 REMOTE = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 """How the names begin under which GDAL reads what lies elsewhere, by the scheme of a URL."""
@@ -108,21 +109,34 @@ class Product:
             return f"{found}. Its metadata list {listed[0]}, which is not there: get the complete product"
         return f"{found} ({self.says})"
 
+    def interpolated(self) -> list[str]:
+        """What is interpolated because a finer file is missing that the metadata list, in words."""
+        finest = min((band.resolution for band in self.bands if band.resolution), default=0)
+        return [
+            f"{band.label} is interpolated: {absent[0].split('/')[-1]}, which the metadata list, is not there"
+            for band in self.bands
+            if (band.resolution or 0) > finest and (absent := self.absent_of(band.name))
+        ]
+
     def absent_of(self, name: str) -> list[str]:
         """Names of the files of a band that the metadata list and that are not there, the finest first."""
         found = [file for file in self.absent if name in re.split("[/_.]", file)]
         return sorted(found, key=lambda file: int((re.findall(r"_(\d{2})m$", file) or [0])[0]))
 
-    def stated(self, bands: Sequence[BandFile]) -> Stated:
-        """What the metadata say of the values of these bands, in this order.
+    def stated(self, bands: Sequence[BandFile], settings: Settings) -> Stated:
+        """What the metadata say of the values of these bands, in this order; nothing of what the user gave.
+
+        Args:
+            bands: Of this product.
+            settings: `scale` and `offset` are used.
 
         Raises:
             SceneError: They speak of some of the bands and not of others.
         """
         disputed = [band.disputed_offset for band in bands if band.disputed_offset is not None]
         return Stated(
-            scales=self._each("scale", bands),
-            offsets=self._each("offset", bands),
+            scales=self._each("scale", bands) if settings.scale == "auto" else None,
+            offsets=self._each("offset", bands) if settings.offset == "auto" else None,
             disputed=tuple(disputed) if len(disputed) == len(bands) else None,
             level=self.level,
             origins=self.origins,
@@ -133,7 +147,7 @@ class Product:
         silent = [name for name, number in numbers.items() if number is None]
         if silent and len(silent) < len(numbers):
             raise SceneError(
-                f"{self.path}: its metadata give a {what} for {', '.join(n for n in numbers if n not in silent)} and "
+                f"{self.path}: its metadata name the {what} of {', '.join(n for n in numbers if n not in silent)}, and "
                 f"none for {', '.join(silent)}. Say which holds: --{what}"
             )
         return None if silent else tuple(numbers.values())

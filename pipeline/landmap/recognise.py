@@ -12,7 +12,7 @@ from landmap.band_set import band_set
 from landmap.errors import SceneError
 from landmap.product import Product
 from landmap.safe import METADATA, find_metadata, safe_product
-from landmap.stac_item import item_product, may_be_item, read_item
+from landmap.stac_item import is_url, item_product, may_be_item, read_item
 
 BY_GDAL = (".zarr", ".gdb")
 """Endings of folders that are one raster to GDAL."""
@@ -28,8 +28,15 @@ def find_product(path: str) -> Product | None:
         SceneError: It is one, and can't be understood.
     """
     if may_be_item(path):
-        item = read_item(path) if "://" in path or _is_file(Path(path)) else None
+        item = read_item(path) if is_url(path) or _is_file(Path(path)) else None
         return item_product(item, path) if item else None
+    try:
+        return _local_product(path)
+    except OSError as error:
+        raise SceneError(f"{path}: can't be read: {error}") from error
+
+
+def _local_product(path: str) -> Product | None:
     local = Path(path)
     if METADATA.fullmatch(local.name) or local.name == "manifest.safe":
         local = local.parent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -149,12 +150,18 @@ def _parse(root: ElementTree.Element, name: str) -> SafeMetadata:
         level="L1C" if level[0] == "1C" else "L2A",
         baseline=baseline[0] if baseline else "",
         sensed=text.get("PRODUCT_START_TIME", ""),
-        quantification=(quantification, float(text[quantification])) if quantification else None,
+        quantification=(quantification, _positive(text[quantification])) if quantification else None,
         offsets=_offsets(root, offset_name),
         offset_name=offset_name,
         nodata=_special_value(root, "NODATA"),
         images=tuple(value for key, value in _texts(root) if key in IMAGES),
     )
+
+
+def _positive(text: str) -> float:
+    if not 0 < float(text) < math.inf:
+        raise ValueError(f"no quantification value: {text}")
+    return float(text)
 
 
 def _texts(root: ElementTree.Element) -> Iterator[tuple[str, str]]:

@@ -48,7 +48,7 @@ def read_item(path: str) -> Item | None:
         SceneError: It can't be read, is no JSON, or is something else of STAC.
     """
     try:
-        if _is_url(path):
+        if is_url(path):
             with urlopen(path, timeout=TIMEOUT) as answer:
                 return parse_item(answer.read(), path, path)
         return parse_item(Path(path).read_bytes(), str(Path(path).absolute()), path)
@@ -83,7 +83,8 @@ def parse_item(text: bytes, href: str, where: str) -> Item | None:
         raise SceneError(f"{where}: expected a STAC Item; it can't be understood: {error!r}") from error
 
 
-def _is_url(path: str) -> bool:
+def is_url(path: str) -> bool:
+    """Whether a path is an address on the web."""
     return urlsplit(path).scheme in ("http", "https")
 
 
@@ -108,7 +109,7 @@ def item_product(item: Item, path: str) -> Product:
         scl=tuple(band for band in found if band.name == SCL),
         level=level,
         origins=origins | ({"level": level_origin} if level else {}),
-        files=() if _is_url(path) else (str(Path(path).absolute()),),
+        files=() if is_url(path) else (str(Path(path).absolute()),),
     )
 
 

@@ -27,10 +27,12 @@ class Stack:
     """The product with these bands alone, in the order of the raster."""
     without_nir: str
     """Why near infrared is left out although the product has it, in words; else ""."""
+    settings: Settings
+    """What the user gave."""
 
     def stated(self, indexes: Sequence[int]) -> Stated:
         """What the metadata say of bands, given by their numbers in the raster, from 1."""
-        return self.product.stated([self.product.bands[index - 1] for index in indexes])
+        return self.product.stated([self.product.bands[index - 1] for index in indexes], self.settings)
 
 
 def stack(product: Product, card: ModelCard, settings: Settings) -> Stack:
@@ -61,6 +63,7 @@ def stack(product: Product, card: ModelCard, settings: Settings) -> Stack:
         vrt=vrt_text(headers, finest),
         product=replace(product, bands=tuple(header.band for header in headers)),
         without_nir=nir if isinstance(nir, str) else "",
+        settings=settings,
     )
 
 

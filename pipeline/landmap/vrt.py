@@ -97,7 +97,7 @@ def read_header(band: BandFile, path: str) -> Header:
 
 def _place(file: Any, band: BandFile, where: str) -> tuple[Affine, CRS | None]:
     """By the file itself; where it has no place, by the metadata, which may speak of it at another resolution."""
-    if file.crs or band.place is None:
+    if band.place is None or (file.crs and file.transform != Affine.identity()):
         return file.transform, file.crs
     rows, cols = band.place.shape
     try:
