@@ -121,7 +121,7 @@ def band_files(root: Path, level: str, layout: str) -> list[tuple[Path, UInt16, 
             layout, f"{level}_T33TVM_A048639_20241014T101725"
         )
     )
-    images = granule / "IMG_DATA"
+    images = root if layout == "beside" else granule / "IMG_DATA"
     found = []
     for name, finest in RESOLUTIONS.items():
         for metres in [finest] if level == "L1C" else [m for m in (10, 20, 60) if m >= finest]:
@@ -154,6 +154,7 @@ SEEN = values("B04", 10) > 0
     [
         ("L2A", {}, "as delivered"),
         ("L2A", {"layout": "flat"}, "all resolutions in one folder"),
+        ("L2A", {"layout": "beside"}, "files of bands beside the metadata"),
         ("L2A", {"zipped": True}, "the zip as downloaded"),
         ("L2A", {"offsets": False, "baseline": "02.12"}, "before there were offsets"),
         ("L1C", {}, "as delivered"),

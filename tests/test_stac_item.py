@@ -268,6 +268,11 @@ def test_a_server_that_is_not_there() -> None:
             SceneError,
             "expected a number as scale. Received: 'many'",
         ),
+        (
+            lambda _: item({"B04": {"href": "a.tif", "bands": ["B04"]}}),
+            SceneError,
+            "asset B04: expected what STAC says",
+        ),
         (lambda _: item(earth_search(scale=-1)), SceneError, "expected positive numbers as its scales"),
     ],
 )

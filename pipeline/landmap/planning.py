@@ -175,9 +175,7 @@ def _product(scene: Scene) -> dict[str, Any] | None:
         return None
     return {
         "text": scene.product.says,
-        "files": {
-            band.name: band.file.split("?")[0] for band in scene.product.bands
-        },  # signatures are no one's business
+        "files": {band.name: band.file.split("?")[0] for band in scene.product.bands},
         "scl": [band.file.split("?")[0] for band in scene.product.scl],
     }
 

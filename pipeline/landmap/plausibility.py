@@ -26,7 +26,7 @@ def doubts(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> list[
             f"{100 * evidence.blank:.1f} % of the sampled pixels are 0 in every band, and the file declares another "
             "nodata: they get a class. If they were not seen, declare 0 (gdal_edit -a_nodata 0)"
         )
-    if evidence.stated.disputed and radiometry.offset == evidence.stated.offsets:
+    if evidence.stated.disputed and radiometry.origins["offset"] == evidence.stated.origins["offset"]:
         found.append(_dispute(evidence.stated, evidence, radiometry))
     if len(evidence.sample):
         found += implausible(evidence.sample, radiometry, card)

@@ -85,19 +85,15 @@ def open_scene(
     card = card or read_card(find_model(settings.model))
     product = find_product(path)
     whole = stack(product, card, settings) if product else None
-    opens = whole.vrt if whole else path
-    with opened(opens, path) as file:
+    with opened(whole.vrt if whole else path, path) as file:
         _check_kind(file, path)
         bands = _file_bands(file)
         found = _choose_bands(bands, card, settings, path)
         indexes = tuple(found[name] for name in card.band_names)
         _check_one_dtype(file, indexes, path)
-        source = _source(file, path, opens, card.band_names, indexes)
-        says = _what_is_said(file, bands, indexes, whole)
+        source, says = _look_at(file, bands, card.band_names, indexes, path, whole)
         nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
-        beside = None
-        if not isinstance(nir, str):
-            beside = _source(file, path, opens, (NIR_BAND,), (nir,)), _what_is_said(file, bands, (nir,), whole)
+        beside = None if isinstance(nir, str) else _look_at(file, bands, (NIR_BAND,), (nir,), path, whole)
     evidence = Evidence(path=path, dtype=source.dtype, band_names=card.band_names, **says, **sample(source))
     located = {field.name: getattr(source, field.name) for field in fields(source)}
     radiometry = decide(evidence, card, settings)
@@ -119,6 +115,19 @@ def _with_infrared(
     if doubt := doubt_infrared(infrared, sample(source)["sample"]):
         return replace(scene, infrared_says=doubt)
     return replace(scene, infrared=infrared, infrared_says=f"used as NIR prior ({_where(scene, source)})")
+
+
+def _look_at(
+    file: Any,
+    bands: tuple[FileBand, ...],
+    names: tuple[str, ...],
+    indexes: tuple[int, ...],
+    path: str,
+    whole: Stack | None,
+) -> tuple[Source, dict[str, Any]]:
+    """Some bands of a file, and what is said of them by it and by the product that it stands for."""
+    says = _what_the_file_says(file, bands, indexes) | {"stated": whole.stated(indexes) if whole else Stated()}
+    return _source(file, path, whole.vrt if whole else path, names, indexes), says
 
 
 def _where(scene: Scene, source: Source) -> str:
@@ -182,11 +191,7 @@ def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settin
     return found
 
 
-def _what_is_said(
-    file: Any, bands: tuple[FileBand, ...], indexes: tuple[int, ...], whole: Stack | None
-) -> dict[str, Any]:
-    """What a file says of some of its bands, and the metadata of the product that it stands for."""
-
+def _what_the_file_says(file: Any, bands: tuple[FileBand, ...], indexes: tuple[int, ...]) -> dict[str, Any]:
     def capitals(tags: Mapping[str, str]) -> dict[str, str]:
         return {key.upper(): value for key, value in tags.items()}
 
@@ -195,6 +200,5 @@ def _what_is_said(
         "offsets": tuple(file.offsets[i - 1] for i in indexes),
         "tags": capitals(file.tags()),
         "band_tags": tuple(capitals(file.tags(i)) for i in indexes),
-        "stated": whole.stated(indexes) if whole else Stated(),
         "has_scl": any("SCL" in re.split(r"[^0-9A-Z]+", band.description.upper()) for band in bands),
     }

@@ -96,7 +96,7 @@ def item_product(item: Item, path: str) -> Product:
         path: What the user gave.
 
     Raises:
-        SceneError: A number that the item gives is none.
+        SceneError: What the item says of an asset can't be understood.
     """
     found = item_bands(item, path)
     bands = tuple(band for band in found if band.name != SCL)
@@ -117,12 +117,16 @@ def item_bands(item: Item, path: str) -> list[BandFile]:
     """The assets of an item that are one band each; of the same band in several formats the GeoTIFF.
 
     Raises:
-        SceneError: A number that the item gives is none.
+        SceneError: What the item says of an asset can't be understood.
     """
     found: dict[tuple[str, float | None], BandFile] = {}
     # A stable sort: of the same format the first that is listed counts.
     for key, asset in sorted(item.assets.items(), key=lambda pair: not _is_geotiff(pair[1])):
-        if band := _band(key, asset, item, path):
+        try:
+            band = _band(key, asset, item, f"{path}: asset {key}")
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise SceneError(f"{path}: asset {key}: expected what STAC says of a band: {error}") from error
+        if band:
             found.setdefault((band.name, band.resolution), band)
     return list(found.values())
 
@@ -131,13 +135,12 @@ def _is_geotiff(asset: Asset) -> bool:
     return "tiff" in (asset.media_type or asset.href).lower()
 
 
-def _band(key: str, asset: Asset, item: Item, path: str) -> BandFile | None:
+def _band(key: str, asset: Asset, item: Item, where: str) -> BandFile | None:
     fields = asset.extra_fields
     listed = [*(fields.get("bands") or fields.get("eo:bands") or [{}])]
     if len(listed) > 1 or NO_DATA_ROLES & set(asset.roles or ()) or not (name := _name(key, listed[0])):
         return None
     told = {**fields, **(fields.get("raster:bands") or [{}])[0], **listed[0]}
-    where = f"{path}: asset {key}"
     scale = _number(told, ("raster:scale", "scale"), where)
     offset = _number(told, ("raster:offset", "offset"), where)
     if offset is not None:
