@@ -28,6 +28,7 @@ from landmap.planning import make_plan
 from landmap.safe import parse_metadata
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
+from landmap.stack import classification
 from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.legend import EUROSAT
@@ -181,6 +182,14 @@ def test_a_product_is_read_as_it_was_written(
     )
 
 
+def test_a_hole_in_one_band_is_nodata_as_the_metadata_say(make_safe: MakeSafe, write_band: WriteBand) -> None:
+    product = make_safe()
+    green = values("B03", 10)
+    green[100:110, 50:70] = 0
+    write_band(next(product.rglob("*B03_10m.jp2")), green)
+    np.testing.assert_array_equal(opened(product).read(ALL).valid, SEEN & (green > 0))
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_parts_are_read_as_the_whole_is_and_elsewhere_too(zipped: bool, make_safe: MakeSafe) -> None:
     scene = pickle.loads(pickle.dumps(opened(make_safe(zipped=zipped), replace(FAKE_CARD, bands=BAND_MIX))))
@@ -289,10 +298,18 @@ def test_other_ways_to_name_a_product(ending: str, make_safe: MakeSafe) -> None:
 def test_a_scene_classification_is_known(make_safe: MakeSafe, write_band: WriteBand) -> None:
     product = make_safe()
     images = next(product.glob("GRANULE/*/IMG_DATA"))
-    scl = write_band(images / "R20m/T33TVM_20241014T101021_SCL_20m.jp2", np.ones((90, 90), np.uint8), 20)
+    classes = np.random.default_rng(0).integers(1, 12, (90, 90), dtype=np.uint8)
+    scl = write_band(images / "R20m/T33TVM_20241014T101021_SCL_20m.jp2", classes, 20)
+    write_band(images / "R60m/T33TVM_20241014T101021_SCL_60m.jp2", np.ones((30, 30), np.uint8), 60)
     scene = opened(product)
     assert scene.product
-    assert [(band.file, band.resolution) for band in scene.product.scl] == [(str(scl), 20)]
+    assert [(band.file, band.resolution) for band in scene.product.scl[:1]] == [(str(scl), 20)]
+    source = classification(scene, scene.product)
+    assert source
+    found, valid = source.read_values(Window(3, 50, 90, 77))
+    np.testing.assert_array_equal(found[..., 0], classes.repeat(2, axis=0).repeat(2, axis=1)[3:93, 50:127])
+    assert valid.all()
+    assert opened(make_safe("L1C")).product.scl == ()
 
 
 # --- refusals

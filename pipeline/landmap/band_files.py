@@ -7,13 +7,12 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from zipfile import Path as ZipPath
 
-from landmap.product import BandFile
+from landmap.product import SCL, BandFile
 from landmap_models.band_names import band_name
 
 RASTERS = (".jp2", ".tif", ".tiff", ".img", ".vrt")
 """Endings of files that may hold a band."""
 RESOLUTION_FOLDERS = re.compile(r"R(10|20|60)m")
-SCL = "SCL"
 
 
 def gdal_path(entry: Traversable) -> str:

@@ -6,10 +6,10 @@ from dataclasses import replace
 from importlib.resources.abc import Traversable
 from typing import Any
 
-from landmap.band_files import SCL, band_files, entries, gdal_path, identity
+from landmap.band_files import band_files, entries, gdal_path, identity
 from landmap.decisions import level_in
 from landmap.errors import SceneError
-from landmap.product import BandFile, Product
+from landmap.product import SCL, BandFile, Product
 from landmap.stac_item import item_product, parse_item
 
 

@@ -15,6 +15,9 @@ from landmap.settings import Settings
 REMOTE = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 """How the names begin under which GDAL reads what lies elsewhere, by the scheme of a URL."""
 
+SCL = "SCL"
+"""Name of the scene classification among band files."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from xml.etree import ElementTree
 
-from landmap.band_files import SCL, band_files, entries, gdal_path
+from landmap.band_files import band_files, entries, gdal_path
 from landmap.errors import SceneError
-from landmap.product import BandFile, Product
+from landmap.product import SCL, BandFile, Product
 from landmap.radiometry import Level
 from landmap_models.band_names import SENTINEL2, band_code
 

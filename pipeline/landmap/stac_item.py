@@ -13,10 +13,9 @@ from urllib.request import urlopen
 
 from affine import Affine
 
-from landmap.band_files import SCL
 from landmap.decisions import level_in
 from landmap.errors import SceneError
-from landmap.product import REMOTE, BandFile, Place, Product
+from landmap.product import REMOTE, SCL, BandFile, Place, Product
 from landmap.radiometry import Level
 from landmap_models.band_names import band_name
 

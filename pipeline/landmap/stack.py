@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from affine import Affine
 from rasterio.crs import CRS
@@ -13,6 +15,7 @@ from landmap.infrared import ONLY
 from landmap.product import Product
 from landmap.radiometry import Stated
 from landmap.settings import Settings
+from landmap.source import Source
 from landmap.vrt import Header, read_header, vrt_text
 from landmap_models.card import NIR_BAND, ModelCard
 
@@ -64,6 +67,40 @@ def stack(product: Product, card: ModelCard, settings: Settings) -> Stack:
         product=replace(product, bands=tuple(header.band for header in headers)),
         without_nir=nir if isinstance(nir, str) else "",
         settings=settings,
+    )
+
+
+def classification(source: Source, product: Product) -> Source | None:
+    """The scene classification (SCL) of a product on a scene's grid, by the nearest of its pixels.
+
+    Args:
+        source: The scene, which has been read of the product.
+        product: That.
+
+    Returns:
+        What reads it, with one band of classes 0 to 11, 0 being nodata by the metadata if at all; None where there is
+        none.
+
+    Raises:
+        SceneError: It can't be read, or lies elsewhere than the scene.
+    """
+    if not product.scl:
+        return None
+    header = read_header(min(product.scl, key=lambda band: band.resolution or math.inf), product.path)
+    crs = CRS.from_wkt(source.crs) if source.crs else None
+    place: dict[str, Any] = {"height": source.height, "width": source.width, "transform": source.transform}
+    grid = replace(header, band=product.bands[0], crs=crs, **place)
+    _check_place(header, grid, product.path)
+    return Source(
+        path=source.path,
+        opens=vrt_text([header], grid),
+        crs=source.crs,
+        band_names=(header.band.name,),
+        band_indexes=(1,),
+        block_shape=header.block_shape,
+        dtype=header.dtype,
+        masked=header.nodata is not None,
+        **place,
     )
 
 

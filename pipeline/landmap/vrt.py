@@ -1,8 +1,8 @@
 """Files of one band each become one raster: the text of a VRT, which GDAL opens as it opens a file.
 
-Bands of other pixel sizes are interpolated when they are read: bilinear, as reflectance is continuous, and without
-mixing in pixels that were not seen. (Half a coarse pixel at the edge of those gets the value of its neighbours.)
-Nothing is computed or written here.
+Bands of other pixel sizes are interpolated when they are read: bilinear, as reflectance is continuous (a scene
+classification is not: nearest), and without mixing in pixels that were not seen. Half a coarse pixel at the edge of those
+gets the value of its neighbours. Nothing is computed or written here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import CRSError
 
 from landmap.errors import SceneError
-from landmap.product import BandFile
+from landmap.product import SCL, BandFile
 from landmap.source import opened
 
 Element = ElementTree.Element
@@ -163,7 +163,8 @@ def _add_interpolated(band: Element, header: Header, grid: Header) -> None:
     """The file's values on another grid: by way of a VRT of its own, which knows what must not be mixed in."""
     if header.nodata is None and header.dtype[0] in "iu":  # none is declared: 0 it is, as everywhere
         header = replace(header, band=replace(header.band, nodata=0.0))
-    source = ElementTree.SubElement(band, "SimpleSource", resampling="bilinear")
+    resampling = "nearest" if header.band.name == SCL else "bilinear"
+    source = ElementTree.SubElement(band, "SimpleSource", resampling=resampling)
     _add_place(source, vrt_text([header], header), header, grid)
 
 
