@@ -1,8 +1,8 @@
 """Files of one band each become one raster: the text of a VRT, which GDAL opens as it opens a file.
 
 Bands of other pixel sizes are interpolated when they are read: bilinear, as reflectance is continuous (a scene
-classification is not: nearest), and without mixing in pixels that were not seen. Half a coarse pixel at the edge of those
-gets the value of its neighbours. Nothing is computed or written here.
+classification is not: nearest), and without mixing in pixels that were not seen. Half a coarse pixel at the edge of
+those gets the value of its neighbours. Nothing is computed or written here.
 """
 
 from __future__ import annotations
