@@ -42,6 +42,28 @@ def write_scene(tmp_path: Path) -> WriteScene:
 
 
 @pytest.fixture
+def write_band() -> Callable[..., Path]:
+    """A function that writes `values (height, width)` as a file of one band, without loss; JPEG2000 if named so."""
+
+    def write(path: Path, values: npt.NDArray[Any], metres: float = 10, **profile: Any) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lossless = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES", "blockxsize": 64, "blockysize": 64}
+        defaults = lossless if path.suffix == ".jp2" else {"driver": "GTiff"}
+        tags, description = profile.pop("tags", {}), profile.pop("description", "")
+        place = {"crs": "EPSG:32633", "transform": UTM @ Affine.scale(metres / 10)} | profile
+        shape = {"count": 1, "height": values.shape[0], "width": values.shape[1], "dtype": values.dtype.name}
+        with rasterio.open(path, "w", **defaults | place | shape) as file:
+            file.write(values, 1)
+            if tags:
+                file.update_tags(**tags)
+            if description:
+                file.descriptions = [description]
+        return path
+
+    return write
+
+
+@pytest.fixture
 def ordinary() -> Callable[..., npt.NDArray[np.uint16]]:
     """A function that draws DN like those of an L1C scene, `(3, height, width)` in the order B04, B03, B02."""
 

@@ -427,5 +427,7 @@ def test_chunks_that_a_sparse_file_leaves_out_are_not_read(
 def test_a_sparse_file_in_which_zero_may_be_data_is_read(write_scene: Callable[..., Path]) -> None:
     path = write_scene(np.zeros((1, 128, 128), np.uint16), bands=("B04",), tiled=True, SPARSE_OK=True)
     place = {"height": 128, "width": 128, "transform": Affine.identity(), "crs": None, "block_shape": (256, 256)}
-    source = Source(path=str(path), band_names=("B04",), band_indexes=(1,), dtype="uint16", masked=False, **place)
+    source = Source(
+        path=str(path), opens=str(path), band_names=("B04",), band_indexes=(1,), dtype="uint16", masked=False, **place
+    )
     assert not source.is_empty(LandmapWindow(0, 0, 128, 128))

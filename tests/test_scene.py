@@ -466,8 +466,8 @@ def test_what_is_no_raster_is_refused(tmp_path: Path, name: str, content: bytes 
     assert error.__cause__ is not None
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    assert "can't be read as a raster" in str(refusal(tmp_path))
+def test_a_folder_without_bands_is_refused(tmp_path: Path) -> None:
+    assert "expected a raster, a .SAFE product" in str(refusal(tmp_path))
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def classify(
     """Classify a scene and write its cover.
 
     Args:
-        scene: Anything that GDAL opens as one raster.
+        scene: Anything that `landmap.scene.open_scene` takes.
         output: The cover: uint8 class ids on the scene's grid, nodata 255, as cloud-optimised GeoTIFF.
         settings: How.
         confidence: Also write the class's probability in percent.

@@ -38,7 +38,7 @@ def cli() -> None:
 @cluster_options
 @scene_options
 def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: Any) -> None:
-    """Classify SCENE, anything that GDAL reads as one raster, into a land-cover map."""
+    """Classify SCENE into a land-cover map: a raster, a .SAFE product or its zip, a folder of bands, or a STAC Item."""
     from landmap.classify import Outputs, run_plan
     from landmap.outputs import check_outputs
     from landmap.planning import make_plan

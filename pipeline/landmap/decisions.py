@@ -10,12 +10,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from landmap.errors import SceneError
 from landmap.plausibility import doubts
-from landmap.radiometry import DN_SCALE, HAZE, Evidence, Floats, Level, Radiometry
+from landmap.radiometry import DARKEST, DN_SCALE, HAZE, Evidence, Floats, Level, Radiometry, Stated
 from landmap.settings import Settings
 from landmap_models.card import ModelCard
 
@@ -24,9 +25,6 @@ DARK_BLUE = 0.05
 
 FLAT = 0.015
 """The air makes B02 brighter than B04 in dark pixels by more than this at the top of the atmosphere."""
-
-DARKEST = -0.01
-"""Correction hardly leaves less than this in any band. Darker means a wrong offset, and tells nothing of the level."""
 
 QUANTIFICATION_TAGS = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE")
 OFFSET_TAGS = ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET")
@@ -70,6 +68,8 @@ def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> tuple[tup
         return (float(settings.scale),) * count, "given with --scale"
     if settings.scale != "auto":
         return (fixed[settings.scale],) * count, "given with --scale"
+    if (stated := evidence.stated).scales and _speaks_of_these(evidence):
+        return _positive(stated.scales, "scales", evidence.path), stated.origins["scale"]
     if any(scale != 1 for scale in evidence.scales):
         return _positive(evidence.scales, "band scales", evidence.path), "the file's band scales"
     if quantification := _numbers(evidence, QUANTIFICATION_TAGS):
@@ -96,18 +96,30 @@ def _offset(evidence: Evidence, settings: Settings) -> tuple[tuple[float, ...], 
     count = len(evidence.band_names)
     if settings.offset != "auto":
         return (float(settings.offset),) * count, "given with --offset"
+    said = {name: numbers for name, (numbers, _) in _offsets_by_source(evidence).items() if numbers}
+    for one, other in pairwise(said):
+        if not np.allclose(said[one], said[other]):
+            raise SceneError(
+                f"{evidence.path}: its {one} ({said[one]}) and its {other} ({said[other]}) "
+                "disagree. Say which holds: --offset N, in the file's own units"
+            )
+    for numbers, origin in _offsets_by_source(evidence).values():
+        if numbers:
+            return numbers, origin
+    origin = evidence.stated.origins.get("offset", "")
+    return (0.0,) * count, origin if origin.startswith("assumed") else "assumed: 0, as the file names none"
+
+
+def _offsets_by_source(evidence: Evidence) -> dict[str, tuple[tuple[float, ...] | None, str]]:
+    """Offsets by where they stand, and that in words, the most trusted first; None where there are none."""
     of_bands = _band_offsets(evidence)
-    of_tags = _numbers(evidence, OFFSET_TAGS)
-    if any(of_bands) and of_tags and not np.allclose(of_bands, of_tags):
-        raise SceneError(
-            f"{evidence.path}: its band offsets ({of_bands}) and its tags {' or '.join(OFFSET_TAGS)} ({of_tags}) "
-            "disagree. Say which holds: --offset N, in the file's own units"
-        )
-    if any(of_bands):
-        return of_bands, "the file's band offsets"
-    if of_tags:
-        return of_tags, f"the file's tag {next(key for key in OFFSET_TAGS if _numbers(evidence, (key,)))}"
-    return (0.0,) * count, "assumed: 0, as the file names none"
+    stated = evidence.stated if _speaks_of_these(evidence) else Stated()
+    tag = next((key for key in OFFSET_TAGS if _numbers(evidence, (key,))), "")
+    return {
+        "metadata": (stated.offsets, stated.origins.get("offset", "")),
+        "band offsets": (of_bands if any(of_bands) else None, "the file's band offsets"),
+        f"tags {' or '.join(OFFSET_TAGS)}": (_numbers(evidence, OFFSET_TAGS), f"the file's tag {tag}"),
+    }
 
 
 def _band_offsets(evidence: Evidence) -> tuple[float, ...]:
@@ -125,16 +137,23 @@ def _band_offsets(evidence: Evidence) -> tuple[float, ...]:
 def _numbers(evidence: Evidence, keys: Sequence[str]) -> tuple[float, ...] | None:
     """One number a band from the band's tags, else the file's, by the first key that is there.
 
-    None for 8 bits and for reflectance: a picture or a conversion of a product keeps the tags of the product, which
-    speak of its digital numbers.
+    None where they speak of other numbers.
     """
-    if evidence.dtype == "uint8" or evidence.is_reflectance:
+    if not _speaks_of_these(evidence):
         return None
     for key in keys:
         texts = [tags.get(key, evidence.tags.get(key)) for tags in evidence.band_tags]
         if any(text is not None for text in texts):
             return tuple(_number(text, key, evidence.path) for text in texts)
     return None
+
+
+def _speaks_of_these(evidence: Evidence) -> bool:
+    """Whether a product's metadata speak of the values at hand: of digital numbers.
+
+    Not of 8 bits, nor of reflectance: a picture or a conversion of a product keeps the tags of the product.
+    """
+    return evidence.dtype != "uint8" and not evidence.is_reflectance
 
 
 def _number(text: str | None, key: str, path: str) -> float:
@@ -153,6 +172,8 @@ def _number(text: str | None, key: str, path: str) -> float:
 def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: Settings) -> tuple[Level, str]:
     if settings.level != "auto":
         return settings.level, "given with --level"
+    if evidence.stated.level:
+        return evidence.stated.level, evidence.stated.origins["level"]
     for key in LEVEL_TAGS:
         if key in evidence.tags and (level := level_in(evidence.tags[key])):
             return level, f"the file's tag {key}"

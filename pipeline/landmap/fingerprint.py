@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import rasterio
-
-from landmap.outputs import scene_files
+from landmap.outputs import named_files, scene_files
 from landmap.planning import Plan
+from landmap.scene import Scene
 from landmap.settings import NEUTRAL_SETTINGS
 from landmap_models.card import ModelCard
 
@@ -37,7 +36,7 @@ CONSEQUENCES = "reading", "chunks"
 """They follow from the others, and are worth a word only where none of those differs."""
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
 """Settings that change no pixel, or are told apart by what they came to."""
-UNREAD = "path", "origins", "assumed", "warnings", "block_shape"
+UNREAD = "path", "opens", "product", "origins", "assumed", "warnings", "block_shape"
 """Fields of a scene that change no value read from it, or are told apart as files."""
 
 
@@ -58,7 +57,7 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
     local = Path(scene.path)
     found = {
         "scene": str(local.resolve()) if local.exists() else scene.path,
-        "files": scene_stamp(scene.path),
+        "files": files_read(scene),
         "reading": _pixels_only(dataclasses.asdict(scene)),
         "model": model_says(card),
         "precision": precision,
@@ -100,10 +99,18 @@ def _reason(name: str, before: Any, now: Any) -> str:
     return REASONS[name]
 
 
+def files_read(scene: Scene) -> dict[str, list[int]]:
+    """Local files that an open scene is read from, by absolute path: bytes, and time of the last change in ns."""
+    return _stamps(named_files([scene.path] if scene.product is None else scene.product.local_files()))
+
+
 def scene_stamp(path: str) -> dict[str, list[int]]:
-    """Local files that a scene is read from, by absolute path: bytes, and time of the last change in ns."""
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # to list the folder of a URL is slow
-        return {str(Path(name).resolve()): _stamp(name) for name in scene_files(path) if Path(name).is_file()}
+    """The same of a scene that need not be there, or be readable."""
+    return _stamps(scene_files(path))
+
+
+def _stamps(names: Sequence[str]) -> dict[str, list[int]]:
+    return {str(Path(name).resolve()): _stamp(name) for name in names if Path(name).is_file()}
 
 
 def _sha256(text: str) -> str:

@@ -51,13 +51,14 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
     """
     found = _missing(scene)
     if not found:
-        found = _wrong_size(pixel_sides(scene), card)
+        found = _wrong_size(scene, card)
     if found and not force:
         raise GeoreferenceError(f"{scene.path}: {found[0]}, or go on with --force")
     return found or _ground_warning(scene, card)
 
 
-def _wrong_size(sides: tuple[float, float], card: ModelCard) -> list[str]:
+def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
+    sides = pixel_sides(scene)
     worst = max(sides, key=lambda side: abs(math.log(side / card.resolution)))
     ratio = worst / card.resolution
     if 1 / MAX_RATIO <= ratio <= MAX_RATIO:
@@ -65,8 +66,17 @@ def _wrong_size(sides: tuple[float, float], card: ModelCard) -> list[str]:
     size = f"{sides[0]:.3g}" if math.isclose(*sides, rel_tol=0.01) else f"{sides[0]:.3g} x {sides[1]:.3g}"
     return [
         f"its pixels are {size} m, {_times(ratio)} those the model was trained on ({card.resolution:g} m); "
-        "a class would mean something else. Resample it (gdalwarp -tr)"
+        f"a class would mean something else. {_better_pixels(scene)}"
     ]
+
+
+def _better_pixels(scene: Scene) -> str:
+    """What to do about pixels that are not the model's."""
+    absent = [file for name in scene.band_names if scene.product for file in scene.product.absent_of(name)[:1]]
+    if absent:
+        names = ", ".join(file.rsplit("/", 1)[-1] for file in absent)
+        return f"Its metadata list finer files that are not there ({names}): get the complete product"
+    return "Resample it (gdalwarp -tr)"
 
 
 def _missing(scene: Grounded) -> list[str]:

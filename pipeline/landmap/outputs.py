@@ -14,7 +14,8 @@ from pathlib import Path
 import rasterio
 from rasterio.errors import RasterioError
 
-from landmap.errors import OutputError
+from landmap.errors import OutputError, SceneError
+from landmap.recognise import find_product
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
@@ -154,20 +155,30 @@ def _same(one: Path, other: str) -> bool:
 
 def scene_files(scene: str) -> list[str]:
     """Local files that a scene may be read from, by any of their names, and names of no file at all."""
-    waiting, seen = [scene], set()
+    try:
+        product = find_product(scene)
+    except SceneError:
+        product = None  # whoever plans with it says why
+    return named_files([scene, *(product.local_files() if product else [])])
+
+
+def named_files(names: Sequence[str]) -> list[str]:
+    """Local files that may be read where these names are opened, and names of no file at all."""
+    waiting, seen = list(names), set()
     while waiting:
         name = waiting.pop()
         if name in seen:
             continue
         seen.add(name)
-        if name == scene or name.lower().endswith(".vrt"):  # a VRT names its sources, but not those of VRTs among them
+        if name in names or name.lower().endswith(".vrt"):  # a VRT names its sources, but not those of VRTs among them
             waiting += _dataset_files(name)
     return sorted({part for name in seen for part in _parts(name)})
 
 
 def _dataset_files(name: str) -> list[str]:
     try:
-        with rasterio.open(name) as file:
+        # To list the folder of a URL is slow.
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(name) as file:
             return list(file.files)
     except (RasterioError, OSError):
         return []  # whoever plans with it says why

@@ -154,6 +154,7 @@ class Plan:
                 "crs": scene.crs,
                 "transform": list(scene.transform)[:6],
                 "bands": dict(zip(scene.band_names, scene.band_indexes, strict=True)),
+                "product": _product(scene),
                 "nodata": scene.nodata_rule,
             },
             "nir": {
@@ -184,6 +185,17 @@ class Plan:
         }
 
 
+def _product(scene: Scene) -> dict[str, Any] | None:
+    """What a scene was delivered as, and its files, without the signatures of addresses; None for a raster file."""
+    if scene.product is None:
+        return None
+    return {
+        "text": scene.product.says,
+        "files": {band.name: band.file.split("?")[0] for band in scene.product.bands},
+        "scl": [band.file.split("?")[0] for band in scene.product.scl],
+    }
+
+
 def make_plan(
     path: str | os.PathLike[str],
     settings: Settings | None = None,
@@ -194,7 +206,7 @@ def make_plan(
     """Plan the classification of a scene. Reads headers and a small sample.
 
     Args:
-        path: Anything that GDAL opens as one raster.
+        path: Anything that `landmap.scene.open_scene` takes.
         settings: How.
         card: Of a classifier that is not a file; `settings.model` is then not used.
         **choices: Fields of `Settings`, in place of those in `settings`.
@@ -222,7 +234,7 @@ def make_plan(
         settings=settings,
         dense=dense,
         hectares=pixel_hectares(scene),
-        warnings=(*warnings, *scene.radiometry.warnings),
+        warnings=(*warnings, *(scene.product.interpolated() if scene.product else ()), *scene.radiometry.warnings),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 
-from landmap.radiometry import DN_SCALE, Evidence, Floats, Radiometry
+from landmap.radiometry import DARKEST, DN_SCALE, Evidence, Floats, Radiometry, Stated
 from landmap_models.card import ModelCard
 
 
@@ -25,9 +26,22 @@ def doubts(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> list[
             f"{100 * evidence.blank:.1f} % of the sampled pixels are 0 in every band, and the file declares another "
             "nodata: they get a class. If they were not seen, declare 0 (gdal_edit -a_nodata 0)"
         )
+    if evidence.stated.disputed and radiometry.origins["offset"] == evidence.stated.origins["offset"]:
+        found.append(_dispute(evidence.stated, evidence, radiometry))
     if len(evidence.sample):
         found += implausible(evidence.sample, radiometry, card)
     return found
+
+
+def _dispute(stated: Stated, evidence: Evidence, radiometry: Radiometry) -> str:
+    """What speaks for the offset that was taken: with the wrong one, dark pixels would be darker than black."""
+    taken, other = radiometry.offset[0], (stated.disputed or (math.nan,))[0]
+    text = f"the metadata contradict themselves: {radiometry.origins['offset']}, yet they give an offset of {other:g}"
+    if len(evidence.sample):
+        dark = (np.percentile(evidence.sample, 1, axis=0) + np.asarray(stated.disputed)) * np.asarray(radiometry.scale)
+        if dark.min() < DARKEST:
+            return f"{text}. Taken: {taken:g}; with the other, dark pixels would have a reflectance of {dark.min():.2f}"
+    return f"{text}. Taken: {taken:g}; the pixels do not decide it. If it is the other: --offset {other:g}"
 
 
 def implausible(sample: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:

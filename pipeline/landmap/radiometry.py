@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -20,6 +20,9 @@ Floats = npt.NDArray[np.float32]
 
 DN_SCALE = 1e-4
 """Sentinel-2's quantification: 10,000 is a reflectance of 1."""
+
+DARKEST = -0.01
+"""Correction hardly leaves less reflectance than this in any band. Darker means a wrong offset."""
 
 HAZE: Mapping[str, tuple[float, float]] = {
     "B02": (0.84, 0.075),
@@ -33,6 +36,22 @@ Measured on the same pixels before and after atmospheric correction (0.77 to 0.9
 relation is linear within a scene, r > 0.99) and rounded towards what gives believable maps of other scenes. A scene's
 own haze differs: classes of a converted scene are less certain than those of a scene at the model's own level.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the metadata of a product say of its files' values; None where nothing. One entry per model band."""
+
+    scales: tuple[float, ...] | None = None
+    """Reflectance per unit."""
+    offsets: tuple[float, ...] | None = None
+    """Added before scaling, in the files' units."""
+    disputed: tuple[float, ...] | None = None
+    """Other offsets, which the same metadata give, too: they contradict themselves."""
+    level: Level | None = None
+    """Product level."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where "scale", "offset" and "level" come from, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,8 @@ class Evidence:
     """Values of valid pixels as they are in the file, `(n, bands)`, none 0 in every band; may be empty."""
     blank: float = 0.0
     """Share of the sampled pixels that are 0 in every band, and yet declared valid."""
+    stated: Stated = field(default_factory=Stated)
+    """What is said beside the file, where it is of a product."""
 
     @property
     def is_reflectance(self) -> bool:

@@ -1,4 +1,4 @@
-"""A raster file becomes a scene: where each band lies, what its numbers mean, and pixels on demand.
+"""A raster file or a product becomes a scene: where each band lies, what its numbers mean, and pixels on demand.
 
 A `Scene` is a small picklable value. It holds no open file: each read opens the file anew, so that a scene can be sent
 to any thread or process.
@@ -20,9 +20,12 @@ from landmap.decisions import decide
 from landmap.errors import BandError, SceneError
 from landmap.grid import Window
 from landmap.infrared import Infrared, doubt_infrared, find_infrared, understand_infrared
-from landmap.radiometry import Evidence, Radiometry
+from landmap.product import Product
+from landmap.radiometry import Evidence, Radiometry, Stated
+from landmap.recognise import find_product
 from landmap.settings import Settings
 from landmap.source import Source, opened, sample
+from landmap.stack import Stack, stack
 from landmap_models.card import NIR_BAND, ModelCard
 from landmap_models.model_file import read_card
 from landmap_models.packaged import find_model
@@ -30,7 +33,7 @@ from landmap_models.packaged import find_model
 
 @dataclass(frozen=True, slots=True)
 class Scene(Source):
-    """A raster file seen through the eyes of one model."""
+    """A raster seen through the eyes of one model."""
 
     radiometry: Radiometry
     """How values become the model's input."""
@@ -38,6 +41,8 @@ class Scene(Source):
     """Near infrared for the model's prior; None where it is not used."""
     infrared_says: str = ""
     """Whether and how near infrared is used, or why not, in words."""
+    product: Product | None = None
+    """What it was delivered as; None for a raster file."""
 
     def read(self, window: Window) -> Pixels:
         """Read a rectangle.
@@ -63,40 +68,39 @@ class Scene(Source):
 def open_scene(
     path: str | os.PathLike[str], settings: Settings | None = None, *, card: ModelCard | None = None
 ) -> Scene:
-    """Open a raster file for a model: find its bands and decide its radiometry. Reads the header and a small sample.
+    """Open a scene for a model: find its bands and decide its radiometry. Reads headers and a small sample.
 
     Args:
-        path: Anything that GDAL opens as one raster: file, URL or /vsi path.
+        path: Anything that GDAL opens as one raster (file, URL or /vsi path), a SAFE product (folder or zip), a
+            folder with a file for each band, or a STAC Item (file or URL).
         settings: `model`, `bands`, `use_nir`, `scale`, `offset` and `level` are used.
         card: Of a classifier that is not a file; `settings.model` is then not used.
 
     Raises:
         SceneError: It can't be opened, holds several rasters or complex numbers, or contradicts itself.
         BandError: A band that the model needs is not found.
+        SettingsError: `settings.bands` are given for a product.
     """
     path, settings = os.fspath(path), settings or Settings()
     card = card or read_card(find_model(settings.model))
-    with opened(path) as file:
+    product = find_product(path)
+    whole = stack(product, card, settings) if product else None
+    with opened(whole.vrt if whole else path, path) as file:
         _check_kind(file, path)
         bands = _file_bands(file)
         found = _choose_bands(bands, card, settings, path)
         indexes = tuple(found[name] for name in card.band_names)
         _check_one_dtype(file, indexes, path)
-        source = _source(file, path, card.band_names, indexes)
-        says = _what_the_file_says(file, bands, indexes)
-        nir = find_infrared(bands, found.get(NIR_BAND), card, settings)
-        beside = None if isinstance(nir, str) else _beside(file, path, bands, nir)
+        source, says = _look_at(file, bands, card.band_names, indexes, path, whole)
+        nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
+        beside = None if isinstance(nir, str) else _look_at(file, bands, (NIR_BAND,), (nir,), path, whole)
     evidence = Evidence(path=path, dtype=source.dtype, band_names=card.band_names, **says, **sample(source))
     located = {field.name: getattr(source, field.name) for field in fields(source)}
-    scene = Scene(**located, radiometry=decide(evidence, card, settings))
+    radiometry = decide(evidence, card, settings)
+    scene = Scene(**located, radiometry=radiometry, product=whole.product if whole else None)
     if beside is None:
         return replace(scene, infrared_says=str(nir))
     return _with_infrared(scene, beside, evidence, card, settings)
-
-
-def _beside(file: Any, path: str, bands: tuple[FileBand, ...], index: int) -> tuple[Source, dict[str, Any]]:
-    """B08, and what the file says of it."""
-    return _source(file, path, (NIR_BAND,), (index,)), _what_the_file_says(file, bands, (index,))
 
 
 def _with_infrared(
@@ -110,13 +114,32 @@ def _with_infrared(
         return replace(scene, infrared_says=infrared)
     if doubt := doubt_infrared(infrared, sample(source)["sample"]):
         return replace(scene, infrared_says=doubt)
-    return replace(scene, infrared=infrared, infrared_says=f"used as NIR prior (band {source.band_indexes[0]})")
+    return replace(scene, infrared=infrared, infrared_says=f"used as NIR prior ({_where(scene, source)})")
 
 
-def _source(file: Any, path: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
+def _look_at(
+    file: Any,
+    bands: tuple[FileBand, ...],
+    names: tuple[str, ...],
+    indexes: tuple[int, ...],
+    path: str,
+    whole: Stack | None,
+) -> tuple[Source, dict[str, Any]]:
+    """Some bands of a file, and what is said of them by it and by the product that it stands for."""
+    says = _what_the_file_says(file, bands, indexes) | {"stated": whole.stated(indexes) if whole else Stated()}
+    return _source(file, path, whole.vrt if whole else path, names, indexes), says
+
+
+def _where(scene: Scene, source: Source) -> str:
+    index = source.band_indexes[0]
+    return scene.product.bands[index - 1].label if scene.product else f"band {index}"
+
+
+def _source(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
     masked = any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
     return Source(
         path=path,
+        opens=opens,
         height=file.height,
         width=file.width,
         transform=file.transform,

@@ -42,7 +42,9 @@ class Source:
     """A raster file, and where in it the bands lie that a model needs."""
 
     path: str
-    """File, URL or GDAL /vsi path."""
+    """What the user gave: file, URL, GDAL /vsi path, or a product of many files."""
+    opens: str
+    """What GDAL opens for it: the path, or the text of a VRT over a product's files."""
     height: int
     """Rows."""
     width: int
@@ -85,7 +87,7 @@ class Source:
         Raises:
             SceneError: The file can't be opened.
         """
-        with opened(self.path) as file:
+        with opened(self.opens, self.path) as file:
             # Where zeros may be data, a block that was left out may be, too.
             if file.driver not in ("GTiff", "COG") or not (self.zero_is_nodata or file.nodata is not None):
                 return False
@@ -111,15 +113,15 @@ class Source:
             SceneError: The file can't be read there.
         """
         try:
-            with opened(self.path) as file:
+            with opened(self.opens, self.path) as file:
                 return read_pixels(file, self, window, shape)
         except SceneError as error:
             raise SceneError(f"{error} ({window})") from error
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """The open file; GDAL's words in one line where that fails.
+def opened(path: str, name: str = "") -> Iterator[Any]:
+    """The open file; GDAL's words in one line where that fails, after its name if that is not the path.
 
     The folder is not listed, which is slow for a URL. Sidecars (a mask, a world file, `.aux.xml`) are looked for by
     name all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
@@ -128,7 +130,7 @@ def opened(path: str) -> Iterator[Any]:
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(path) as file:
             yield file
     except RasterioError as error:
-        raise unreadable(path, error) from error
+        raise unreadable(name or path, error) from error
 
 
 def unreadable(path: str, error: RasterioError, where: str = "") -> SceneError:
@@ -190,7 +192,7 @@ def sample(source: Source) -> dict[str, Any]:
         for row in _places(source.height)
         for col in _places(source.width)
     ]
-    with opened(source.path) as file:
+    with opened(source.opens, source.path) as file:
         found = np.concatenate([_sampled(file, source, window) for window in windows])
     seen = (found != 0).any(axis=-1)
     return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0}

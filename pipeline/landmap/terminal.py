@@ -16,6 +16,7 @@ from landmap.bench_result import Bench, BruteForce
 from landmap.classify import Progress as Report
 from landmap.classify import Result
 from landmap.planning import Plan
+from landmap.scene import Scene
 from landmap_models.evaluate import Evaluation
 
 if TYPE_CHECKING:  # these import Keras
@@ -75,7 +76,8 @@ def print_plan(plan: Plan) -> None:
     scene, grid, radiometry = plan.scene, plan.grid, plan.scene.radiometry
     for name, text in (
         ("scene", f"{scene.path}: {scene.height} rows x {scene.width} columns, {scene.dtype}"),
-        ("bands", ", ".join(f"{n} is band {i}" for n, i in zip(scene.band_names, scene.band_indexes, strict=True))),
+        *([("product", scene.product.says)] if scene.product else []),
+        ("bands", _bands(scene)),
         ("nir", plan.nir),
         ("nodata", scene.nodata_rule),
         ("scale", f"{_same(radiometry.scale)} ({radiometry.origins['scale']})"),
@@ -95,6 +97,13 @@ def print_plan(plan: Plan) -> None:
         ("output", plan.to_dict()["output"]),
     ):
         out.print(f"{name:8} {text}", markup=False)
+
+
+def _bands(scene: Scene) -> str:
+    pairs = zip(scene.band_names, scene.band_indexes, strict=True)
+    if scene.product:
+        return ", ".join(f"{name} is {scene.product.bands[index - 1].label}" for name, index in pairs)
+    return ", ".join(f"{name} is band {index}" for name, index in pairs)
 
 
 def _same(values: tuple[float, ...]) -> str:

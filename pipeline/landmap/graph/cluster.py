@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from landmap.errors import ClusterError, ClusterLostError, LandmapError
-from landmap.fingerprint import scene_stamp
+from landmap.fingerprint import files_read
 from landmap.graph.connect import words
 from landmap.graph.executor import Engine, Write
 from landmap.grid import Chunk
@@ -95,7 +95,7 @@ class ClusterExecutor:
                 f"{self._address}: expected at least one worker. Received: none in {WORKER_SECONDS} s. Start some: "
                 f"dask worker {self._address}"
             ) from error
-        files = {name: size for name, (size, _) in scene_stamp(plan.scene.path).items()}
+        files = {name: size for name, (size, _) in files_read(plan.scene).items()}
         try:
             found: dict[str, Findings] = self._client.run(worker.look_around, model, files)
         except Exception as error:  # whatever a worker without landmap, or with another one, raises

@@ -1,0 +1,57 @@
+"""A folder, on a disk or in a zip archive, becomes band files: which is which is told by their names."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from zipfile import Path as ZipPath
+
+from landmap.product import SCL, BandFile
+from landmap_models.band_names import band_name
+
+RASTERS = (".jp2", ".tif", ".tiff", ".img", ".vrt")
+"""Endings of files that may hold a band."""
+RESOLUTION_FOLDERS = re.compile(r"R(10|20|60)m")
+
+
+def gdal_path(entry: Traversable) -> str:
+    """The name under which GDAL finds a file on a disk or in a zip archive."""
+    if isinstance(entry, ZipPath):
+        return f"/vsizip/{{{Path(str(entry.root.filename)).absolute()}}}/{entry.at}"
+    return str(Path(str(entry)).absolute())
+
+
+def entries(folder: Traversable) -> list[Traversable]:
+    """What lies in a folder, by name, so that nothing depends on the order in which a disk lists it."""
+    return sorted(folder.iterdir(), key=lambda entry: entry.name)
+
+
+def band_files(folder: Traversable) -> list[BandFile]:
+    """The files of bands in a folder and in its folders R10m, R20m and R60m; the scene classification as SCL.
+
+    A resolution is known where the name of the file (`B04_10m`) or of its folder says it.
+    """
+    found = []
+    for entry in entries(folder):
+        if entry.is_dir() and (match := RESOLUTION_FOLDERS.fullmatch(entry.name)):
+            found += [band for inner in entries(entry) if (band := _band_file(inner, float(match[1])))]
+        elif band := _band_file(entry, None):
+            found.append(band)
+    return found
+
+
+def _band_file(entry: Traversable, resolution: float | None) -> BandFile | None:
+    stem, dot, ending = entry.name.rpartition(".")
+    if (dot + ending).lower() not in RASTERS or not entry.is_file():
+        return None
+    words = re.split(r"[^0-9A-Za-z]+", stem)
+    name = SCL if SCL in (word.upper() for word in words) else band_name(stem)
+    by_name = re.search(r"_(\d{2,3})m$", stem, re.IGNORECASE)
+    return BandFile(name, gdal_path(entry), float(by_name[1]) if by_name else resolution) if name else None
+
+
+def identity(band: BandFile) -> frozenset[str]:
+    """Words in a file's name that tell a product: dates, and squares of the MGRS grid such as T33TWM."""
+    words = re.split(r"[^0-9A-Z]+", band.label.upper())
+    return frozenset(word for word in words if re.fullmatch(r"(19|20)\d{6}(T\d{6})?|T?\d{2}[C-X][A-Z]{2}", word))

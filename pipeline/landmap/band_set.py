@@ -1,0 +1,96 @@
+"""A folder with a file for each band, as downloads from catalogues have it: what their names and a STAC Item say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from landmap.band_files import band_files, entries, gdal_path, identity
+from landmap.decisions import level_in
+from landmap.errors import SceneError
+from landmap.product import SCL, BandFile, Product
+from landmap.stac_item import item_product, parse_item
+
+
+def band_set(folder: Traversable, path: str) -> Product | None:
+    """The scene of which a folder holds the bands; None where it holds none.
+
+    A STAC Item beside them says what it would say of its own assets; its addresses are not followed.
+
+    Args:
+        folder: On a disk or in a zip archive.
+        path: What the user gave, for messages.
+
+    Raises:
+        SceneError: There are bands of several scenes, or several items.
+    """
+    found = band_files(folder)
+    bands = tuple(band for band in found if band.name != SCL)
+    if not bands:
+        return None
+    _check_one_scene(bands, path)
+    own = Product(
+        path=path,
+        says=f"{len(bands)} band files",
+        bands=bands,
+        scl=tuple(band for band in found if band.name == SCL),
+        **_level(found),
+    )
+    item = _item(folder, path)
+    return _with_item(own, item) if item else own
+
+
+def _check_one_scene(bands: tuple[BandFile, ...], path: str) -> None:
+    """Refuse files whose names speak of several dates or places: mixed, they would be a scene that never was."""
+    first = bands[0]
+    for band in bands:
+        if identity(band) != identity(first):
+            raise SceneError(
+                f"{path}: expected the bands of one scene. Received: {first.label} and {band.label}. "
+                "Give each scene a folder of its own"
+            )
+
+
+def _level(found: list[BandFile]) -> dict[str, Any]:
+    """The product level, and where it comes from: the files' names, or a scene classification, which only L2A has."""
+    levels = {level for band in found if (level := level_in(band.label))}
+    if len(levels) == 1:
+        return {"level": levels.pop(), "origins": {"level": "the names of the bands' files"}}
+    if any(band.name == SCL for band in found):
+        origin = "the scene classification (SCL) beside its bands: only L2A has one"
+        return {"level": "L2A", "origins": {"level": origin}}
+    return {}
+
+
+def _item(folder: Traversable, path: str) -> Product | None:
+    """The scene as a STAC Item in a folder describes it; None where there is no item."""
+    found = []
+    for entry in entries(folder):
+        if entry.name.lower().endswith(".json") and entry.is_file():
+            file = gdal_path(entry)
+            if item := parse_item(entry.read_bytes(), file, f"{path}: {entry.name}"):
+                found.append(item_product(item, file))
+    if len(found) > 1:
+        names = ", ".join(product.path.rsplit("/", 1)[-1] for product in found)
+        raise SceneError(f"{path}: expected one STAC Item beside the bands. Received: {names}. Move the others away")
+    return found[0] if found else None
+
+
+def _with_item(own: Product, item: Product) -> Product:
+    """The files of a folder with what an item says of its assets."""
+    return replace(
+        own,
+        says=f"{own.says}, beside them {item.says.rpartition(', ')[0]}",
+        bands=tuple(_told(band, item.bands) for band in own.bands),
+        level=item.level or own.level,
+        origins={**own.origins, **item.origins},
+        files=item.files,
+    )
+
+
+def _told(band: BandFile, assets: tuple[BandFile, ...]) -> BandFile:
+    """A file with what is said of the asset of its name, else of one of the same band."""
+    same = [asset for asset in assets if asset.name == band.name]
+    asset = next((asset for asset in same if asset.label == band.label), same[0] if same else band)
+    return replace(asset, file=band.file, resolution=band.resolution)

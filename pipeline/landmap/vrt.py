@@ -1,0 +1,181 @@
+"""Files of one band each become one raster: the text of a VRT, which GDAL opens as it opens a file.
+
+Bands of other pixel sizes are interpolated when they are read: bilinear, as reflectance is continuous (a scene
+classification is not: nearest), and without mixing in pixels that were not seen. Half a coarse pixel at the edge of
+those gets the value of its neighbours. Nothing is computed or written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from xml.etree import ElementTree
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.dtypes import dtype_rev, typename_fwd
+from rasterio.enums import MaskFlags
+from rasterio.errors import CRSError
+
+from landmap.errors import SceneError
+from landmap.product import SCL, BandFile
+from landmap.source import opened
+
+Element = ElementTree.Element
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the file of a band says of itself."""
+
+    band: BandFile
+    """Which it is."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+    transform: Affine
+    """From (column, row) to CRS coordinates."""
+    crs: CRS | None
+    """None where neither the file nor the metadata have one."""
+    dtype: str
+    """NumPy name."""
+    block_shape: tuple[int, int]
+    """Rows and columns that the file stores together."""
+    own_nodata: float | None
+    """The file's nodata value."""
+    masked: bool
+    """The file has a mask beside its values."""
+    scale: float
+    """GDAL's; 1 where the file has none."""
+    offset: float
+    """GDAL's, after scaling; 0 where the file has none."""
+    tags: Mapping[str, str]
+    """Of the file and its band."""
+
+    @property
+    def nodata(self) -> float | None:
+        """Value of pixels that were not seen, once what the file and the metadata say is taken together."""
+        if self.band.nodata is not None:
+            return self.band.nodata
+        if self.own_nodata is None and self.masked:
+            return 0.0 if self.dtype[0] in "iu" else float("nan")
+        return self.own_nodata
+
+
+def read_header(band: BandFile, path: str) -> Header:
+    """Open a band's file for what it says of itself.
+
+    Args:
+        band: Which.
+        path: The product, for messages.
+
+    Raises:
+        SceneError: It can't be read, or holds not just one band.
+    """
+    where = f"{path}: band {band.name}, {band.label}"
+    with opened(band.file, where) as file:
+        if file.count != 1:
+            raise SceneError(f"{where}: expected a file of one band. Received: {file.count} bands")
+        transform, crs = _place(file, band, where)
+        return Header(
+            band=band,
+            height=file.height,
+            width=file.width,
+            transform=transform,
+            crs=crs,
+            dtype=file.dtypes[0],
+            block_shape=file.block_shapes[0],
+            own_nodata=file.nodata,
+            masked=MaskFlags.per_dataset in file.mask_flag_enums[0],
+            scale=file.scales[0],
+            offset=file.offsets[0],
+            tags={**file.tags(), **file.tags(1)},
+        )
+
+
+def _place(file: Any, band: BandFile, where: str) -> tuple[Affine, CRS | None]:
+    """By the file itself; where it has no place, by the metadata, which may speak of it at another resolution."""
+    if band.place is None or (file.crs and file.transform != Affine.identity()):
+        return file.transform, file.crs
+    rows, cols = band.place.shape
+    try:
+        crs = CRS.from_user_input(band.place.crs)
+    except CRSError as error:
+        raise SceneError(f"{where}: expected a coordinate reference system. Received: {band.place.crs}") from error
+    return band.place.transform @ Affine.scale(cols / file.width, rows / file.height), crs
+
+
+def vrt_text(headers: Sequence[Header], grid: Header) -> str:
+    """The text of a VRT with a band for each file, described by its Sentinel-2 name.
+
+    Args:
+        headers: Of the files, in the order wanted. All cover the same ground.
+        grid: The one whose shape and transform the raster gets.
+    """
+    root = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    if grid.crs:
+        ElementTree.SubElement(root, "SRS").text = grid.crs.to_wkt()
+    if grid.transform != Affine.identity():
+        ElementTree.SubElement(root, "GeoTransform").text = ", ".join(map(repr, grid.transform.to_gdal()))
+    _add_tags(root, dict(sorted(set.intersection(*(set(header.tags.items()) for header in headers)))))
+    for number, header in enumerate(headers, start=1):
+        _add_band(root, number, header, grid)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _add_band(root: Element, number: int, header: Header, grid: Header) -> None:
+    rows, cols = grid.block_shape
+    band = ElementTree.SubElement(
+        root,
+        "VRTRasterBand",
+        dataType=typename_fwd[dtype_rev[header.dtype]],
+        band=str(number),
+        blockXSize=str(cols),
+        blockYSize=str(rows),
+    )
+    ElementTree.SubElement(band, "Description").text = header.band.name
+    _add_tags(band, header.tags)
+    if header.nodata is not None:
+        ElementTree.SubElement(band, "NoDataValue").text = repr(header.nodata)
+    ElementTree.SubElement(band, "Scale").text = repr(header.scale)
+    ElementTree.SubElement(band, "Offset").text = repr(header.offset)
+    if (header.height, header.width) == (grid.height, grid.width):
+        _add_values(band, header, grid)
+    else:
+        _add_interpolated(band, header, grid)
+
+
+def _add_values(band: Element, header: Header, grid: Header) -> None:
+    """The file's own values. Where it masks some, those are left out, and so become nodata."""
+    skipped = header.own_nodata if header.own_nodata != header.nodata else None
+    kind = "SimpleSource" if skipped is None and not header.masked else "ComplexSource"
+    source = ElementTree.SubElement(band, kind)
+    _add_place(source, header.band.file, header, grid)
+    if header.masked:
+        ElementTree.SubElement(source, "UseMaskBand").text = "true"
+    if skipped is not None:
+        ElementTree.SubElement(source, "NODATA").text = repr(skipped)
+
+
+def _add_interpolated(band: Element, header: Header, grid: Header) -> None:
+    """The file's values on another grid: by way of a VRT of its own, which knows what must not be mixed in."""
+    if header.nodata is None and header.dtype[0] in "iu":  # none is declared: 0 it is, as everywhere
+        header = replace(header, band=replace(header.band, nodata=0.0))
+    resampling = "nearest" if header.band.name == SCL else "bilinear"
+    source = ElementTree.SubElement(band, "SimpleSource", resampling=resampling)
+    _add_place(source, vrt_text([header], header), header, grid)
+
+
+def _add_place(source: Element, file: str, header: Header, grid: Header) -> None:
+    ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = file
+    ElementTree.SubElement(source, "SourceBand").text = "1"
+    for name, of in (("SrcRect", header), ("DstRect", grid)):
+        ElementTree.SubElement(source, name, xOff="0", yOff="0", xSize=str(of.width), ySize=str(of.height))
+
+
+def _add_tags(parent: Element, tags: Mapping[str, str]) -> None:
+    metadata = ElementTree.SubElement(parent, "Metadata")
+    for key, value in tags.items():
+        ElementTree.SubElement(metadata, "MDI", key=key).text = value
