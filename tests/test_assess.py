@@ -18,8 +18,8 @@ from shapely.geometry import LineString, Point, box
 from landmap.assess import assess, write_assessment
 from landmap.cli import cli
 from landmap.errors import GeoreferenceError, OutputError, ReferenceDataError, SceneError, SettingsError
-from landmap.georeference import Grounded
 from landmap.grid import Window
+from landmap.ground import Grounded
 from landmap.map_file import MapFile, open_cover_map
 from landmap.mosaic import NODATA
 from landmap.outputs import publish

@@ -16,7 +16,8 @@ from rasterio.control import GroundControlPoint
 
 import landmap
 from landmap.errors import GeoreferenceError
-from landmap.georeference import check_georeference, ground_pixel_size, pixel_hectares, pixel_sides
+from landmap.georeference import check_georeference
+from landmap.ground import ground_pixel_size, pixel_hectares, pixel_sides
 from landmap.scene import Scene, open_scene
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 

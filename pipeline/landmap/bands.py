@@ -45,7 +45,10 @@ class FileBand:
 
 
 def parse_bands(
-    given: str | Sequence[int] | Mapping[str, int], wanted: Sequence[str], optional: Sequence[str] = ()
+    given: str | Sequence[int] | Mapping[str, int],
+    wanted: Sequence[str],
+    optional: Sequence[str] = (),
+    others: Sequence[str] = (),
 ) -> dict[str, int]:
     """Read `--bands`: "3,2,1" in the model's order, "B04=3,B03=2,B02=1", or "B02,B03,B04" in the file's order.
 
@@ -53,6 +56,7 @@ def parse_bands(
         given: What the user gave; in Python also a sequence or a mapping of numbers.
         wanted: Names of the model's bands in its order.
         optional: Names of bands that may be given, too; as bare numbers they come last.
+        others: Names of bands that may be given by name only.
 
     Returns:
         Number in the file, from 1, by band name; of the optional ones those that were given.
@@ -67,7 +71,7 @@ def parse_bands(
     parts = [part.strip() for part in text.split(",")]
     named = all("=" in part for part in parts)
     pairs = [part.split("=", 1) for part in parts] if named else list(zip((*wanted, *optional), parts, strict=False))
-    if all(band_code(part.lower()) for part in parts):
+    if all(band_code(part.lower()) or part in others for part in parts):
         pairs = [(part, str(number)) for number, part in enumerate(parts, start=1)]
     try:
         numbers = {band_name(name) or name.strip(): int(number) for name, number in pairs}
@@ -76,7 +80,7 @@ def parse_bands(
     missing = [name for name in wanted if name not in numbers]
     if missing or len(numbers) != len(parts):
         raise SettingsError(f"--bands: expected one number for each of {', '.join(wanted)}. Received: {text!r}")
-    return {name: numbers[name] for name in (*wanted, *optional) if name in numbers}
+    return {name: numbers[name] for name in (*wanted, *optional, *others) if name in numbers}
 
 
 def bands_called(bands: Sequence[FileBand], name: str) -> tuple[int, ...]:

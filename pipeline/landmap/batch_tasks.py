@@ -84,7 +84,8 @@ def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) ->
     local = local_path(job.scene)  # of a URL only the address counts: signatures behind "?" change from day to day
     found = {
         "scene": str(local.resolve()) if local else public(job.scene),
-        "files": _stamp(job.scene),
+        "files": _stamp(job.scene)
+        | {name: found for file in settings.area_files for name, found in _stamp(file).items()},
         "model": model,
         "settings": options | {"datetime": job.acquired},
         "layers": "confidence" if confidence else "classes",

@@ -24,10 +24,10 @@ from landmap.journal import Journal
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
 from landmap.outputs import check_outputs, publish, signals_held
-from landmap.planning import Plan, make_plan, with_precision
+from landmap.planning import Plan, make_plan, with_choices, with_precision
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
-from landmap.settings import NEUTRAL_SETTINGS, Settings
-from landmap.source import public
+from landmap.settings import FILE_SETTINGS, NEUTRAL_SETTINGS, Settings
+from landmap.source import name_of
 from landmap.summary import ClassCounter, ClassShare, count_raster
 from landmap.work import GDAL_CACHE_BYTES, chunk_work
 from landmap_models.classifier import Classifier
@@ -118,8 +118,9 @@ def classify(
             `landmap.journal`.
     """
     outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in (confidence, probabilities)))
-    check_outputs(outputs.paths(), os.fspath(scene), overwrite=overwrite)
-    plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
+    settings = with_choices(settings, choices)
+    check_outputs(outputs.paths(), os.fspath(scene), settings.area_files, overwrite=overwrite)
+    plan = make_plan(scene, settings, card=classifier.card if classifier else None)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
     where: dict[str, Any] = {"scheduler": scheduler, "workers": workers}
     return run_plan(plan, outputs, **how, **where, progress=progress, say=say, warn=warn)
@@ -191,7 +192,8 @@ def run_plan(
             publish(finished, overwrite=overwrite)
             journal.discard()
     if counter.nodata == plan.scene.height * plan.scene.width:
-        found("no pixel of the scene has data: the map is empty")
+        left = " and is left in by the masks" if plan.scene.masks else ""
+        found(f"no pixel of the scene has data{left}: the map is empty")
     return Result(
         outputs=outputs,
         plan=plan,
@@ -264,22 +266,24 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
     described = plan.to_dict()
     return {
         "LANDMAP_VERSION": version("landmap"),
-        "LANDMAP_SCENE": Path(public(plan.scene.path)).name,
+        "LANDMAP_SCENE": name_of(plan.scene.path),
         "LANDMAP_MODEL": f"{plan.card.name} {plan.card.version}",
         "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
         "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),
         "LANDMAP_RADIOMETRY": json.dumps(described["radiometry"]),
         "LANDMAP_NIR": plan.nir,
         "LANDMAP_NODATA": plan.scene.nodata_rule,
+        "LANDMAP_MASKS": json.dumps(described["masks"]),
         "LANDMAP_PRECISION": precision,
         "LANDMAP_STRIDE": str(plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.map_classes),
-    }
+    } | ({"LANDMAP_WARP": plan.scene.warp_says} if plan.scene.warp_says else {})
 
 
 def _settings_tag(settings: Settings) -> str:
-    """Settings as given, as JSON; of a model's path only the name."""
-    given = dataclasses.asdict(settings) | {"model": Path(settings.model).name}
+    """Settings as given, as JSON; of the paths of files only the names."""
+    given = dataclasses.asdict(settings)
+    given |= {name: name_of(given[name]) for name in FILE_SETTINGS if given[name] is not None}
     return json.dumps({name: value for name, value in given.items() if name not in NEUTRAL_SETTINGS})

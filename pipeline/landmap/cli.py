@@ -48,7 +48,7 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
         logging.getLogger("rasterio").setLevel(logging.DEBUG)
     settings = settings_of(options)
     outputs = Outputs(output, options["confidence"], options["probabilities"])
-    check_outputs(outputs.paths(), scene, overwrite=options["overwrite"])
+    check_outputs(outputs.paths(), scene, settings.area_files, overwrite=options["overwrite"])
     plan = make_plan(scene, settings)
     print_warnings(plan.warnings)
     if verbose:
@@ -131,7 +131,7 @@ def bench(scene: str | None, output: Path | None, overwrite: bool, **options: An
     from landmap.terminal import err, print_bench
 
     settings = settings_of(options)
-    check_outputs([output] if output else [], scene or "", overwrite=overwrite)
+    check_outputs([output] if output else [], scene or "", settings.area_files, overwrite=overwrite)
     with err.status("") as status:
         found = measure(scene, settings, overwrite=overwrite, say=status.update, **options)
     if output:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from landmap.settings import PRECISIONS, Settings
+from landmap.settings import MASKED_CLASSES, PRECISIONS, Settings
 
 MEMORY = re.compile(r"(\d+\.?\d*(?:e\d+)?) ?((?:[kmgt]i?b?|b?))", re.IGNORECASE)
 UNITS = {"": 1, "B": 1} | {
@@ -59,6 +59,20 @@ class MemoryType(click.ParamType):  # type: ignore[type-arg] # generic only in t
         return int(bytes_)
 
 
+class FourType(click.ParamType):  # type: ignore[type-arg] # generic only in the newest click
+    """Four numbers with commas between."""
+
+    def __init__(self, number: Callable[[str], float], name: str) -> None:
+        self.number, self.name = number, name
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Split and convert."""
+        try:
+            return tuple(self.number(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"expected {self.name}, not {value!r}", param, context)
+
+
 def scene_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that decide a plan: fields of `Settings`."""
     for option in reversed(
@@ -69,6 +83,18 @@ def scene_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--scale", type=ScaleType(), default="auto", help="What a unit of the file means."),
             click.option("--offset", type=OffsetType(), default="auto", help="Added before scaling, in file units."),
             click.option("--level", type=click.Choice(["auto", "L1C", "L2A"]), default="auto", help="Product level."),
+            click.option("--scl", metavar="FILE|auto", help="Leave out pixels by this scene classification."),
+            click.option(
+                "--mask-classes", metavar="A,B,…", help=f"What is left out.  [default: {','.join(MASKED_CLASSES)}]"
+            ),
+            click.option("--mask", metavar="FILE", help="Leave out pixels where this raster is 0 or has no data."),
+            click.option("--aoi", metavar="FILE", help="Map only what lies inside these polygons (any vector file)."),
+            click.option("--window", type=FourType(int, "COL,ROW,WIDTH,HEIGHT"), help="Map only this part, in pixels."),
+            click.option("--bbox", type=FourType(float, "W,S,E,N"), help="Map only this part, in the scene's CRS,"),
+            click.option("--bbox-crs", metavar="CRS", help="or in this one, such as EPSG:4326."),
+            click.option(
+                "--warp", type=click.Choice(["auto"]), help="Bring another grid to UTM and the model's pixels."
+            ),
             click.option("--stride", type=click.Choice(["64", "32", "16", "8"]), help="Pixels between windows."),
             click.option("--smooth", is_flag=True, help="Interpolate probabilities between cells."),
             click.option(
@@ -110,7 +136,8 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
 def settings_of(options: dict[str, Any]) -> Settings:
     """`Settings` from the options of `scene_options`, which are taken out of `options`."""
     reading = "model", "bands", "use_nir", "scale", "offset", "level"
+    area = "scl", "mask_classes", "mask", "aoi", "window", "bbox", "bbox_crs", "warp"
     computing = "stride", "smooth", "precision", "device", "memory", "chunk", "batch_size", "threads", "force"
-    names = *reading, "unknown_below", "sieve", *computing
+    names = *reading, *area, "unknown_below", "sieve", *computing
     chosen = {name: options.pop(name) for name in names}
     return Settings(**chosen | {"stride": int(chosen["stride"]) if chosen["stride"] else None})

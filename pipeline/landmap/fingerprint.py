@@ -36,7 +36,7 @@ CONSEQUENCES = "reading", "chunks"
 """They follow from the others, and are worth a word only where none of those differs."""
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
 """Settings that change no pixel, or are told apart by what they came to."""
-UNREAD = "path", "opens", "product", "origins", "assumed", "warnings", "block_shape"
+UNREAD = "path", "opens", "product", "origins", "assumed", "warnings", "block_shape", "says", "warp_says"
 """Fields of a scene that change no value read from it, or are told apart as files."""
 
 
@@ -100,8 +100,9 @@ def _reason(name: str, before: Any, now: Any) -> str:
 
 
 def files_read(scene: Scene) -> dict[str, list[int]]:
-    """Local files that an open scene is read from, by absolute path: bytes, and time of the last change in ns."""
-    return _stamps(named_files([scene.path] if scene.product is None else scene.product.local_files()))
+    """Local files that a scene and its masks are read from, by absolute path: bytes, time of the last change in ns."""
+    own = [scene.path] if scene.product is None else scene.product.local_files()
+    return _stamps(named_files([*own, *(name for mask in scene.masks for name in mask.files)]))
 
 
 def scene_stamp(path: str) -> dict[str, list[int]]:

@@ -1,38 +1,17 @@
-"""Where a scene lies, and how large its pixels are on the ground."""
+"""A scene that lies nowhere, or whose pixels are not the model's, is refused or warned about."""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
-
-from affine import Affine
 
 from landmap.errors import GeoreferenceError
+from landmap.ground import ground_pixel_sides, ground_pixel_size, has_model_pixels, misplaced, pixel_sides
 from landmap.scene import Scene
+from landmap.warp import MAX_ENLARGEMENT
 from landmap_models.card import ModelCard
 
 MAX_RATIO = 1.5
 """A pixel size this many times the model's, or this many times below it, is refused."""
-
-
-class Grounded(Protocol):
-    """What has pixels in a place: a scene, or a raster on its grid."""
-
-    @property
-    def height(self) -> int:
-        """Rows."""
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-
-    @property
-    def transform(self) -> Affine:
-        """From (column, row) to CRS coordinates."""
-
-    @property
-    def crs(self) -> str | None:
-        """Coordinate reference system as WKT; None where there is none."""
 
 
 def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[str]:
@@ -49,12 +28,12 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
     Raises:
         GeoreferenceError: With the reason and what to do.
     """
-    found = _missing(scene)
+    found = misplaced(scene)
     if not found:
         found = _wrong_size(scene, card)
     if found and not force:
         raise GeoreferenceError(f"{scene.path}: {found[0]}, or go on with --force")
-    return found or _ground_warning(scene, card)
+    return found or _interpolated(scene, card) or _ground_warning(scene, card)
 
 
 def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
@@ -66,36 +45,26 @@ def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
     size = f"{sides[0]:.3g}" if math.isclose(*sides, rel_tol=0.01) else f"{sides[0]:.3g} x {sides[1]:.3g}"
     return [
         f"its pixels are {size} m, {_times(ratio)} those the model was trained on ({card.resolution:g} m); "
-        f"a class would mean something else. {_better_pixels(scene)}"
+        f"a class would mean something else. {_better_pixels(scene, ratio)}"
     ]
 
 
-def _better_pixels(scene: Scene) -> str:
+def _better_pixels(scene: Scene, ratio: float) -> str:
     """What to do about pixels that are not the model's."""
     absent = [file for name in scene.band_names if scene.product for file in scene.product.absent_of(name)[:1]]
     if absent:
         names = ", ".join(file.rsplit("/", 1)[-1] for file in absent)
         return f"Its metadata list finer files that are not there ({names}): get the complete product"
-    return "Resample it (gdalwarp -tr)"
+    return f"Resample it ({'--warp auto' if ratio <= MAX_ENLARGEMENT else 'gdalwarp -tr'})"
 
 
-def _missing(scene: Grounded) -> list[str]:
-    if scene.crs is None:
-        return ["expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…)"]
-    if scene.transform == Affine.identity():
-        return ["expected a geotransform, found none or only control points: georeference it (gdalwarp)"]
-    if not scene.transform.determinant:
-        return [f"expected a geotransform, found one of pixels without area ({_numbers(scene)}): georeference it anew"]
-    if not math.isfinite(ground_pixel_size(scene)):
-        return [
-            f"expected a place on the Earth; its CRS and geotransform ({_numbers(scene)}) give none: "
-            "correct them (gdal_edit)"
-        ]
-    return []
-
-
-def _numbers(scene: Grounded) -> str:
-    return ", ".join(f"{number:.10g}" for number in scene.transform[:6])
+def _interpolated(scene: Scene, card: ModelCard) -> list[str]:
+    if scene.warp is None or scene.warp.pixel_size <= MAX_RATIO * card.resolution:
+        return []
+    return [
+        f"its pixels of {scene.warp.pixel_size:.3g} m are interpolated to the model's {card.resolution:g} m: what is "
+        "smaller than them stays unseen"
+    ]
 
 
 def _times(ratio: float) -> str:
@@ -104,65 +73,11 @@ def _times(ratio: float) -> str:
 
 def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
     """Metres of a projection are not metres on the ground, in Web Mercator least of all; degrees are not square."""
-    sides = ground_pixel_sides(scene)
-    if all(0.8 <= side / card.resolution <= 1.25 for side in sides):
+    if has_model_pixels(scene, card.resolution):
         return []
+    sides = ground_pixel_sides(scene)
     ratio = ground_pixel_size(scene) / card.resolution
     return [
         f"a pixel is {sides[0]:.3g} x {sides[1]:.3g} m on the ground, by its area {_times(ratio)} the model's "
-        f"{card.resolution:g} m: warp the scene to UTM for a better map"
+        f"{card.resolution:g} m: warp the scene to UTM (--warp auto) for a better map"
     ]
-
-
-def pixel_hectares(scene: Grounded) -> float | None:
-    """Area of a pixel; None where the scene has no place on the ground.
-
-    By the CRS where that is true to the ground within 1 % (UTM is), else on the ellipsoid for the middle of the scene.
-    """
-    if _missing(scene):
-        return None
-    by_crs, on_ground = math.sqrt(math.prod(pixel_sides(scene))), ground_pixel_size(scene)
-    side = by_crs if abs(by_crs / on_ground - 1) < 0.005 else on_ground
-    return side**2 / 10_000
-
-
-def pixel_sides(scene: Grounded) -> tuple[float, float]:
-    """Width and height of a pixel in metres, by the CRS where it is projected.
-
-    Where it is geographic, both are the side of a square as large as a pixel on the ellipsoid: what is square in
-    degrees is not so on the ground, and yet is what people have.
-    """
-    from pyproj import CRS
-
-    crs = CRS.from_wkt(scene.crs or "")
-    if not crs.is_projected:
-        return (ground_pixel_size(scene),) * 2
-    unit, t = crs.axis_info[0].unit_conversion_factor, scene.transform
-    # The area decides, not the sides alone: a sheared pixel is thinner than its sides are long.
-    width = math.hypot(t.a, t.d)
-    return float(unit * width), float(unit * abs(t.determinant) / width)
-
-
-def ground_pixel_size(scene: Grounded) -> float:
-    """Side in metres of a square as large as a pixel in the middle of the scene; NaN where that is not on the Earth."""
-    return math.sqrt(math.prod(ground_pixel_sides(scene)))
-
-
-def ground_pixel_sides(scene: Grounded) -> tuple[float, float]:
-    """Width and height in metres of a pixel in the middle of the scene, on the ellipsoid.
-
-    NaN where that is nowhere on the Earth: a local CRS, or coordinates that its projection does not know.
-    """
-    from pyproj import CRS, Geod, Transformer
-
-    crs = CRS.from_wkt(scene.crs or "")
-    if crs.geodetic_crs is None:
-        return math.nan, math.nan
-    geod = crs.get_geod() or Geod(ellps="WGS84")
-    row, col = scene.height / 2, scene.width / 2
-    ends = [scene.transform @ (col + i, row + j) for i, j in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
-    to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-    lon, lat = to_degrees.transform([x for x, _ in ends], [y for _, y in ends])
-    if not all(abs(degrees) <= 90 for degrees in lat):  # infinite where the projection does not know the place
-        return math.nan, math.nan
-    return geod.line_length(lon[:2], lat[:2]), geod.line_length(lon[2:], lat[2:])

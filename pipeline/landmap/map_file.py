@@ -20,7 +20,7 @@ from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import GeoreferenceError, SceneError
-from landmap.georeference import Grounded, pixel_hectares
+from landmap.ground import Grounded, pixel_hectares
 from landmap.mosaic import NODATA
 from landmap.raster import LAYER_TAG, LEGEND_TAG
 from landmap.source import first_cause, opened, unreadable

@@ -38,12 +38,18 @@ def with_sidecars(path: Path) -> list[Path]:
     return [path, *(path.with_name(path.name + ending) for ending in SIDECARS)]
 
 
-def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
+def check_outputs(paths: list[Path], scene: str, others: Sequence[str] = (), *, overwrite: bool) -> None:
     """Refuse outputs that would destroy something, before any work.
 
+    Args:
+        paths: The outputs.
+        scene: What they are made from.
+        others: Files that are read besides.
+        overwrite: Replace outputs that exist.
+
     Raises:
-        OutputError: One (or a sidecar of it) exists and `overwrite` is not set, is a file that the scene is read from,
-            is named twice, or has no folder.
+        OutputError: One (or a sidecar of it) exists and `overwrite` is not set, is a file that is read, is named twice,
+            or has no folder.
     """
     real = [path.resolve() for path in paths]
     sidecars = {sidecar for path in real for sidecar in with_sidecars(path)[1:]}
@@ -53,10 +59,12 @@ def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
         if path.is_dir() or not path.parent.is_dir():
             raise OutputError(f"{path}: expected a file name in a folder that exists")
     existing = [file for path in paths for file in with_sidecars(path) if os.path.lexists(file)]
-    needed = scene_files(scene) if existing else []
+    needed = [*scene_files(scene), *named_files(others)] if existing else []
     for file in existing:
         if any(_same(file, other) for other in needed):
-            raise OutputError(f"{file}: is the scene itself, or a file that it is read from; choose another output")
+            raise OutputError(
+                f"{file}: is the scene itself, or a file that it is read from or masked by; choose another output"
+            )
     if existing and not overwrite:
         raise _exists(existing[0])
 

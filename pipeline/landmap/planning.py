@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from landmap.errors import SettingsError
-from landmap.georeference import check_georeference, pixel_hectares
+from landmap.georeference import check_georeference
 from landmap.grid import Chunk, Grid
+from landmap.ground import pixel_hectares
 from landmap.predict import ChunkSettings
 from landmap.scene import Scene, open_scene
 from landmap.settings import STRIDES, Settings
@@ -78,6 +79,16 @@ class Plan:
         return sum(1 for _ in self.chunks())
 
     @property
+    def num_left_out(self) -> int:
+        """Number of chunks that a mask is known to leave out: they are not read."""
+        return sum(self.scene.left_out(self.grid.owned_window(chunk)) for chunk in self.chunks())
+
+    @property
+    def masks(self) -> list[str]:
+        """What is left out though there is data, in words."""
+        return [mask.says for mask in self.scene.masks]
+
+    @property
     def tile(self) -> tuple[int, int] | None:
         """Rows and columns of pixels of the largest chunk with its windows, all of which are predicted in one pass.
 
@@ -132,10 +143,10 @@ class Plan:
     @property
     def seconds(self) -> float:
         """Rough estimate of the time that prediction takes here, without a GPU."""
-        cores = os.cpu_count() or 1
+        cores, chunks = os.cpu_count() or 1, self.num_chunks - self.num_left_out
         if self.tile is None:
-            return self.grid.num_windows / (CHIPS_PER_SECOND_AND_CORE * cores)
-        return self.num_chunks * math.prod(self.tile) / (PIXELS_PER_SECOND_AND_CORE * cores)
+            return self.grid.num_windows * chunks / self.num_chunks / (CHIPS_PER_SECOND_AND_CORE * cores)
+        return chunks * math.prod(self.tile) / (PIXELS_PER_SECOND_AND_CORE * cores)
 
     @property
     def nir(self) -> str:
@@ -156,7 +167,10 @@ class Plan:
                 "bands": dict(zip(scene.band_names, scene.band_indexes, strict=True)),
                 "product": _product(scene),
                 "nodata": scene.nodata_rule,
+                "corner": list(scene.corner),
+                "warp": scene.warp_says or None,
             },
+            "masks": self.masks,
             "nir": {
                 "used": scene.infrared is not None,
                 "band": scene.infrared.source.band_indexes[0] if scene.infrared else None,
@@ -177,7 +191,8 @@ class Plan:
                 "cells": [grid.rows.cells, grid.cols.cells],
                 "method": self.method,
             },
-            "chunks": {"number": self.num_chunks, "shape": list(self.chunk_shape), "bytes": self.chunk_bytes},
+            "chunks": {"number": self.num_chunks, "shape": list(self.chunk_shape), "bytes": self.chunk_bytes}
+            | {"left_out": self.num_left_out},
             "afterwards": {"unknown_below": self.settings.unknown_below, "sieve": self.settings.sieve},
             "estimated_seconds": round(self.seconds, 1),
             "output": "uint8 cloud-optimised GeoTIFF on the scene's grid, nodata 255, palette, overviews",

@@ -78,10 +78,10 @@ def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:
 
 
 def _sample(plan: Plan) -> list[Chunk]:
-    """Small chunks, spread evenly over the scene."""
+    """Small chunks, spread evenly over what no mask is known to leave out."""
     side = SMALLEST_TILE - 2 * plan.grid.chip_size
-    chunks = list(plan.grid.chunks(side, side))
-    windows = max(len(c.window_rows) * len(c.window_cols) for c in chunks)
+    chunks = [c for c in plan.grid.chunks(side, side) if not plan.scene.left_out(plan.grid.owned_window(c))]
+    windows = max((len(c.window_rows) * len(c.window_cols) for c in chunks), default=1)
     number = min(len(chunks), -(-WINDOWS // windows))
     return [chunks[(2 * i + 1) * len(chunks) // (2 * number)] for i in range(number)]
 

@@ -26,8 +26,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import OutputError, SceneError
-from landmap.georeference import Grounded
 from landmap.grid import Window
+from landmap.ground import Grounded
 from landmap.lock import hidden_prefix
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged

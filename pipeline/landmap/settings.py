@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,27 @@ NEUTRAL_SETTINGS = ("chunk", "memory", "batch_size", "threads")
 
 ScaleName = Literal["auto", "dn", "reflectance", "8bit"]
 SCALE_NAMES: tuple[ScaleName, ...] = ("auto", "dn", "reflectance", "8bit")
+
+SCL_CLASSES: Mapping[str, tuple[int, ...]] = {
+    "no_data": (0,),
+    "saturated": (1,),
+    "dark": (2,),
+    "shadow": (3,),
+    "vegetation": (4,),
+    "bare": (5,),
+    "water": (6,),
+    "unclassified": (7,),
+    "cloud_medium": (8,),
+    "cloud_high": (9,),
+    "cirrus": (10,),
+    "snow": (11,),
+    "cloud": (8, 9, 10),
+}
+"""Numbers of Sentinel-2's scene classification (SCL) by name; the last one stands for three."""
+MASKED_CLASSES = ("cloud", "shadow", "snow", "saturated")
+"""Left out where a scene classification is used and nothing else is said."""
+FILE_SETTINGS = ("model", "scl", "mask", "aoi")
+"""Settings that may name files."""
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DEVICE = re.compile(r"auto|cpu|gpu:\d{1,3}")
@@ -43,6 +65,23 @@ class Settings:
     """Added to the file's values before scaling, in the file's own units (-1000 for baseline 04.00 and later)."""
     level: Literal["auto", "L1C", "L2A"] = "auto"
     """Product level of the scene."""
+    scl: str | os.PathLike[str] | None = None
+    """Scene classification by which pixels are left out: a raster, or auto for the scene's own."""
+    mask_classes: str | Sequence[str] | None = None
+    """Names in `SCL_CLASSES` of what is left out, such as "cloud,shadow"; given alone, `scl` is auto. None:
+    `MASKED_CLASSES`."""
+    mask: str | os.PathLike[str] | None = None
+    """Raster whose pixels of 0 or without data are left out; of any grid."""
+    aoi: str | os.PathLike[str] | None = None
+    """Vector file with polygons, outside of which all is left out."""
+    window: Sequence[int] | None = None
+    """Column, row, width and height of the part that is mapped, as if the scene had been cut out."""
+    bbox: Sequence[float] | None = None
+    """West, south, east and north of that part, in the scene's CRS (after `warp`), widened to whole pixels."""
+    bbox_crs: str | None = None
+    """Another CRS that `bbox` is in, such as EPSG:4326."""
+    warp: Literal["auto"] | None = None
+    """auto: bring a scene that lies in degrees or Web Mercator, or has other pixels, to UTM and the model's pixels."""
     stride: int | None = None
     """Pixels between windows; None lets the plan choose."""
     chunk: int | None = None
@@ -91,6 +130,57 @@ class Settings:
                 raise SettingsError(f"{name}: expected a positive number of pixels. Received: {value!r}")
         if not _is_count(self.batch_size) or not _is_count(self.threads):
             raise SettingsError(f"Expected at least one chip and thread: {self.batch_size!r}, {self.threads!r}")
+        self._check_area()
+
+    def _check_area(self) -> None:
+        """Check what part of the scene is mapped, and keep it in one form however it was given."""
+        for name in ("scl", "mask", "aoi"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _path(name, path))
+        if self.mask_classes is not None:
+            object.__setattr__(self, "mask_classes", _class_names(self.mask_classes))
+        for name, is_kind, kind in (("window", _is_integer, "whole numbers"), ("bbox", _is_number, "numbers")):
+            if (numbers := getattr(self, name)) is not None:
+                if isinstance(numbers, str) or len(numbers) != 4 or not all(map(is_kind, numbers)):
+                    raise SettingsError(f"{name}: expected four {kind}. Received: {numbers!r}")
+                object.__setattr__(self, name, tuple(int(n) if name == "window" else float(n) for n in numbers))
+        if self.window is not None and not (min(self.window[:2]) >= 0 and min(self.window[2:]) > 0):
+            raise SettingsError(f"window: expected column, row, width and height. Received: {self.window!r}")
+        if self.bbox is not None and not (self.bbox[0] < self.bbox[2] and self.bbox[1] < self.bbox[3]):
+            raise SettingsError(f"bbox: expected west, south, east and north. Received: {self.bbox!r}")
+        if self.window is not None and self.bbox is not None:
+            raise SettingsError("Expected a window or a bbox. Received: both")
+        if self.bbox_crs is not None and self.bbox is None:
+            raise SettingsError(f"bbox_crs: expected a bbox, too. Received: {self.bbox_crs!r} alone")
+        if self.warp not in (None, "auto"):
+            raise SettingsError(f"warp: expected auto, or nothing. Received: {self.warp!r}")
+
+    @property
+    def classification(self) -> str | None:
+        """Where the scene classification lies, or auto; None where none is asked for."""
+        return os.fspath(self.scl) if self.scl else "auto" if self.mask_classes else None
+
+    @property
+    def area_files(self) -> list[str]:
+        """Files besides the scene that say which of its pixels are mapped."""
+        return [os.fspath(name) for name in (self.scl, self.mask, self.aoi) if name and name != "auto"]
+
+
+def _path(name: str, path: object) -> str:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise SettingsError(f"{name}: expected a file. Received: {path!r}")
+    return str(os.fspath(path))
+
+
+def _class_names(given: str | Sequence[str]) -> tuple[str, ...]:
+    names = tuple(str(name).strip() for name in (given.split(",") if isinstance(given, str) else given))
+    if not names or set(names) - set(SCL_CLASSES):
+        raise SettingsError(f"mask_classes: expected names out of {', '.join(SCL_CLASSES)}. Received: {given!r}")
+    return names
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _is_number(value: object) -> bool:
@@ -98,4 +188,4 @@ def _is_number(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) > 0
+    return _is_integer(value) and value > 0  # type: ignore[operator]

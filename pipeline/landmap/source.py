@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from itertools import product
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from rasterio.windows import Window as RasterWindow
 from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.grid import Window
+from landmap.warp import Warp
 
 # A missing georeference is an error of ours with better words (georeference.py), not a warning of rasterio's.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -63,12 +65,17 @@ class Source:
     """NumPy name of the file's data type."""
     masked: bool
     """The file has a nodata value, a mask or an alpha band for these bands."""
+    warp: Warp | None = field(default=None, kw_only=True)
+    """How it is brought to another grid when it is read; None: it is read as it is."""
+    corner: tuple[int, int] = field(default=(0, 0), kw_only=True)
+    """Row and column of its first pixel in what is opened, of which it may be a part."""
 
     @property
     def nodata_rule(self) -> str:
         """Which pixels have no data, in words."""
-        rules = ["the file's nodata value, mask or alpha"] if self.masked else []
-        if self.zero_is_nodata:
+        blank = self.warp is not None and self.warp.blank == 0
+        rules = ["the file's nodata value, mask or alpha"] if self.masked and not blank else []
+        if self.zero_is_nodata or blank:
             rules.append("0 in every band (the file declares none)")
         if self.dtype.startswith("float"):
             rules.append("NaN")
@@ -87,15 +94,15 @@ class Source:
         Raises:
             SceneError: The file can't be opened.
         """
-        with opened(self.opens, self.path) as file:
+        with self.opened() as file:
             # Where zeros may be data, a block that was left out may be, too.
             if file.driver not in ("GTiff", "COG") or not (self.zero_is_nodata or file.nodata is not None):
                 return False
-            rows, cols = self.block_shape
+            (rows, cols), place = self.block_shape, self.place(window)
             places = product(
                 self.band_indexes,
-                range(window.row_off // rows, -(-(window.row_off + window.height) // rows)),
-                range(window.col_off // cols, -(-(window.col_off + window.width) // cols)),
+                range(place.row_off // rows, -(-(place.row_off + place.height) // rows)),
+                range(place.col_off // cols, -(-(place.col_off + place.width) // cols)),
             )
             return all(file.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=i) is None for i, y, x in places)
 
@@ -113,22 +120,40 @@ class Source:
             SceneError: The file can't be read there.
         """
         try:
-            with opened(self.opens, self.path) as file:
+            with self.opened() as file:
                 return read_pixels(file, self, window, shape)
         except SceneError as error:
             raise SceneError(f"{error} ({window})") from error
 
+    def opened(self) -> AbstractContextManager[Any]:
+        """The open file, on the grid that it is brought to."""
+        return opened(self.opens, self.path, self.warp)
+
+    def place(self, window: Window) -> RasterWindow:
+        """A rectangle of the source in what is opened."""
+        row, col = self.corner
+        return RasterWindow(col + window.col_off, row + window.row_off, window.width, window.height)
+
 
 @contextmanager
-def opened(path: str, name: str = "") -> Iterator[Any]:
-    """The open file; GDAL's words in one line where that fails, after its name if that is not the path.
+def opened(path: str, name: str = "", warp: Warp | None = None) -> Iterator[Any]:
+    """The open file, brought to another grid if so; GDAL's words in one line where that fails.
+
+    Args:
+        path: What GDAL opens.
+        name: What it is called in messages, if not that.
+        warp: To which grid, and how.
 
     The folder is not listed, which is slow for a URL. Sidecars (a mask, a world file, `.aux.xml`) are looked for by
     name all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
     """
     try:
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(path) as file:
-            yield file
+        with (
+            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"),
+            rasterio.open(path) as file,
+            warp.over(file) if warp else nullcontext(file) as seen,
+        ):
+            yield seen
     except RasterioError as error:
         raise unreadable(name or path, error) from error
 
@@ -153,7 +178,7 @@ def read_pixels(
     Raises:
         RasterioError: It can't be read there.
     """
-    place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
+    place = source.place(window)
     values = np.moveaxis(file.read(source.band_indexes, window=place, out_shape=shape), 0, -1)
     whole_numbers = values.dtype.kind in "iu"
     valid: Bools = np.ones(values.shape[:2], np.bool_) if whole_numbers else np.isfinite(values).all(axis=-1)
@@ -192,7 +217,7 @@ def sample(source: Source) -> dict[str, Any]:
         for row in _places(source.height)
         for col in _places(source.width)
     ]
-    with opened(source.opens, source.path) as file:
+    with source.opened() as file:
         found = np.concatenate([_sampled(file, source, window) for window in windows])
     seen = (found != 0).any(axis=-1)
     return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0}
@@ -210,6 +235,11 @@ def _places(length: int) -> list[int]:
     """Where samples start along an axis."""
     last = max(0, length - SAMPLE_SIZE)
     return sorted({round(last * i / (SAMPLE_PLACES - 1)) for i in range(SAMPLE_PLACES)})
+
+
+def name_of(path: str) -> str:
+    """A file's or URL's name without folder, password or signature."""
+    return PurePath(public(path)).name
 
 
 def public(scene: str) -> str:

@@ -77,6 +77,9 @@ def print_plan(plan: Plan) -> None:
     for name, text in (
         ("scene", f"{scene.path}: {scene.height} rows x {scene.width} columns, {scene.dtype}"),
         *([("product", scene.product.says)] if scene.product else []),
+        *([("warp", scene.warp_says)] if scene.warp_says else []),
+        *([("part", _part(plan))] if plan.settings.window or plan.settings.bbox else []),
+        *(("masks", text) for text in plan.masks),
         ("bands", _bands(scene)),
         ("nir", plan.nir),
         ("nodata", scene.nodata_rule),
@@ -90,13 +93,19 @@ def print_plan(plan: Plan) -> None:
         (
             "chunks",
             f"{plan.num_chunks} of up to {plan.chunk_shape[0]}x{plan.chunk_shape[1]} px, "
-            f"about {plan.chunk_bytes / 1e6:.0f} MB each",
+            f"about {plan.chunk_bytes / 1e6:.0f} MB each"
+            + (f"; {plan.num_left_out} of them are left out by a mask" if plan.num_left_out else ""),
         ),
         ("then", plan.afterwards),
         ("time", f"about {max(1, round(plan.seconds))} s here"),
         ("output", plan.to_dict()["output"]),
     ):
         out.print(f"{name:8} {text}", markup=False)
+
+
+def _part(plan: Plan) -> str:
+    row, col = plan.scene.corner
+    return f"cut out from column {col} and row {row} on, as if it were a scene of its own"
 
 
 def _bands(scene: Scene) -> str:

@@ -1,0 +1,136 @@
+"""An area of interest: polygons of a vector file, outside of which a scene is neither read nor mapped.
+
+Its polygons are kept in pixels of the scene, at multiples of 1/4096: so a window's share of them can be drawn with the
+window's corner as origin, and is exactly that part of the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.features import geometry_mask
+from rasterio.warp import transform_bounds
+
+from landmap.chips import Bools
+from landmap.errors import SceneError
+from landmap.grid import Window
+from landmap.ground import Grounded, bounds, crs_name, four
+from landmap.source import name_of
+
+PRECISION = 1 / 4096
+"""Pixels to which corners of polygons are rounded: millimetres."""
+EDGE = 20
+"""An edge that is brought to another CRS is at most a 200th of a scene long: within a pixel of where it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class AreaOfInterest:
+    """Polygons on a scene's grid; a `Mask`. Small and picklable, unless the polygons have very many corners."""
+
+    wkb: bytes
+    """Polygons as one MultiPolygon, x in columns and y in rows of the scene."""
+    says: str
+    """What it is, in words."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """None that reading needs."""
+        return ()
+
+    def usable(self, window: Window) -> Bools:
+        """Where the middle of a pixel lies inside, `(height, width)`."""
+        near = _touching(self.wkb, window)
+        if not len(near):
+            return np.zeros(window.shape, np.bool_)
+        place = Affine.translation(window.col_off, window.row_off)
+        return np.asarray(geometry_mask(near, window.shape, place, invert=True), np.bool_)
+
+    def misses(self, window: Window) -> bool:
+        """Whether no polygon touches a rectangle."""
+        return not len(_touching(self.wkb, window))
+
+
+def read_area(path: str, grid: Grounded, scene: str) -> AreaOfInterest:
+    """Read polygons and bring them to a scene's grid.
+
+    Args:
+        path: Any vector file that GeoPandas reads, in any CRS.
+        grid: The scene's.
+        scene: Its name, for messages.
+
+    Raises:
+        SceneError: It can't be read, has no polygons or no CRS, or does not touch the scene.
+    """
+    import shapely
+
+    if grid.crs is None:
+        raise SceneError(f"{scene}: expected a CRS, to place the area of interest {path}. The scene has none")
+    polygons = _polygons_of(path)
+    near = _near(polygons, grid, path)
+    pixels = near.to_crs(grid.crs).affine_transform((~grid.transform).to_shapely())
+    pixels = shapely.set_precision(pixels.make_valid().to_numpy(), PRECISION)
+    parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
+    number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
+    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), f"outside of {name_of(path)}, {number}")
+
+
+def _polygons_of(path: str) -> Any:
+    """The polygons of a file, as GeoSeries, each whole."""
+    import geopandas
+    from pyogrio.errors import DataSourceError
+
+    try:
+        shapes = geopandas.read_file(path).geometry
+    except (DataSourceError, AttributeError, OSError, ValueError) as error:  # AttributeError: a table without shapes
+        words = " ".join(str(error).split())
+        raise SceneError(f"{path}: can't be read as a vector file: {words}") from error
+    if shapes.crs is None:
+        raise SceneError(f"{path}: expected a vector file with a CRS. Received: none. Give it one (ogr2ogr -a_srs)")
+    shapes = shapes[~(shapes.isna() | shapes.is_empty)].explode(ignore_index=True)
+    kinds = sorted(shapes.geom_type.unique())
+    if kinds != ["Polygon"]:
+        raise SceneError(
+            f"{path}: expected polygons, as an area of interest. Received: {', '.join(kinds) or 'nothing'}"
+        )
+    return shapes
+
+
+def _near(polygons: Any, grid: Grounded, path: str) -> Any:
+    """What of polygons lies around a scene, in their own CRS, with corners so close that edges may be bent by another.
+
+    What lies far off may have no place in the scene's CRS.
+    """
+    import shapely
+
+    west, south, east, north = transform_bounds(CRS.from_wkt(grid.crs), polygons.crs, *bounds(grid))
+    margin = max(east - west, north - south) / 10
+    around = shapely.box(west - margin, south - margin, east + margin, north + margin)
+    near = polygons.make_valid().intersection(around)
+    if not near.intersects(shapely.box(west, south, east, north)).any():
+        here, there = four(*polygons.total_bounds), four(west, south, east, north)
+        raise SceneError(
+            f"{path}: expected an area that touches the scene. It lies at {here}, the scene at {there} "
+            f"(in {crs_name(polygons.crs.to_wkt())})"
+        )
+    return near.segmentize(margin / EDGE)
+
+
+@lru_cache(maxsize=4)
+def _polygons(wkb: bytes) -> Any:
+    import shapely
+
+    return shapely.get_parts(shapely.from_wkb(wkb))
+
+
+def _touching(wkb: bytes, window: Window) -> Any:
+    """Polygons that touch a rectangle."""
+    import shapely
+
+    polygons, (height, width) = _polygons(wkb), window.shape
+    box = shapely.box(window.col_off, window.row_off, window.col_off + width, window.row_off + height)
+    return polygons[shapely.intersects(polygons, box)]

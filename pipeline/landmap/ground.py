@@ -1,0 +1,160 @@
+"""Where a raster lies, and how large its pixels are on the ground."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from affine import Affine
+
+LIKE_THE_MODELS = 0.8, 1.25
+"""Pixels of so many times the model's size on the ground, at most, are as good as the model's."""
+
+
+class Grounded(Protocol):
+    """What has pixels in a place: a scene, or a raster on its grid."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+
+    @property
+    def transform(self) -> Affine:
+        """From (column, row) to CRS coordinates."""
+
+    @property
+    def crs(self) -> str | None:
+        """Coordinate reference system as WKT; None where there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class RasterGrid:
+    """Where the pixels of a raster lie."""
+
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+    transform: Affine
+    """From (column, row) to CRS coordinates."""
+    crs: str | None
+    """Coordinate reference system as WKT; None where there is none."""
+
+
+def raster_grid(file: Any) -> RasterGrid:
+    """The grid of an open file."""
+    return RasterGrid(file.height, file.width, file.transform, file.crs.to_wkt() if file.crs else None)
+
+
+def misplaced(scene: Grounded) -> list[str]:
+    """Why a raster has no place on the ground, in words, and what to do; empty where it has one."""
+    if scene.crs is None:
+        return ["expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…)"]
+    if scene.transform == Affine.identity():
+        return [
+            "expected a geotransform, found none or only control points: give "
+            "--warp auto if it has control points, else georeference it (gdalwarp)"
+        ]
+    if not scene.transform.determinant:
+        return [f"expected a geotransform, found one of pixels without area ({_numbers(scene)}): georeference it anew"]
+    if not math.isfinite(ground_pixel_size(scene)):
+        return [
+            f"expected a place on the Earth; its CRS and geotransform ({_numbers(scene)}) give none: "
+            "correct them (gdal_edit)"
+        ]
+    return []
+
+
+def _numbers(scene: Grounded) -> str:
+    return ", ".join(f"{number:.10g}" for number in scene.transform[:6])
+
+
+def pixel_hectares(scene: Grounded) -> float | None:
+    """Area of a pixel; None where the scene has no place on the ground.
+
+    By the CRS where that is true to the ground within 1 % (UTM is), else on the ellipsoid for the middle of the scene.
+    """
+    if misplaced(scene):
+        return None
+    by_crs, on_ground = math.sqrt(math.prod(pixel_sides(scene))), ground_pixel_size(scene)
+    side = by_crs if abs(by_crs / on_ground - 1) < 0.005 else on_ground
+    return side**2 / 10_000
+
+
+def pixel_sides(scene: Grounded) -> tuple[float, float]:
+    """Width and height of a pixel in metres, by the CRS where it is projected.
+
+    Where it is geographic, both are the side of a square as large as a pixel on the ellipsoid: what is square in
+    degrees is not so on the ground, and yet is what people have.
+    """
+    from pyproj import CRS
+
+    crs = CRS.from_wkt(scene.crs or "")
+    if not crs.is_projected:
+        return (ground_pixel_size(scene),) * 2
+    unit, t = crs.axis_info[0].unit_conversion_factor, scene.transform
+    # The area decides, not the sides alone: a sheared pixel is thinner than its sides are long.
+    width = math.hypot(t.a, t.d)
+    return float(unit * width), float(unit * abs(t.determinant) / width)
+
+
+def ground_pixel_size(scene: Grounded) -> float:
+    """Side in metres of a square as large as a pixel in the middle of the scene; NaN where that is not on the Earth."""
+    return math.sqrt(math.prod(ground_pixel_sides(scene)))
+
+
+def ground_pixel_sides(scene: Grounded) -> tuple[float, float]:
+    """Width and height in metres of a pixel in the middle of the scene, on the ellipsoid.
+
+    NaN where that is nowhere on the Earth: a local CRS, or coordinates that its projection does not know.
+    """
+    from pyproj import CRS, Geod, Transformer
+
+    crs = CRS.from_wkt(scene.crs or "")
+    if crs.geodetic_crs is None:
+        return math.nan, math.nan
+    geod = crs.get_geod() or Geod(ellps="WGS84")
+    row, col = scene.height / 2, scene.width / 2
+    ends = [scene.transform @ (col + i, row + j) for i, j in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
+    to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    lon, lat = to_degrees.transform([x for x, _ in ends], [y for _, y in ends])
+    if not all(abs(degrees) <= 90 for degrees in lat):  # infinite where the projection does not know the place
+        return math.nan, math.nan
+    return geod.line_length(lon[:2], lat[:2]), geod.line_length(lon[2:], lat[2:])
+
+
+def has_model_pixels(grid: Grounded, resolution: float) -> bool:
+    """Whether pixels are about as large on the ground as a model's, in both directions."""
+    low, high = LIKE_THE_MODELS
+    return all(low <= side / resolution <= high for side in ground_pixel_sides(grid))
+
+
+def crs_name(wkt: str) -> str:
+    """A coordinate reference system by its code, if it has one, else by its name."""
+    from pyproj import CRS
+
+    crs = CRS.from_wkt(wkt)
+    code = crs.to_authority(min_confidence=70)
+    return ":".join(code) if code else crs.name
+
+
+def bounds(grid: Grounded) -> tuple[float, float, float, float]:
+    """West, south, east and north of a grid in its CRS."""
+    corners = [grid.transform @ (x, y) for x in (0, grid.width) for y in (0, grid.height)]
+    (west, *_, east), (south, *_, north) = (sorted(corner[i] for corner in corners) for i in (0, 1))
+    return west, south, east, north
+
+
+def extent(grid: Grounded) -> str:
+    """Where a grid lies, in words."""
+    return f"lies at {four(*bounds(grid))} in {crs_name(grid.crs) if grid.crs else 'an unknown CRS'}"
+
+
+def four(west: float, south: float, east: float, north: float) -> str:
+    """Bounds in words."""
+    return f"{west:.10g} to {east:.10g}, {south:.10g} to {north:.10g}"

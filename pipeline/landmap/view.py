@@ -1,0 +1,134 @@
+"""How a scene is looked at: brought to another grid, if asked for, and then cut out of the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError, RasterioError
+from rasterio.warp import transform_bounds
+
+from landmap.errors import SceneError, SettingsError
+from landmap.grid import Window
+from landmap.ground import Grounded, extent, four, raster_grid
+from landmap.settings import Settings
+from landmap.source import Source
+from landmap.warp import BLOCK_SHAPE, Warp, find_warp, onto
+from landmap_models.card import ModelCard
+
+SLACK = 1e-6
+"""Pixels by which a corner may miss a pixel's border and still be taken to lie on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The grid on which a scene is read, and the part of that."""
+
+    warp: Warp | None
+    """How it is brought to another grid; None: it stays on its own."""
+    says: str
+    """What is done about that, or why nothing is, in words; "" where nothing was asked for."""
+    part: Window | None
+    """What is cut out; None: nothing."""
+
+    def of(self, source: Source, *, nearest: bool = False) -> Source:
+        """Bands of the scene, as they are seen so.
+
+        Args:
+            source: On the scene's own grid, whole.
+            nearest: Take the nearest pixel where it is warped, as numbers of classes can't be mixed.
+        """
+        if self.warp is not None:
+            source = _warped(source, onto(self.warp.grid) if nearest else self.warp)
+        return _cropped(source, self.part) if self.part else source
+
+
+def find_view(file: Any, path: str, card: ModelCard, settings: Settings) -> View:
+    """What the settings ask for.
+
+    Args:
+        file: The scene, open.
+        path: The scene, for messages.
+        card: The model's, whose pixels a warp aims at.
+        settings: `warp`, `window`, `bbox` and `bbox_crs` are used.
+
+    Raises:
+        GeoreferenceError: It can't be warped.
+        SceneError: The part does not lie in the scene.
+        SettingsError: `bbox_crs` is no CRS.
+    """
+    warp, says = find_warp(file, path, card) if settings.warp else (None, "")
+    return View(warp, says, _part(warp.grid if warp else raster_grid(file), path, settings))
+
+
+def _warped(source: Source, warp: Warp) -> Source:
+    grid = warp.grid
+    return replace(
+        source,
+        height=grid.height,
+        width=grid.width,
+        transform=grid.transform,
+        crs=grid.crs,
+        block_shape=(min(BLOCK_SHAPE[0], grid.height), min(BLOCK_SHAPE[1], grid.width)),
+        masked=True,
+        warp=warp,
+    )
+
+
+def _part(grid: Grounded, path: str, settings: Settings) -> Window | None:
+    """The part of a grid that the settings ask for; None where they ask for none."""
+    if settings.bbox is not None:
+        return _around(settings.bbox, settings.bbox_crs, grid, path)
+    if settings.window is None:
+        return None
+    col, row, width, height = settings.window
+    if col + width > grid.width or row + height > grid.height:
+        raise SceneError(
+            f"{path}: expected a window inside the scene, which has {grid.width} columns and {grid.height} rows. "
+            f"Received: columns {col} to {col + width}, rows {row} to {row + height}"
+        )
+    return Window(row, col, height, width)
+
+
+def _cropped(source: Source, part: Window) -> Source:
+    """A part of a source, as a source of its own."""
+    return replace(
+        source,
+        height=part.height,
+        width=part.width,
+        transform=source.transform @ Affine.translation(part.col_off, part.row_off),
+        corner=(part.row_off, part.col_off),
+    )
+
+
+def _around(bbox: Sequence[float], bbox_crs: str | None, grid: Grounded, path: str) -> Window:
+    """The smallest window around a box, as far as it lies in the scene."""
+    west, south, east, north = _in_scene(bbox, bbox_crs, grid, path)
+    corners = [~grid.transform @ (x, y) for x in (west, east) for y in (south, north)]
+    cols, rows = ([corner[i] for corner in corners] for i in (0, 1))
+    left, top = (max(0, math.floor(min(places) + SLACK)) for places in (cols, rows))
+    right = min(grid.width, math.ceil(max(cols) - SLACK))
+    bottom = min(grid.height, math.ceil(max(rows) - SLACK))
+    if left >= right or top >= bottom:
+        there = four(west, south, east, north)
+        raise SceneError(f"{path}: expected a bbox that touches the scene, which {extent(grid)}. Received: {there}")
+    return Window(top, left, bottom - top, right - left)
+
+
+def _in_scene(bbox: Sequence[float], crs: str | None, grid: Grounded, path: str) -> tuple[float, float, float, float]:
+    west, south, east, north = bbox
+    if crs is None:
+        return west, south, east, north
+    if grid.crs is None:
+        raise SceneError(f"{path}: expected a scene with a CRS, to place a bbox in {crs}: leave out --bbox-crs")
+    try:
+        found = transform_bounds(CRS.from_user_input(crs), CRS.from_wkt(grid.crs), west, south, east, north)
+    except CRSError as error:
+        raise SettingsError(f"bbox_crs: expected a CRS, such as EPSG:4326. Received: {crs!r}") from error
+    except RasterioError as error:
+        raise SceneError(f"{path}: a bbox in {crs} can't be placed: {error}") from error
+    return cast("tuple[float, float, float, float]", found)
