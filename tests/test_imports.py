@@ -38,6 +38,7 @@ ORDER = (
     "view",
     "aoi",
     "masks",
+    "scene_file",
     "scene",
     "georeference",
     "predict",

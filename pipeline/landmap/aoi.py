@@ -1,4 +1,4 @@
-"""An area of interest: polygons of a vector file, outside of which a scene is neither read nor mapped.
+"""An area of interest: polygons of a vector file, outside of which a scene is not mapped.
 
 Its polygons are kept in pixels of the scene, at multiples of 1/4096: so a window's share of them can be drawn with the
 window's corner as origin, and is exactly that part of the whole.
@@ -41,6 +41,11 @@ class AreaOfInterest:
     def files(self) -> tuple[str, ...]:
         """None that reading needs."""
         return ()
+
+    @property
+    def hides(self) -> bool:
+        """What lies outside is land like that inside, and helps to tell what lies at the border."""
+        return False
 
     def usable(self, window: Window) -> Bools:
         """Where the middle of a pixel lies inside, `(height, width)`."""

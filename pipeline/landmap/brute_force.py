@@ -44,7 +44,7 @@ def brute_force(plan: Plan, precision: Precision, crop: int, dense_windows_per_s
     if plan.tile is None:
         return f"the scene itself is predicted {plan.method}"
     part = _middle(plan, crop)
-    if not part.pixels.valid.any():
+    if not part.pixels.mapped.any():
         return "the middle of the scene has no data"
     ways = _plain_ways(plan)
     one_by_one = ChunkSettings(batch_size=part.grid.num_windows, smooth=plan.settings.smooth)
@@ -61,7 +61,7 @@ def brute_force(plan: Plan, precision: Precision, crop: int, dense_windows_per_s
         dense_windows_per_second=dense_windows_per_second,
         float32_difference=part.difference(load(plan, "float32"), as_run, ways),
         difference=part.difference(load(plan, precision), as_run, ways),
-        other_class=float(other[part.pixels.valid].mean()),
+        other_class=float(other[part.pixels.mapped].mean()),
     )
 
 

@@ -24,12 +24,19 @@ class Pixels:
     spectrum: Floats | None = None
     """Reflectance of red, green and near infrared, `(height, width, 3)`, for the model's near-infrared prior and at its
     level; NaN in near infrared where that has no data. None where the prior is not used."""
+    inside: Bools | None = None
+    """True where a class is wanted, `(height, width)`; windows see what lies outside all the same. None: everywhere."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[:2] != self.valid.shape:
             raise ValueError(f"Expected values (h, w, bands) and valid (h, w): {self.values.shape}, {self.valid.shape}")
         if self.spectrum is not None and self.spectrum.shape != (*self.valid.shape, 3):
             raise ValueError(f"Expected a spectrum (h, w, 3). Received: {self.spectrum.shape}")
+
+    @property
+    def mapped(self) -> Bools:
+        """Where the cover gets a class, `(height, width)`."""
+        return self.valid if self.inside is None else self.valid & self.inside
 
 
 def fill_nodata(pixels: Pixels, fill: Floats) -> Pixels:

@@ -1,7 +1,8 @@
 """Which pixels of a scene are left out though it has data there: by its classification, a raster, or an area.
 
-What is left out is nodata in the map and is not predicted. Windows that see some of it see the model's mean there, as
-with any nodata, so what lies beside a mask may get another class than without it.
+What is left out is nodata in the map. A raster hides it, too: as with any nodata, windows see the model's mean there,
+and what lies beside a cloud may get another class than without the mask. An area hides nothing: inside it all is as
+without.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class Mask(Protocol):
     def files(self) -> tuple[str, ...]:
         """Files that are opened for each window."""
 
+    @property
+    def hides(self) -> bool:
+        """Whether windows do not see what is left out."""
+
     def usable(self, window: Window) -> Bools:
         """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
 
@@ -61,6 +66,11 @@ class RasterMask:
     def files(self) -> tuple[str, ...]:
         """The raster."""
         return (self.source.path,)
+
+    @property
+    def hides(self) -> bool:
+        """Clouds and what is unknown are no land."""
+        return True
 
     def usable(self, window: Window) -> Bools:
         """Which pixels are left in, `(height, width)`.

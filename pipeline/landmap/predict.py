@@ -119,7 +119,7 @@ def cover_chunk(
         how: The same for all chunks of the scene.
     """
     window = grid.owned_window(chunk)
-    owned = pixels.valid[_within(window, grid.read_window(chunk))] if pixels else np.zeros(window.shape, np.bool_)
+    owned = pixels.mapped[_within(window, grid.read_window(chunk))] if pixels else np.zeros(window.shape, np.bool_)
     if pixels is None or not owned.any():
         return empty_cover(owned, len(classifier.card.legend), keep_probabilities=how.keep_probabilities)
     probabilities, side = _cells(pixels, grid, chunk, classifier, how)

@@ -18,7 +18,17 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import aligned_target, calculate_default_transform
 
 from landmap.errors import GeoreferenceError
-from landmap.ground import Grounded, RasterGrid, crs_name, has_model_pixels, misplaced, pixel_sides, raster_grid
+from landmap.ground import (
+    Grounded,
+    RasterGrid,
+    crs_name,
+    ground_pixel_sides,
+    ground_pixel_size,
+    has_model_pixels,
+    misplaced,
+    pixel_sides,
+    raster_grid,
+)
 from landmap_models.card import ModelCard
 
 MAX_ENLARGEMENT = 3.0
@@ -130,8 +140,6 @@ def _blank(file: Any) -> float | None:
 
 def _is_true(grid: RasterGrid) -> bool:
     """Whether the CRS's metres are metres on the ground, within 1 %."""
-    from landmap.ground import ground_pixel_size
-
     crs = CRS.from_wkt(grid.crs)
     metres = crs.is_projected and crs.linear_units_factor[1] == 1
     return metres and abs(math.sqrt(math.prod(pixel_sides(grid))) / ground_pixel_size(grid) - 1) < 0.01
@@ -168,6 +176,5 @@ def _utm(lon: float, lat: float, path: str) -> CRS:
 
 
 def _size(grid: RasterGrid) -> str:
-    """Size of a pixel in the units of its CRS."""
-    side = math.sqrt(abs(grid.transform.determinant))
-    return f"{side:.3g} {'degrees' if CRS.from_wkt(grid.crs).is_geographic else 'units'}"
+    sides = ground_pixel_sides(grid)
+    return f"{sides[0]:.3g} x {sides[1]:.3g} m on the ground"

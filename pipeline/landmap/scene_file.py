@@ -1,0 +1,162 @@
+"""What the header of a scene's file says: which band is which, what numbers mean, how the file is looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rasterio.enums import MaskFlags
+
+from landmap.bands import FileBand, find_bands, given_bands, parse_bands
+from landmap.errors import BandError, SceneError
+from landmap.infrared import find_infrared
+from landmap.product import SCL
+from landmap.radiometry import Stated
+from landmap.settings import Settings
+from landmap.source import Source, opened
+from landmap.stack import Stack, classification
+from landmap.view import View, find_view
+from landmap_models.card import NIR_BAND, ModelCard
+
+Said = dict[str, Any]
+"""What a file says of some bands: fields of `Evidence`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneFile:
+    """What was found out about a scene's file."""
+
+    bands: Source
+    """The model's, on the file's own grid."""
+    says: Said
+    """Of these."""
+    infrared: tuple[Source, Said] | str
+    """B08 and what is said of it, or why it is not used."""
+    classes: Source | None
+    """A band with the scene classification; None where the file has none."""
+    view: View
+    """How the file is looked at."""
+    whole: Stack | None
+    """The product that the file stands for."""
+
+    def own_classes(self) -> Source | None:
+        """The scene's own classification, as the scene is looked at; None where it has none."""
+        found = classification(self.bands, self.whole.product) if self.whole else self.classes
+        return self.view.of(found, nearest=True) if found else None
+
+
+def read_scene_file(path: str, whole: Stack | None, card: ModelCard, settings: Settings) -> SceneFile:
+    """Open a scene's file for what its header says.
+
+    Args:
+        path: As the user gave it.
+        whole: The product that it is, if it is one.
+        card: The model's.
+        settings: As in `open_scene`.
+
+    Raises:
+        SceneError: It can't be opened, holds several rasters or complex numbers, or contradicts itself.
+        BandError: A band that the model needs is not found.
+    """
+    with opened(whole.vrt if whole else path, path) as file:
+        _check_kind(file, path)
+        bands = _file_bands(file)
+        found = _choose_bands(bands, card, settings, path)
+        indexes, scl = tuple(found[name] for name in card.band_names), _find_scl(bands, found)
+        _check_one_dtype(file, indexes, path)
+        source, says = _look_at(file, card.band_names, indexes, path, whole)
+        nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
+        return SceneFile(
+            bands=source,
+            says=says | {"has_scl": scl is not None},
+            infrared=nir if isinstance(nir, str) else _look_at(file, (NIR_BAND,), (nir,), path, whole),
+            classes=_source(file, path, path, (SCL,), (scl,)) if scl else None,
+            view=find_view(file, path, card, settings),
+            whole=whole,
+        )
+
+
+def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | None:
+    """Number of the band with the scene classification, from 1, as the user gave it, or by its description."""
+    named = (band.index for band in bands if SCL in re.split(r"[^0-9A-Z]+", band.description.upper()))
+    return found.get(SCL) or next(named, None)
+
+
+def _look_at(
+    file: Any, names: tuple[str, ...], indexes: tuple[int, ...], path: str, whole: Stack | None
+) -> tuple[Source, Said]:
+    """Some bands of a file, and what is said of them by it and by the product that it stands for."""
+    says = _what_the_file_says(file, indexes) | {"stated": whole.stated(indexes) if whole else Stated()}
+    return _source(file, path, whole.vrt if whole else path, names, indexes), says
+
+
+def _source(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
+    masked = any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
+    return Source(
+        path=path,
+        opens=opens,
+        height=file.height,
+        width=file.width,
+        transform=file.transform,
+        crs=file.crs.to_wkt() if file.crs else None,
+        band_names=names,
+        band_indexes=indexes,
+        block_shape=file.block_shapes[indexes[0] - 1],
+        dtype=file.dtypes[indexes[0] - 1],
+        masked=masked,
+    )
+
+
+def _check_kind(file: Any, path: str) -> None:
+    if not file.count:
+        inside = ", ".join(file.subdatasets[:4]) or "nothing that GDAL reads"
+        raise SceneError(f"{path}: expected one raster. It holds several: {inside}. Give one of them")
+    if any(dtype.startswith("complex") for dtype in file.dtypes):
+        raise SceneError(f"{path}: expected optical bands. Received complex numbers ({file.dtypes[0]}), as of radar")
+
+
+def _check_one_dtype(file: Any, indexes: tuple[int, ...], path: str) -> None:
+    dtypes = [file.dtypes[i - 1] for i in indexes]
+    if len(set(dtypes)) > 1:
+        raise SceneError(
+            f"{path}: expected the same data type in every band. Received: {', '.join(dtypes)}. "
+            "Convert it (gdal_translate -ot)"
+        )
+
+
+def _file_bands(file: Any) -> tuple[FileBand, ...]:
+    return tuple(
+        FileBand(i, file.descriptions[i - 1] or "", file.colorinterp[i - 1].name, tuple(file.tags(i).items()))
+        for i in file.indexes
+    )
+
+
+def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settings, path: str) -> dict[str, int]:
+    """Numbers in the file, from 1, of the model's bands, and of its optional ones if the user gave them."""
+    refused = BandError(f"{path}: expected reflectance. Received a palette of colours: already a map, or a picture")
+    palettes = {band.index for band in bands if band.color == "palette"}
+    if settings.bands is not None:
+        found = given_bands(parse_bands(settings.bands, card.band_names, card.optional_bands, (SCL,)), len(bands), path)
+    elif len(palettes) == len(bands):
+        raise refused
+    else:
+        found = find_bands(bands, card.band_names, path)
+    if palettes & {
+        index for name, index in found.items() if name != SCL
+    }:  # numbers of colours are no reflectance, whatever band the user says they are
+        raise refused
+    return found
+
+
+def _what_the_file_says(file: Any, indexes: tuple[int, ...]) -> Said:
+    def capitals(tags: Mapping[str, str]) -> dict[str, str]:
+        return {key.upper(): value for key, value in tags.items()}
+
+    return {
+        "scales": tuple(file.scales[i - 1] for i in indexes),
+        "offsets": tuple(file.offsets[i - 1] for i in indexes),
+        "tags": capitals(file.tags()),
+        "band_tags": tuple(capitals(file.tags(i)) for i in indexes),
+    }
