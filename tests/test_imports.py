@@ -25,6 +25,7 @@ ORDER = (
     "decisions",
     "ground",
     "warp",
+    "warp_target",
     "source",
     "infrared",
     "product",

@@ -7,7 +7,7 @@ import math
 from landmap.errors import GeoreferenceError
 from landmap.ground import ground_pixel_sides, ground_pixel_size, has_model_pixels, misplaced, pixel_sides
 from landmap.scene import Scene
-from landmap.warp import MAX_ENLARGEMENT
+from landmap.warp_target import MAX_ENLARGEMENT
 from landmap_models.card import ModelCard
 
 MAX_RATIO = 1.5

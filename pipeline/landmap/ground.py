@@ -54,11 +54,14 @@ def raster_grid(file: Any) -> RasterGrid:
 def misplaced(scene: Grounded) -> list[str]:
     """Why a raster has no place on the ground, in words, and what to do; empty where it has one."""
     if scene.crs is None:
-        return ["expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…)"]
+        return [
+            "expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…), or "
+            "--warp auto where it has control points"
+        ]
     if scene.transform == Affine.identity():
         return [
-            "expected a geotransform, found none or only control points: give "
-            "--warp auto if it has control points, else georeference it (gdalwarp)"
+            "expected a geotransform, found none or only control points: georeference it (gdalwarp), or give "
+            "--warp auto where it has control points"
         ]
     if not scene.transform.determinant:
         return [f"expected a geotransform, found one of pixels without area ({_numbers(scene)}): georeference it anew"]

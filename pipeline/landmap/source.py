@@ -23,10 +23,10 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
-from landmap.chips import Bools
+from landmap.chips import Bools, finite
 from landmap.errors import SceneError
 from landmap.grid import Window
-from landmap.warp import Warp
+from landmap.warp import Warp, read_warped
 
 # A missing georeference is an error of ours with better words (georeference.py), not a warning of rasterio's.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -179,9 +179,10 @@ def read_pixels(
         RasterioError: It can't be read there.
     """
     place = source.place(window)
+    if source.warp is not None:
+        return read_warped(file, source.band_indexes, place, shape)
     values = np.moveaxis(file.read(source.band_indexes, window=place, out_shape=shape), 0, -1)
-    whole_numbers = values.dtype.kind in "iu"
-    valid: Bools = np.ones(values.shape[:2], np.bool_) if whole_numbers else np.isfinite(values).all(axis=-1)
+    valid = finite(values)
     if source.masked:
         valid &= _has_data(file, source.band_indexes, place, shape)
     elif source.zero_is_nodata:

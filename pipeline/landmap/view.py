@@ -17,7 +17,8 @@ from landmap.grid import Window
 from landmap.ground import Grounded, extent, four, raster_grid
 from landmap.settings import Settings
 from landmap.source import Source
-from landmap.warp import BLOCK_SHAPE, Warp, find_warp, onto
+from landmap.warp import BLOCK_SHAPE, Warp, onto
+from landmap.warp_target import find_warp
 from landmap_models.card import ModelCard
 
 SLACK = 1e-6

@@ -1,40 +1,22 @@
-"""A raster on another grid: which one suits a model, and the raster as it looks there.
-
-Nothing is written: GDAL warps what is read, in blocks of one fixed size, so that a pixel does not depend on the
-rectangle that it is read in.
-"""
+"""A raster as it looks on another grid. Nothing is written: GDAL warps what is read."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from affine import Affine
+import numpy as np
+import numpy.typing as npt
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import CRSError
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import aligned_target, calculate_default_transform
+from rasterio.windows import Window as RasterWindow
 
-from landmap.errors import GeoreferenceError
-from landmap.ground import (
-    Grounded,
-    RasterGrid,
-    crs_name,
-    ground_pixel_sides,
-    ground_pixel_size,
-    has_model_pixels,
-    misplaced,
-    pixel_sides,
-    raster_grid,
-)
-from landmap_models.card import ModelCard
+from landmap.chips import Bools, finite
+from landmap.ground import Grounded, RasterGrid
 
-MAX_ENLARGEMENT = 3.0
-"""Pixels of more than so many times the model's size are refused: no interpolation shows what they do not hold."""
-AVERAGED = 2.0
-"""Where pixels become this much larger their values are averaged; bilinear would skip some."""
 BLOCK_SHAPE = 128, 512
 """Rows and columns that GDAL warps together, unless the raster is smaller."""
 TOLERANCE = 0.01
@@ -51,8 +33,12 @@ class Warp:
     """How values between pixels are found; those without data are never mixed in."""
     blank: float | None = None
     """What stands for no data where every band has it, in a file that declares none."""
+    source: RasterGrid | None = None
+    """Where its pixels lay before, for a file that has nothing but control points; None: where it says."""
     pixel_size: float = math.nan
     """Side in metres that a pixel had before, about."""
+    scale: float = 1.0
+    """That side in pixels of the grid, at most 1: bilinear interpolation takes in as many more of smaller pixels."""
 
     def over(self, file: Any) -> WarpedVRT:
         """An open file as it looks on the grid.
@@ -60,10 +46,12 @@ class Warp:
         Where the file has a nodata value, so has this, band by band; otherwise it has an alpha band.
         """
         if file.nodata is not None:
-            nodata: dict[str, Any] = {"UNIFIED_SRC_NODATA": "NO"}
+            how: dict[str, Any] = {"UNIFIED_SRC_NODATA": "NO"}
         else:
             has_alpha = ColorInterp.alpha in file.colorinterp
-            nodata = {"src_nodata": self.blank, "nodata": None, "add_alpha": not has_alpha}
+            how = {"src_nodata": self.blank, "nodata": None, "add_alpha": not has_alpha}
+        if self.source is not None:
+            how |= {"src_crs": CRS.from_wkt(self.source.crs), "src_transform": self.source.transform}
         return WarpedVRT(
             file,
             crs=CRS.from_wkt(self.grid.crs),
@@ -72,51 +60,10 @@ class Warp:
             width=self.grid.width,
             resampling=Resampling[self.resampling],
             tolerance=TOLERANCE,
-            **nodata,
+            XSCALE=self.scale,  # or else GDAL takes it anew for each block, and what is averaged over changes there
+            YSCALE=self.scale,
+            **how,
         )
-
-
-def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
-    """How a scene is brought to a grid that suits a model.
-
-    The grid is north-up, has the model's resolution, and its lines are at multiples of that. It is in the scene's own
-    CRS where that is true to the ground, else in the UTM zone of the scene's middle.
-
-    Args:
-        file: The scene, open.
-        path: Its name, for messages.
-        card: The model's.
-
-    Returns:
-        None where its own grid suits; and what is done, or why nothing is, in words.
-
-    Raises:
-        GeoreferenceError: It has no place on the ground, lies beyond UTM, or has far too large pixels.
-    """
-    points, points_crs = file.gcps
-    grid, metres = raster_grid(file), card.resolution
-    if points and (grid.crs is None or grid.transform == Affine.identity()):
-        source: dict[str, Any] = {"gcps": points}
-        crs, own = points_crs, f"control points in {crs_name(points_crs.to_wkt())}"
-        target = _utm(*_middle([(point.x, point.y) for point in points], crs), path)
-    else:
-        if problem := misplaced(grid):
-            raise GeoreferenceError(f"{path}: can't be warped: {problem[0]}")
-        source = dict(zip(("left", "bottom", "right", "top"), file.bounds, strict=True))
-        crs, own = file.crs, f"{crs_name(file.crs.to_wkt())}, {_size(grid)}"
-        if crs.is_projected and has_model_pixels(grid, metres):
-            return None, f"not needed: {own}"
-        target = crs if _is_true(grid) else _utm(*_middle([grid.transform @ _center(grid)], crs), path)
-    transform, _, _ = calculate_default_transform(crs, target, grid.width, grid.height, **source)
-    size = float(transform.a)
-    _check_enlargement(size, metres, path)
-    place, width, height = calculate_default_transform(
-        crs, target, grid.width, grid.height, **source, resolution=metres
-    )
-    place, width, height = aligned_target(place, width, height, metres)
-    resampling: Literal["bilinear", "average"] = "average" if metres >= AVERAGED * size else "bilinear"
-    warp = Warp(RasterGrid(height, width, place, target.to_wkt()), resampling, _blank(file), size)
-    return warp, f"from {own} to {crs_name(target.to_wkt())}, {metres:g} m, {resampling}"
 
 
 def onto(grid: Grounded) -> Warp:
@@ -124,57 +71,49 @@ def onto(grid: Grounded) -> Warp:
     return Warp(RasterGrid(grid.height, grid.width, grid.transform, grid.crs), "nearest")
 
 
-def _check_enlargement(size: float, metres: float, path: str) -> None:
-    if size > MAX_ENLARGEMENT * metres:
-        raise GeoreferenceError(
-            f"{path}: its pixels are about {size:.3g} m, {size / metres:.3g} times the model's {metres:g} m: expected "
-            f"at most {MAX_ENLARGEMENT:g} times, as interpolation shows nothing that they do not hold. Get finer ones"
-        )
+def read_warped(
+    file: WarpedVRT, indexes: Sequence[int], place: RasterWindow, shape: tuple[int, int] | None = None
+) -> tuple[npt.NDArray[Any], Bools]:
+    """Values of a rectangle `(height, width, bands)`, and where all bands have data `(height, width)`.
+
+    It is put together from GDAL's own blocks: GDAL approximates where pixels come from, over what it warps at once.
+    Were that the rectangle, a pixel would depend on it, and so a cover on its chunks.
+
+    Args:
+        file: As `Warp.over` gives it.
+        indexes: Numbers of the bands, from 1.
+        place: The rectangle.
+        shape: Rows and columns wanted, if not all: every so many pixels are taken then.
+
+    Raises:
+        RasterioError: It can't be read there.
+    """
+    if shape is not None:
+        return _read(file, indexes, place, shape)
+    height, width = file.block_shapes[0]
+    rows = range(place.row_off // height * height, place.row_off + place.height, height)
+    cols = range(place.col_off // width * width, place.col_off + place.width, width)
+    blocks = [
+        [
+            _read(file, indexes, RasterWindow(col, row, min(width, file.width - col), min(height, file.height - row)))
+            for col in cols
+        ]
+        for row in rows
+    ]
+    values, valid = (np.concatenate([np.concatenate([b[i] for b in row], axis=1) for row in blocks]) for i in (0, 1))
+    top, left = place.row_off - rows[0], place.col_off - cols[0]
+    wanted = slice(top, top + place.height), slice(left, left + place.width)
+    return values[wanted], valid[wanted]
 
 
-def _blank(file: Any) -> float | None:
-    """0, Sentinel-2's code for unseen, where a file of several bands says nothing of nodata."""
-    silent = all(flags == [MaskFlags.all_valid] for flags in file.mask_flag_enums)
-    return 0.0 if silent and file.count > 1 else None
-
-
-def _is_true(grid: RasterGrid) -> bool:
-    """Whether the CRS's metres are metres on the ground, within 1 %."""
-    crs = CRS.from_wkt(grid.crs)
-    metres = crs.is_projected and crs.linear_units_factor[1] == 1
-    return metres and abs(math.sqrt(math.prod(pixel_sides(grid))) / ground_pixel_size(grid) - 1) < 0.01
-
-
-def _center(grid: RasterGrid) -> tuple[float, float]:
-    return grid.width / 2, grid.height / 2
-
-
-def _middle(places: list[tuple[float, float]], crs: CRS) -> tuple[float, float]:
-    """Longitude and latitude in degrees of the middle of places given in a CRS."""
-    from pyproj import Transformer
-
-    to_degrees = Transformer.from_crs(crs.to_wkt(), "EPSG:4326", always_xy=True)
-    x, y = (sum(values) / len(places) for values in zip(*places, strict=True))
-    lon, lat = to_degrees.transform(x, y)
-    return lon, lat
-
-
-def _utm(lon: float, lat: float, path: str) -> CRS:
-    from pyproj.aoi import AreaOfInterest
-    from pyproj.database import query_utm_crs_info
-
-    zones = query_utm_crs_info("WGS 84", AreaOfInterest(lon, lat, lon, lat)) if math.isfinite(lon + lat) else []
-    if not zones:
-        raise GeoreferenceError(
-            f"{path}: can't be warped: expected a place in one of UTM's zones. Received: longitude {lon:.4g}, latitude "
-            f"{lat:.4g}. Warp it to a projection that suits (gdalwarp -t_srs)"
-        )
-    try:
-        return CRS.from_epsg(zones[0].code)
-    except CRSError as error:
-        raise GeoreferenceError(f"{path}: can't be warped: {error}") from error
-
-
-def _size(grid: RasterGrid) -> str:
-    sides = ground_pixel_sides(grid)
-    return f"{sides[0]:.3g} x {sides[1]:.3g} m on the ground"
+def _read(
+    file: WarpedVRT, indexes: Sequence[int], place: RasterWindow, shape: tuple[int, int] | None = None
+) -> tuple[npt.NDArray[Any], Bools]:
+    """Both from one reading: what GDAL warps twice need not come out the same."""
+    alpha = [i for i, color in zip(file.indexes, file.colorinterp, strict=True) if color is ColorInterp.alpha]
+    read = np.moveaxis(file.read([*indexes, *alpha], window=place, out_shape=shape), 0, -1)
+    values, alphas = read[..., : len(indexes)], read[..., len(indexes) :]
+    valid = finite(values) & (alphas > 0).all(axis=-1)
+    if file.nodata is not None:
+        valid &= (values != file.nodata).all(axis=-1)
+    return values, valid
