@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -15,18 +15,22 @@ from typing import Any
 import rasterio
 
 from landmap.chips import Pixels
+from landmap.companions import stage_companions
 from landmap.fingerprint import fingerprint
 from landmap.graph import run_chunks
 from landmap.grid import Chunk
 from landmap.journal import Journal
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
-from landmap.outputs import check_outputs, publish, signals_held
+from landmap.outputs import Staged, check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_precision
 from landmap.precision import choose_precision, load
 from landmap.predict import cover_chunk
+from landmap.quicklook import check_quicklook
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
+from landmap.report_page import Map, check_report
 from landmap.settings import NEUTRAL_SETTINGS, Settings
+from landmap.style import percent_style
 from landmap.summary import ClassCounter, ClassShare
 from landmap_models.classifier import Classifier
 
@@ -41,7 +45,11 @@ Say = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where the results go."""
+    """Where the results go.
+
+    Raises:
+        OutputError: A report or quicklook has another ending than it needs, or a library for it is missing.
+    """
 
     cover: Path
     """Class ids."""
@@ -49,10 +57,21 @@ class Outputs:
     """Probability of the class in percent."""
     probabilities: Path | None = None
     """Probability of every class in percent, one band a class."""
+    report: Path | None = None
+    """A page that shows the map and says how it was made."""
+    quicklook: Path | None = None
+    """A picture of the scene beside its cover."""
+
+    def __post_init__(self) -> None:
+        if self.report:
+            check_report(self.report)
+        if self.quicklook:
+            check_quicklook(self.quicklook)
 
     def paths(self) -> list[Path]:
         """Those that are asked for."""
-        return [p for p in (self.cover, self.confidence, self.probabilities) if p is not None]
+        fields = self.cover, self.confidence, self.probabilities, self.report, self.quicklook
+        return [p for p in fields if p is not None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +103,8 @@ def classify(
     *,
     confidence: str | os.PathLike[str] | None = None,
     probabilities: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
+    quicklook: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     resume: bool = True,
     classifier: Classifier | None = None,
@@ -100,6 +121,8 @@ def classify(
         settings: How.
         confidence: Also write the class's probability in percent.
         probabilities: Also write every class's probability in percent, one band a class.
+        report: Also write an HTML page that shows the map and says how it was made.
+        quicklook: Also draw the scene beside its cover (PNG).
         overwrite: Replace outputs that exist.
         resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
         classifier: Use this one in place of the model that the settings name. Its chunks can be reused where its card
@@ -113,7 +136,8 @@ def classify(
         LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
             `landmap.journal`.
     """
-    outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in (confidence, probabilities)))
+    others = confidence, probabilities, report, quicklook
+    outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in others))
     check_outputs(outputs.paths(), os.fspath(scene), overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
@@ -166,12 +190,14 @@ def run_plan(
             say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
         writers = _open_writers(stack, plan, outputs, precision)
         counter = _run(plan, classifier, journal, writers, progress)
-        finished = [writer.finish() for writer in writers.values()]
+        if counter.nodata == plan.scene.height * plan.scene.width:
+            found("no pixel of the scene has data: the map is empty")
+        finished = {name: writer.finish() for name, writer in writers.items()}
+        companions = _companions(stack, plan, outputs, finished, warnings)
+        rasters = [staged for staged in finished.values() if staged.path != outputs.report]
         with signals_held():  # a journal beside a complete output would be in the way
-            publish(finished, overwrite=overwrite)
+            publish([*companions, *rasters], overwrite=overwrite)
             journal.discard()
-    if counter.nodata == plan.scene.height * plan.scene.width:
-        found("no pixel of the scene has data: the map is empty")
     return Result(
         outputs=outputs,
         plan=plan,
@@ -231,20 +257,32 @@ def _run(
     return counter
 
 
+def _companions(
+    stack: ExitStack, plan: Plan, outputs: Outputs, finished: Mapping[str, Staged], warnings: Sequence[str]
+) -> list[Staged]:
+    """Page and picture of the finished rasters, where they are asked for."""
+    confidence = finished["confidence"].raster if "confidence" in finished else None
+    made = Map(plan.scene, finished["classes"].raster, confidence, plan, tuple(warnings))
+    return stage_companions(stack, made, name=outputs.cover.name, report=outputs.report, quicklook=outputs.quicklook)
+
+
 def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:
-    """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
+    """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last.
+
+    A report shows confidence, too: where nobody else wants it, it grows beside the report and is not published.
+    """
     tags = _tags(plan, precision)
     names = plan.card.legend.names
     wanted = {
-        "probabilities": (outputs.probabilities, names, None, "AVERAGE"),
-        "confidence": (outputs.confidence, ("confidence",), None, "AVERAGE"),
-        "classes": (outputs.cover, ("class",), plan.card.legend, "NEAREST"),
+        "probabilities": (outputs.probabilities, names, None, "AVERAGE", None),
+        "confidence": (outputs.confidence or outputs.report, ("confidence",), None, "AVERAGE", percent_style()),
+        "classes": (outputs.cover, ("class",), plan.card.legend, "NEAREST", None),
     }
     return {
         name: stack.enter_context(
-            RasterWriter(path, plan.scene, Layers(descriptions, tags | {LAYER_TAG: name}, legend, overviews))
+            RasterWriter(path, plan.scene, Layers(descriptions, tags | {LAYER_TAG: name}, legend, overviews, style))
         )
-        for name, (path, descriptions, legend, overviews) in wanted.items()
+        for name, (path, descriptions, legend, overviews, style) in wanted.items()
         if path is not None
     }
 

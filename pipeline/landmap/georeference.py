@@ -13,6 +13,9 @@ from landmap_models.card import ModelCard
 MAX_RATIO = 1.5
 """A pixel size this many times the model's, or this many times below it, is refused."""
 
+NORTHWARD = 1e-4
+"""Degrees of latitude, some ten metres: the step that shows where north is."""
+
 
 def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[str]:
     """Refuse a scene that can't be placed on the ground, or whose pixels are not the model's.
@@ -135,3 +138,24 @@ def ground_pixel_sides(scene: Scene) -> tuple[float, float]:
     if not all(abs(degrees) <= 90 for degrees in lat):  # infinite where the projection does not know the place
         return math.nan, math.nan
     return geod.line_length(lon[:2], lat[:2]), geod.line_length(lon[2:], lat[2:])
+
+
+def north(scene: Scene) -> tuple[float, float] | None:
+    """Where true north is in the middle of the scene: a step to the right and one down, in pixels, of length 1.
+
+    None where the scene has no place on the Earth. A grid's own north is up to 3 degrees off it in UTM, and anything
+    at all near a pole.
+    """
+    from pyproj import CRS, Transformer
+
+    if _missing(scene):
+        return None
+    crs = CRS.from_wkt(scene.crs or "")
+    to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    middle = scene.width / 2, scene.height / 2
+    lon, lat = to_degrees.transform(*(scene.transform @ middle))
+    x, y = to_degrees.transform(lon, lat + NORTHWARD, direction="INVERSE")
+    col, row = ~scene.transform @ (x, y)
+    right, down = col - middle[0], row - middle[1]
+    length = math.hypot(right, down)
+    return (right / length, down / length) if 0 < length < math.inf else None

@@ -32,6 +32,7 @@ from landmap.mosaic import NODATA
 from landmap.outputs import Staged
 from landmap.scene import Scene
 from landmap.source import first_cause
+from landmap.style import class_style
 from landmap_models.legend import Legend
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Layers:
     """Palette and class names, where the values are class ids."""
     overviews: str = "NEAREST"
     """GDAL's resampling for overviews."""
+    style: bytes | None = None
+    """QML for QGIS; None: by the legend, if there is one."""
 
 
 class RasterWriter:
@@ -131,7 +134,7 @@ class RasterWriter:
             self._attempt(lambda: self._file.write(layers, window=place))
 
     def finish(self) -> Staged:
-        """Make the cloud-optimised GeoTIFF and its sidecar, still under temporary names.
+        """Make the cloud-optimised GeoTIFF and its sidecars, still under temporary names.
 
         Raises:
             OutputError: The disk is full, or the like.
@@ -153,11 +156,14 @@ class RasterWriter:
             bigtiff="IF_SAFER",
         )
         self._work.unlink()
-        if not self._layers.legend:
-            return Staged(self.path, self._done, None)
-        aux = self._done.with_name(self._done.name + ".aux.xml")
-        aux.write_bytes(_attribute_table(self._layers.legend))
-        return Staged(self.path, self._done, aux)
+        aux, style = self._done.with_name(self._done.name + ".aux.xml"), self._done.with_suffix(".qml")
+        legend, qml = self._layers.legend, self._layers.style
+        if legend:
+            aux.write_bytes(_attribute_table(legend))
+            qml = qml or class_style(legend)
+        if qml:
+            style.write_bytes(qml)
+        return Staged(self.path, self._done, aux if legend else None, style if qml else None)
 
     def _attempt(self, step: Any) -> Any:
         try:

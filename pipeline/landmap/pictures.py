@@ -1,0 +1,158 @@
+"""Scene and cover as pictures small enough to show, and what a map is drawn with: legend, scale bar."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+
+from landmap.errors import SceneError
+from landmap.grid import Window
+from landmap.raster import LAYER_TAG, LEGEND_TAG
+from landmap.scene import Scene
+from landmap_models.legend import LandClass, Legend
+
+UInt8 = npt.NDArray[np.uint8]
+
+TRUE_COLOUR = ("B04", "B03", "B02")
+WHITE = 0.275
+"""Reflectance that is drawn white in true colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """Three bands as a picture."""
+
+    bands: tuple[str, ...]
+    """Shown as red, green and blue."""
+    picture: UInt8
+    """Red, green, blue and opacity, `(height, width, 4)`; opacity is 0 where the scene has no data."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "true colour" if self.bands == TRUE_COLOUR else ", ".join(self.bands)
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleBar:
+    """A length on the ground that is easily read."""
+
+    metres: float
+    """1, 2 or 5 times a power of ten."""
+    pixels: float
+    """How long that is."""
+
+    @property
+    def label(self) -> str:
+        """As it stands beside the bar."""
+        return f"{self.metres / 1000:g} km" if self.metres >= 1000 else f"{self.metres:g} m"
+
+
+def scene_name(path: str) -> str:
+    """What a scene is called: without its folder and what follows the "?" of an address, which may be a key."""
+    return Path(path.split("?")[0]).name
+
+
+def scale_bar(metres_per_pixel: float, most: float) -> ScaleBar:
+    """The longest bar of at most so many pixels."""
+    power = 10 ** math.floor(math.log10(metres_per_pixel * most))
+    metres = max(factor * power for factor in (1, 2, 5) if factor * power <= metres_per_pixel * most)
+    return ScaleBar(metres, metres / metres_per_pixel)
+
+
+def composite(scene: Scene, most: int) -> Composite:
+    """A scene in true colour, stretched over what EuroSAT's pictures show.
+
+    Where the model does without true colour its first bands are shown, each stretched over 96 % of its own pixels.
+
+    Args:
+        scene: What to show.
+        most: Pixels along the longer side; of larger scenes every so many are taken.
+    """
+    is_true = set(TRUE_COLOUR) <= set(scene.band_names)
+    bands = TRUE_COLOUR if is_true else (scene.band_names[:3] if len(scene.band_names) > 2 else scene.band_names[:1])
+    order = [scene.band_names.index(name) for name in bands]
+    values, valid = scene.read_values(Window(0, 0, scene.height, scene.width), thinned(scene.height, scene.width, most))
+    reflectance = np.where(valid[..., None], scene.radiometry.to_model(values)[..., order], 0)
+    low, high = (0.0, WHITE) if is_true or not valid.any() else np.percentile(reflectance[valid], (2, 98), axis=0)
+    picture = ((reflectance - low) / np.maximum(np.subtract(high, low), 1e-6)).clip(0, 1) ** 0.8 * 255
+    rgb = np.broadcast_to(picture, (*valid.shape, 3))
+    return Composite(bands, np.dstack([rgb, 255 * valid]).astype(np.uint8))
+
+
+def check_cover(scene: Scene, cover: Path) -> None:
+    """Refuse a raster that does not lie where the scene does.
+
+    Raises:
+        SceneError: It can't be read, lies elsewhere, or has another shape.
+    """
+    with _reading(cover), rasterio.open(cover) as file:
+        same = file.shape == (scene.height, scene.width) and file.transform.almost_equals(scene.transform)
+    if not same:
+        raise SceneError(f"{cover}: expected the cover of {scene.path}. It lies elsewhere, or has another shape")
+
+
+def read_layer(path: Path, layer: str) -> dict[str, str]:
+    """The tags of a raster that landmap wrote.
+
+    Raises:
+        SceneError: It can't be read, or holds something other than `layer` ("classes", "confidence").
+    """
+    with _reading(path), rasterio.open(path) as file:
+        tags: dict[str, str] = file.tags()
+    if tags.get(LAYER_TAG) != layer:
+        name = {"classes": "cover"}.get(layer, layer)
+        raise SceneError(f"{path}: expected a {name} written by landmap (its tag {LAYER_TAG} says {layer})")
+    return tags
+
+
+def read_legend(cover: Path) -> Legend:
+    """Names and colours as they are in a cover.
+
+    Raises:
+        SceneError: It can't be read, or is no cover that landmap wrote.
+    """
+    names: dict[str, str] = json.loads(read_layer(cover, "classes")[LEGEND_TAG])
+    with _reading(cover), rasterio.open(cover) as file:
+        colors = file.colormap(1)
+    return Legend(tuple(LandClass(int(i), name, hex_color(colors[int(i)])) for i, name in names.items()))
+
+
+def hex_color(rgb: Sequence[int]) -> str:
+    """A colour as "#rrggbb"; what follows red, green and blue is left out."""
+    return "#{:02x}{:02x}{:02x}".format(*rgb[:3])
+
+
+def thinned_values(path: Path, most: int) -> UInt8:
+    """A raster's values `(height, width)`, at most so many along the longer side. Never averaged: they may be ids.
+
+    Raises:
+        SceneError: It can't be read.
+    """
+    with _reading(path), rasterio.open(path) as file:
+        shape = thinned(file.height, file.width, most)
+        return np.asarray(file.read(1, out_shape=shape, resampling=Resampling.nearest), np.uint8)
+
+
+def thinned(height: int, width: int, most: int) -> tuple[int, int]:
+    """Rows and columns when no side may be longer than `most`."""
+    shrink = max(1.0, max(height, width) / most)
+    return max(1, round(height / shrink)), max(1, round(width / shrink))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except RasterioError as error:
+        raise SceneError(f"{path}: can't be read: {error}") from error

@@ -1,0 +1,340 @@
+"""One page that shows a map and says how it was made: a single file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+
+from landmap.errors import OutputError
+from landmap.georeference import ground_pixel_sides, north, pixel_hectares
+from landmap.mosaic import NODATA
+from landmap.outputs import Staged, check_outputs, publish
+from landmap.pictures import (
+    Composite,
+    UInt8,
+    check_cover,
+    composite,
+    hex_color,
+    read_layer,
+    read_legend,
+    scene_name,
+    thinned_values,
+)
+from landmap.planning import Plan
+from landmap.scene import Scene, open_scene
+from landmap.settings import Settings
+from landmap.staging import staging_folder
+from landmap.style import RAMP
+from landmap.summary import ClassCounter, ClassShare
+from landmap_models.legend import Legend
+
+MAX_SIDE = 2048
+"""Longest side of the pictures in pixels: about 3 MB a page. Larger rasters are thinned out."""
+FACTS = (
+    ("LANDMAP_MODEL", "Model"),
+    ("LANDMAP_MODEL_SHA256", "Its weights (SHA-256)"),
+    ("LANDMAP_PRECISION", "Precision"),
+    ("LANDMAP_STRIDE", "Stride in pixels"),
+    ("LANDMAP_NODATA", "No data"),
+    ("LANDMAP_NIR", "Near infrared"),
+    ("LANDMAP_VERSION", "landmap"),
+)
+"""Tags of a cover, and what they are called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """What a report is made from."""
+
+    scene: Scene
+    """What was classified."""
+    cover: Path
+    """Its cover; it may have a temporary name."""
+    confidence: Path | None = None
+    """Its confidence, if there is one; as the cover."""
+    plan: Plan | None = None
+    """What the cover was made by, where that is known; otherwise its tags must do."""
+    warnings: Sequence[str] = ()
+    """Those that are not in the cover's tags."""
+
+
+def write_report(
+    scene: str | os.PathLike[str],
+    cover: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    settings: Settings | None = None,
+    *,
+    confidence: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a page about a cover: one HTML file.
+
+    Args:
+        scene: What was classified.
+        cover: What `classify` wrote for it.
+        output: The HTML file.
+        settings: `bands`, `scale`, `offset` and `level`, if they were given to `classify`.
+        confidence: What `classify` wrote, too.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        SceneError: One of the rasters can't be read, or they don't belong together.
+        OutputError: The page exists or can't be written, or jinja2 is not installed.
+    """
+    output = Path(output)
+    check_report(output)
+    check_outputs([output], os.fspath(scene), overwrite=overwrite)
+    page = render(Map(open_scene(scene, settings), Path(cover), Path(confidence) if confidence else None))
+    with staging_folder(output) as folder:
+        staged = folder / "report.html"
+        try:
+            staged.write_text(page, "utf-8")
+        except OSError as error:
+            raise OutputError(f"{output}: can't be written: {error.strerror or error}") from error
+        publish([Staged(output, staged)], overwrite=overwrite)
+
+
+def check_report(output: Path) -> None:
+    """Refuse what can't be written, before any work.
+
+    Raises:
+        OutputError: The name is no page's, or jinja2 is not installed.
+    """
+    if output.suffix.lower() != ".html":
+        raise OutputError(f"{output}: expected a file name that ends in .html")
+    if find_spec("jinja2") is None:
+        raise OutputError("Reports need jinja2: pip install 'landmap[plot]'")
+
+
+def render(made: Map) -> str:
+    """The page as HTML.
+
+    Raises:
+        SceneError: One of the rasters can't be read, or they don't belong together.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    read_layer(made.cover, "classes")
+    for raster in filter(None, (made.cover, made.confidence)):
+        check_cover(made.scene, raster)
+    pages = files("landmap") / "pages"
+    css, script = ((pages / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    page = Environment(
+        loader=PackageLoader("landmap", "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page.filters["breakable"] = _breakable
+    return page.get_template("report.html").render(
+        **_content(made), css=Markup(css), script=Markup(script), policy=_policy(script)
+    )
+
+
+def _policy(script: str) -> str:
+    """What a browser lets the page do: show what is inside it, and run this script and no other."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def _content(made: Map) -> dict[str, Any]:
+    """What the template shows."""
+    scene, legend, tags = made.scene, read_legend(made.cover), read_layer(made.cover, "classes")
+    shown, classes = composite(scene, MAX_SIDE), thinned_values(made.cover, MAX_SIDE)
+    height, width = classes.shape
+    step = north(scene)
+    return {
+        "scene": scene_name(scene.path),
+        "composite": shown.name,
+        "width": width,
+        "height": height,
+        "picture": _scene_image(shown),
+        "cover": _palette_image(classes, {c.id: c.rgb for c in legend}),
+        "confidence": _confidence_image(made.confidence),
+        "ramp": ", ".join(f"{color} {percent}%" for percent, color in RAMP.items()),
+        "north": step and round(math.degrees(math.atan2(step[0], -step[1])), 1),
+        "warnings": list(dict.fromkeys((*json.loads(tags.get("LANDMAP_WARNINGS", "[]")), *made.warnings))),
+        "facts": _facts(made, tags),
+        "plan": _plan_text(made.plan),
+        "data": _data(scene, legend, width, height),
+        **_areas(made, legend),
+    }
+
+
+def _data(scene: Scene, legend: Legend, width: int, height: int) -> dict[str, Any]:
+    """What the script reads."""
+    metres = ground_pixel_sides(scene)[0] * scene.width / width if scene.crs else math.nan
+    return {
+        "width": width,
+        "height": height,
+        "metres": metres if math.isfinite(metres) else None,
+        "classes": [{"id": c.id, "name": c.name, "color": c.color} for c in legend],
+        "ramp": [hex_color(color) for color in _ramp().values()],
+    }
+
+
+def _areas(made: Map, legend: Legend) -> dict[str, Any]:
+    """Rows of the table and what is said below it."""
+    counter, sums = _count(made.cover, made.confidence)
+    shares = counter.shares(legend, pixel_hectares(made.scene))
+    found = sorted((c for c in shares if c.pixels), key=lambda c: -c.pixels)
+    most = max((c.share for c in found), default=1.0)
+    colors = {c.id: c.color for c in legend}
+    pixels = sum(c.pixels for c in found)
+    rows = [
+        _numbers(c, sums[c.id])
+        | {"id": c.id, "name": c.name, "color": colors[c.id], "width": round(100 * c.share / most, 2)}
+        for c in found
+    ]
+    hectares = sum(c.hectares or 0 for c in found) if found and found[0].hectares is not None else None
+    total = ClassShare(NODATA, "", pixels, 1.0, hectares)
+    return {
+        "rows": rows,
+        "total": _numbers(total, float(sums.sum())),
+        "has_hectares": hectares is not None,
+        "has_means": made.confidence is not None,
+        "absent": [c.name for c in shares if not c.pixels],
+        "nodata": _percent(counter.nodata / (pixels + counter.nodata)) if counter.nodata else None,
+        "summary": _summary(made.scene, hectares, found),
+    }
+
+
+def _numbers(share: ClassShare, confidence: float) -> dict[str, str]:
+    """As they are printed. `confidence` is the sum over all pixels of the class."""
+    return {
+        "hectares": "" if share.hectares is None else f"{share.hectares:,.{0 if share.hectares >= 100 else 1}f}",
+        "share": _percent(share.share),
+        "confidence": f"{confidence / max(1, share.pixels):.0f} %",
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
+
+
+def _summary(scene: Scene, hectares: float | None, found: Sequence[ClassShare]) -> str:
+    parts = [f"{scene.height:,} rows x {scene.width:,} columns"]
+    if hectares is not None:
+        parts.append(f"{hectares / 100:,.{0 if hectares >= 10_000 else 1}f} km² mapped")
+    if found:
+        parts.append(f"mostly {found[0].name} ({_percent(found[0].share)})")
+    return " · ".join(parts)
+
+
+def _count(cover: Path, confidence: Path | None) -> tuple[ClassCounter, np.ndarray[Any, np.dtype[np.float64]]]:
+    """Pixels by class, and the sum of their confidence `(256,)`, block by block."""
+    counter, sums = ClassCounter(), np.zeros(256)
+    with rasterio.open(cover) as classes, rasterio.open(confidence or cover) as percent:
+        for _, window in classes.block_windows(1):
+            ids = classes.read(1, window=window)
+            counter.add(ids)
+            if confidence:
+                values = percent.read(1, window=window)
+                sums += np.bincount(ids.ravel(), np.where(ids == NODATA, 0, values).ravel(), minlength=256)
+    return counter, sums
+
+
+def _facts(made: Map, tags: Mapping[str, str]) -> list[tuple[str, str]]:
+    """How the cover was made, by name, as its tags say."""
+    scene = made.scene
+    facts = [("Scene", scene_name(scene.path)), ("Bands in the file", _pairs(tags.get("LANDMAP_BANDS", "{}")))]
+    if scene.crs:
+        with rasterio.open(made.cover) as file:
+            facts.append(("CRS", file.crs.to_string() if file.crs.to_epsg() else "as in the file"))
+        facts.append(("Pixel on the ground", "{:.4g} x {:.4g} m".format(*ground_pixel_sides(scene))))
+    radiometry = json.loads(tags.get("LANDMAP_RADIOMETRY", "{}"))
+    for name, origin in radiometry.get("origins", {}).items():
+        value = radiometry[name]
+        facts.append((name.capitalize(), origin if name == "haze" else f"{_short(value)} ({origin})"))
+    facts += [(title, tags[tag]) for tag, title in FACTS if tags.get(tag)]
+    if made.plan:
+        side = made.plan.grid.chip_size
+        facts.append(("Seen at once", f"{side} x {side} px: a class is what that neighbourhood is, not a pixel"))
+    facts.append(("Settings", _given(tags.get("LANDMAP_SETTINGS", "{}"))))
+    return [(name, text.replace(scene.path, scene_name(scene.path))) for name, text in facts]
+
+
+def _short(value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    numbers = [f"{number:.6g}" for number in value]
+    return numbers[0] if len(set(numbers)) == 1 else ", ".join(numbers)
+
+
+def _pairs(text: str) -> str:
+    return ", ".join(f"{name} is band {number}" for name, number in json.loads(text).items())
+
+
+def _given(text: str) -> str:
+    """Settings that are not those by default."""
+    default = dataclasses.asdict(Settings())
+    given = [f"{name} {value}" for name, value in json.loads(text).items() if value != default.get(name)]
+    return ", ".join(given) or "as by default"
+
+
+def _breakable(name: str) -> str:
+    """A name that may be broken where a capital follows: HerbaceousVegetation is wider than a phone's column."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])", name))
+
+
+def _plan_text(plan: Plan | None) -> str | None:
+    """The plan as JSON, without the folder of the scene."""
+    if plan is None:
+        return None
+    text = json.dumps(plan.to_dict(), indent=1, ensure_ascii=False)
+    return text.replace(json.dumps(plan.scene.path, ensure_ascii=False)[1:-1], scene_name(plan.scene.path))
+
+
+def _scene_image(shown: Composite) -> str:
+    return _inlined(shown.picture, "webp", quality=82, method=4)
+
+
+def _confidence_image(path: Path | None) -> str | None:
+    return _palette_image(thinned_values(path, MAX_SIDE), _ramp()) if path else None
+
+
+def _palette_image(values: UInt8, colors: Mapping[int, tuple[int, int, int]]) -> str:
+    """Values by their colours, exactly; what has none is transparent."""
+    from PIL import Image
+
+    image = Image.fromarray(values)
+    image.putpalette([part for i in range(256) for part in colors.get(i, (0, 0, 0))])
+    return _encoded(image, "png", transparency=bytes(255 if i in colors else 0 for i in range(256)), optimize=False)
+
+
+def _inlined(picture: UInt8, kind: str, **how: Any) -> str:
+    from PIL import Image
+
+    return _encoded(Image.fromarray(picture), kind, **how)
+
+
+def _encoded(image: Any, kind: str, **how: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **how)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _ramp() -> dict[int, tuple[int, int, int]]:
+    """Colours of 0 to 100 percent."""
+    stops = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in RAMP.values()])
+    parts = [np.interp(np.arange(101), list(RAMP), stops[:, i]).round().astype(int).tolist() for i in range(3)]
+    return dict(enumerate(zip(*parts, strict=True)))
