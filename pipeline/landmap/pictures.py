@@ -16,6 +16,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
 from landmap.errors import SceneError
+from landmap.georeference import ground_pixel_sides, pixel_hectares
 from landmap.grid import Window
 from landmap.raster import LAYER_TAG, LEGEND_TAG
 from landmap.scene import Scene
@@ -63,11 +64,16 @@ def scene_name(path: str) -> str:
     return Path(path.split("?")[0]).name
 
 
-def scale_bar(metres_per_pixel: float, most: float) -> ScaleBar:
-    """The longest bar of at most so many pixels."""
-    power = 10 ** math.floor(math.log10(metres_per_pixel * most))
-    metres = max(factor * power for factor in (1, 2, 5) if factor * power <= metres_per_pixel * most)
-    return ScaleBar(metres, metres / metres_per_pixel)
+def scale_bar(pixel: float, most: float) -> ScaleBar:
+    """The longest bar of at most so many pixels, each of so many metres."""
+    power = 10 ** math.floor(math.log10(pixel * most))
+    metres = max(factor * power for factor in (1, 2, 5) if factor * power <= pixel * most)
+    return ScaleBar(metres, metres / pixel)
+
+
+def metres_per_pixel(scene: Scene) -> float | None:
+    """Width of a pixel on the ground in the middle of a scene; None where it has no place there."""
+    return None if pixel_hectares(scene) is None else ground_pixel_sides(scene)[0]
 
 
 def composite(scene: Scene, most: int) -> Composite:

@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 
 from landmap.errors import OutputError
-from landmap.georeference import ground_pixel_sides, north
+from landmap.georeference import north
 from landmap.mosaic import NODATA
-from landmap.pictures import UInt8, check_cover, composite, read_legend, scale_bar, scene_name, thinned_values
+from landmap.pictures import (
+    UInt8,
+    check_cover,
+    composite,
+    metres_per_pixel,
+    read_legend,
+    scale_bar,
+    scene_name,
+    thinned_values,
+)
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap_models.legend import Legend
@@ -129,7 +138,7 @@ def _draw_scale_bar(axes: Any, scene: Scene, width: int) -> None:
     from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, VPacker
     from matplotlib.patches import Rectangle
 
-    if scene.crs is None or not np.isfinite(metres := ground_pixel_sides(scene)[0]):
+    if (metres := metres_per_pixel(scene)) is None:
         return
     bar = scale_bar(metres * scene.width / width, width / 3)
     line = AuxTransformBox(axes.transData)

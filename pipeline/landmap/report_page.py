@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
-import io
 import json
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
@@ -21,21 +19,22 @@ import numpy as np
 import rasterio
 
 from landmap.errors import OutputError
-from landmap.georeference import ground_pixel_sides, north, pixel_hectares
+from landmap.georeference import north, pixel_hectares
+from landmap.inline_images import palette_image, percent_colors, photo
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.pictures import (
-    Composite,
-    UInt8,
     check_cover,
     composite,
     hex_color,
+    metres_per_pixel,
     read_layer,
     read_legend,
     scene_name,
     thinned_values,
 )
 from landmap.planning import Plan
+from landmap.provenance import facts, plan_text, without_folder
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.staging import staging_folder
@@ -45,16 +44,6 @@ from landmap_models.legend import Legend
 
 MAX_SIDE = 2048
 """Longest side of the pictures in pixels: about 3 MB a page. Larger rasters are thinned out."""
-FACTS = (
-    ("LANDMAP_MODEL", "Model"),
-    ("LANDMAP_MODEL_SHA256", "Its weights (SHA-256)"),
-    ("LANDMAP_PRECISION", "Precision"),
-    ("LANDMAP_STRIDE", "Stride in pixels"),
-    ("LANDMAP_NODATA", "No data"),
-    ("LANDMAP_NIR", "Near infrared"),
-    ("LANDMAP_VERSION", "landmap"),
-)
-"""Tags of a cover, and what they are called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +119,10 @@ def render(made: Map) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    read_layer(made.cover, "classes")
-    for raster in filter(None, (made.cover, made.confidence)):
-        check_cover(made.scene, raster)
+    for raster, layer in ((made.cover, "classes"), (made.confidence, "confidence")):
+        if raster:
+            read_layer(raster, layer)
+            check_cover(made.scene, raster)
     pages = files("landmap") / "pages"
     css, script = ((pages / name).read_text("utf-8") for name in ("report.css", "report.js"))
     page = Environment(
@@ -159,20 +149,21 @@ def _content(made: Map) -> dict[str, Any]:
     scene, legend, tags = made.scene, read_legend(made.cover), read_layer(made.cover, "classes")
     shown, classes = composite(scene, MAX_SIDE), thinned_values(made.cover, MAX_SIDE)
     height, width = classes.shape
+    warnings: list[str] = json.loads(tags.get("LANDMAP_WARNINGS", "[]"))
     step = north(scene)
     return {
         "scene": scene_name(scene.path),
         "composite": shown.name,
         "width": width,
         "height": height,
-        "picture": _scene_image(shown),
-        "cover": _palette_image(classes, {c.id: c.rgb for c in legend}),
-        "confidence": _confidence_image(made.confidence),
+        "picture": photo(shown.picture),
+        "cover": palette_image(classes, {c.id: c.rgb for c in legend}),
+        "confidence": made.confidence and palette_image(thinned_values(made.confidence, MAX_SIDE), percent_colors()),
         "ramp": ", ".join(f"{color} {percent}%" for percent, color in RAMP.items()),
         "north": step and round(math.degrees(math.atan2(step[0], -step[1])), 1),
-        "warnings": list(dict.fromkeys((*json.loads(tags.get("LANDMAP_WARNINGS", "[]")), *made.warnings))),
-        "facts": _facts(made, tags),
-        "plan": _plan_text(made.plan),
+        "warnings": [without_folder(text, scene) for text in dict.fromkeys((*warnings, *made.warnings))],
+        "facts": facts(scene, tags, made.plan),
+        "plan": made.plan and plan_text(made.plan),
         "data": _data(scene, legend, width, height),
         **_areas(made, legend),
     }
@@ -180,13 +171,13 @@ def _content(made: Map) -> dict[str, Any]:
 
 def _data(scene: Scene, legend: Legend, width: int, height: int) -> dict[str, Any]:
     """What the script reads."""
-    metres = ground_pixel_sides(scene)[0] * scene.width / width if scene.crs else math.nan
+    metres = metres_per_pixel(scene)
     return {
         "width": width,
         "height": height,
-        "metres": metres if math.isfinite(metres) else None,
+        "metres": metres and metres * scene.width / width,
         "classes": [{"id": c.id, "name": c.name, "color": c.color} for c in legend],
-        "ramp": [hex_color(color) for color in _ramp().values()],
+        "ramp": [hex_color(color) for color in percent_colors().values()],
     }
 
 
@@ -229,6 +220,13 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
+def _breakable(name: str) -> str:
+    """A name that may be broken where a capital follows: HerbaceousVegetation is wider than a phone's column."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])", name))
+
+
 def _summary(scene: Scene, hectares: float | None, found: Sequence[ClassShare]) -> str:
     parts = [f"{scene.height:,} rows x {scene.width:,} columns"]
     if hectares is not None:
@@ -249,92 +247,3 @@ def _count(cover: Path, confidence: Path | None) -> tuple[ClassCounter, np.ndarr
                 values = percent.read(1, window=window)
                 sums += np.bincount(ids.ravel(), np.where(ids == NODATA, 0, values).ravel(), minlength=256)
     return counter, sums
-
-
-def _facts(made: Map, tags: Mapping[str, str]) -> list[tuple[str, str]]:
-    """How the cover was made, by name, as its tags say."""
-    scene = made.scene
-    facts = [("Scene", scene_name(scene.path)), ("Bands in the file", _pairs(tags.get("LANDMAP_BANDS", "{}")))]
-    if scene.crs:
-        with rasterio.open(made.cover) as file:
-            facts.append(("CRS", file.crs.to_string() if file.crs.to_epsg() else "as in the file"))
-        facts.append(("Pixel on the ground", "{:.4g} x {:.4g} m".format(*ground_pixel_sides(scene))))
-    radiometry = json.loads(tags.get("LANDMAP_RADIOMETRY", "{}"))
-    for name, origin in radiometry.get("origins", {}).items():
-        value = radiometry[name]
-        facts.append((name.capitalize(), origin if name == "haze" else f"{_short(value)} ({origin})"))
-    facts += [(title, tags[tag]) for tag, title in FACTS if tags.get(tag)]
-    if made.plan:
-        side = made.plan.grid.chip_size
-        facts.append(("Seen at once", f"{side} x {side} px: a class is what that neighbourhood is, not a pixel"))
-    facts.append(("Settings", _given(tags.get("LANDMAP_SETTINGS", "{}"))))
-    return [(name, text.replace(scene.path, scene_name(scene.path))) for name, text in facts]
-
-
-def _short(value: Any) -> str:
-    if not isinstance(value, list):
-        return str(value)
-    numbers = [f"{number:.6g}" for number in value]
-    return numbers[0] if len(set(numbers)) == 1 else ", ".join(numbers)
-
-
-def _pairs(text: str) -> str:
-    return ", ".join(f"{name} is band {number}" for name, number in json.loads(text).items())
-
-
-def _given(text: str) -> str:
-    """Settings that are not those by default."""
-    default = dataclasses.asdict(Settings())
-    given = [f"{name} {value}" for name, value in json.loads(text).items() if value != default.get(name)]
-    return ", ".join(given) or "as by default"
-
-
-def _breakable(name: str) -> str:
-    """A name that may be broken where a capital follows: HerbaceousVegetation is wider than a phone's column."""
-    from markupsafe import Markup
-
-    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])", name))
-
-
-def _plan_text(plan: Plan | None) -> str | None:
-    """The plan as JSON, without the folder of the scene."""
-    if plan is None:
-        return None
-    text = json.dumps(plan.to_dict(), indent=1, ensure_ascii=False)
-    return text.replace(json.dumps(plan.scene.path, ensure_ascii=False)[1:-1], scene_name(plan.scene.path))
-
-
-def _scene_image(shown: Composite) -> str:
-    return _inlined(shown.picture, "webp", quality=82, method=4)
-
-
-def _confidence_image(path: Path | None) -> str | None:
-    return _palette_image(thinned_values(path, MAX_SIDE), _ramp()) if path else None
-
-
-def _palette_image(values: UInt8, colors: Mapping[int, tuple[int, int, int]]) -> str:
-    """Values by their colours, exactly; what has none is transparent."""
-    from PIL import Image
-
-    image = Image.fromarray(values)
-    image.putpalette([part for i in range(256) for part in colors.get(i, (0, 0, 0))])
-    return _encoded(image, "png", transparency=bytes(255 if i in colors else 0 for i in range(256)), optimize=False)
-
-
-def _inlined(picture: UInt8, kind: str, **how: Any) -> str:
-    from PIL import Image
-
-    return _encoded(Image.fromarray(picture), kind, **how)
-
-
-def _encoded(image: Any, kind: str, **how: Any) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **how)
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def _ramp() -> dict[int, tuple[int, int, int]]:
-    """Colours of 0 to 100 percent."""
-    stops = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in RAMP.values()])
-    parts = [np.interp(np.arange(101), list(RAMP), stops[:, i]).round().astype(int).tolist() for i in range(3)]
-    return dict(enumerate(zip(*parts, strict=True)))
