@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import rasterio
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
+from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.georeference import ground_pixel_sides, pixel_hectares
 from landmap.grid import Window
@@ -27,6 +29,10 @@ UInt8 = npt.NDArray[np.uint8]
 TRUE_COLOUR = ("B04", "B03", "B02")
 WHITE = 0.275
 """Reflectance that is drawn white in true colour."""
+STRIP = 1024
+"""Rows of a scene that are read at once."""
+CACHE_BYTES = 256 * 2**20
+"""Holds the blocks of a strip of a full-size scene."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +94,36 @@ def composite(scene: Scene, most: int) -> Composite:
     is_true = set(TRUE_COLOUR) <= set(scene.band_names)
     bands = TRUE_COLOUR if is_true else (scene.band_names[:3] if len(scene.band_names) > 2 else scene.band_names[:1])
     order = [scene.band_names.index(name) for name in bands]
-    values, valid = scene.read_values(Window(0, 0, scene.height, scene.width), thinned(scene.height, scene.width, most))
-    reflectance = np.where(valid[..., None], scene.radiometry.to_model(values)[..., order], 0)
-    low, high = (0.0, WHITE) if is_true or not valid.any() else np.percentile(reflectance[valid], (2, 98), axis=0)
-    picture = ((reflectance - low) / np.maximum(np.subtract(high, low), 1e-6)).clip(0, 1) ** 0.8 * 255
-    rgb = np.broadcast_to(picture, (*valid.shape, 3))
-    return Composite(bands, np.dstack([rgb, 255 * valid]).astype(np.uint8))
+    values, valid = _thinned_scene(scene, most)
+    reflectance = scene.radiometry.to_model(values)[..., order]
+    if is_true or not valid.any():
+        low, high = np.float32(0), np.float32(WHITE)
+    else:
+        low, high = np.percentile(reflectance[valid], (2, 98), axis=0).astype(np.float32)
+    rgb = ((reflectance - low) / np.maximum(high - low, np.float32(1e-6))).clip(0, 1) ** np.float32(0.8) * 255
+    picture = np.zeros((*valid.shape, 4), np.uint8)
+    picture[valid] = 255
+    picture[..., :3][valid] = rgb[valid]
+    return Composite(bands, picture)
+
+
+def _thinned_scene(scene: Scene, most: int) -> tuple[npt.NDArray[np.generic], Bools]:
+    """`scene.read_values` of the whole, at most so many pixels along the longer side.
+
+    Strip by strip: values and the mask of each band are read one after the other, and blocks that no longer are in
+    GDAL's cache would be decoded each time.
+    """
+    height, width = thinned(scene.height, scene.width, most)
+    number = -(-scene.height // STRIP)
+    edges = [round(height * i / number) for i in range(number + 1)]
+    parts = []
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        for top, bottom in pairwise(edges):
+            first, last = (round(scene.height * row / height) for row in (top, bottom))
+            if top < bottom:
+                parts.append(scene.read_values(Window(first, 0, last - first, scene.width), (bottom - top, width)))
+    values, valid = zip(*parts, strict=True)
+    return np.concatenate(values), np.concatenate(valid)
 
 
 def check_cover(scene: Scene, cover: Path) -> None:

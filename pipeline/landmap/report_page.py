@@ -43,7 +43,7 @@ from landmap.summary import ClassCounter, ClassShare
 from landmap_models.legend import Legend
 
 MAX_SIDE = 2048
-"""Longest side of the pictures in pixels: about 3 MB a page. Larger rasters are thinned out."""
+"""Longest side of the pictures in pixels: up to 5 MB a page. Larger rasters are thinned out."""
 
 
 @dataclass(frozen=True, slots=True)
