@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from click.testing import CliRunner
 from PIL import Image
 
 import landmap
 from landmap import report_page
+from landmap.cli import cli
 from landmap.errors import LandmapError, OutputError, SceneError
 from landmap.outputs import Staged
 from landmap.report_page import write_report
@@ -254,6 +256,16 @@ def test_all_or_none(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "Land cover of" in (tmp_path / "r.html").read_text()
     with Image.open(tmp_path / "q.png") as picture:
         assert picture.format == "PNG"
+
+
+def test_the_command_line_says_where_the_page_lies(scene: Path, page: Page, tmp_path: Path) -> None:
+    arguments = [str(scene), str(tmp_path / "cover.tif"), "-o", str(tmp_path / "cli.html")]
+    done = CliRunner().invoke(cli, ["report", *arguments], catch_exceptions=False)
+    assert done.output.strip() == str(tmp_path / "cli.html")
+    assert Page(tmp_path / "cli.html").texts["td"][0] == "Forest"
+    with pytest.raises(OutputError, match="exists already"):
+        CliRunner().invoke(cli, ["report", *arguments], catch_exceptions=False)
+    CliRunner().invoke(cli, ["report", *arguments, "--overwrite"], catch_exceptions=False)
 
 
 def test_rasters_that_do_not_belong_together_are_refused(
