@@ -30,7 +30,6 @@ ORDER = (
     "style",
     "outputs",
     "lock",
-    "staging",
     "raster",
     "summary",
     "pictures",

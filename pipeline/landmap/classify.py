@@ -261,8 +261,8 @@ def _companions(
     stack: ExitStack, plan: Plan, outputs: Outputs, finished: Mapping[str, Staged], warnings: Sequence[str]
 ) -> list[Staged]:
     """Page and picture of the finished rasters, where they are asked for."""
-    confidence = finished["confidence"].raster if "confidence" in finished else None
-    made = Map(plan.scene, finished["classes"].raster, confidence, plan, tuple(warnings))
+    confidence = finished["confidence"].file if "confidence" in finished else None
+    made = Map(plan.scene, finished["classes"].file, confidence, plan, tuple(warnings))
     return stage_companions(stack, made, name=outputs.cover.name, report=outputs.report, quicklook=outputs.quicklook)
 
 

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from landmap.errors import OutputError
+from landmap.lock import staging
 from landmap.outputs import Staged
 from landmap.quicklook import draw_quicklook
 from landmap.report_page import Map, render
-from landmap.staging import staging_folder
 
 
 def stage_companions(
@@ -30,7 +30,7 @@ def stage_companions(
     """
     staged = []
     for path in filter(None, (report, quicklook)):
-        file = stack.enter_context(staging_folder(path)) / path.name
+        file = stack.enter_context(staging(path)) / path.name
         try:
             if path == report:
                 file.write_text(render(made), "utf-8")

@@ -19,17 +19,17 @@ from landmap.style import style_path
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
-NO_RASTERS = (".html", ".json", ".png")
-"""Endings of outputs that have nothing beside them."""
+OTHER_SIDECARS: dict[str, tuple[str, ...]] = dict.fromkeys((".html", ".json", ".png"), ())
+"""The same of files that are no rasters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A finished raster, or another file, in a temporary folder of its own on the disk of its target."""
+    """A finished file in a temporary folder on the disk of its target."""
 
     path: Path
     """Where it is to go."""
-    raster: Path
+    file: Path
     """Where it is; files that it replaces are kept in the same folder until all is done."""
     aux: Path | None = None
     """Its `.aux.xml`, if it has one."""
@@ -38,10 +38,10 @@ class Staged:
 
 
 def with_sidecars(path: Path) -> list[Path]:
-    """A raster's file, and those that GDAL and QGIS would read beside it."""
-    if path.suffix.lower() in NO_RASTERS:
-        return [path]
-    return [path, *(path.with_name(path.name + ending) for ending in SIDECARS), style_path(path)]
+    """An output's file, and those that would be read beside it."""
+    endings = OTHER_SIDECARS.get(path.suffix.lower(), SIDECARS)
+    styles = [style_path(path)] if endings is SIDECARS else []
+    return [path, *(path.with_name(path.name + ending) for ending in endings), *styles]
 
 
 def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
@@ -93,11 +93,11 @@ def _publish(staged: Staged, undo: ExitStack, *, overwrite: bool) -> None:
             continue
         if not overwrite:
             raise FileExistsError(None, "exists", str(file))
-        kept = staged.raster.with_name(f"replaced-{number}")
+        kept = staged.file.with_name(f"replaced-{number}")
         with suppress(OSError):  # without hard links a file that is replaced can't be brought back
             os.link(file, kept, follow_symlinks=False)
             undo.callback(kept.replace, file)
-    _place(staged.raster, staged.path, undo, overwrite=overwrite)
+    _place(staged.file, staged.path, undo, overwrite=overwrite)
     for target, finished in beside.items():
         if finished:
             _place(finished, target, undo, overwrite=overwrite)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,7 +26,7 @@ from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import OutputError, SceneError
 from landmap.grid import Window
-from landmap.lock import hidden_prefix
+from landmap.lock import make_folder
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged
 from landmap.scene import Scene
@@ -80,7 +79,7 @@ class RasterWriter:
         self._block = _block_size(scene.width)
         # Dask's threads go on for a while after an interrupt; GDAL crashes when a file is closed during a write.
         self._lock = threading.Lock()
-        self._folder = Path(self._attempt(lambda: tempfile.mkdtemp(dir=path.parent, prefix=hidden_prefix(path))))
+        self._folder = self._attempt(lambda: make_folder(path))
         self._work, self._done = self._folder / "part.tif", self._folder / "cog.tif"
         try:
             self._file = self._attempt(lambda: self._create(scene))

@@ -21,6 +21,7 @@ import rasterio
 from landmap.errors import OutputError
 from landmap.georeference import north, pixel_hectares
 from landmap.inline_images import palette_image, percent_colors, photo
+from landmap.lock import staging
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.pictures import (
@@ -37,7 +38,6 @@ from landmap.planning import Plan
 from landmap.provenance import facts, plan_text, without_folder
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
-from landmap.staging import staging_folder
 from landmap.style import RAMP
 from landmap.summary import ClassCounter, ClassShare
 from landmap_models.legend import Legend
@@ -89,7 +89,7 @@ def write_report(
     check_report(output)
     check_outputs([output], os.fspath(scene), overwrite=overwrite)
     page = render(Map(open_scene(scene, settings), Path(cover), Path(confidence) if confidence else None))
-    with staging_folder(output) as folder:
+    with staging(output) as folder:
         staged = folder / "report.html"
         try:
             staged.write_text(page, "utf-8")
