@@ -160,9 +160,9 @@ def test_two_writers_of_one_name_do_not_meet(writer: RasterWriter, tmp_path: Pat
     scene = landmap.open_scene(tmp_path / "scene.tif", card=ConstantClassifier().card)
     with writer, RasterWriter(writer.path, scene, Layers(("class",))) as other:
         one, two = writer.finish(), other.finish()
-        assert one.raster != two.raster
-        assert one.raster.exists()
-        assert two.raster.exists()
+        assert one.file != two.file
+        assert one.file.exists()
+        assert two.file.exists()
 
 
 def test_a_full_disk_is_named(writer: RasterWriter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,15 @@ from landmap.errors import OutputError
 def hidden_prefix(path: Path) -> str:
     """How the names of hidden files and folders begin that a run makes beside its output."""
     return f".{path.name}.landmap-"
+
+
+def make_folder(path: Path) -> Path:
+    """Make a hidden temporary folder beside an output; `locked` sweeps it up should the run be killed.
+
+    Raises:
+        OSError: The folder around it is not there or not writable.
+    """
+    return Path(tempfile.mkdtemp(dir=path.parent, prefix=hidden_prefix(path)))
 
 
 @contextmanager
@@ -58,7 +68,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove working folders that `RasterWriter` made for an output whose lock is held."""
+    """Remove what `make_folder` made for an output whose lock is held."""
     name = re.compile(re.escape(hidden_prefix(path)) + r"\w{8}")  # as tempfile.mkdtemp ends it
     with suppress(OSError):  # a folder that may be written to, but not listed
         for folder in path.parent.iterdir():

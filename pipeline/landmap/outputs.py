@@ -18,23 +18,28 @@ from landmap.errors import OutputError
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
+OTHER_SIDECARS = {".gpkg": ("-wal", "-shm", "-journal"), ".geojson": (), ".json": (), ".csv": ()} | {
+    ending: () for ending in (".parquet", ".geoparquet")
+}
+"""The same of files that are no rasters: SQLite would play a stale journal into a new GeoPackage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A finished raster in a temporary folder on the disk of its target."""
+    """A finished file in a temporary folder on the disk of its target."""
 
     path: Path
     """Where it is to go."""
-    raster: Path
+    file: Path
     """Where it is; files that it replaces are kept in the same folder until all is done."""
-    aux: Path | None
+    aux: Path | None = None
     """Its `.aux.xml`, if it has one."""
 
 
 def with_sidecars(path: Path) -> list[Path]:
-    """A raster's file, and those that GDAL would read beside it."""
-    return [path, *(path.with_name(path.name + ending) for ending in SIDECARS)]
+    """An output's file, and those that would be read beside it."""
+    endings = OTHER_SIDECARS.get(path.suffix.lower(), SIDECARS)
+    return [path, *(path.with_name(path.name + ending) for ending in endings)]
 
 
 def check_outputs(paths: list[Path], scene: str, *, overwrite: bool) -> None:
@@ -86,11 +91,11 @@ def _publish(staged: Staged, undo: ExitStack, *, overwrite: bool) -> None:
             continue
         if not overwrite:
             raise FileExistsError(None, "exists", str(file))
-        kept = staged.raster.with_name(f"replaced-{number}")
+        kept = staged.file.with_name(f"replaced-{number}")
         with suppress(OSError):  # without hard links a file that is replaced can't be brought back
             os.link(file, kept, follow_symlinks=False)
             undo.callback(kept.replace, file)
-    _place(staged.raster, staged.path, undo, overwrite=overwrite)
+    _place(staged.file, staged.path, undo, overwrite=overwrite)
     if staged.aux:
         _place(staged.aux, aux, undo, overwrite=overwrite)
     if overwrite:

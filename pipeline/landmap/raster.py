@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,7 +26,7 @@ from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import OutputError, SceneError
 from landmap.grid import Window
-from landmap.lock import hidden_prefix
+from landmap.lock import make_folder
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged
 from landmap.scene import Scene
@@ -43,6 +42,8 @@ FULL = 2**20
 """A disk with fewer free bytes is what made writing fail."""
 LEGEND_TAG = "LANDMAP_LEGEND"
 LAYER_TAG = "LANDMAP_LAYER"
+STRIDE_TAG = "LANDMAP_STRIDE"
+CELL_TAG = "LANDMAP_CELL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class RasterWriter:
         self._block = _block_size(scene.width)
         # Dask's threads go on for a while after an interrupt; GDAL crashes when a file is closed during a write.
         self._lock = threading.Lock()
-        self._folder = Path(self._attempt(lambda: tempfile.mkdtemp(dir=path.parent, prefix=hidden_prefix(path))))
+        self._folder = self._attempt(lambda: make_folder(path))
         self._work, self._done = self._folder / "part.tif", self._folder / "cog.tif"
         try:
             self._file = self._attempt(lambda: self._create(scene))
@@ -204,14 +205,27 @@ def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
         data = rioxarray.open_rasterio(os.fspath(path), masked=False)
     except (RasterioError, ValueError) as error:
         raise SceneError(f"{path}: can't be read as a raster: {error}") from error
-    if data.attrs.get(LAYER_TAG) != "classes":
-        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
-    names: dict[str, str] = json.loads(data.attrs[LEGEND_TAG])
+    names = class_names(data.attrs, path)
     data.attrs["class_names"] = tuple(names.values())
     data.attrs["flag_values"] = tuple(int(i) for i in names)
     data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
     data.name = "cover"
     return cast("xarray.DataArray", data.squeeze("band", drop=True))
+
+
+def class_names(tags: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, str]:
+    """Class names by id, out of the tags of a cover.
+
+    Args:
+        tags: Of the file.
+        path: Its name, for the error.
+
+    Raises:
+        SceneError: They are not those of a cover that landmap wrote.
+    """
+    if tags.get(LAYER_TAG) != "classes" or LEGEND_TAG not in tags:
+        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
+    return dict(json.loads(tags[LEGEND_TAG]))
 
 
 def legend_tag(legend: Legend) -> str:
