@@ -29,6 +29,23 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
+def staging(path: Path) -> Iterator[Path]:
+    """A folder of `make_folder` that is removed at the end.
+
+    Raises:
+        OutputError: The folder around it is not there or not writable.
+    """
+    try:
+        folder = make_folder(path)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def locked(paths: Sequence[Path]) -> Iterator[None]:
     """Hold outputs for this run alone, and remove the temporary folders of runs of them that were killed.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from landmap.regions import Floats, Ints
 
 BATCH_VERTICES = 500_000
 """A batch of polygons ends with the one that brings it to so many vertices."""
+GROUP_VERTICES = 6_000_000
+"""The same of those that are simplified at once, which takes some 150 bytes for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +127,42 @@ def _polygons(rings: Rings) -> npt.NDArray[Any]:
     return np.asarray(found)
 
 
-def simplify(geometry: npt.NDArray[Any], tolerance: float, sides: tuple[float, float]) -> npt.NDArray[Any]:
+def simplify(drawn: Iterable[Polygons], tolerance: float, sides: tuple[float, float]) -> Iterator[Polygons]:
     """Polygons with fewer vertices that still fit together, and the same outer border.
 
-    Visvalingam and Whyatt's way, border by border (GEOS): what one polygon loses its neighbour gains.
+    Visvalingam and Whyatt's way, border by border (GEOS): what one polygon loses its neighbour gains. That takes all
+    polygons at once. Where they have more vertices than fit into memory they are taken by groups, and borders between
+    two groups stay as they are.
 
     Args:
-        geometry: All polygons of a cover, in pixel coordinates.
+        drawn: Of a cover, in pixel coordinates.
         tolerance: In metres; about the square root of the areas that may be cut off a border at each vertex.
         sides: Width and height of a pixel in metres.
     """
+    for group in _groups(drawn):
+        yield Polygons(group.number, _simplified(group.geometry, tolerance, sides))
+
+
+def _groups(drawn: Iterable[Polygons]) -> Iterator[Polygons]:
+    import shapely
+
+    group: list[Polygons] = []
+    vertices = 0
+    for polygons in drawn:
+        group.append(polygons)
+        vertices += int(shapely.get_num_coordinates(polygons.geometry).sum())
+        if vertices >= GROUP_VERTICES:
+            yield _together(group)
+            group, vertices = [], 0
+    if group:
+        yield _together(group)
+
+
+def _together(group: Sequence[Polygons]) -> Polygons:
+    return Polygons(np.concatenate([p.number for p in group]), np.concatenate([p.geometry for p in group]))
+
+
+def _simplified(geometry: npt.NDArray[Any], tolerance: float, sides: tuple[float, float]) -> npt.NDArray[Any]:
     import shapely
 
     in_metres = shapely.transform(geometry, lambda corners: corners * sides)

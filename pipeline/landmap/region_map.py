@@ -18,8 +18,8 @@ from landmap.mosaic import NODATA
 from landmap.regions import Floats, Ints, Strip, border_pairs, components, cut_strip, sum_borders
 from landmap.small_regions import absorb
 
-MAX_REGIONS = 4_000_000
-"""About 400 bytes each are needed until all are drawn."""
+MAX_REGIONS = 2_000_000
+"""About a kilobyte each is needed until all are drawn. A full scene in cells of 8 px has a tenth of that."""
 
 
 @dataclass(frozen=True, slots=True)
