@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -15,20 +16,23 @@ from typing import Any
 import rasterio
 
 from landmap.chips import Pixels
+from landmap.derived import Derived
 from landmap.fingerprint import fingerprint
 from landmap.graph import run_chunks
 from landmap.grid import Chunk
 from landmap.journal import Journal
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
-from landmap.outputs import check_outputs, publish, signals_held
+from landmap.outputs import Staged, check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_precision
 from landmap.precision import choose_precision, load
 from landmap.predict import cover_chunk
-from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
+from landmap.raster import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, Layers, RasterWriter, legend_tag
 from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap.summary import ClassCounter, ClassShare
+from landmap.zones import Zones
 from landmap_models.classifier import Classifier
+from landmap_models.nir import CELL
 
 GDAL_CACHE_BYTES = 128 * 2**20
 """GDAL's own default is a twentieth of all memory, which is a gigabyte on many machines."""
@@ -49,10 +53,13 @@ class Outputs:
     """Probability of the class in percent."""
     probabilities: Path | None = None
     """Probability of every class in percent, one band a class."""
+    derived: Derived = dataclasses.field(default_factory=Derived)
+    """What is made of these."""
 
     def paths(self) -> list[Path]:
         """Those that are asked for."""
-        return [p for p in (self.cover, self.confidence, self.probabilities) if p is not None]
+        rasters = self.cover, self.confidence, self.probabilities
+        return [*(p for p in rasters if p is not None), *self.derived.paths()]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,6 +91,7 @@ def classify(
     *,
     confidence: str | os.PathLike[str] | None = None,
     probabilities: str | os.PathLike[str] | None = None,
+    derived: Derived | None = None,
     overwrite: bool = False,
     resume: bool = True,
     classifier: Classifier | None = None,
@@ -100,6 +108,7 @@ def classify(
         settings: How.
         confidence: Also write the class's probability in percent.
         probabilities: Also write every class's probability in percent, one band a class.
+        derived: Also write polygons, or a table of areas.
         overwrite: Replace outputs that exist.
         resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
         classifier: Use this one in place of the model that the settings name. Its chunks can be reused where its card
@@ -113,7 +122,8 @@ def classify(
         LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
             `landmap.journal`.
     """
-    outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in (confidence, probabilities)))
+    percent, each = (None if path is None else Path(path) for path in (confidence, probabilities))
+    outputs = Outputs(Path(output), percent, each, derived or Derived())
     check_outputs(outputs.paths(), os.fspath(scene), overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
@@ -149,6 +159,7 @@ def run_plan(
             `landmap.journal`.
     """
     start, warnings = time.perf_counter(), list(plan.warnings)
+    zones = outputs.derived.check(with_probabilities=outputs.probabilities is not None)
 
     def found(warning: str) -> None:
         warnings.append(warning)
@@ -166,7 +177,9 @@ def run_plan(
             say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
         writers = _open_writers(stack, plan, outputs, precision)
         counter = _run(plan, classifier, journal, writers, progress)
-        finished = [writer.finish() for writer in writers.values()]
+        finished, odd = _finish(stack, writers, outputs, zones, say)
+        for warning in odd:
+            found(warning)
         with signals_held():  # a journal beside a complete output would be in the way
             publish(finished, overwrite=overwrite)
             journal.discard()
@@ -222,7 +235,7 @@ def _run(
         journal.keep(chunk, cover)  # here, not in `compute`: meanwhile the model is at the next chunk
         for name, writer in writers.items():
             writer.write(plan.grid.owned_window(chunk), getattr(cover, name))
-        counter.add(cover.classes)
+        counter.add(cover.classes, cover.confidence)
         done += cover.classes.size
         if progress:
             progress(done, plan.scene.height * plan.scene.width)
@@ -231,13 +244,27 @@ def _run(
     return counter
 
 
+def _finish(
+    stack: ExitStack, writers: Mapping[str, RasterWriter], outputs: Outputs, zones: Zones | None, say: Say | None
+) -> tuple[list[Staged], list[str]]:
+    """Finished rasters and what is made of them, to be published, and warnings."""
+    rasters = {name: writer.finish() for name, writer in writers.items()}
+    wanted = [staged for name, staged in rasters.items() if name != "confidence" or outputs.confidence]
+    if not outputs.derived.paths():
+        return wanted, []
+    made, warnings = outputs.derived.stage(stack, {name: s.file for name, s in rasters.items()}, zones, say)
+    return [*made, *wanted], warnings
+
+
 def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:
     """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
     tags = _tags(plan, precision)
     names = plan.card.legend.names
+    # For polygons and tables it is needed in any case; if it is not asked for, it goes with the cover's working files.
+    confidence = outputs.confidence or (outputs.cover if outputs.derived.paths() else None)
     wanted = {
         "probabilities": (outputs.probabilities, names, None, "AVERAGE"),
-        "confidence": (outputs.confidence, ("confidence",), None, "AVERAGE"),
+        "confidence": (confidence, ("confidence",), None, "AVERAGE"),
         "classes": (outputs.cover, ("class",), plan.card.legend, "NEAREST"),
     }
     return {
@@ -262,7 +289,8 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_NIR": plan.nir,
         "LANDMAP_NODATA": plan.scene.nodata_rule,
         "LANDMAP_PRECISION": precision,
-        "LANDMAP_STRIDE": str(plan.grid.stride),
+        STRIDE_TAG: str(plan.grid.stride),
+        CELL_TAG: str(math.gcd(plan.grid.stride, CELL) if plan.scene.infrared else plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.card.legend),

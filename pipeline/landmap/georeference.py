@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -107,27 +107,26 @@ def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
 
 
 def row_hectares(place: Placed) -> npt.NDArray[np.float64] | None:
-    """Area of a pixel of each row, `(height,)`; None where there is no place on the ground.
+    """Area of a pixel of each row, `(height,)`; None where all have that of `pixel_hectares`.
 
     In degrees a pixel is the smaller the farther it lies from the equator, and each row has its own area on the
-    ellipsoid. Elsewhere, or where rows don't follow the parallels, all have that of `pixel_hectares`.
+    ellipsoid, unless rows don't follow the parallels.
     """
     from pyproj import CRS
 
-    hectares = pixel_hectares(place)
-    if hectares is None:
+    if _missing(place):
         return None
     crs, t = CRS.from_wkt(place.crs or ""), place.transform
     geod = crs.get_geod()
     if not crs.is_geographic or t.b or t.d or geod is None:
-        return np.full(place.height, hectares)
+        return None
     radians = crs.axis_info[0].unit_conversion_factor
     parallels = radians * (t.f + t.e * np.arange(place.height + 1))
-    zones = np.abs(np.diff(_area_below(parallels, geod.a, math.sqrt(max(geod.es, 1e-30)))))
-    return np.asarray(zones * abs(t.a) * radians / 10_000)
+    below = _area_below(parallels, geod.a, math.sqrt(max(geod.es, 1e-30)))
+    return np.asarray(np.abs(np.diff(below)) * abs(t.a) * radians / 10_000, np.float64)
 
 
-def _area_below(latitude: npt.NDArray[np.float64], a: float, e: float) -> npt.NDArray[np.float64]:
+def _area_below(latitude: npt.NDArray[Any], a: float, e: float) -> npt.NDArray[np.float64]:
     """Area in m2 between the equator and a parallel, for each radian of longitude (Snyder 1987, eq. 3-12).
 
     Args:

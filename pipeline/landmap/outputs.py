@@ -18,9 +18,9 @@ from landmap.errors import OutputError
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
-OTHER_SIDECARS = {".gpkg": ("-wal", "-shm", "-journal"), ".geojson": (), ".json": (), ".csv": ()} | {
-    ending: () for ending in (".parquet", ".geoparquet")
-}
+OTHER_SIDECARS = {".gpkg": ("-wal", "-shm", "-journal")} | dict.fromkeys(
+    (".geojson", ".json", ".csv", ".parquet", ".geoparquet"), ()
+)
 """The same of files that are no rasters: SQLite would play a stale journal into a new GeoPackage."""
 
 

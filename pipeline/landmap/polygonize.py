@@ -101,8 +101,8 @@ def _with_forks(rings: Rings, by_row: Ints, across: int, by_column: Ints, down: 
     count[rings.ring_start[1:-1] - 1] = 0  # from the end of a ring to the next is no side
     place = np.repeat(np.arange(len(count)), count)
     step = np.arange(len(place)) - np.repeat(np.cumsum(count) - count, count)
-    forward = (end > begin).any(axis=1)[place]
-    index = np.where(forward, first[place] + step, last[place] - 1 - step)
+    forward = (end - begin).sum(axis=1) > 0
+    index = np.where(forward[place], first[place] + step, last[place] - 1 - step)
     added = np.where(
         level[place, None],
         np.stack([_at(by_row, index) % across, _at(by_row, index) // across], axis=1),

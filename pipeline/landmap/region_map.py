@@ -13,7 +13,7 @@ import rasterio
 
 from landmap.cover import Cover, open_companion, open_raster, raster_window, read
 from landmap.errors import OutputError
-from landmap.georeference import ground_pixel_sides, row_hectares
+from landmap.georeference import ground_pixel_sides, pixel_hectares, row_hectares
 from landmap.mosaic import NODATA
 from landmap.regions import Floats, Ints, Strip, border_pairs, components, cut_strip, sum_borders
 from landmap.small_regions import absorb
@@ -54,7 +54,8 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
         SceneError: A raster can't be read, or they don't belong together.
         OutputError: There are too many regions.
     """
-    parts = _Parts(row_hectares(cover), _border_sides(cover) if min_hectares else None)
+    each = np.nan if (hectares := pixel_hectares(cover)) is None else hectares
+    parts = _Parts(each, row_hectares(cover), _border_sides(cover) if min_hectares else None)
     with open_companion(confidence, cover, "confidence") as percent:
         for strip, window in _strips(cover):
             parts.add(strip, read(percent, window) if percent else None, window.row_off)
@@ -79,7 +80,10 @@ def _border_sides(cover: Cover) -> tuple[float, float]:
 class _Parts:
     """Sums of parts, strip by strip, and how they lie to each other."""
 
+    pixel_hectares: float
+    """NaN without a place on the ground."""
     row_hectares: Floats | None
+    """Of the pixels of each row, where they differ."""
     border_sides: tuple[float, float] | None
     """None where borders are not wanted."""
     count: int = 0
@@ -98,7 +102,9 @@ class _Parts:
         rows = slice(row_off, row_off + len(strip.classes))
         self.class_id.append(strip.part_classes())
         self.pixels.append(strip.sums())
-        if self.row_hectares is not None:
+        if self.row_hectares is None:
+            self.hectares.append(self.pixels[-1] * self.pixel_hectares)
+        else:
             self.hectares.append(strip.sums(row_weights=self.row_hectares[rows]))
         if percent is not None:
             self.percent.append(strip.sums(percent))
@@ -173,7 +179,9 @@ class _Table:
     def _sum(number: Ints, values: list[Floats]) -> Floats:
         """Sum of the parts of each region; NaN where there is nothing to sum."""
         count = int(number.max()) + 1
-        return np.bincount(number, np.concatenate(values), minlength=count) if values else np.full(count, np.nan)
+        if not values:
+            return np.full(count, np.nan)
+        return np.asarray(np.bincount(number, np.concatenate(values), minlength=count), np.float64)
 
 
 def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:

@@ -64,7 +64,7 @@ class Strip:
             of_run = np.add.reduceat(values.ravel(), self.start, dtype=np.int64).astype(np.float64)
         if row_weights is not None:
             of_run *= row_weights[self.start // self.classes.shape[1]]
-        return np.bincount(self.part, of_run, minlength=self.num_parts)
+        return np.asarray(np.bincount(self.part, of_run, minlength=self.num_parts), np.float64)
 
 
 def cut_strip(classes: npt.NDArray[np.uint8]) -> Strip:
@@ -127,4 +127,5 @@ def sum_borders(one: npt.NDArray[Any], other: npt.NDArray[Any], length: Floats) 
     """Bring together the lengths of each pair, whichever way round it stands."""
     low, high = np.minimum(one, other).astype(np.int64), np.maximum(one, other).astype(np.int64)
     pairs, inverse = np.unique(low << 32 | high, return_inverse=True)
-    return Borders(pairs >> 32, pairs & (2**32 - 1), np.bincount(inverse, length, minlength=len(pairs)))
+    summed = np.asarray(np.bincount(inverse, length, minlength=len(pairs)), np.float64)
+    return Borders(pairs >> 32, pairs & (2**32 - 1), summed)

@@ -11,7 +11,7 @@ import rasterio
 
 from landmap.cover import Cover, open_companion, open_raster, read, read_cover
 from landmap.errors import SettingsError
-from landmap.georeference import row_hectares
+from landmap.georeference import pixel_hectares, row_hectares
 from landmap.lock import locked, staging
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.summary import ClassCounter, ClassShare
@@ -94,8 +94,9 @@ def stage_summary(
         LandmapError: See `landmap.errors`.
     """
     file = folder / f"summary{output.suffix.lower()}"
+    warnings: list[str] = []
     if zones is None:
-        rows, warnings = [_row(share) for share in whole_shares(cover, confidence)], []
+        rows = [_row(share) for share in whole_shares(cover, confidence)]
     else:
         found, warnings = zone_shares(cover, confidence, zones)
         rows = [{"zone": zone} | _row(share) for zone, shares in found for share in shares]
@@ -118,7 +119,7 @@ def whole_shares(cover: Cover, confidence: Path | None = None) -> tuple[ClassSha
                 read(percent, window) if percent else None,
                 None if hectares is None else hectares[rows],
             )
-    return counter.shares(cover.legend)
+    return counter.shares(cover.legend, pixel_hectares(cover) if hectares is None else None)
 
 
 def _row(share: ClassShare) -> dict[str, Any]:

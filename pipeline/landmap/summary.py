@@ -84,9 +84,9 @@ class ClassCounter:
         of_row = np.bincount((rows + classes).ravel(), minlength=rows.size * 256).reshape(-1, 256)
         self._counts += of_row.sum(axis=0)
         if confidence is not None:
-            self._percent = _plus(self._percent, np.bincount(classes.ravel(), confidence.ravel(), minlength=256))
+            self._percent = _plus(self._percent, _sum(classes, confidence))
         if row_hectares is not None:
-            self._hectares = _plus(self._hectares, row_hectares @ of_row)
+            self._hectares = _plus(self._hectares, np.asarray(row_hectares @ of_row, np.float64))
 
     @property
     def nodata(self) -> int:
@@ -100,9 +100,13 @@ class ClassCounter:
             legend: Names of the ids.
             hectares: Area of a pixel, where it is the same everywhere; otherwise what `row_hectares` came to.
         """
-        areas = self._hectares if hectares is None else self._counts * hectares
+        areas = self._hectares if hectares is None else np.asarray(self._counts * hectares, np.float64)
         pixels: list[Any] = self._counts.tolist()
         return class_shares(legend, pixels, areas, self._percent)
+
+
+def _sum(classes: npt.NDArray[np.uint8], values: npt.NDArray[np.uint8]) -> Floats:
+    return np.asarray(np.bincount(classes.ravel(), values.ravel(), minlength=256), np.float64)
 
 
 def _plus(so_far: Floats | None, more: Floats) -> Floats:

@@ -123,7 +123,7 @@ def stage_vector(
     """
     file, format_ = folder / f"vector{output.suffix.lower()}", format_of(output)
     if pixel_hectares(cover) is None and (settings.min_area or settings.simplify or format_ == "GeoJSON"):
-        raise OutputError(f"{output}: GeoJSON, areas and metres need a cover with a place on the ground (CRS, transform)")
+        raise OutputError(f"{output}: GeoJSON, hectares and metres need a cover with a CRS and geotransform")
     regions = find_regions(cover, confidence, settings.min_area)
     count = write_layer(file, format_, LAYER, _features(cover, regions, folder, settings), cover.crs)
     if settings.cells and probabilities:

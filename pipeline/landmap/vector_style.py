@@ -67,7 +67,7 @@ def style_rows(legend: Legend, layers: list[str]) -> dict[str, npt.NDArray[Any]]
     def same(text: str) -> npt.NDArray[np.object_]:
         return np.full(count, text, object)
 
-    columns = {
+    return {
         "f_table_catalog": same(""),
         "f_table_schema": same(""),
         "f_table_name": np.array(layers, object),
@@ -81,4 +81,3 @@ def style_rows(legend: Legend, layers: list[str]) -> dict[str, npt.NDArray[Any]]
         "ui": same(""),
         "update_time": np.full(count, np.datetime64("now", "ms")),
     }
-    return columns

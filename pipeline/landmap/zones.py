@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from landmap.cover import Cover, open_companion, open_raster, read
 from landmap.errors import SettingsError, ZoneError
-from landmap.georeference import row_hectares
+from landmap.georeference import pixel_hectares, row_hectares
 from landmap.grid import Window
 from landmap.mosaic import NODATA
 from landmap.summary import ClassShare, class_shares
@@ -139,7 +139,9 @@ def _pixel_coordinates(zones: Zones, cover: Cover) -> npt.NDArray[Any]:
     from pyproj import CRS, Transformer
 
     if cover.crs is None:
-        raise ZoneError(f"{cover.path}: expected a cover with a coordinate reference system (CRS) for zones, found none")
+        raise ZoneError(
+            f"{cover.path}: expected a cover with a coordinate reference system (CRS) for zones, found none"
+        )
     project = Transformer.from_crs(CRS.from_wkt(zones.crs), CRS.from_wkt(cover.crs), always_xy=True)
     t = ~cover.transform
     matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.height - t.f)
@@ -172,12 +174,12 @@ def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> 
     from exactextract.raster import NumPyRasterSource
     from shapely.geometry import mapping
 
-    hectares = row_hectares(cover)
-    assert hectares is not None  # zones were placed by the cover's CRS
     if not len(geometry):
         return
-    alike = bool((hectares == hectares[0]).all())
-    operations = ["unique", "frac", "count"] + ([] if alike else ["weighted_frac", "weighted_sum", "weighted_mean"])
+    areas, each = row_hectares(cover), pixel_hectares(cover)
+    operations = ["unique", "frac", "count"]
+    if areas is not None:
+        operations += ["weighted_frac", "weighted_sum", "weighted_mean"]
     with ExitStack() as stack:
         file = stack.enter_context(open_raster(cover.path))
         percent = stack.enter_context(open_companion(confidence, cover, "confidence"))
@@ -185,11 +187,11 @@ def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> 
             NumPyRasterSource(_Codes(file, percent), nodata=NO_CODE),
             JSONFeatureSource([{"type": "Feature", "geometry": mapping(zone)} for zone in geometry]),
             operations,
-            weights=None if alike else NumPyRasterSource(_RowAreas(hectares, cover.width)),
+            weights=None if areas is None else NumPyRasterSource(_RowAreas(areas, cover.width)),
             max_cells_in_memory=MAX_CELLS,
         )
     for zone in found:
-        yield _by_class(zone["properties"], hectares[0] if alike else None)
+        yield _by_class(zone["properties"], each if areas is None else None)
 
 
 def _by_class(zone: dict[str, Any], pixel_hectares: float | None) -> npt.NDArray[np.float64]:
