@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 import landmap
 from landmap import pictures
-from landmap.pictures import composite, read_legend, scale_bar, scene_name
-from landmap_models.classifier import FAKE_CARD, ConstantClassifier
-from landmap_models.legend import EUROSAT
+from landmap.pictures import composite, scale_bar, scene_name
+from landmap_models.classifier import FAKE_CARD
 
 TAGS = {"PROCESSING_LEVEL": "Level-1C"}
 
@@ -73,10 +72,3 @@ def test_true_colour_is_reflectance(write_scene: Callable[..., Path]) -> None:
     red, green, blue, opacity = found.picture[5, 5].tolist()
     assert (red, opacity) == (255, 255)
     assert red > green > blue > 60
-
-
-def test_the_legend_is_read_back(
-    write_scene: Callable[..., Path], ordinary: Callable[..., Any], tmp_path: Path
-) -> None:
-    landmap.classify(write_scene(ordinary(70, 70), tags=TAGS), tmp_path / "c.tif", classifier=ConstantClassifier())
-    assert read_legend(tmp_path / "c.tif") == EUROSAT

@@ -276,6 +276,6 @@ def test_rasters_that_do_not_belong_together_are_refused(
         write_report(other, tmp_path / "cover.tif", tmp_path / "r.html")
     with pytest.raises(LandmapError, match="expected a cover written by landmap"):
         write_report(scene, scene, tmp_path / "r.html")
-    with pytest.raises(LandmapError, match="expected a confidence written by landmap"):
+    with pytest.raises(LandmapError, match="expected a raster of confidence"):
         write_report(scene, tmp_path / "cover.tif", tmp_path / "r.html", confidence=tmp_path / "cover.tif")
     assert not (tmp_path / "r.html").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ import rasterio
 
 from landmap.chips import Pixels
 from landmap.companions import stage_companions
+from landmap.derived import Derived
 from landmap.fingerprint import fingerprint
 from landmap.graph import run_chunks
 from landmap.grid import Chunk
@@ -27,12 +29,14 @@ from landmap.planning import Plan, make_plan, with_precision
 from landmap.precision import choose_precision, load
 from landmap.predict import cover_chunk
 from landmap.quicklook import check_quicklook
-from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
+from landmap.raster import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, Layers, RasterWriter, legend_tag
 from landmap.report_page import Map, check_report
 from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap.style import percent_style
 from landmap.summary import ClassCounter, ClassShare
+from landmap.zones import Zones
 from landmap_models.classifier import Classifier
+from landmap_models.nir import CELL
 
 GDAL_CACHE_BYTES = 128 * 2**20
 """GDAL's own default is a twentieth of all memory, which is a gigabyte on many machines."""
@@ -57,6 +61,8 @@ class Outputs:
     """Probability of the class in percent."""
     probabilities: Path | None = None
     """Probability of every class in percent, one band a class."""
+    derived: Derived = dataclasses.field(default_factory=Derived)
+    """What is made of these."""
     report: Path | None = None
     """A page that shows the map and says how it was made."""
     quicklook: Path | None = None
@@ -70,8 +76,8 @@ class Outputs:
 
     def paths(self) -> list[Path]:
         """Those that are asked for."""
-        fields = self.cover, self.confidence, self.probabilities, self.report, self.quicklook
-        return [p for p in fields if p is not None]
+        own = self.cover, self.confidence, self.probabilities, self.report, self.quicklook
+        return [*(p for p in own if p is not None), *self.derived.paths()]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ def classify(
     *,
     confidence: str | os.PathLike[str] | None = None,
     probabilities: str | os.PathLike[str] | None = None,
+    derived: Derived | None = None,
     report: str | os.PathLike[str] | None = None,
     quicklook: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
@@ -121,6 +128,7 @@ def classify(
         settings: How.
         confidence: Also write the class's probability in percent.
         probabilities: Also write every class's probability in percent, one band a class.
+        derived: Also write polygons, or a table of areas.
         report: Also write an HTML page that shows the map and says how it was made.
         quicklook: Also draw the scene beside its cover (PNG).
         overwrite: Replace outputs that exist.
@@ -137,7 +145,8 @@ def classify(
             `landmap.journal`.
     """
     others = confidence, probabilities, report, quicklook
-    outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in others))
+    percent, each, page, picture = (None if path is None else Path(path) for path in others)
+    outputs = Outputs(Path(output), percent, each, derived or Derived(), page, picture)
     check_outputs(outputs.paths(), os.fspath(scene), overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
@@ -173,6 +182,7 @@ def run_plan(
             `landmap.journal`.
     """
     start, warnings = time.perf_counter(), list(plan.warnings)
+    zones = outputs.derived.check(with_probabilities=outputs.probabilities is not None)
 
     def found(warning: str) -> None:
         warnings.append(warning)
@@ -192,11 +202,14 @@ def run_plan(
         counter = _run(plan, classifier, journal, writers, progress)
         if counter.nodata == plan.scene.height * plan.scene.width:
             found("no pixel of the scene has data: the map is empty")
-        finished = {name: writer.finish() for name, writer in writers.items()}
-        companions = _companions(stack, plan, outputs, finished, warnings)
-        rasters = [staged for staged in finished.values() if staged.path != outputs.report]
+        rasters = {name: writer.finish() for name, writer in writers.items()}
+        derived, odd = _derived(stack, outputs, rasters, zones, say)
+        for warning in odd:
+            found(warning)
+        companions = _companions(stack, plan, outputs, rasters, warnings)
+        wanted = [staged for name, staged in rasters.items() if name != "confidence" or outputs.confidence]
         with signals_held():  # a journal beside a complete output would be in the way
-            publish([*companions, *rasters], overwrite=overwrite)
+            publish([*derived, *companions, *wanted], overwrite=overwrite)
             journal.discard()
     return Result(
         outputs=outputs,
@@ -248,7 +261,7 @@ def _run(
         journal.keep(chunk, cover)  # here, not in `compute`: meanwhile the model is at the next chunk
         for name, writer in writers.items():
             writer.write(plan.grid.owned_window(chunk), getattr(cover, name))
-        counter.add(cover.classes)
+        counter.add(cover.classes, cover.confidence)
         done += cover.classes.size
         if progress:
             progress(done, plan.scene.height * plan.scene.width)
@@ -257,25 +270,33 @@ def _run(
     return counter
 
 
+def _derived(
+    stack: ExitStack, outputs: Outputs, rasters: Mapping[str, Staged], zones: Zones | None, say: Say | None
+) -> tuple[list[Staged], list[str]]:
+    """Polygons and tables of the finished rasters, where they are asked for, and warnings."""
+    if not outputs.derived.paths():
+        return [], []
+    return outputs.derived.stage(stack, {name: staged.file for name, staged in rasters.items()}, zones, say)
+
+
 def _companions(
-    stack: ExitStack, plan: Plan, outputs: Outputs, finished: Mapping[str, Staged], warnings: Sequence[str]
+    stack: ExitStack, plan: Plan, outputs: Outputs, rasters: Mapping[str, Staged], warnings: Sequence[str]
 ) -> list[Staged]:
     """Page and picture of the finished rasters, where they are asked for."""
-    confidence = finished["confidence"].file if "confidence" in finished else None
-    made = Map(plan.scene, finished["classes"].file, confidence, plan, tuple(warnings))
+    confidence = rasters["confidence"].file if "confidence" in rasters else None
+    made = Map(plan.scene, rasters["classes"].file, confidence, plan, tuple(warnings))
     return stage_companions(stack, made, name=outputs.cover.name, report=outputs.report, quicklook=outputs.quicklook)
 
 
 def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:
-    """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last.
-
-    A report shows confidence, too: where nobody else wants it, it grows beside the report and is not published.
-    """
+    """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
     tags = _tags(plan, precision)
     names = plan.card.legend.names
+    # Polygons, tables and the report need it; if it is not asked for, it goes with the cover's working files.
+    confidence = outputs.confidence or (outputs.cover if outputs.derived.paths() or outputs.report else None)
     wanted = {
         "probabilities": (outputs.probabilities, names, None, "AVERAGE", None),
-        "confidence": (outputs.confidence or outputs.report, ("confidence",), None, "AVERAGE", percent_style()),
+        "confidence": (confidence, ("confidence",), None, "AVERAGE", percent_style()),
         "classes": (outputs.cover, ("class",), plan.card.legend, "NEAREST", None),
     }
     return {
@@ -300,7 +321,8 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_NIR": plan.nir,
         "LANDMAP_NODATA": plan.scene.nodata_rule,
         "LANDMAP_PRECISION": precision,
-        "LANDMAP_STRIDE": str(plan.grid.stride),
+        STRIDE_TAG: str(plan.grid.stride),
+        CELL_TAG: str(math.gcd(plan.grid.stride, CELL) if plan.scene.infrared else plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.card.legend),

@@ -5,6 +5,7 @@ LandmapError                 (defined in landmap_models.errors, with the branche
 ├── SceneError               a scene can't be opened, read or used
 │   ├── BandError            a band the model needs is not found, or found twice
 │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
+├── ZoneError                zones can't be read or used
 ├── ChunkError               a chunk of a scene failed; names its window
 └── OutputError              an output exists already or can't be written
 
@@ -21,6 +22,7 @@ __all__ = [
     "OutputError",
     "SceneError",
     "SettingsError",
+    "ZoneError",
 ]
 
 
@@ -38,6 +40,10 @@ class BandError(SceneError):
 
 class GeoreferenceError(SceneError):
     """A scene has no CRS or geotransform, or a pixel size far from the model's."""
+
+
+class ZoneError(LandmapError):
+    """Zones can't be read or used."""
 
 
 class ChunkError(LandmapError):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from affine import Affine
 
 from landmap.errors import GeoreferenceError
@@ -15,6 +18,26 @@ MAX_RATIO = 1.5
 
 NORTHWARD = 1e-4
 """Degrees of latitude, some ten metres: the step that shows where north is."""
+
+
+class Placed(Protocol):
+    """Something on a scene's grid: a `Scene`, or a `Cover` of one."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+
+    @property
+    def transform(self) -> Affine:
+        """From (column, row) to the coordinates of the CRS."""
+
+    @property
+    def crs(self) -> str | None:
+        """As WKT."""
 
 
 def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[str]:
@@ -51,7 +74,7 @@ def _wrong_size(sides: tuple[float, float], card: ModelCard) -> list[str]:
     ]
 
 
-def _missing(scene: Scene) -> list[str]:
+def _missing(scene: Placed) -> list[str]:
     if scene.crs is None:
         return ["expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…)"]
     if scene.transform == Affine.identity():
@@ -66,7 +89,7 @@ def _missing(scene: Scene) -> list[str]:
     return []
 
 
-def _numbers(scene: Scene) -> str:
+def _numbers(scene: Placed) -> str:
     return ", ".join(f"{number:.10g}" for number in scene.transform[:6])
 
 
@@ -86,7 +109,39 @@ def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
     ]
 
 
-def pixel_hectares(scene: Scene) -> float | None:
+def row_hectares(place: Placed) -> npt.NDArray[np.float64] | None:
+    """Area of a pixel of each row, `(height,)`; None where all have that of `pixel_hectares`.
+
+    In degrees a pixel is the smaller the farther it lies from the equator, and each row has its own area on the
+    ellipsoid, unless rows don't follow the parallels.
+    """
+    from pyproj import CRS
+
+    if _missing(place):
+        return None
+    crs, t = CRS.from_wkt(place.crs or ""), place.transform
+    geod = crs.get_geod()
+    if not crs.is_geographic or t.b or t.d or geod is None:
+        return None
+    radians = crs.axis_info[0].unit_conversion_factor
+    parallels = radians * (t.f + t.e * np.arange(place.height + 1))
+    below = _area_below(parallels, geod.a, math.sqrt(max(geod.es, 1e-30)))
+    return np.asarray(np.abs(np.diff(below)) * abs(t.a) * radians / 10_000, np.float64)
+
+
+def _area_below(latitude: npt.NDArray[Any], a: float, e: float) -> npt.NDArray[np.float64]:
+    """Area in m2 between the equator and a parallel, for each radian of longitude (Snyder 1987, eq. 3-12).
+
+    Args:
+        latitude: In radians.
+        a: Semi-major axis of the ellipsoid in metres.
+        e: Its eccentricity.
+    """
+    sine = np.sin(latitude)
+    return np.asarray(a**2 * (1 - e**2) / 2 * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e))
+
+
+def pixel_hectares(scene: Placed) -> float | None:
     """Area of a pixel; None where the scene has no place on the ground.
 
     By the CRS where that is true to the ground within 1 % (UTM is), else on the ellipsoid for the middle of the scene.
@@ -98,7 +153,7 @@ def pixel_hectares(scene: Scene) -> float | None:
     return side**2 / 10_000
 
 
-def pixel_sides(scene: Scene) -> tuple[float, float]:
+def pixel_sides(scene: Placed) -> tuple[float, float]:
     """Width and height of a pixel in metres, by the CRS where it is projected.
 
     Where it is geographic, both are the side of a square as large as a pixel on the ellipsoid: what is square in
@@ -115,12 +170,12 @@ def pixel_sides(scene: Scene) -> tuple[float, float]:
     return float(unit * width), float(unit * abs(t.determinant) / width)
 
 
-def ground_pixel_size(scene: Scene) -> float:
+def ground_pixel_size(scene: Placed) -> float:
     """Side in metres of a square as large as a pixel in the middle of the scene; NaN where that is not on the Earth."""
     return math.sqrt(math.prod(ground_pixel_sides(scene)))
 
 
-def ground_pixel_sides(scene: Scene) -> tuple[float, float]:
+def ground_pixel_sides(scene: Placed) -> tuple[float, float]:
     """Width and height in metres of a pixel in the middle of the scene, on the ellipsoid.
 
     NaN where that is nowhere on the Earth: a local CRS, or coordinates that its projection does not know.

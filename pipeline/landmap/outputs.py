@@ -19,8 +19,10 @@ from landmap.style import style_path
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
-OTHER_SIDECARS: dict[str, tuple[str, ...]] = dict.fromkeys((".html", ".json", ".png"), ())
-"""The same of files that are no rasters."""
+OTHER_SIDECARS = {".gpkg": ("-wal", "-shm", "-journal")} | dict.fromkeys(
+    (".geojson", ".json", ".csv", ".parquet", ".geoparquet", ".html", ".png"), ()
+)
+"""The same of files that are no rasters: SQLite would play a stale journal into a new GeoPackage."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,15 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 
 from landmap.chips import Bools
+from landmap.cover import open_raster
 from landmap.errors import SceneError
 from landmap.georeference import ground_pixel_sides, pixel_hectares
 from landmap.grid import Window
-from landmap.raster import LAYER_TAG, LEGEND_TAG
 from landmap.scene import Scene
-from landmap_models.legend import LandClass, Legend
 
 UInt8 = npt.NDArray[np.uint8]
 
@@ -132,36 +128,10 @@ def check_cover(scene: Scene, cover: Path) -> None:
     Raises:
         SceneError: It can't be read, lies elsewhere, or has another shape.
     """
-    with _reading(cover), rasterio.open(cover) as file:
+    with open_raster(cover) as file:
         same = file.shape == (scene.height, scene.width) and file.transform.almost_equals(scene.transform)
     if not same:
         raise SceneError(f"{cover}: expected the cover of {scene.path}. It lies elsewhere, or has another shape")
-
-
-def read_layer(path: Path, layer: str) -> dict[str, str]:
-    """The tags of a raster that landmap wrote.
-
-    Raises:
-        SceneError: It can't be read, or holds something other than `layer` ("classes", "confidence").
-    """
-    with _reading(path), rasterio.open(path) as file:
-        tags: dict[str, str] = file.tags()
-    if tags.get(LAYER_TAG) != layer:
-        name = {"classes": "cover"}.get(layer, layer)
-        raise SceneError(f"{path}: expected a {name} written by landmap (its tag {LAYER_TAG} says {layer})")
-    return tags
-
-
-def read_legend(cover: Path) -> Legend:
-    """Names and colours as they are in a cover.
-
-    Raises:
-        SceneError: It can't be read, or is no cover that landmap wrote.
-    """
-    names: dict[str, str] = json.loads(read_layer(cover, "classes")[LEGEND_TAG])
-    with _reading(cover), rasterio.open(cover) as file:
-        colors = file.colormap(1)
-    return Legend(tuple(LandClass(int(i), name, hex_color(colors[int(i)])) for i, name in names.items()))
 
 
 def hex_color(rgb: Sequence[int]) -> str:
@@ -175,7 +145,7 @@ def thinned_values(path: Path, most: int) -> UInt8:
     Raises:
         SceneError: It can't be read.
     """
-    with _reading(path), rasterio.open(path) as file:
+    with open_raster(path) as file:
         shape = thinned(file.height, file.width, most)
         return np.asarray(file.read(1, out_shape=shape, resampling=Resampling.nearest), np.uint8)
 
@@ -184,11 +154,3 @@ def thinned(height: int, width: int, most: int) -> tuple[int, int]:
     """Rows and columns when no side may be longer than `most`."""
     shrink = max(1.0, max(height, width) / most)
     return max(1, round(height / shrink)), max(1, round(width / shrink))
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except RasterioError as error:
-        raise SceneError(f"{path}: can't be read: {error}") from error

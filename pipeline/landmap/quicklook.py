@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from landmap.cover import read_cover
 from landmap.errors import OutputError
 from landmap.georeference import north
 from landmap.mosaic import NODATA
@@ -17,7 +18,6 @@ from landmap.pictures import (
     check_cover,
     composite,
     metres_per_pixel,
-    read_legend,
     scale_bar,
     scene_name,
     thinned_values,
@@ -93,7 +93,7 @@ def draw_quicklook(scene: Scene, cover: Path, output: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     check_cover(scene, cover)
-    legend, classes = read_legend(cover), thinned_values(cover, MAX_SIDE)
+    legend, classes = read_cover(cover).legend, thinned_values(cover, MAX_SIDE)
     shown = composite(scene, MAX_SIDE)
     height, width = classes.shape
     figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)

@@ -43,6 +43,8 @@ FULL = 2**20
 """A disk with fewer free bytes is what made writing fail."""
 LEGEND_TAG = "LANDMAP_LEGEND"
 LAYER_TAG = "LANDMAP_LAYER"
+STRIDE_TAG = "LANDMAP_STRIDE"
+CELL_TAG = "LANDMAP_CELL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,14 +211,27 @@ def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
         data = rioxarray.open_rasterio(os.fspath(path), masked=False)
     except (RasterioError, ValueError) as error:
         raise SceneError(f"{path}: can't be read as a raster: {error}") from error
-    if data.attrs.get(LAYER_TAG) != "classes":
-        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
-    names: dict[str, str] = json.loads(data.attrs[LEGEND_TAG])
+    names = class_names(data.attrs, path)
     data.attrs["class_names"] = tuple(names.values())
     data.attrs["flag_values"] = tuple(int(i) for i in names)
     data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
     data.name = "cover"
     return cast("xarray.DataArray", data.squeeze("band", drop=True))
+
+
+def class_names(tags: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, str]:
+    """Class names by id, out of the tags of a cover.
+
+    Args:
+        tags: Of the file.
+        path: Its name, for the error.
+
+    Raises:
+        SceneError: They are not those of a cover that landmap wrote.
+    """
+    if tags.get(LAYER_TAG) != "classes" or LEGEND_TAG not in tags:
+        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
+    return dict(json.loads(tags[LEGEND_TAG]))
 
 
 def legend_tag(legend: Legend) -> str:

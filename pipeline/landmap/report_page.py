@@ -15,9 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import rasterio
-
+from landmap.cover import Cover, open_companion, open_raster, read, read_cover
 from landmap.errors import OutputError
 from landmap.georeference import north, pixel_hectares
 from landmap.inline_images import palette_image, percent_colors, photo
@@ -29,8 +27,6 @@ from landmap.pictures import (
     composite,
     hex_color,
     metres_per_pixel,
-    read_layer,
-    read_legend,
     scene_name,
     thinned_values,
 )
@@ -119,10 +115,7 @@ def render(made: Map) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    for raster, layer in ((made.cover, "classes"), (made.confidence, "confidence")):
-        if raster:
-            read_layer(raster, layer)
-            check_cover(made.scene, raster)
+    check_cover(made.scene, made.cover)
     pages = files("landmap") / "pages"
     css, script = ((pages / name).read_text("utf-8") for name in ("report.css", "report.js"))
     page = Environment(
@@ -146,7 +139,10 @@ def _policy(script: str) -> str:
 
 def _content(made: Map) -> dict[str, Any]:
     """What the template shows."""
-    scene, legend, tags = made.scene, read_legend(made.cover), read_layer(made.cover, "classes")
+    scene, cover = made.scene, read_cover(made.cover)
+    legend, areas = cover.legend, _areas(made, cover)
+    with open_raster(made.cover) as file:
+        tags = file.tags()
     shown, classes = composite(scene, MAX_SIDE), thinned_values(made.cover, MAX_SIDE)
     height, width = classes.shape
     warnings: list[str] = json.loads(tags.get("LANDMAP_WARNINGS", "[]"))
@@ -165,7 +161,7 @@ def _content(made: Map) -> dict[str, Any]:
         "facts": facts(scene, tags, made.plan),
         "plan": made.plan and plan_text(made.plan),
         "data": _data(scene, legend, width, height),
-        **_areas(made, legend),
+        **areas,
     }
 
 
@@ -181,24 +177,24 @@ def _data(scene: Scene, legend: Legend, width: int, height: int) -> dict[str, An
     }
 
 
-def _areas(made: Map, legend: Legend) -> dict[str, Any]:
+def _areas(made: Map, cover: Cover) -> dict[str, Any]:
     """Rows of the table and what is said below it."""
-    counter, sums = _count(made.cover, made.confidence)
-    shares = counter.shares(legend, pixel_hectares(made.scene))
+    counter = _count(cover, made.confidence)
+    shares = counter.shares(cover.legend, pixel_hectares(made.scene))
     found = sorted((c for c in shares if c.pixels), key=lambda c: -c.pixels)
     most = max((c.share for c in found), default=1.0)
-    colors = {c.id: c.color for c in legend}
+    colors = {c.id: c.color for c in cover.legend}
     pixels = sum(c.pixels for c in found)
     rows = [
-        _numbers(c, sums[c.id])
-        | {"id": c.id, "name": c.name, "color": colors[c.id], "width": round(100 * c.share / most, 2)}
+        _numbers(c) | {"id": c.id, "name": c.name, "color": colors[c.id], "width": round(100 * c.share / most, 2)}
         for c in found
     ]
     hectares = sum(c.hectares or 0 for c in found) if found and found[0].hectares is not None else None
-    total = ClassShare(NODATA, "", pixels, 1.0, hectares)
+    mean = sum(c.pixels * (c.mean_confidence or 0) for c in found) / max(1, pixels)
+    total = ClassShare(NODATA, "", pixels, 1.0, hectares, mean)
     return {
         "rows": rows,
-        "total": _numbers(total, float(sums.sum())),
+        "total": _numbers(total),
         "has_hectares": hectares is not None,
         "has_means": made.confidence is not None,
         "absent": [c.name for c in shares if not c.pixels],
@@ -207,12 +203,12 @@ def _areas(made: Map, legend: Legend) -> dict[str, Any]:
     }
 
 
-def _numbers(share: ClassShare, confidence: float) -> dict[str, str]:
-    """As they are printed. `confidence` is the sum over all pixels of the class."""
+def _numbers(share: ClassShare) -> dict[str, str]:
+    """As they are printed."""
     return {
         "hectares": "" if share.hectares is None else f"{share.hectares:,.{0 if share.hectares >= 100 else 1}f}",
         "share": _percent(share.share),
-        "confidence": f"{confidence / max(1, share.pixels):.0f} %",
+        "confidence": "" if share.mean_confidence is None else f"{share.mean_confidence:.0f} %",
     }
 
 
@@ -236,14 +232,10 @@ def _summary(scene: Scene, hectares: float | None, found: Sequence[ClassShare]) 
     return " · ".join(parts)
 
 
-def _count(cover: Path, confidence: Path | None) -> tuple[ClassCounter, np.ndarray[Any, np.dtype[np.float64]]]:
-    """Pixels by class, and the sum of their confidence `(256,)`, block by block."""
-    counter, sums = ClassCounter(), np.zeros(256)
-    with rasterio.open(cover) as classes, rasterio.open(confidence or cover) as percent:
-        for _, window in classes.block_windows(1):
-            ids = classes.read(1, window=window)
-            counter.add(ids)
-            if confidence:
-                values = percent.read(1, window=window)
-                sums += np.bincount(ids.ravel(), np.where(ids == NODATA, 0, values).ravel(), minlength=256)
-    return counter, sums
+def _count(cover: Cover, confidence: Path | None) -> ClassCounter:
+    """Pixels by class with their confidence, strip by strip."""
+    counter = ClassCounter()
+    with open_raster(cover.path) as classes, open_companion(confidence, cover, "confidence") as percent:
+        for strip in cover.strips():
+            counter.add(read(classes, strip), read(percent, strip) if percent else None)
+    return counter

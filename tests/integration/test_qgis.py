@@ -15,6 +15,7 @@ from PIL import Image
 
 import landmap
 from landmap.style import RAMP
+from landmap.vector import vectorize
 from landmap_models.classifier import ConstantClassifier
 from landmap_models.legend import EUROSAT
 
@@ -88,3 +89,13 @@ def test_confidence_opens_as_a_ramp(looks: Callable[..., Any], mapped: Path, tmp
     drawn = np.asarray(Image.open(tmp_path / "map.png").convert("RGB"))
     yellow = tuple(int(RAMP[100][i : i + 2], 16) for i in (1, 3, 5))
     assert (drawn[:, 160:] == yellow).all(), "the constant classifier is certain"
+
+
+def test_polygons_open_with_the_same_colours(looks: Callable[..., Any], mapped: Path, tmp_path: Path) -> None:
+    """By the style inside the GeoPackage, although the raster's own lies beside it under the same name."""
+    vectorize(mapped, mapped.with_suffix(".gpkg"))
+    (found,) = looks(tmp_path / "map.png", mapped.with_suffix(".gpkg"))
+    assert found["renderer"] == "categorizedSymbol"
+    assert [c[1:] for c in found["classes"]] == [[c.name, c.color] for c in EUROSAT]
+    drawn = np.asarray(Image.open(tmp_path / "map.png").convert("RGB"))
+    assert (drawn[50:400, 50:550] == FOREST.rgb).all()
