@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landmap.cover import STRIP_ROWS, Cover, open_companion, open_raster, raster_window, read
+from landmap.cover import Cover, open_companion, open_raster, raster_window, read
 from landmap.mosaic import NODATA
 from landmap.vector_files import Features
 
@@ -27,7 +27,7 @@ def cell_features(cover: Cover, probabilities: Path) -> Iterator[Features]:
         SceneError: A raster can't be read, or they don't belong together.
     """
     with open_raster(cover.path) as file, open_companion(probabilities, cover, "probabilities") as percent:
-        for window in cover.strips(max(1, STRIP_ROWS // cover.cell) * cover.cell):
+        for window in cover.strips(cover.cell):
             classes, layers = read(file, window), percent.read(window=raster_window(window))
             features = _features(cover, window.row_off, classes, layers)
             if len(features.geometry):

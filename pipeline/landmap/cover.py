@@ -44,8 +44,13 @@ class Cover:
     cell: int
     """Pixels along a cell, the smallest square with probabilities of its own."""
 
-    def strips(self, rows: int = STRIP_ROWS) -> Iterator[Window]:
-        """Rectangles as wide as the cover, from the top; the last may be lower."""
+    def strips(self, multiple: int = 1) -> Iterator[Window]:
+        """Rectangles as wide as the cover, from the top; the last may be lower.
+
+        Args:
+            multiple: Their height is one of this number.
+        """
+        rows = max(1, STRIP_ROWS // multiple) * multiple
         for row in range(0, self.height, rows):
             yield Window(row, 0, min(rows, self.height - row), self.width)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import rasterio
 from rasterio.features import shapes
 
+from landmap.region_map import open_placeless
 from landmap.regions import Floats, Ints
 
 BATCH_VERTICES = 500_000
@@ -53,7 +54,7 @@ def polygons(numbers: Path, forks: Ints) -> Iterator[Polygons]:
         numbers: What `region_map.write_numbers` wrote.
         forks: What it returned.
     """
-    with rasterio.open(numbers) as file:
+    with open_placeless(numbers) as file:
         across = file.width + 1
         by_column = np.sort(forks % across * (file.height + 1) + forks // across)
         for number, rings in _batches(file):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
+from rasterio.errors import NotGeoreferencedWarning
 
 from landmap.cover import Cover, open_companion, open_raster, raster_window, read
 from landmap.errors import OutputError
@@ -194,7 +197,7 @@ def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
     profile = {"driver": "GTiff", "dtype": "int32", "count": 1, "compress": "DEFLATE", "zlevel": 1, "predictor": 2}
     shape = {"height": cover.height, "width": cover.width, "blockysize": 16, "bigtiff": "IF_SAFER"}
     corners, first, above = [np.empty(0, np.int64)], 0, None
-    with rasterio.open(path, "w", **profile, **shape) as file:
+    with open_placeless(path, "w", **profile, **shape) as file:
         for strip, window in _strips(cover):
             last = first + strip.num_parts
             numbers = regions.of_part[first:last][strip.part].astype(np.int32)[strip.run]
@@ -203,6 +206,16 @@ def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
             corners.append(_forks(rows) + (window.row_off - (above is not None)) * (cover.width + 1))
             first, above = last, numbers[-1:].copy()
     return np.concatenate(corners)
+
+
+@contextmanager
+def open_placeless(path: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
+    """Open a raster that lies nowhere on purpose, so that its coordinates are columns and rows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        file = rasterio.open(path, mode, **profile)
+    with file:
+        yield file
 
 
 def _forks(numbers: npt.NDArray[np.int32]) -> Ints:

@@ -138,10 +138,8 @@ def _pixel_coordinates(zones: Zones, cover: Cover) -> npt.NDArray[Any]:
     import shapely
     from pyproj import CRS, Transformer
 
-    if cover.crs is None:
-        raise ZoneError(
-            f"{cover.path}: expected a cover with a coordinate reference system (CRS) for zones, found none"
-        )
+    if cover.crs is None or pixel_hectares(cover) is None:
+        raise ZoneError(f"{cover.path}: zones need a cover with a place on the ground (CRS and geotransform)")
     project = Transformer.from_crs(CRS.from_wkt(zones.crs), CRS.from_wkt(cover.crs), always_xy=True)
     t = ~cover.transform
     matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.height - t.f)
