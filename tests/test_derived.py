@@ -116,7 +116,7 @@ def test_the_commands(scene: Path, zones: Path, tmp_path: Path) -> None:
     landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(4), stride=64)
     cover = str(tmp_path / "cover.tif")
     done = CliRunner().invoke(cli, ["vectorize", cover, "-o", str(tmp_path / "a.gpkg"), "--min-area", "0.5"])
-    assert (done.exit_code, done.output) == (0, f"1 polygons\n{tmp_path / 'a.gpkg'}\n")
+    assert (done.exit_code, done.output) == (0, f"1 polygon\n{tmp_path / 'a.gpkg'}\n")
     options = ["--zones", str(zones), "--zone-id", "side"]
     done = CliRunner().invoke(cli, ["summarize", cover, "-o", str(tmp_path / "a.csv"), *options])
     assert (done.exit_code, done.output) == (0, f"{tmp_path / 'a.csv'}\n")

@@ -68,7 +68,7 @@ def vectorize(cover: Path, output: Path, **options: Any) -> None:
     from landmap.vector import vectorize as run
 
     count = run(cover, output, **options)
-    click.echo(f"{count:,} polygons\n{output}")
+    click.echo(f"{count:,} polygon{'' if count == 1 else 's'}\n{output}")
 
 
 @click.command()

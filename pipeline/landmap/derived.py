@@ -79,13 +79,14 @@ class Derived:
         confidence, probabilities = rasters["confidence"], rasters.get("probabilities")
         staged: list[Staged] = []
         warnings: list[str] = []
-        for path in self.paths() if say else ():
-            say(f"writing {path.name}")  # type: ignore[misc] # there is one
+        say = say or (lambda text: None)
         if self.vector:
+            say(f"writing {self.vector.name}")
             folder = stack.enter_context(staging(self.vector))
             drawn = stage_vector(cover, self.vector, folder, self.vector_settings, confidence, probabilities)
             staged.append(drawn[0])
         if self.summary:
+            say(f"writing {self.summary.name}")
             folder = stack.enter_context(staging(self.summary))
             table, _, warnings = stage_summary(cover, self.summary, folder, confidence, zones)
             staged.append(table)

@@ -62,8 +62,6 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
     with open_companion(confidence, cover, "confidence") as percent:
         for strip, window in _strips(cover):
             parts.add(strip, read(percent, window) if percent else None, window.row_off)
-            if parts.count > 2 * MAX_REGIONS:
-                break
     return _Table.of(parts).regions(parts, min_hectares)
 
 
@@ -77,6 +75,14 @@ def _border_sides(cover: Cover) -> tuple[float, float]:
     """Width and height of a pixel in metres, for comparing borders; pixels count where there are no metres."""
     sides = ground_pixel_sides(cover) if cover.crs else (1.0, 1.0)
     return sides if np.isfinite(sides).all() else (1.0, 1.0)
+
+
+def _check_number(count: int) -> None:
+    if count > MAX_REGIONS:
+        raise OutputError(
+            f"the cover falls into more than {MAX_REGIONS:,} polygons, too many to be drawn: expected fields, not "
+            "noise. Classify without --smooth, or at a larger --stride"
+        )
 
 
 @dataclass(slots=True)
@@ -113,6 +119,7 @@ class _Parts:
             self.percent.append(strip.sums(percent))
         self._add_neighbours(strip.classes, strip.pixel_parts.astype(np.int64) + self.count)
         self.count += strip.num_parts
+        _check_number(self.count // 2)  # parts are more than regions, but not many times as many
 
     def _add_neighbours(self, classes: npt.NDArray[np.uint8], numbers: Ints) -> None:
         if self._above is not None:
@@ -147,11 +154,7 @@ class _Table:
     def of(cls, parts: _Parts) -> _Table:
         one, other = (np.concatenate([np.empty(0, np.int64), *(pair[i] for pair in parts.seams)]) for i in (0, 1))
         region = components(parts.count, one, other)
-        if (count := int(region.max()) + 1) > MAX_REGIONS:
-            raise OutputError(
-                f"the cover falls into more than {min(count, MAX_REGIONS):,} polygons, too many to be drawn: "
-                "expected fields, not noise. Classify without --smooth, or at a larger --stride"
-            )
+        _check_number(int(region.max()) + 1)
         return cls(np.concatenate(parts.class_id), region)
 
     def regions(self, parts: _Parts, min_hectares: float) -> Regions:

@@ -56,8 +56,8 @@ def summarize(
         percent = None if confidence is None else Path(confidence)
         staged, rows, warnings = stage_summary(read_cover(cover), output, folder, percent, shared_out)
         publish([staged], overwrite=overwrite)
-    for warning in warnings if warn else ():
-        warn(warning)  # type: ignore[misc] # there is one
+    for warning in warnings:
+        (warn or _ignore)(warning)
     return rows
 
 
@@ -120,6 +120,10 @@ def whole_shares(cover: Cover, confidence: Path | None = None) -> tuple[ClassSha
                 None if hectares is None else hectares[rows],
             )
     return counter.shares(cover.legend, pixel_hectares(cover) if hectares is None else None)
+
+
+def _ignore(warning: str) -> None:
+    """Nobody wants to hear it."""
 
 
 def _row(share: ClassShare) -> dict[str, Any]:
