@@ -42,6 +42,7 @@ def test_the_commands_run(tmp_path: Path) -> None:
         "cover.tif",
         "cover.tif.aux.xml",
         "cover.qml",
+        "report.html",
         "confidence.tif",
         "cover.png",
         "python.tif",
