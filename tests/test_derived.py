@@ -112,6 +112,21 @@ def test_what_can_not_be_done_is_refused_before_any_work(
     assert names(tmp_path) == ["scene.tif"]
 
 
+def test_a_scene_without_a_place_has_no_zones(
+    zones: Path, write_scene: Callable[..., Path], ordinary: Callable[..., Any], tmp_path: Path
+) -> None:
+    scene = write_scene(ordinary(70, 80), crs=None)
+    how: dict[str, Any] = {"classifier": ConstantClassifier(), "force": True, "stride": 64}
+    for derived in (
+        Derived(summary=tmp_path / "out.csv", zones=zones, zone_id="side"),
+        Derived(vector=tmp_path / "cover.geojson"),
+    ):
+        with pytest.raises((ZoneError, OutputError), match="CRS and geotransform"):
+            landmap.classify(scene, tmp_path / "cover.tif", derived=derived, **how)
+    landmap.classify(scene, tmp_path / "cover.tif", derived=Derived(summary=tmp_path / "out.csv"), **how)
+    assert (tmp_path / "out.csv").read_text().splitlines()[1] == "0,AnnualCrop,5600,,1.0,100.0"
+
+
 def test_the_commands(scene: Path, zones: Path, tmp_path: Path) -> None:
     landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(4), stride=64)
     cover = str(tmp_path / "cover.tif")

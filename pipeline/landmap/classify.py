@@ -182,7 +182,9 @@ def run_plan(
             `landmap.journal`.
     """
     start, warnings = time.perf_counter(), list(plan.warnings)
-    zones = outputs.derived.check(with_probabilities=outputs.probabilities is not None)
+    zones = outputs.derived.check(
+        with_probabilities=outputs.probabilities is not None, placed=plan.hectares is not None
+    )
 
     def found(warning: str) -> None:
         warnings.append(warning)

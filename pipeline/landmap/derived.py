@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from landmap.cover import read_cover
-from landmap.errors import SettingsError
+from landmap.errors import SettingsError, ZoneError
 from landmap.lock import staging
 from landmap.outputs import Staged, check_outputs
 from landmap.summarize import check_summary, stage_summary
@@ -42,14 +42,20 @@ class Derived:
         """Files to be written."""
         return [path for path in (self.vector, self.summary) if path is not None]
 
-    def check(self, *, with_probabilities: bool) -> Zones | None:
+    def check(self, *, with_probabilities: bool, placed: bool) -> Zones | None:
         """Refuse what can't be done, before any work, and read the zones.
+
+        Args:
+            with_probabilities: There will be a raster of them.
+            placed: The scene has a place on the ground.
 
         Raises:
             LandmapError: See `landmap.errors`.
         """
         if self.vector:
-            check_vector(self.vector, self.vector_settings, with_probabilities=with_probabilities)
+            check_vector(self.vector, self.vector_settings, with_probabilities=with_probabilities, placed=placed)
+        if self.zones and not placed:
+            raise ZoneError(f"{self.zones}: zones need a scene with a place on the ground (CRS and geotransform)")
         if self.zones:
             check_outputs(self.paths(), os.fspath(self.zones), overwrite=True)
         return check_summary(self.summary, self.zones, self.zone_id) if self.summary else None

@@ -72,22 +72,31 @@ def vectorize(
         LandmapError: See `landmap.errors`. Nothing is left behind then.
     """
     output, settings = Path(output), dataclasses.replace(settings or VectorSettings(), **choices)
-    check_vector(output, settings, with_probabilities=probabilities is not None)
+    format_of(output)  # refused before the cover is opened
     for source in (cover, confidence, probabilities):
         if source is not None:
             check_outputs([output], os.fspath(source), overwrite=overwrite)
+    drawn = read_cover(cover)
+    placed = pixel_hectares(drawn) is not None
+    check_vector(output, settings, with_probabilities=probabilities is not None, placed=placed)
     with locked([output]), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), staging(output) as folder:
         rasters = [None if path is None else Path(path) for path in (confidence, probabilities)]
-        staged, count = stage_vector(read_cover(cover), output, folder, settings, *rasters)
+        staged, count = stage_vector(drawn, output, folder, settings, *rasters)
         publish([staged], overwrite=overwrite)
     return count
 
 
-def check_vector(output: Path, settings: VectorSettings, *, with_probabilities: bool) -> None:
+def check_vector(output: Path, settings: VectorSettings, *, with_probabilities: bool, placed: bool) -> None:
     """Refuse what can't be written, before any work.
 
+    Args:
+        output: Its ending is the format.
+        settings: How it is to be made.
+        with_probabilities: There is, or will be, a raster of them.
+        placed: The cover has a place on the ground.
+
     Raises:
-        OutputError: The file's ending is unknown, or pyarrow is missing.
+        OutputError: The file's ending is unknown, pyarrow is missing, or the cover needs a place.
         SettingsError: Cells are wanted without probabilities, or in another format than GeoPackage.
     """
     format_ = format_of(output)
@@ -95,6 +104,8 @@ def check_vector(output: Path, settings: VectorSettings, *, with_probabilities: 
         raise SettingsError("cells have probabilities: expected a raster of them, too (--probabilities)")
     if settings.cells and format_ != "GeoPackage":
         raise SettingsError(f"cells are a second layer: expected a GeoPackage (.gpkg). Received: {output}")
+    if not placed and (settings.min_area or settings.simplify or format_ == "GeoJSON"):
+        raise OutputError(f"{output}: GeoJSON, hectares and metres need a cover with a CRS and geotransform")
 
 
 def stage_vector(
@@ -122,8 +133,6 @@ def stage_vector(
         LandmapError: See `landmap.errors`.
     """
     file, format_ = folder / f"vector{output.suffix.lower()}", format_of(output)
-    if pixel_hectares(cover) is None and (settings.min_area or settings.simplify or format_ == "GeoJSON"):
-        raise OutputError(f"{output}: GeoJSON, hectares and metres need a cover with a CRS and geotransform")
     regions = find_regions(cover, confidence, settings.min_area)
     count = write_layer(file, format_, LAYER, _features(cover, regions, folder, settings), cover.crs)
     if settings.cells and probabilities:
