@@ -47,6 +47,7 @@ def test_one_run_makes_what_later_commands_make(scene: Path, zones: Path, tmp_pa
     result = landmap.classify(scene, tmp_path / "cover.tif", derived=derived, say=heard.append, **how)
     assert names(tmp_path) == [
         "cover.parquet",
+        "cover.qml",
         "cover.tif",
         "cover.tif.aux.xml",
         "out.csv",
@@ -91,7 +92,7 @@ def test_all_or_none(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("derived", "error", "words"),
     [
-        (lambda f: Derived(vector=f / "cover.shp"), OutputError, "ends in"),
+        (lambda f: Derived(vector=f / "polygons.shp"), OutputError, "ends in"),
         (lambda f: Derived(summary=f / "out.xlsx"), OutputError, "ends in"),
         (lambda f: Derived(vector_settings=VectorSettings(min_area=1)), SettingsError, "--vector"),
         (lambda f: Derived(zones=f / "z.gpkg", zone_id="a"), SettingsError, "--summary"),
