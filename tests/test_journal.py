@@ -110,7 +110,7 @@ def test_finished_chunks_are_neither_read_nor_predicted_again(
     assert seen[-1] == (150 * 210, 150 * 210)
     assert not result.warnings
     assert cover.read_bytes() == whole
-    assert names(cover) == {"cover.tif", "cover.tif.aux.xml"}
+    assert names(cover) == {"cover.tif", "cover.tif.aux.xml", "cover.qml"}
 
 
 def test_it_may_be_cut_short_many_times(scene: Path, cover: Path, whole: bytes) -> None:
@@ -274,7 +274,7 @@ def test_no_resume_removes_what_is_there(scene: Path, cover: Path, whole: bytes)
     result = landmap.classify(scene, cover, classifier=Weak(), resume=False, **CHOICES)
     assert (result.reused, result.warnings) == (0, ())
     assert cover.read_bytes() == whole
-    assert names(cover) == {"cover.tif", "cover.tif.aux.xml"}
+    assert names(cover) == {"cover.tif", "cover.tif.aux.xml", "cover.qml"}
 
 
 def test_nothing_is_kept_where_nothing_could_be_reused(scene: Path, cover: Path) -> None:
@@ -368,7 +368,7 @@ def test_three_kills_at_different_moments_change_no_byte(scene: Path, cover: Pat
     assert weak.calls == CHUNKS - result.reused
     assert not result.warnings
     assert cover.read_bytes() == whole
-    assert names(cover) == {"cover.tif", "cover.tif.aux.xml", ".cover.tif.landmap-of my own"}
+    assert names(cover) == {"cover.tif", "cover.tif.aux.xml", "cover.qml", ".cover.tif.landmap-of my own"}
 
 
 def test_two_runs_for_one_output_refuse_each_other(

@@ -37,7 +37,16 @@ def test_the_commands_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "Forest" in done.stdout
     names = {p.name for p in tmp_path.iterdir()}
-    assert {"scene.tif", "cover.tif", "cover.tif.aux.xml", "confidence.tif", "cover.png", "python.tif"} <= names
+    assert {
+        "scene.tif",
+        "cover.tif",
+        "cover.tif.aux.xml",
+        "cover.qml",
+        "report.html",
+        "confidence.tif",
+        "cover.png",
+        "python.tif",
+    } <= names
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/training.md"])

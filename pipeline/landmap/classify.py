@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 import rasterio
 
+from landmap.companions import stage_companions
+from landmap.derived import Derived
 from landmap.fingerprint import fingerprint
 from landmap.graph.cluster import ClusterExecutor
 from landmap.graph.connect import Scheduler, connected
@@ -23,14 +26,19 @@ from landmap.grid import Chunk
 from landmap.journal import Journal
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
-from landmap.outputs import check_outputs, publish, signals_held
+from landmap.outputs import Staged, check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_precision
-from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
+from landmap.quicklook import check_quicklook
+from landmap.raster import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, Layers, RasterWriter, legend_tag
+from landmap.report_page import Map, check_report
 from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap.source import public
+from landmap.style import percent_style
 from landmap.summary import ClassCounter, ClassShare, count_raster
 from landmap.work import GDAL_CACHE_BYTES, chunk_work
+from landmap.zones import Zones
 from landmap_models.classifier import Classifier
+from landmap_models.nir import CELL
 
 Progress = Callable[[int, int], None]
 """Called after each chunk with the number of pixels done and of all."""
@@ -40,7 +48,11 @@ Say = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where the results go."""
+    """Where the results go.
+
+    Raises:
+        OutputError: A report or quicklook has another ending than it needs, or a library for it is missing.
+    """
 
     cover: Path
     """Class ids."""
@@ -48,10 +60,23 @@ class Outputs:
     """Probability of the class in percent."""
     probabilities: Path | None = None
     """Probability of every class in percent, one band a class."""
+    derived: Derived = dataclasses.field(default_factory=Derived)
+    """What is made of these."""
+    report: Path | None = None
+    """A page that shows the map and says how it was made."""
+    quicklook: Path | None = None
+    """A picture of the scene beside its cover."""
+
+    def __post_init__(self) -> None:
+        if self.report:
+            check_report(self.report)
+        if self.quicklook:
+            check_quicklook(self.quicklook)
 
     def paths(self) -> list[Path]:
         """Those that are asked for."""
-        return [p for p in (self.cover, self.confidence, self.probabilities) if p is not None]
+        own = self.cover, self.confidence, self.probabilities, self.report, self.quicklook
+        return [*(p for p in own if p is not None), *self.derived.paths()]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,6 +108,9 @@ def classify(
     *,
     confidence: str | os.PathLike[str] | None = None,
     probabilities: str | os.PathLike[str] | None = None,
+    derived: Derived | None = None,
+    report: str | os.PathLike[str] | None = None,
+    quicklook: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     resume: bool = True,
     classifier: Classifier | None = None,
@@ -101,6 +129,9 @@ def classify(
         settings: How.
         confidence: Also write the class's probability in percent.
         probabilities: Also write every class's probability in percent, one band a class.
+        derived: Also write polygons, or a table of areas.
+        report: Also write an HTML page that shows the map and says how it was made.
+        quicklook: Also draw the scene beside its cover (PNG).
         overwrite: Replace outputs that exist.
         resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
         classifier: Use this one in place of the model that the settings name. Its chunks can be reused where its card
@@ -117,7 +148,9 @@ def classify(
         LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
             `landmap.journal`.
     """
-    outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in (confidence, probabilities)))
+    others = confidence, probabilities, report, quicklook
+    percent, each, page, picture = (None if path is None else Path(path) for path in others)
+    outputs = Outputs(Path(output), percent, each, derived or Derived(), page, picture)
     check_outputs(outputs.paths(), os.fspath(scene), overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
@@ -159,6 +192,9 @@ def run_plan(
             `landmap.journal`.
     """
     start, warnings = time.perf_counter(), list(plan.warnings)
+    zones = outputs.derived.check(
+        with_probabilities=outputs.probabilities is not None, placed=plan.hectares is not None
+    )
 
     def found(warning: str) -> None:
         warnings.append(warning)
@@ -184,14 +220,19 @@ def run_plan(
             say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
         writers = _open_writers(stack, plan, outputs, engine.says)
         counter = _run(plan, executor, journal, writers, progress)
-        finished = [writer.finish() for writer in writers.values()]
+        if counter.nodata == plan.scene.height * plan.scene.width:
+            found("no pixel of the scene has data: the map is empty")
+        rasters = {name: writer.finish() for name, writer in writers.items()}
         if plan.settings.sieve is not None:
-            counter = count_raster(finished[-1].raster)  # the cover comes last
+            counter = count_raster(rasters["classes"].file)
+        derived, odd = _derived(stack, outputs, rasters, zones, say)
+        for warning in odd:
+            found(warning)
+        companions = _companions(stack, plan, outputs, rasters, warnings)
+        wanted = [staged for name, staged in rasters.items() if name != "confidence" or outputs.confidence]
         with signals_held():  # a journal beside a complete output would be in the way
-            publish(finished, overwrite=overwrite)
+            publish([*derived, *companions, *wanted], overwrite=overwrite)
             journal.discard()
-    if counter.nodata == plan.scene.height * plan.scene.width:
-        found("no pixel of the scene has data: the map is empty")
     return Result(
         outputs=outputs,
         plan=plan,
@@ -224,7 +265,7 @@ def _run(
         journal.keep(chunk, cover)  # here, not where it is predicted: meanwhile the model is at the next chunk
         for name, writer in writers.items():
             writer.write(plan.grid.owned_window(chunk), getattr(cover, name))
-        counter.add(cover.classes)
+        counter.add(cover.classes, cover.confidence)
         done += cover.classes.size
         if progress:
             progress(done, plan.scene.height * plan.scene.width)
@@ -241,20 +282,39 @@ def _run(
     return counter
 
 
+def _derived(
+    stack: ExitStack, outputs: Outputs, rasters: Mapping[str, Staged], zones: Zones | None, say: Say | None
+) -> tuple[list[Staged], list[str]]:
+    """Polygons and tables of the finished rasters, where they are asked for, and warnings."""
+    if not outputs.derived.paths():
+        return [], []
+    return outputs.derived.stage(stack, {name: staged.file for name, staged in rasters.items()}, zones, say)
+
+
+def _companions(
+    stack: ExitStack, plan: Plan, outputs: Outputs, rasters: Mapping[str, Staged], warnings: Sequence[str]
+) -> list[Staged]:
+    """Page and picture of the finished rasters, where they are asked for."""
+    confidence = rasters["confidence"].file if "confidence" in rasters else None
+    made = Map(plan.scene, rasters["classes"].file, confidence, plan, tuple(warnings))
+    return stage_companions(stack, made, name=outputs.cover.name, report=outputs.report, quicklook=outputs.quicklook)
+
+
 def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:
     """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
     tags = _tags(plan, precision)
-    names = plan.card.legend.names
+    # Polygons, tables and the report need it; if it is not asked for, it goes with the cover's working files.
+    confidence = outputs.confidence or (outputs.cover if outputs.derived.paths() or outputs.report else None)
     wanted = {
-        "probabilities": (outputs.probabilities, names, None, "AVERAGE", None),
-        "confidence": (outputs.confidence, ("confidence",), None, "AVERAGE", None),
-        "classes": (outputs.cover, ("class",), plan.map_classes, "NEAREST", plan.settings.sieve),
+        "probabilities": (outputs.probabilities, Layers(plan.card.legend.names, overviews="AVERAGE")),
+        "confidence": (confidence, Layers(("confidence",), overviews="AVERAGE", style=percent_style())),
+        "classes": (outputs.cover, Layers(("class",), legend=plan.map_classes, sieve=plan.settings.sieve)),
     }
     return {
         name: stack.enter_context(
-            RasterWriter(path, plan.scene, Layers(descriptions, tags | {LAYER_TAG: name}, legend, overviews, sieve))
+            RasterWriter(path, plan.scene, dataclasses.replace(layers, tags=tags | {LAYER_TAG: name}))
         )
-        for name, (path, descriptions, legend, overviews, sieve) in wanted.items()
+        for name, (path, layers) in wanted.items()
         if path is not None
     }
 
@@ -272,7 +332,8 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_NIR": plan.nir,
         "LANDMAP_NODATA": plan.scene.nodata_rule,
         "LANDMAP_PRECISION": precision,
-        "LANDMAP_STRIDE": str(plan.grid.stride),
+        STRIDE_TAG: str(plan.grid.stride),
+        CELL_TAG: str(math.gcd(plan.grid.stride, CELL) if plan.scene.infrared else plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.map_classes),

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
-from landmap import cli_batch, cli_maps, cli_models
+from landmap import cli_batch, cli_gis, cli_maps, cli_models, cli_report
+from landmap.cli_gis import derived_of, derived_options
 from landmap.cli_scene import cluster_options, scene_options, settings_of
 from landmap.errors import LandmapError, SettingsError
 
@@ -31,6 +32,9 @@ def cli() -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The cover to write (GeoTIFF).")
 @click.option("--confidence", type=click.Path(path_type=Path), help="Also write the class's probability (percent).")
 @click.option("--probabilities", type=click.Path(path_type=Path), help="Also write every class's probability.")
+@derived_options
+@click.option("--report", type=click.Path(path_type=Path), help="Also write a page about the map (HTML).")
+@click.option("--quicklook", type=click.Path(path_type=Path), help="Also draw the scene beside its map (PNG).")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--resume/--no-resume", default=True, help="Go on with a run for this output that was cut short.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
@@ -47,7 +51,8 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
     if verbose:
         logging.getLogger("rasterio").setLevel(logging.DEBUG)
     settings = settings_of(options)
-    outputs = Outputs(output, options["confidence"], options["probabilities"])
+    rasters = options["confidence"], options["probabilities"]
+    outputs = Outputs(output, *rasters, derived_of(options), options["report"], options["quicklook"])
     check_outputs(outputs.paths(), scene, overwrite=options["overwrite"])
     plan = make_plan(scene, settings)
     print_warnings(plan.warnings)
@@ -139,7 +144,7 @@ def bench(scene: str | None, output: Path | None, overwrite: bool, **options: An
     print_bench(found)
 
 
-for command in (*cli_batch.COMMANDS, *cli_models.COMMANDS, *cli_maps.COMMANDS):
+for command in (*cli_batch.COMMANDS, *cli_gis.COMMANDS, *cli_maps.COMMANDS, *cli_models.COMMANDS, *cli_report.COMMANDS):
     cli.add_command(command)
 
 

@@ -6,6 +6,7 @@ LandmapError                 (defined in landmap_models.errors, with the branche
 │   ├── BandError            a band the model needs is not found, or found twice
 │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
 ├── ReferenceDataError       reference data can't be read, or don't fit the map
+├── ZoneError                zones can't be read or used
 ├── ChunkError               a chunk of a scene failed; names its window
 ├── ClusterError             a Dask cluster is not there, or not fit for the run
 │   └── ClusterLostError     it went away in the middle
@@ -29,6 +30,7 @@ __all__ = [
     "ReferenceDataError",
     "SceneError",
     "SettingsError",
+    "ZoneError",
 ]
 
 
@@ -50,6 +52,10 @@ class GeoreferenceError(SceneError):
 
 class ReferenceDataError(LandmapError):
     """Reference data can't be read, or don't fit the map that they are to judge."""
+
+
+class ZoneError(LandmapError):
+    """Zones can't be read or used."""
 
 
 class ChunkError(LandmapError):

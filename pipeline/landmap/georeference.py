@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from affine import Affine
 
 from landmap.errors import GeoreferenceError
@@ -13,6 +15,9 @@ from landmap_models.card import ModelCard
 
 MAX_RATIO = 1.5
 """A pixel size this many times the model's, or this many times below it, is refused."""
+
+NORTHWARD = 1e-4
+"""Degrees of latitude, some ten metres: the step that shows where north is."""
 
 
 class Grounded(Protocol):
@@ -114,6 +119,38 @@ def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
     ]
 
 
+def row_hectares(place: Grounded) -> npt.NDArray[np.float64] | None:
+    """Area of a pixel of each row, `(height,)`; None where all have that of `pixel_hectares`.
+
+    In degrees a pixel is the smaller the farther it lies from the equator, and each row has its own area on the
+    ellipsoid, unless rows don't follow the parallels.
+    """
+    from pyproj import CRS
+
+    if _missing(place):
+        return None
+    crs, t = CRS.from_wkt(place.crs or ""), place.transform
+    geod = crs.get_geod()
+    if not crs.is_geographic or t.b or t.d or geod is None:
+        return None
+    radians = crs.axis_info[0].unit_conversion_factor
+    parallels = radians * (t.f + t.e * np.arange(place.height + 1))
+    below = _area_below(parallels, geod.a, math.sqrt(max(geod.es, 1e-30)))
+    return np.asarray(np.abs(np.diff(below)) * abs(t.a) * radians / 10_000, np.float64)
+
+
+def _area_below(latitude: npt.NDArray[Any], a: float, e: float) -> npt.NDArray[np.float64]:
+    """Area in m2 between the equator and a parallel, for each radian of longitude (Snyder 1987, eq. 3-12).
+
+    Args:
+        latitude: In radians.
+        a: Semi-major axis of the ellipsoid in metres.
+        e: Its eccentricity.
+    """
+    sine = np.sin(latitude)
+    return np.asarray(a**2 * (1 - e**2) / 2 * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e))
+
+
 def pixel_hectares(scene: Grounded) -> float | None:
     """Area of a pixel; None where the scene has no place on the ground.
 
@@ -166,3 +203,24 @@ def ground_pixel_sides(scene: Grounded) -> tuple[float, float]:
     if not all(abs(degrees) <= 90 for degrees in lat):  # infinite where the projection does not know the place
         return math.nan, math.nan
     return geod.line_length(lon[:2], lat[:2]), geod.line_length(lon[2:], lat[2:])
+
+
+def north(scene: Scene) -> tuple[float, float] | None:
+    """Where true north is in the middle of the scene: a step to the right and one down, in pixels, of length 1.
+
+    None where the scene has no place on the Earth. A grid's own north is up to 3 degrees off it in UTM, and anything
+    at all near a pole.
+    """
+    from pyproj import CRS, Transformer
+
+    if _missing(scene):
+        return None
+    crs = CRS.from_wkt(scene.crs or "")
+    to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    middle = scene.width / 2, scene.height / 2
+    lon, lat = to_degrees.transform(*(scene.transform @ middle))
+    x, y = to_degrees.transform(lon, lat + NORTHWARD, direction="INVERSE")
+    col, row = ~scene.transform @ (x, y)
+    right, down = col - middle[0], row - middle[1]
+    length = math.hypot(right, down)
+    return (right / length, down / length) if 0 < length < math.inf else None

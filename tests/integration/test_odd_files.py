@@ -150,7 +150,7 @@ def test_correct_map_where_forced(odd: Path, tmp_path: Path, name: str, options:
     result = landmap.classify(odd / name, output, **{"classifier": RGB} | options)
     assert_correct(result, odd / name, output, class_id=5)
     assert result.warnings, "what was forced is told"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.tif", "out.tif.aux.xml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.qml", "out.tif", "out.tif.aux.xml"]
 
 
 def test_the_oracle_sees_data_and_none_in_these_files(odd: Path) -> None:
