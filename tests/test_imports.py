@@ -22,6 +22,8 @@ ORDER = (
     "radiometry",
     "plausibility",
     "decisions",
+    "remote",
+    "attempts",
     "source",
     "infrared",
     "scene",

@@ -254,7 +254,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
     described = plan.to_dict()
     return {
         "LANDMAP_VERSION": version("landmap"),
-        "LANDMAP_SCENE": Path(plan.scene.path).name,
+        "LANDMAP_SCENE": Path(plan.scene.shown_path).name,
         "LANDMAP_MODEL": f"{plan.card.name} {plan.card.version}",
         "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
         "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),

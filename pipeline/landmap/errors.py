@@ -19,6 +19,7 @@ __all__ = [
     "GeoreferenceError",
     "LandmapError",
     "OutputError",
+    "ReadError",
     "SceneError",
     "SettingsError",
 ]
@@ -30,6 +31,10 @@ class SettingsError(LandmapError):
 
 class SceneError(LandmapError):
     """A scene can't be opened, read or used."""
+
+
+class ReadError(SceneError):
+    """A scene's file can't be opened or read: the only kind of error that another attempt may mend."""
 
 
 class BandError(SceneError):

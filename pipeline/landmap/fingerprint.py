@@ -10,10 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import rasterio
-
 from landmap.outputs import scene_files
 from landmap.planning import Plan
+from landmap.remote import identity, is_remote
 from landmap.settings import NEUTRAL_SETTINGS
 from landmap_models.classifier import Classifier
 
@@ -49,9 +48,8 @@ def fingerprint(plan: Plan, classifier: Classifier, *, keep_probabilities: bool)
     """
     scene, grid, card = plan.scene, plan.grid, plan.card
     settings = dataclasses.asdict(plan.settings) | {"stride": grid.stride}
-    local = Path(scene.path)
     found = {
-        "scene": str(local.resolve()) if local.exists() else scene.path,
+        "scene": _name(scene.path),
         "files": _files(scene.path),
         "reading": _pixels_only(dataclasses.asdict(scene)),
         "model": f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}",
@@ -88,10 +86,16 @@ def _reason(name: str, before: Any, now: Any) -> str:
     return REASONS[name]
 
 
+def _name(path: str) -> str:
+    """Of a scene: in full, but for what grants access to it."""
+    return identity(path) if is_remote(path) or not Path(path).exists() else str(Path(path).resolve())
+
+
 def _files(path: str) -> dict[str, list[int]]:
     """Local files that a scene is read from, and how they are told apart."""
-    with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"):  # to list the folder of a URL is slow
-        return {str(Path(name).resolve()): _stamp(name) for name in scene_files(path) if Path(name).is_file()}
+    if is_remote(path):
+        return {}
+    return {str(Path(name).resolve()): _stamp(name) for name in scene_files(path) if Path(name).is_file()}
 
 
 def _sha256(text: str) -> str:

@@ -15,6 +15,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from landmap.errors import OutputError
+from landmap.remote import gdal_options
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
@@ -167,7 +168,8 @@ def scene_files(scene: str) -> list[str]:
 
 def _dataset_files(name: str) -> list[str]:
     try:
-        with rasterio.open(name) as file:
+        # to list the folder of a URL is slow
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), rasterio.open(name) as file:
             return list(file.files)
     except (RasterioError, OSError):
         return []  # whoever plans with it says why

@@ -63,7 +63,7 @@ def write_quicklook(
     figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)
     left, right = figure.subplots(1, 2)
     left.imshow(picture, interpolation="none")
-    left.set_title(f"{Path(scene).name}, true colour", fontsize=10)
+    left.set_title(f"{Path(opened.shown_path).name}, true colour", fontsize=10)
     _draw_cover(figure, right, Path(cover), classes)
     for axes in (left, right):
         axes.set_axis_off()
@@ -106,14 +106,16 @@ def _check_match(scene: Scene, cover: Path) -> None:
     """Refuse a cover that is not this scene's, and a scene without true colour."""
     missing = [name for name in RGB if name not in scene.band_names]
     if missing:
-        raise SceneError(f"{scene.path}: a picture needs {', '.join(RGB)}; the model does not use {', '.join(missing)}")
+        raise SceneError(
+            f"{scene.shown_path}: a picture needs {', '.join(RGB)}; the model does not use {', '.join(missing)}"
+        )
     try:
         with rasterio.open(cover) as file:
             same = file.shape == (scene.height, scene.width) and file.transform.almost_equals(scene.transform)
     except RasterioError as error:
         raise SceneError(f"{cover}: can't be read: {error}") from error
     if not same:
-        raise SceneError(f"{cover}: expected the cover of {scene.path}. It lies elsewhere, or has another shape")
+        raise SceneError(f"{cover}: expected the cover of {scene.shown_path}. It lies elsewhere, or has another shape")
 
 
 def _thinned(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:

@@ -25,13 +25,13 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
+from landmap.attempts import first_cause
 from landmap.errors import OutputError, SceneError
 from landmap.grid import Window
 from landmap.lock import hidden_prefix
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged
 from landmap.scene import Scene
-from landmap.source import first_cause
 from landmap_models.legend import Legend
 
 if TYPE_CHECKING:

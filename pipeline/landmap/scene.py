@@ -14,6 +14,7 @@ from typing import Any
 
 from rasterio.enums import MaskFlags
 
+from landmap.attempts import look_surely
 from landmap.bands import FileBand, find_bands, given_bands, parse_bands
 from landmap.chips import Pixels
 from landmap.decisions import decide
@@ -21,8 +22,9 @@ from landmap.errors import BandError, SceneError
 from landmap.grid import Window
 from landmap.infrared import Infrared, doubt_infrared, find_infrared, understand_infrared
 from landmap.radiometry import Evidence, Radiometry
+from landmap.remote import shown
 from landmap.settings import Settings
-from landmap.source import Source, opened, sample
+from landmap.source import Source, sample
 from landmap_models.card import NIR_BAND, ModelCard
 from landmap_models.model_file import read_card
 from landmap_models.packaged import find_model
@@ -50,7 +52,7 @@ class Scene(Source):
             has data; near infrared may be missing there.
 
         Raises:
-            SceneError: The file can't be read there.
+            ReadError: The file can't be read there.
         """
         values, valid = self.read_values(window)
         spectrum = None
@@ -76,32 +78,43 @@ def open_scene(
     """
     path, settings = os.fspath(path), settings or Settings()
     card = card or read_card(find_model(settings.model))
-    with opened(path) as file:
-        _check_kind(file, path)
-        bands = _file_bands(file)
-        found = _choose_bands(bands, card, settings, path)
-        indexes = tuple(found[name] for name in card.band_names)
-        _check_one_dtype(file, indexes, path)
-        source = _source(file, path, card.band_names, indexes)
-        says = _what_the_file_says(file, bands, indexes)
-        nir = find_infrared(bands, found.get(NIR_BAND), card, settings)
-        beside = None if isinstance(nir, str) else _beside(file, path, bands, nir)
-    evidence = Evidence(path=path, dtype=source.dtype, band_names=card.band_names, **says, **sample(source))
+    source, says, nir = look_surely(path, lambda file: _look_at(file, path, card, settings))
+    evidence = Evidence(
+        path=source.shown_path, dtype=source.dtype, band_names=card.band_names, **says, **sample(source)
+    )
     located = {field.name: getattr(source, field.name) for field in fields(source)}
     scene = Scene(**located, radiometry=decide(evidence, card, settings))
-    if beside is None:
-        return replace(scene, infrared_says=str(nir))
-    return _with_infrared(scene, beside, evidence, card, settings)
+    if isinstance(nir, str):
+        return replace(scene, infrared_says=nir)
+    return _with_infrared(scene, nir, evidence, card, settings)
 
 
-def _beside(file: Any, path: str, bands: tuple[FileBand, ...], index: int) -> tuple[Source, dict[str, Any]]:
+Said = tuple[Source, dict[str, Any]]
+"""Where bands lie, and what the file says of them."""
+
+
+def _look_at(file: Any, path: str, card: ModelCard, settings: Settings) -> tuple[Source, dict[str, Any], Said | str]:
+    """The model's bands, what the file says of them, and the same of B08, or why it is not used."""
+    name = shown(path)
+    _check_kind(file, name)
+    bands = _file_bands(file)
+    found = _choose_bands(bands, card, settings, name)
+    indexes = tuple(found[band] for band in card.band_names)
+    _check_one_dtype(file, indexes, name)
+    nir = find_infrared(bands, found.get(NIR_BAND), card, settings)
+    return (
+        _source(file, path, card.band_names, indexes),
+        _what_the_file_says(file, bands, indexes),
+        nir if isinstance(nir, str) else _beside(file, path, bands, nir),
+    )
+
+
+def _beside(file: Any, path: str, bands: tuple[FileBand, ...], index: int) -> Said:
     """B08, and what the file says of it."""
     return _source(file, path, (NIR_BAND,), (index,)), _what_the_file_says(file, bands, (index,))
 
 
-def _with_infrared(
-    scene: Scene, beside: tuple[Source, dict[str, Any]], evidence: Evidence, card: ModelCard, settings: Settings
-) -> Scene:
+def _with_infrared(scene: Scene, beside: Said, evidence: Evidence, card: ModelCard, settings: Settings) -> Scene:
     """The scene with near infrared where that is understood, else with the reason."""
     source, says = beside
     own = replace(evidence, band_names=(NIR_BAND,), **says)
