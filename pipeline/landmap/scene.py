@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from rasterio.enums import MaskFlags
-
 from landmap.attempts import look_surely
 from landmap.bands import FileBand, find_bands, given_bands, parse_bands
 from landmap.chips import Pixels
@@ -24,7 +22,7 @@ from landmap.infrared import Infrared, doubt_infrared, find_infrared, understand
 from landmap.radiometry import Evidence, Radiometry
 from landmap.remote import shown
 from landmap.settings import Settings
-from landmap.source import Source, sample
+from landmap.source import Source, is_masked, sample
 from landmap_models.card import NIR_BAND, ModelCard
 from landmap_models.model_file import read_card
 from landmap_models.packaged import find_model
@@ -127,7 +125,6 @@ def _with_infrared(scene: Scene, beside: Said, evidence: Evidence, card: ModelCa
 
 
 def _source(file: Any, path: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
-    masked = any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
     return Source(
         path=path,
         height=file.height,
@@ -138,7 +135,7 @@ def _source(file: Any, path: str, names: tuple[str, ...], indexes: tuple[int, ..
         band_indexes=indexes,
         block_shape=file.block_shapes[indexes[0] - 1],
         dtype=file.dtypes[indexes[0] - 1],
-        masked=masked,
+        masked=is_masked(file, indexes),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
@@ -91,6 +91,7 @@ class Source:
         """
 
         def no_block(file: Any) -> bool:
+            _check_same(file, self)
             _check_blocks(file, self, window)
             # Where zeros may be data, a block that was left out may be, too.
             if file.driver not in ("GTiff", "COG") or not (self.zero_is_nodata or file.nodata is not None):
@@ -124,6 +125,7 @@ def read_pixels(
         RasterioError: It can't be read there.
         ReadError: It is not certain what is there.
     """
+    _check_same(file, source)
     _check_blocks(file, source, window)
     place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
     values = np.moveaxis(file.read(source.band_indexes, window=place, out_shape=shape), 0, -1)
@@ -134,6 +136,21 @@ def read_pixels(
     elif source.zero_is_nodata:
         valid &= (values != 0).any(axis=-1)
     return values, valid
+
+
+def is_masked(file: Any, indexes: tuple[int, ...]) -> bool:
+    """Whether a file has a nodata value, a mask or an alpha band for bands."""
+    return any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
+
+
+def _check_same(file: Any, source: Source) -> None:
+    """Refuse a file that is no longer what was planned with: changed, or without the part that says what is nodata.
+
+    A sidecar that a server did not deliver for once is to GDAL one that is not there.
+    """
+    shape, masked = (file.height, file.width), is_masked(file, source.band_indexes)
+    if shape != (source.height, source.width) or masked != source.masked:
+        raise ReadError(f"{source.shown_path}: can't be read as a raster: it has changed since it was planned with")
 
 
 def _absences(file: Any, source: Source, window: Window) -> Iterator[bool]:
