@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import rasterio
 from rasterio.errors import RasterioError
 
 from landmap.errors import ReadError, SceneError
-from landmap.remote import advice, afresh, gdal_options, is_remote, scrub, shown, waits
+from landmap.remote import advice, afresh, gdal_options, is_remote, scrub, shown, wait
 
 Found = TypeVar("Found")
 
@@ -61,21 +61,18 @@ def look(path: str, find: Callable[[Any], Found], where: str = "") -> Found:
     Raises:
         ReadError: It can't be read at any attempt.
     """
-    try:
-        with opened(path, where) as file:
-            return find(file)
-    except ReadError as error:
-        failed = error
-    pauses = waits(path, str(failed))
-    for pause in pauses:
-        time.sleep(pause)
+    attempt = 1
+    while True:
         try:
-            with afresh(), opened(path, where) as file:
+            with nullcontext() if attempt == 1 else afresh(), opened(path, where) as file:
                 return find(file)
         except ReadError as error:
-            failed = error
-    tried = f" ({len(pauses) + 1} attempts)" if pauses else ""
-    raise ReadError(f"{failed}{tried}{advice(path, str(failed))}") from failed
+            pause = wait(path, str(error), attempt)
+            if pause is None:
+                tried = f" ({attempt} attempts)" if attempt > 1 else ""
+                raise ReadError(f"{error}{tried}{advice(path, str(error))}") from error
+        time.sleep(pause)
+        attempt += 1
 
 
 @contextmanager

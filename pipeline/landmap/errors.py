@@ -3,6 +3,7 @@
 LandmapError                 (defined in landmap_models.errors, with the branches of models and labelled chips)
 ├── SettingsError            a setting that can't be meant
 ├── SceneError               a scene can't be opened, read or used
+│   ├── ReadError            its file can't be opened or read: the only kind that another attempt may mend
 │   ├── BandError            a band the model needs is not found, or found twice
 │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
 ├── ChunkError               a chunk of a scene failed; names its window

@@ -57,7 +57,7 @@ FINAL = re.compile(
     r"|Range downloading not supported|does not exist|[Aa]ccess ?[Dd]enied|NoSuch|InvalidCredentials|Forbidden"
     r"|not defined|not configured|blocks are missing"
 )
-"""GDAL's words for what no further attempt will change."""
+"""Words for what no further attempt will change."""
 ADVICE = {
     r"code: 40[13]|[Aa]ccess ?[Dd]enied|InvalidCredentials|Forbidden|SignatureDoesNotMatch|InvalidAccessKey"
     r"|not defined|not configured": "Access is refused. Credentials come from the environment: AWS_ACCESS_KEY_ID and "
@@ -95,18 +95,19 @@ def is_afresh() -> bool:
     return hasenv() and NOT_REMEMBERED in getenv()
 
 
-def waits(path: str, words: str) -> tuple[float, ...]:
-    """Seconds to wait before each further attempt to read a file.
+def wait(path: str, words: str, attempt: int) -> float | None:
+    """Seconds to wait before the next attempt to read a file; None where there is to be none.
 
     Args:
         path: Of the file.
-        words: What went wrong at the first. Where nothing is there, a local file is not tried again, and a remote one
-            once, at once: the answer may be an old one that GDAL remembers.
+        words: What went wrong. That nothing is there, say, is final, but for the first answer about a remote file: GDAL
+            may remember it from before.
+        attempt: How many have been made.
     """
-    final = FINAL.search(words)
-    if is_remote(path):
-        return (0.0,) if final else WAITS
-    return () if final else LOCAL_WAITS
+    if FINAL.search(words):
+        return 0.0 if is_remote(path) and attempt == 1 else None
+    pauses = WAITS if is_remote(path) else LOCAL_WAITS
+    return pauses[attempt - 1] if attempt <= len(pauses) else None
 
 
 def advice(path: str, words: str) -> str:
