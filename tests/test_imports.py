@@ -23,6 +23,8 @@ ORDER = (
     "radiometry",
     "plausibility",
     "decisions",
+    "remote",
+    "attempts",
     "source",
     "infrared",
     "product",

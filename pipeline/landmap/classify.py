@@ -32,7 +32,6 @@ from landmap.quicklook import check_quicklook
 from landmap.raster import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, Layers, RasterWriter, legend_tag
 from landmap.report_page import Map, check_report
 from landmap.settings import NEUTRAL_SETTINGS, Settings
-from landmap.source import public
 from landmap.style import percent_style
 from landmap.summary import ClassCounter, ClassShare, count_raster
 from landmap.work import GDAL_CACHE_BYTES, chunk_work
@@ -324,7 +323,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
     described = plan.to_dict()
     return {
         "LANDMAP_VERSION": version("landmap"),
-        "LANDMAP_SCENE": Path(public(plan.scene.path)).name,
+        "LANDMAP_SCENE": Path(plan.scene.shown_path).name,
         "LANDMAP_MODEL": f"{plan.card.name} {plan.card.version}",
         "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
         "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),

@@ -46,10 +46,10 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
     from landmap.classify import Outputs, run_plan
     from landmap.outputs import check_outputs
     from landmap.planning import make_plan
-    from landmap.terminal import print_news, print_plan, print_result, print_warnings, progress_bar
+    from landmap.terminal import print_news, print_plan, print_result, print_warnings, progress_bar, show_gdal_messages
 
     if verbose:
-        logging.getLogger("rasterio").setLevel(logging.DEBUG)
+        show_gdal_messages()
     settings = settings_of(options)
     rasters = options["confidence"], options["probabilities"]
     outputs = Outputs(output, *rasters, derived_of(options), options["report"], options["quicklook"])

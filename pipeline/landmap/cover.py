@@ -15,10 +15,10 @@ from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
+from landmap.attempts import first_cause
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.raster import CELL_TAG, LAYER_TAG, STRIDE_TAG, class_names
-from landmap.source import first_cause
 from landmap_models.legend import UNKNOWN, UNKNOWN_ID, LandClass, legend_for
 
 STRIP_ROWS = 512

@@ -3,6 +3,7 @@
 LandmapError                 (defined in landmap_models.errors, with the branches of models and labelled chips)
 ├── SettingsError            a setting that can't be meant
 ├── SceneError               a scene can't be opened, read or used
+│   ├── ReadError            its file can't be opened or read: the only kind that another attempt may mend
 │   ├── BandError            a band the model needs is not found, or found twice
 │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
 ├── ReferenceDataError       reference data can't be read, or don't fit the map
@@ -27,6 +28,7 @@ __all__ = [
     "GeoreferenceError",
     "LandmapError",
     "OutputError",
+    "ReadError",
     "ReferenceDataError",
     "SceneError",
     "SettingsError",
@@ -40,6 +42,10 @@ class SettingsError(LandmapError):
 
 class SceneError(LandmapError):
     """A scene can't be opened, read or used."""
+
+
+class ReadError(SceneError):
+    """A scene's file can't be opened or read: the only kind of error that another attempt may mend."""
 
 
 class BandError(SceneError):

@@ -16,6 +16,7 @@ from rasterio.errors import RasterioError
 
 from landmap.errors import OutputError, SceneError
 from landmap.recognise import find_product
+from landmap.remote import gdal_options
 from landmap.style import style_path
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
@@ -187,8 +188,8 @@ def named_files(names: Sequence[str]) -> list[str]:
 
 def _dataset_files(name: str) -> list[str]:
     try:
-        # To list the folder of a URL is slow.
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(name) as file:
+        # to list the folder of a URL is slow
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), rasterio.open(name) as file:
             return list(file.files)
     except (RasterioError, OSError):
         return []  # whoever plans with it says why

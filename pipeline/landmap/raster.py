@@ -24,6 +24,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
+from landmap.attempts import first_cause
 from landmap.errors import OutputError, SceneError
 from landmap.georeference import Grounded
 from landmap.grid import Window
@@ -31,7 +32,6 @@ from landmap.lock import make_folder
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged
 from landmap.sieve import sieve
-from landmap.source import first_cause
 from landmap.style import class_style
 from landmap_models.legend import LandClass, Legend
 

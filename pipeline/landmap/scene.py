@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from rasterio.enums import MaskFlags
-
+from landmap.attempts import look_surely
 from landmap.bands import FileBand, find_bands, given_bands, parse_bands
 from landmap.chips import Pixels
 from landmap.decisions import decide
@@ -23,8 +22,9 @@ from landmap.infrared import Infrared, doubt_infrared, find_infrared, understand
 from landmap.product import Product
 from landmap.radiometry import Evidence, Radiometry, Stated
 from landmap.recognise import find_product
+from landmap.remote import shown
 from landmap.settings import Settings
-from landmap.source import Source, opened, sample
+from landmap.source import Source, is_masked, sample
 from landmap.stack import Stack, stack
 from landmap_models.card import NIR_BAND, ModelCard
 from landmap_models.model_file import read_card
@@ -55,7 +55,7 @@ class Scene(Source):
             has data; near infrared may be missing there.
 
         Raises:
-            SceneError: The file can't be read there.
+            ReadError: The file can't be read there.
         """
         values, valid = self.read_values(window)
         spectrum = None
@@ -85,27 +85,39 @@ def open_scene(
     card = card or read_card(find_model(settings.model))
     product = find_product(path)
     whole = stack(product, card, settings) if product else None
-    with opened(whole.vrt if whole else path, path) as file:
-        _check_kind(file, path)
-        bands = _file_bands(file)
-        found = _choose_bands(bands, card, settings, path)
-        indexes = tuple(found[name] for name in card.band_names)
-        _check_one_dtype(file, indexes, path)
-        source, says = _look_at(file, bands, card.band_names, indexes, path, whole)
-        nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
-        beside = None if isinstance(nir, str) else _look_at(file, bands, (NIR_BAND,), (nir,), path, whole)
-    evidence = Evidence(path=path, dtype=source.dtype, band_names=card.band_names, **says, **sample(source))
+    opens = whole.vrt if whole else path
+    source, says, nir = look_surely(opens, lambda file: _look_at(file, path, card, settings, whole), path)
+    evidence = Evidence(
+        path=source.shown_path, dtype=source.dtype, band_names=card.band_names, **says, **sample(source)
+    )
     located = {field.name: getattr(source, field.name) for field in fields(source)}
     radiometry = decide(evidence, card, settings)
     scene = Scene(**located, radiometry=radiometry, product=whole.product if whole else None)
-    if beside is None:
-        return replace(scene, infrared_says=str(nir))
-    return _with_infrared(scene, beside, evidence, card, settings)
+    if isinstance(nir, str):
+        return replace(scene, infrared_says=nir)
+    return _with_infrared(scene, nir, evidence, card, settings)
 
 
-def _with_infrared(
-    scene: Scene, beside: tuple[Source, dict[str, Any]], evidence: Evidence, card: ModelCard, settings: Settings
-) -> Scene:
+Said = tuple[Source, dict[str, Any]]
+"""Where bands lie, and what the file says of them, and the product that it stands for."""
+
+
+def _look_at(
+    file: Any, path: str, card: ModelCard, settings: Settings, whole: Stack | None
+) -> tuple[Source, dict[str, Any], Said | str]:
+    """The model's bands, what is said of them, and the same of B08, or why it is not used."""
+    name = shown(path)
+    _check_kind(file, name)
+    bands = _file_bands(file)
+    found = _choose_bands(bands, card, settings, name)
+    indexes = tuple(found[band] for band in card.band_names)
+    _check_one_dtype(file, indexes, name)
+    nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
+    beside = nir if isinstance(nir, str) else _said(file, bands, (NIR_BAND,), (nir,), path, whole)
+    return (*_said(file, bands, card.band_names, indexes, path, whole), beside)
+
+
+def _with_infrared(scene: Scene, beside: Said, evidence: Evidence, card: ModelCard, settings: Settings) -> Scene:
     """The scene with near infrared where that is understood, else with the reason."""
     source, says = beside
     own = replace(evidence, band_names=(NIR_BAND,), **says)
@@ -117,14 +129,14 @@ def _with_infrared(
     return replace(scene, infrared=infrared, infrared_says=f"used as NIR prior ({_where(scene, source)})")
 
 
-def _look_at(
+def _said(
     file: Any,
     bands: tuple[FileBand, ...],
     names: tuple[str, ...],
     indexes: tuple[int, ...],
     path: str,
     whole: Stack | None,
-) -> tuple[Source, dict[str, Any]]:
+) -> Said:
     """Some bands of a file, and what is said of them by it and by the product that it stands for."""
     says = _what_the_file_says(file, bands, indexes) | {"stated": whole.stated(indexes) if whole else Stated()}
     return _source(file, path, whole.vrt if whole else path, names, indexes), says
@@ -136,7 +148,6 @@ def _where(scene: Scene, source: Source) -> str:
 
 
 def _source(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
-    masked = any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
     return Source(
         path=path,
         opens=opens,
@@ -148,7 +159,7 @@ def _source(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: t
         band_indexes=indexes,
         block_shape=file.block_shapes[indexes[0] - 1],
         dtype=file.dtypes[indexes[0] - 1],
-        masked=masked,
+        masked=is_masked(file, indexes),
     )
 
 

@@ -6,25 +6,24 @@ any thread or process.
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from affine import Affine
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
+from landmap.attempts import look, unreadable
 from landmap.chips import Bools
-from landmap.errors import SceneError
+from landmap.errors import ReadError
 from landmap.grid import Window
+from landmap.remote import is_afresh, is_remote, shown
 
 # A missing georeference is an error of ours with better words (georeference.py), not a warning of rasterio's.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -41,9 +40,10 @@ SAMPLE_SIZE = 64
 class Source:
     """A raster file, and where in it the bands lie that a model needs."""
 
-    path: str
-    """What the user gave: file, URL, GDAL /vsi path, or a product of many files."""
-    opens: str
+    path: str = field(repr=False)
+    """What the user gave: file, URL, GDAL /vsi path, or a product of many files; with what grants access to it:
+    `shown_path` is for words."""
+    opens: str = field(repr=False)
     """What GDAL opens for it: the path, or the text of a VRT over a product's files."""
     height: int
     """Rows."""
@@ -63,6 +63,11 @@ class Source:
     """NumPy name of the file's data type."""
     masked: bool
     """The file has a nodata value, a mask or an alpha band for these bands."""
+
+    @property
+    def shown_path(self) -> str:
+        """The path without secrets, as it may be printed and stored."""
+        return shown(self.path)
 
     @property
     def nodata_rule(self) -> str:
@@ -85,19 +90,18 @@ class Source:
         A sparse GeoTIFF leaves blocks out that hold nothing but nodata; other files are never found empty.
 
         Raises:
-            SceneError: The file can't be opened.
+            ReadError: The file can't be opened.
         """
-        with opened(self.opens, self.path) as file:
+
+        def no_block(file: Any) -> bool:
+            _check_same(file, self)
+            _check_blocks(file, self, window)
             # Where zeros may be data, a block that was left out may be, too.
             if file.driver not in ("GTiff", "COG") or not (self.zero_is_nodata or file.nodata is not None):
                 return False
-            rows, cols = self.block_shape
-            places = product(
-                self.band_indexes,
-                range(window.row_off // rows, -(-(window.row_off + window.height) // rows)),
-                range(window.col_off // cols, -(-(window.col_off + window.width) // cols)),
-            )
-            return all(file.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=i) is None for i, y, x in places)
+            return all(_absences(file, self, window))
+
+        return look(self.opens, no_block, self.path)
 
     def read_values(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[npt.NDArray[Any], Bools]:
         """Values as they are in the file `(height, width, bands)`, and validity `(height, width)`.
@@ -110,49 +114,22 @@ class Source:
             shape: Rows and columns wanted, if not all: every so many pixels are taken then.
 
         Raises:
-            SceneError: The file can't be read there.
+            ReadError: The file can't be read there.
         """
-        try:
-            with opened(self.opens, self.path) as file:
-                return read_pixels(file, self, window, shape)
-        except SceneError as error:
-            raise SceneError(f"{error} ({window})") from error
-
-
-@contextmanager
-def opened(path: str, name: str = "") -> Iterator[Any]:
-    """The open file; GDAL's words in one line where that fails, after its name if that is not the path.
-
-    The folder is not listed, which is slow for a URL. Sidecars (a mask, a world file, `.aux.xml`) are looked for by
-    name all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
-    """
-    try:
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(path) as file:
-            yield file
-    except RasterioError as error:
-        raise unreadable(name or path, error) from error
-
-
-def unreadable(path: str, error: RasterioError, where: str = "") -> SceneError:
-    """The error that says why GDAL can't read a file, in one line."""
-    return SceneError(f"{path}: can't be read as a raster: {first_cause(error)}{where}")
-
-
-def first_cause(error: BaseException) -> str:
-    """What went wrong at first, in one line: rasterio's own words are often "see previous exception"."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())
+        return look(self.opens, lambda file: read_pixels(file, self, window, shape), self.path, f" ({window})")
 
 
 def read_pixels(
     file: Any, source: Source, window: Window, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
-    """`Source.read_values` of an open file.
+    """`Source.read_values` of an open file, at one attempt.
 
     Raises:
         RasterioError: It can't be read there.
+        ReadError: It is not certain what is there.
     """
+    _check_same(file, source)
+    _check_blocks(file, source, window)
     place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
     values = np.moveaxis(file.read(source.band_indexes, window=place, out_shape=shape), 0, -1)
     whole_numbers = values.dtype.kind in "iu"
@@ -162,6 +139,42 @@ def read_pixels(
     elif source.zero_is_nodata:
         valid &= (values != 0).any(axis=-1)
     return values, valid
+
+
+def is_masked(file: Any, indexes: tuple[int, ...]) -> bool:
+    """Whether a file has a nodata value, a mask or an alpha band for bands."""
+    return any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
+
+
+def _check_same(file: Any, source: Source) -> None:
+    """Refuse a file that is no longer what was planned with: changed, or without the part that says what is nodata.
+
+    A sidecar that a server did not deliver for once is to GDAL one that is not there.
+    """
+    shape, masked = (file.height, file.width), is_masked(file, source.band_indexes)
+    if shape != (source.height, source.width) or masked != source.masked:
+        raise ReadError(f"{source.shown_path}: can't be read as a raster: it has changed since it was planned with")
+
+
+def _absences(file: Any, source: Source, window: Window) -> Iterator[bool]:
+    """Whether a GeoTIFF leaves a block out, for each block of a rectangle and each band."""
+    rows, cols = source.block_shape
+    places = product(
+        source.band_indexes,
+        range(window.row_off // rows, -(-(window.row_off + window.height) // rows)),
+        range(window.col_off // cols, -(-(window.col_off + window.width) // cols)),
+    )
+    return (file.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=i) is None for i, y, x in places)
+
+
+def _check_blocks(file: Any, source: Source, window: Window) -> None:
+    """Believe that a remote GeoTIFF leaves blocks out only on a look that relies on nothing remembered.
+
+    Where a broken connection cut its table of blocks short, GDAL takes those it does not know for blocks of nodata.
+    """
+    unsure = is_remote(source.opens) and not is_afresh() and file.driver in ("GTiff", "COG")
+    if unsure and any(_absences(file, source, window)):
+        raise ReadError(f"{source.shown_path}: can't be read as a raster: blocks are missing ({window})")
 
 
 def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow, shape: tuple[int, int] | None) -> Bools:
@@ -185,15 +198,14 @@ def sample(source: Source) -> dict[str, Any]:
         `sample`, `(n, bands)` float32, and `blank`, their share that is 0 in every band and was left out, 0 to 1.
 
     Raises:
-        SceneError: The file can't be read there.
+        ReadError: The file can't be read there.
     """
     windows = [
         Window(row, col, min(SAMPLE_SIZE, source.height - row), min(SAMPLE_SIZE, source.width - col))
         for row in _places(source.height)
         for col in _places(source.width)
     ]
-    with opened(source.opens, source.path) as file:
-        found = np.concatenate([_sampled(file, source, window) for window in windows])
+    found = look(source.opens, lambda file: np.concatenate([_sampled(file, source, w) for w in windows]), source.path)
     seen = (found != 0).any(axis=-1)
     return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0}
 
@@ -210,10 +222,3 @@ def _places(length: int) -> list[int]:
     """Where samples start along an axis."""
     last = max(0, length - SAMPLE_SIZE)
     return sorted({round(last * i / (SAMPLE_PLACES - 1)) for i in range(SAMPLE_PLACES)})
-
-
-def public(scene: str) -> str:
-    """A scene's path or URL without passwords and signatures, fit to be shown and kept."""
-    if "://" not in scene:
-        return scene
-    return re.sub(r"(://)[^/@]*@", r"\1", scene).split("?")[0]
