@@ -104,6 +104,7 @@ ORDER = (
     "cli_gis",
     "cli_report",
     "cli",
+    "__main__",
 )
 HEAVY = {
     "tensorflow",
