@@ -19,7 +19,7 @@ demo: setup ## write an example scene and map it
 	$(BIN)/landmap quicklook demo/scene.tif demo/cover.tif -o demo/cover.png --overwrite
 
 test: setup ## what CI runs, after check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check
