@@ -56,7 +56,18 @@ def test_commands_options_and_values(line: str, incomplete: str, values: list[st
 
 @pytest.mark.parametrize(
     "line",
-    ["classify", "plan", "bench", "batch", "batch run", "batch run a.tif", "classify --model", "evaluate", "predict"],
+    [
+        "classify",
+        "plan",
+        "bench",
+        "report",
+        "batch",
+        "batch run",
+        "batch run a.tif",
+        "classify --model",
+        "evaluate",
+        "predict",
+    ],
 )
 def test_files(line: str) -> None:
     assert [item.type for item in completions(line, "sc")] == ["file"]
