@@ -61,9 +61,9 @@ def test_a_csv_names_scenes_relative_to_itself(tmp_path: Path) -> None:
     ]
 
 
-def test_the_list_in_the_readme_is_one(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (tmp_path / "jobs.csv").write_text(readme.split("```csv\n")[1].split("```")[0])
+def test_the_list_in_the_documents_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/scenes.md").read_text()
+    (tmp_path / "jobs.csv").write_text(page.split("```csv\n")[1].split("```")[0])
     (job,) = find_jobs(tmp_path / "jobs.csv")
     (own,) = check_jobs([job], Settings())
     assert (job.output, own.stride, own.level) == ("2023/a.tif", 16, "L2A")

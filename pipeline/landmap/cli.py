@@ -14,10 +14,10 @@ import click
 
 from landmap import cli_batch, cli_gis, cli_maps, cli_models, cli_report
 from landmap.cli_gis import derived_of, derived_options
-from landmap.cli_scene import cluster_options, scene_options, settings_of
+from landmap.cli_scene import FILE_OR_NAME, cluster_options, scene_options, settings_of
 from landmap.errors import LandmapError, SettingsError
 
-SCENE = click.argument("scene")
+SCENE = click.argument("scene", type=FILE_OR_NAME)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -119,7 +119,7 @@ def quicklook(scene: str, cover: Path, output: Path, overwrite: bool, **options:
 
 
 @cli.command()
-@click.argument("scene", required=False)
+@click.argument("scene", type=FILE_OR_NAME, required=False)
 @click.option("--size", type=click.IntRange(64), default=10980, show_default=True, help="Of a scene made for this.")
 @click.option("--crop", type=click.IntRange(1), default=512, show_default=True, help="What brute force predicts.")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Also write the numbers to this file.")

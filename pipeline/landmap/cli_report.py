@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from landmap.cli_scene import scene_options, settings_of
+from landmap.cli_scene import FILE_OR_NAME, scene_options, settings_of
 
 
 @click.command()
-@click.argument("scene")
+@click.argument("scene", type=FILE_OR_NAME)
 @click.argument("cover", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The page to write (HTML).")
 @click.option("--confidence", type=click.Path(path_type=Path), help="What classify --confidence wrote.")
