@@ -304,6 +304,7 @@ def test_all_or_none_is_published(stage: Callable[..., Staged], tmp_path: Path) 
     assert (tmp_path / "c.tif").is_dir()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_until_all_is_published(
     stage: Callable[..., Staged], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
