@@ -72,6 +72,8 @@ ORDER = (
     "provenance",
     "report_page",
     "companions",
+    "result",
+    "layers",
     "classify",
     "jobs",
     "job_lists",

@@ -18,13 +18,14 @@ import numpy.typing as npt
 import pytest
 
 import landmap
-from landmap.classify import Outputs, run_plan
+from landmap.classify import run_plan
 from landmap.errors import ChunkError, OutputError
 from landmap.fingerprint import REASONS, fingerprint
 from landmap.grid import Window
 from landmap.journal import Journal
 from landmap.lock import locked
 from landmap.planning import make_plan
+from landmap.result import Listener, Outputs
 from landmap.scene import Scene
 from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD
@@ -411,7 +412,7 @@ def test_the_real_model_goes_on_to_the_same_bytes(scene: Path, cover: Path, tmp_
     plan = make_plan(scene, chunk=64, stride=16)
     run_plan(plan, Outputs(tmp_path / "whole.tif"))
     with pytest.raises(KeyboardInterrupt):
-        run_plan(plan, Outputs(cover), progress=stop)
+        run_plan(plan, Outputs(cover), listener=Listener(stop))
     assert names(cover) == {"cover.tif.landmap"}
     result = run_plan(plan, Outputs(cover))
     assert 0 < result.reused < plan.num_chunks

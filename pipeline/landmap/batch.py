@@ -16,13 +16,14 @@ from landmap.batch_report import write_reports
 from landmap.batch_tasks import Task, begin_folder, make_tasks
 from landmap.batch_verdict import damage, judge
 from landmap.catalog import item_path, write_collection, write_item
-from landmap.classify import Progress, Result, Say, classify
+from landmap.classify import classify
 from landmap.cover_item import make_item
 from landmap.errors import ClusterLostError, LandmapError, OutputError
 from landmap.jobs import Job, parse_time
 from landmap.ledger import DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
 from landmap.outputs import with_sidecars
 from landmap.remote import shown
+from landmap.result import Progress, Result, Say
 from landmap.settings import Settings
 from landmap_models.classifier import Classifier
 

@@ -25,13 +25,14 @@ import rasterio
 from landmap.bench_result import Bench, Machine, Steps, Whole
 from landmap.bench_scene import write_bench_scene
 from landmap.brute_force import brute_force
-from landmap.classify import Outputs, run_plan
+from landmap.classify import run_plan
 from landmap.errors import ChunkError, LandmapError, SceneError, SettingsError
 from landmap.grid import Chunk, Grid, Window
 from landmap.outputs import check_outputs
 from landmap.planning import Plan, make_plan, with_choices, with_precision
 from landmap.precision import choose_precision
 from landmap.raster import Layers, RasterWriter
+from landmap.result import Outputs
 from landmap.settings import PRECISIONS, Settings
 from landmap.work import GDAL_CACHE_BYTES, chunk_work, load
 from landmap_models.classifier import Classifier, WindowClassifier

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,80 +20,19 @@ from landmap.graph.executor import Engine, Executor
 from landmap.graph.threads import ThreadExecutor
 from landmap.grid import Chunk
 from landmap.journal import Journal
+from landmap.layers import open_writers
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
 from landmap.outputs import Staged, check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_precision
-from landmap.quicklook import check_quicklook
-from landmap.raster import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, Layers, RasterWriter, legend_tag
-from landmap.report_page import Map, check_report
-from landmap.settings import NEUTRAL_SETTINGS, Settings
-from landmap.style import percent_style
-from landmap.summary import ClassCounter, ClassShare, count_raster
+from landmap.raster import RasterWriter
+from landmap.report_page import Map
+from landmap.result import Listener, Outputs, Progress, Result, Say
+from landmap.settings import Settings
+from landmap.summary import ClassCounter, count_raster
 from landmap.work import GDAL_CACHE_BYTES, chunk_work
 from landmap.zones import Zones
 from landmap_models.classifier import Classifier
-from landmap_models.nir import CELL
-
-Progress = Callable[[int, int], None]
-"""Called after each chunk with the number of pixels done and of all."""
-Say = Callable[[str], None]
-"""Called with a line for the user."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where the results go.
-
-    Raises:
-        OutputError: A report or quicklook has another ending than it needs, or a library for it is missing.
-    """
-
-    cover: Path
-    """Class ids."""
-    confidence: Path | None = None
-    """Probability of the class in percent."""
-    probabilities: Path | None = None
-    """Probability of every class in percent, one band a class."""
-    derived: Derived = dataclasses.field(default_factory=Derived)
-    """What is made of these."""
-    report: Path | None = None
-    """A page that shows the map and says how it was made."""
-    quicklook: Path | None = None
-    """A picture of the scene beside its cover."""
-
-    def __post_init__(self) -> None:
-        if self.report:
-            check_report(self.report)
-        if self.quicklook:
-            check_quicklook(self.quicklook)
-
-    def paths(self) -> list[Path]:
-        """Those that are asked for."""
-        own = self.cover, self.confidence, self.probabilities, self.report, self.quicklook
-        return [*(p for p in own if p is not None), *self.derived.paths()]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """What was done."""
-
-    outputs: Outputs
-    """Files written."""
-    plan: Plan
-    """What they were made by."""
-    classes: tuple[ClassShare, ...]
-    """Share of each class."""
-    nodata_pixels: int
-    """Pixels without data."""
-    seconds: float
-    """Time from the plan to the last file."""
-    precision: str
-    """In which the model computed, and why, in words."""
-    warnings: tuple[str, ...]
-    """Those of the plan, and what was found on the way."""
-    reused: int = 0
-    """Chunks that a run before had finished."""
 
 
 def classify(
@@ -154,7 +89,7 @@ def classify(
     plan = make_plan(scene, settings, card=classifier.card if classifier else None, **choices)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
     where: dict[str, Any] = {"scheduler": scheduler, "workers": workers}
-    return run_plan(plan, outputs, **how, **where, progress=progress, say=say, warn=warn)
+    return run_plan(plan, outputs, **how, **where, listener=Listener(progress, say, warn))
 
 
 def run_plan(
@@ -166,9 +101,7 @@ def run_plan(
     classifier: Classifier | None = None,
     scheduler: Scheduler = None,
     workers: int | None = None,
-    progress: Progress | None = None,
-    say: Say | None = None,
-    warn: Say | None = None,
+    listener: Listener = Listener(),  # noqa: B008 # it is frozen
 ) -> Result:
     """Do what a plan says.
 
@@ -182,55 +115,36 @@ def run_plan(
         scheduler: Do the chunks on this Dask cluster. With neither this nor `workers`, on the cluster of Dask's default
             client, if the program has one, and else in threads.
         workers: Do the chunks in so many processes, started for this run.
-        progress: Called after each chunk.
-        say: Called with news: how many chunks are reused, where the cluster's dashboard is.
-        warn: Called with each warning that is found on the way, at once; they are in the result, too.
+        listener: Who hears of it.
 
     Raises:
         LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
             `landmap.journal`.
     """
-    start, warnings = time.perf_counter(), list(plan.warnings)
-    zones = outputs.derived.check(
-        with_probabilities=outputs.probabilities is not None, placed=plan.hectares is not None
-    )
-
-    def found(warning: str) -> None:
-        warnings.append(warning)
-        if warn:
-            warn(warning)
-
+    start, warnings = time.perf_counter(), _Warnings(plan, listener)
+    with_probabilities = outputs.probabilities is not None
+    zones = outputs.derived.check(with_probabilities=with_probabilities, placed=plan.hectares is not None)
     with ExitStack() as stack:
         stack.enter_context(locked(outputs.paths()))
-        client = stack.enter_context(connected(scheduler, workers))
-        executor: Executor = (
-            ClusterExecutor(client, classifier, force=plan.settings.force, say=say)
-            if client
-            else ThreadExecutor(plan.settings.threads, classifier)
-        )
+        executor = _executor(plan, classifier, stack.enter_context(connected(scheduler, workers)), listener)
         engine = executor.prepare(plan)
         if classifier is None:
             plan = with_precision(plan, engine.precision)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
         journal = stack.enter_context(_journal(plan, outputs, engine, resume=resume))
-        for warning in journal.warnings:
-            found(warning)
-        if say and journal.reused:
-            say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
-        writers = _open_writers(stack, plan, outputs, engine.says)
-        counter = _run(plan, executor, journal, writers, progress)
-        if counter.nodata == plan.scene.height * plan.scene.width:
-            found("no pixel of the scene has data: the map is empty")
+        warnings.add(*journal.warnings)
+        if listener.say and journal.reused:
+            listener.say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
+        writers = open_writers(stack, plan, outputs, engine.says)
+        counter = _run(plan, executor, journal, writers, listener.progress)
         rasters = {name: writer.finish() for name, writer in writers.items()}
         if plan.settings.sieve is not None:
             counter = count_raster(rasters["classes"].file)
-        derived, odd = _derived(stack, outputs, rasters, zones, say)
-        for warning in odd:
-            found(warning)
-        companions = _companions(stack, plan, outputs, rasters, warnings)
+        warnings.add(*_empty(plan, counter))
+        others = _others(stack, plan, outputs, rasters, zones, warnings)
         wanted = [staged for name, staged in rasters.items() if name != "confidence" or outputs.confidence]
         with signals_held():  # a journal beside a complete output would be in the way
-            publish([*derived, *companions, *wanted], overwrite=overwrite)
+            publish([*others, *wanted], overwrite=overwrite)
             journal.discard()
     return Result(
         outputs=outputs,
@@ -239,9 +153,36 @@ def run_plan(
         nodata_pixels=counter.nodata,
         seconds=time.perf_counter() - start,
         precision=engine.says,
-        warnings=tuple(warnings),
+        warnings=tuple(warnings.all),
         reused=len(journal.reused),
     )
+
+
+class _Warnings:
+    """Those of the plan, and what is found on the way, which the listener hears at once."""
+
+    def __init__(self, plan: Plan, listener: Listener) -> None:
+        self.all, self.listener = list(plan.warnings), listener
+
+    def add(self, *texts: str) -> None:
+        """Keep them, and tell them."""
+        for text in texts:
+            self.all.append(text)
+            if self.listener.warn:
+                self.listener.warn(text)
+
+
+def _executor(plan: Plan, classifier: Classifier | None, client: Any, listener: Listener) -> Executor:
+    if client is None:
+        return ThreadExecutor(plan.settings.threads, classifier)
+    return ClusterExecutor(client, classifier, force=plan.settings.force, say=listener.say)
+
+
+def _empty(plan: Plan, counter: ClassCounter) -> list[str]:
+    """The warning for a map that shows nothing."""
+    if counter.nodata < plan.scene.height * plan.scene.width:
+        return []
+    return ["no pixel of the scene has data: the map is empty"]
 
 
 def _journal(plan: Plan, outputs: Outputs, engine: Engine, *, resume: bool) -> Journal:
@@ -281,65 +222,19 @@ def _run(
     return counter
 
 
-def _derived(
-    stack: ExitStack, outputs: Outputs, rasters: Mapping[str, Staged], zones: Zones | None, say: Say | None
-) -> tuple[list[Staged], list[str]]:
-    """Polygons and tables of the finished rasters, where they are asked for, and warnings."""
-    if not outputs.derived.paths():
-        return [], []
-    return outputs.derived.stage(stack, {name: staged.file for name, staged in rasters.items()}, zones, say)
-
-
-def _companions(
-    stack: ExitStack, plan: Plan, outputs: Outputs, rasters: Mapping[str, Staged], warnings: Sequence[str]
+def _others(
+    stack: ExitStack,
+    plan: Plan,
+    outputs: Outputs,
+    rasters: Mapping[str, Staged],
+    zones: Zones | None,
+    warnings: _Warnings,
 ) -> list[Staged]:
-    """Page and picture of the finished rasters, where they are asked for."""
-    confidence = rasters["confidence"].file if "confidence" in rasters else None
-    made = Map(plan.scene, rasters["classes"].file, confidence, plan, tuple(warnings))
-    return stage_companions(stack, made, name=outputs.cover.name, report=outputs.report, quicklook=outputs.quicklook)
-
-
-def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:
-    """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
-    tags = _tags(plan, precision)
-    # Polygons, tables and the report need it; if it is not asked for, it goes with the cover's working files.
-    confidence = outputs.confidence or (outputs.cover if outputs.derived.paths() or outputs.report else None)
-    wanted = {
-        "probabilities": (outputs.probabilities, Layers(plan.card.legend.names, overviews="AVERAGE")),
-        "confidence": (confidence, Layers(("confidence",), overviews="AVERAGE", style=percent_style())),
-        "classes": (outputs.cover, Layers(("class",), legend=plan.map_classes, sieve=plan.settings.sieve)),
-    }
-    return {
-        name: stack.enter_context(
-            RasterWriter(path, plan.scene, dataclasses.replace(layers, tags=tags | {LAYER_TAG: name}))
-        )
-        for name, (path, layers) in wanted.items()
-        if path is not None
-    }
-
-
-def _tags(plan: Plan, precision: str) -> dict[str, str]:
-    """What made the cover. No time and no folder: the same input gives the same bytes everywhere."""
-    described = plan.to_dict()
-    return {
-        "LANDMAP_VERSION": version("landmap"),
-        "LANDMAP_SCENE": Path(plan.scene.shown_path).name,
-        "LANDMAP_MODEL": f"{plan.card.name} {plan.card.version}",
-        "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
-        "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),
-        "LANDMAP_RADIOMETRY": json.dumps(described["radiometry"]),
-        "LANDMAP_NIR": plan.nir,
-        "LANDMAP_NODATA": plan.scene.nodata_rule,
-        "LANDMAP_PRECISION": precision,
-        STRIDE_TAG: str(plan.grid.stride),
-        CELL_TAG: str(math.gcd(plan.grid.stride, CELL) if plan.scene.infrared else plan.grid.stride),
-        "LANDMAP_WARNINGS": json.dumps(plan.warnings),
-        "LANDMAP_SETTINGS": _settings_tag(plan.settings),
-        LEGEND_TAG: legend_tag(plan.map_classes),
-    }
-
-
-def _settings_tag(settings: Settings) -> str:
-    """Settings as given, as JSON; of a model's path only the name."""
-    given = dataclasses.asdict(settings) | {"model": Path(settings.model).name}
-    return json.dumps({name: value for name, value in given.items() if name not in NEUTRAL_SETTINGS})
+    """What is made of the finished rasters, where it is asked for: polygons, tables, page and picture."""
+    files, derived = {name: staged.file for name, staged in rasters.items()}, list[Staged]()
+    if outputs.derived.paths():
+        derived, odd = outputs.derived.stage(stack, files, zones, warnings.listener.say)
+        warnings.add(*odd)
+    made = Map(plan.scene, files["classes"], files.get("confidence"), plan, tuple(warnings.all))
+    names = {"report": outputs.report, "quicklook": outputs.quicklook}
+    return [*derived, *stage_companions(stack, made, name=outputs.cover.name, **names)]

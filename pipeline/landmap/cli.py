@@ -43,9 +43,10 @@ def cli() -> None:
 @scene_options
 def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: Any) -> None:
     """Classify SCENE into a land-cover map: a raster, a .SAFE product or its zip, a folder of bands, or a STAC Item."""
-    from landmap.classify import Outputs, run_plan
+    from landmap.classify import run_plan
     from landmap.outputs import check_outputs
     from landmap.planning import make_plan
+    from landmap.result import Listener, Outputs
     from landmap.terminal import print_news, print_plan, print_result, print_warnings, progress_bar, show_gdal_messages
 
     if verbose:
@@ -66,9 +67,7 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
             resume=options["resume"],
             scheduler=options["scheduler"],
             workers=options["workers"],
-            progress=progress,
-            say=None if quiet else print_news,
-            warn=lambda text: print_warnings([text]),
+            listener=Listener(progress, None if quiet else print_news, lambda text: print_warnings([text])),
         )
     if not quiet:
         print_result(result)

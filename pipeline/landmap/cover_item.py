@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landmap.acquisition import LAUNCH
-from landmap.classify import Result
 from landmap.jobs import local_path
 from landmap.mosaic import NODATA
 from landmap.remote import shown
+from landmap.result import Result
 from landmap.scene import Scene
 from landmap_models.card import ModelCard
 from landmap_models.legend import LandClass

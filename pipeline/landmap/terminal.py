@@ -14,10 +14,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from landmap.bench_result import Bench, BruteForce
-from landmap.classify import Progress as Report
-from landmap.classify import Result
 from landmap.planning import Plan
 from landmap.remote import Scrubbed
+from landmap.result import Progress as Report
+from landmap.result import Result
 from landmap.scene import Scene
 from landmap_models.evaluate import Evaluation
 

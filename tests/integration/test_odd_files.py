@@ -14,9 +14,9 @@ import pytest
 import rasterio
 
 import landmap
-from landmap.classify import Result
 from landmap.errors import LandmapError
 from landmap.mosaic import NODATA
+from landmap.result import Result
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 
 pytestmark = [
