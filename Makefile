@@ -2,14 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check bench lock clean
+.PHONY: setup demo test check docs bench lock clean
 
 setup: .venv/.setup
 
 .venv/.setup: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("landmap needs Python 3.11 or newer; give one with PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs,test]'
 	@touch $@
 
 demo: setup ## write an example scene and map it
@@ -19,12 +19,15 @@ demo: setup ## write an example scene and map it
 	$(BIN)/landmap quicklook demo/scene.tif demo/cover.tif -o demo/cover.png --overwrite
 
 test: setup ## what CI runs, after check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: setup ## the site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: setup ## ratios of speed and memory, measured in one run
 	$(BIN)/python -m pytest tests/benchmarks/bench_*.py -o python_functions="bench_*" --benchmark-columns=min,median,rounds -s --timeout=0
@@ -34,4 +37,4 @@ lock: ## choose versions anew
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-annotate --no-header --upgrade -o constraints.txt
 
 clean:
-	rm -rf .venv demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv demo site .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

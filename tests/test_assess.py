@@ -287,7 +287,14 @@ def test_the_command_writes_json_and_csv(land: tuple[Bytes, Bytes], tmp_path: Pa
     found = assess(cover, tmp_path / "points.gpkg")
     write_assessment(found, tmp_path / "r.json", overwrite=True)
     assert json.loads((tmp_path / "r.json").read_text()) == report
-    assert {p.name for p in tmp_path.iterdir()} == {"cover.tif", "cover.tif.aux.xml", "points.gpkg", "r.json", "t.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "cover.tif",
+        "cover.tif.aux.xml",
+        "cover.qml",
+        "points.gpkg",
+        "r.json",
+        "t.csv",
+    }
 
 
 def test_a_covers_legend_comes_back(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:

@@ -348,6 +348,7 @@ def test_a_damaged_item_is_named_and_healed(scenes: Callable[[int], Path], tmp_p
     assert json.loads(item.read_text())["id"] == "s00_cover"
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_waits_for_the_ledgers_line(tmp_path: Path) -> None:
     def jobs() -> Iterator[tuple[str, str]]:
         yield "a.tif", "a"

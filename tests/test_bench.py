@@ -79,7 +79,7 @@ def test_the_command_prints_and_writes_what_it_measured(synthetic: Path, tmp_pat
     found = json.loads(numbers.read_text())
     assert (found["scene"], found["windows"], found["chunks"], found["brute"]) == (str(scene), 324, 9, None)
     assert found["machine"]["tensorflow"]
-    assert sorted(file.name for file in kept.iterdir()) == ["cover.tif", "cover.tif.aux.xml"]
+    assert sorted(file.name for file in kept.iterdir()) == ["cover.qml", "cover.tif", "cover.tif.aux.xml"]
     assert not list(temporary.glob("landmap-*"))
     for refused in (options, options[:-2]):
         again = CliRunner().invoke(cli, ["bench", str(scene), *refused])

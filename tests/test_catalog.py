@@ -28,10 +28,11 @@ from referencing import Registry, Resource
 from landmap import Job, run_batch
 from landmap.acquisition import LAUNCH, sensing_time
 from landmap.batch_report import page, summarise
-from landmap.classify import Outputs, classify, run_plan
+from landmap.classify import classify, run_plan
 from landmap.cover_item import bounds, footprint, make_item
 from landmap.ledger import Record, describe_files, sha256
 from landmap.planning import make_plan
+from landmap.result import Outputs
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier

@@ -62,7 +62,7 @@ def test_the_matrix_counts_every_pixel(two: tuple[np.ndarray, np.ndarray], tmp_p
     assert found.total + found.nodata_pixels + found.unknown_pixels == before.size
     assert found.changed == (seen & (before < 10) & (after < 10) & (before != after)).sum()
     assert {p.name for p in tmp_path.iterdir()} == {
-        f"{n}.tif{e}" for n in ("before", "after") for e in ("", ".aux.xml")
+        f"{n}{e}" for n in ("before", "after") for e in (".tif", ".tif.aux.xml", ".qml")
     }
 
 

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from rasterio.windows import Window
 
 import landmap
-from landmap.classify import Outputs, run_plan
+from landmap.classify import run_plan
 from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
 from landmap.example import write_example
 from landmap.grid import Window as LandmapWindow
 from landmap.mosaic import NODATA
 from landmap.planning import make_plan
+from landmap.result import Outputs
 from landmap.scene import Scene
 from landmap.source import Source
 from landmap_models.card import ModelCard

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from pyproj import Geod
+from pyproj import Geod, Proj, Transformer
 from rasterio.control import GroundControlPoint
 
 import landmap
 from landmap.errors import GeoreferenceError
 from landmap.georeference import check_georeference
-from landmap.ground import ground_pixel_size, pixel_hectares, pixel_sides
+from landmap.ground import ground_pixel_size, north, pixel_hectares, pixel_sides
 from landmap.scene import Scene, open_scene
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 
@@ -218,3 +218,35 @@ def test_no_hectares_without_a_place_and_force_still_makes_a_map(
         assert cover.shape == (64, 80)
         assert cover.transform == scene.transform
         assert (cover.read(1) == 3).all()
+
+
+@pytest.mark.parametrize(
+    ("transform", "up"),
+    [
+        (at(500_000, 5_000_000, 10), (0, -1)),
+        (Affine(10, 0, 500_000, 0, 10, 5_000_000), (0, 1)),
+        (Affine(0, 10, 500_000, 10, 0, 5_000_000), (1, 0)),
+        (at(500_000, 5_000_000, 10) @ Affine.rotation(30), (-0.5, -math.sqrt(0.75))),
+    ],
+    ids=["north up", "south up", "transposed", "rotated"],
+)
+def test_north_is_where_the_meridian_goes(transform: Affine, up: tuple[float, float], scene_at: SceneAt) -> None:
+    """On the zone's central meridian grid north is true north."""
+    assert north(scene_at(UTM, transform)) == pytest.approx(up, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("crs", "x", "y"), [(UTM, 800_000, 6_500_000), (UTM, 200_000, 5_000_000), ("EPSG:3413", -400_000, -1_500_000)]
+)
+def test_north_is_true_north_not_the_grids(crs: str, x: float, y: float, scene_at: SceneAt) -> None:
+    """PROJ's own convergence is the oracle: two degrees in UTM, tens in a polar projection."""
+    scene = scene_at(crs, at(x, y, 10))
+    lon, lat = Transformer.from_crs(crs, WGS84, always_xy=True).transform(x + 400, y - 320)
+    convergence = math.radians(Proj(crs).get_factors(lon, lat).meridian_convergence)
+    assert abs(math.degrees(convergence)) > 2
+    assert north(scene) == pytest.approx((-math.sin(convergence), -math.cos(convergence)), abs=1e-3)
+
+
+def test_no_place_has_no_north(scene_at: SceneAt) -> None:
+    assert north(scene_at(None, at(0, 0, 10))) is None
+    assert north(scene_at(LOCAL, at(0, 0, 10))) is None

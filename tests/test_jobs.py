@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from landmap import remote
 from landmap.errors import SettingsError
 from landmap.job_lists import find_jobs
 from landmap.jobs import Job, check_jobs, default_output
 from landmap.settings import Settings
-from landmap.source import public
 
 SIGNATURE = "x" * 300
 """Too long for the name of a file."""
@@ -61,9 +61,9 @@ def test_a_csv_names_scenes_relative_to_itself(tmp_path: Path) -> None:
     ]
 
 
-def test_the_list_in_the_readme_is_one(tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text()
-    (tmp_path / "jobs.csv").write_text(readme.split("```csv\n")[1].split("```")[0])
+def test_the_list_in_the_documents_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/scenes.md").read_text()
+    (tmp_path / "jobs.csv").write_text(page.split("```csv\n")[1].split("```")[0])
     (job,) = find_jobs(tmp_path / "jobs.csv")
     (own,) = check_jobs([job], Settings())
     assert (job.output, own.stride, own.level) == ("2023/a.tif", 16, "L2A")
@@ -143,7 +143,7 @@ def test_options_are_put_on_top_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scene", "shown", "output"),
+    ("scene", "told", "output"),
     [
         ("https://me:secret@host/x/a.tif?sig=secret", "https://host/x/a.tif", "a_cover.tif"),
         ("/vsicurl/https://me:secret@host/a.tif", "/vsicurl/https://host/a.tif", "a_cover.tif"),
@@ -152,5 +152,5 @@ def test_options_are_put_on_top_of_the_settings() -> None:
         ("x/S2A_MSIL1C.SAFE/", "x/S2A_MSIL1C.SAFE/", "S2A_MSIL1C_cover.tif"),
     ],
 )
-def test_names_hold_no_secret(scene: str, shown: str, output: str) -> None:
-    assert (public(scene), default_output(scene)) == (shown, output)
+def test_names_hold_no_secret(scene: str, told: str, output: str) -> None:
+    assert (remote.shown(scene), default_output(scene)) == (told, output)

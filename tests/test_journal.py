@@ -18,13 +18,14 @@ import numpy.typing as npt
 import pytest
 
 import landmap
-from landmap.classify import Outputs, run_plan
+from landmap.classify import run_plan
 from landmap.errors import ChunkError, OutputError
 from landmap.fingerprint import REASONS, fingerprint
 from landmap.grid import Window
 from landmap.journal import Journal
 from landmap.lock import locked
 from landmap.planning import make_plan
+from landmap.result import Listener, Outputs
 from landmap.scene import Scene
 from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD
@@ -110,7 +111,7 @@ def test_finished_chunks_are_neither_read_nor_predicted_again(
     assert seen[-1] == (150 * 210, 150 * 210)
     assert not result.warnings
     assert cover.read_bytes() == whole
-    assert names(cover) == {"cover.tif", "cover.tif.aux.xml"}
+    assert names(cover) == {"cover.tif", "cover.tif.aux.xml", "cover.qml"}
 
 
 def test_it_may_be_cut_short_many_times(scene: Path, cover: Path, whole: bytes) -> None:
@@ -274,7 +275,7 @@ def test_no_resume_removes_what_is_there(scene: Path, cover: Path, whole: bytes)
     result = landmap.classify(scene, cover, classifier=Weak(), resume=False, **CHOICES)
     assert (result.reused, result.warnings) == (0, ())
     assert cover.read_bytes() == whole
-    assert names(cover) == {"cover.tif", "cover.tif.aux.xml"}
+    assert names(cover) == {"cover.tif", "cover.tif.aux.xml", "cover.qml"}
 
 
 def test_nothing_is_kept_where_nothing_could_be_reused(scene: Path, cover: Path) -> None:
@@ -368,7 +369,7 @@ def test_three_kills_at_different_moments_change_no_byte(scene: Path, cover: Pat
     assert weak.calls == CHUNKS - result.reused
     assert not result.warnings
     assert cover.read_bytes() == whole
-    assert names(cover) == {"cover.tif", "cover.tif.aux.xml", ".cover.tif.landmap-of my own"}
+    assert names(cover) == {"cover.tif", "cover.tif.aux.xml", "cover.qml", ".cover.tif.landmap-of my own"}
 
 
 def test_two_runs_for_one_output_refuse_each_other(
@@ -411,7 +412,7 @@ def test_the_real_model_goes_on_to_the_same_bytes(scene: Path, cover: Path, tmp_
     plan = make_plan(scene, chunk=64, stride=16)
     run_plan(plan, Outputs(tmp_path / "whole.tif"))
     with pytest.raises(KeyboardInterrupt):
-        run_plan(plan, Outputs(cover), progress=stop)
+        run_plan(plan, Outputs(cover), listener=Listener(stop))
     assert names(cover) == {"cover.tif.landmap"}
     result = run_plan(plan, Outputs(cover))
     assert 0 < result.reused < plan.num_chunks

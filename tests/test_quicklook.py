@@ -67,3 +67,16 @@ def test_outputs_are_checked(name: str, error: str, mapped: tuple[Path, Path], t
 def test_what_is_no_cover_is_refused(mapped: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(LandmapError, match="expected a cover written by landmap"):
         write_quicklook(mapped[0], mapped[0], tmp_path / "map.png")
+
+
+def test_the_scale_bar_is_as_long_as_it_says(
+    write_scene: Callable[..., Path], ordinary: Callable[..., Any], tmp_path: Path
+) -> None:
+    """130 px of 10 m are 1300 m: a third of them holds a bar of 200 m."""
+    scene = write_scene(ordinary(90, 130), tags={"PROCESSING_LEVEL": "Level-1C"})
+    outputs = {"quicklook": tmp_path / "map.png", "classifier": ConstantClassifier(1)}
+    landmap.classify(scene, tmp_path / "cover.tif", **outputs)
+    pixels = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).astype(int)
+    forest = (np.abs(pixels - (0x1B, 0x6B, 0x35)).max(axis=-1) < 8).sum(axis=1)
+    black = (pixels.max(axis=-1) < 40)[:, pixels.shape[1] // 2 :].sum(axis=1)
+    assert black.max() / forest.max() == pytest.approx(200 / 1300, rel=0.05)

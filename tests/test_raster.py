@@ -160,9 +160,9 @@ def test_two_writers_of_one_name_do_not_meet(writer: RasterWriter, tmp_path: Pat
     scene = landmap.open_scene(tmp_path / "scene.tif", card=ConstantClassifier().card)
     with writer, RasterWriter(writer.path, scene, Layers(("class",))) as other:
         one, two = writer.finish(), other.finish()
-        assert one.raster != two.raster
-        assert one.raster.exists()
-        assert two.raster.exists()
+        assert one.file != two.file
+        assert one.file.exists()
+        assert two.file.exists()
 
 
 def test_a_full_disk_is_named(writer: RasterWriter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,8 @@ def stage(tmp_path: Path) -> Callable[..., Staged]:
         place.mkdir(parents=True)
         (place / "new").write_text("new")
         (place / "aux").write_text("new aux")
-        return Staged(tmp_path / name, place / "new", place / "aux" if aux else None)
+        (place / "style").write_text("new style")
+        return Staged(tmp_path / name, place / "new", *((place / "aux", place / "style") if aux else ()))
 
     return make
 
@@ -239,7 +240,7 @@ def no_links(*args: object, **options: object) -> None:
 
 
 @pytest.mark.parametrize("links", [True, False])
-@pytest.mark.parametrize("there", ["b.tif", "b.tif.aux.xml", "b.tif.msk", "b.tif.ovr"])
+@pytest.mark.parametrize("there", ["b.tif", "b.tif.aux.xml", "b.tif.msk", "b.tif.ovr", "b.qml"])
 def test_a_file_that_appears_meanwhile_is_kept(
     there: str, links: bool, stage: Callable[..., Staged], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,20 +278,23 @@ def test_files_are_published_without_hard_links_too(
     (tmp_path / "b.tif").write_text("old")
     publish([stage("a.tif")], overwrite=False)
     publish([stage("b.tif", aux=False)], overwrite=True)
-    assert contents(tmp_path) == {"a.tif": "new", "a.tif.aux.xml": "new aux", "b.tif": "new"}
+    new = {"a.tif": "new", "a.tif.aux.xml": "new aux", "a.qml": "new style", "b.tif": "new"}
+    assert contents(tmp_path) == new
 
 
 def test_overwriting_removes_stale_sidecars(stage: Callable[..., Staged], tmp_path: Path) -> None:
     for name in ("a.tif", "b.tif"):
         for ending in ("", ".aux.xml", ".msk", ".ovr"):
             (tmp_path / (name + ending)).write_text("old")
+        (tmp_path / name).with_suffix(".qml").write_text("old")
     publish([stage("a.tif"), stage("b.tif", aux=False)], overwrite=True)
-    assert contents(tmp_path) == {"a.tif": "new", "a.tif.aux.xml": "new aux", "b.tif": "new"}
+    new = {"a.tif": "new", "a.tif.aux.xml": "new aux", "a.qml": "new style", "b.tif": "new"}
+    assert contents(tmp_path) == new
 
 
 def test_all_or_none_is_published(stage: Callable[..., Staged], tmp_path: Path) -> None:
     """The last target became a folder meanwhile."""
-    before = {"b.tif": "old", "b.tif.aux.xml": "old", "b.tif.msk": "old"}
+    before = {"b.tif": "old", "b.tif.aux.xml": "old", "b.tif.msk": "old", "b.qml": "old"}
     for name in before:
         (tmp_path / name).write_text("old")
     (tmp_path / "c.tif").mkdir()
@@ -300,6 +304,7 @@ def test_all_or_none_is_published(stage: Callable[..., Staged], tmp_path: Path) 
     assert (tmp_path / "c.tif").is_dir()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_waits_until_all_is_published(
     stage: Callable[..., Staged], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,7 +318,7 @@ def test_an_interrupt_waits_until_all_is_published(
     staged = [stage("a.tif"), stage("b.tif")]
     with pytest.raises(KeyboardInterrupt):
         publish(staged, overwrite=False)
-    assert len(contents(tmp_path)) == 4
+    assert len(contents(tmp_path)) == 6
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -321,7 +326,7 @@ def test_publishing_works_outside_the_main_thread(stage: Callable[..., Staged], 
     thread = threading.Thread(target=publish, args=([stage("a.tif")],), kwargs={"overwrite": False})
     thread.start()
     thread.join()
-    assert len(contents(tmp_path)) == 2
+    assert len(contents(tmp_path)) == 3
 
 
 @pytest.mark.parametrize(

@@ -442,7 +442,7 @@ def test_a_changed_file_makes_it_another_scene(zipped: bool, make_safe: MakeSafe
     """So that a run that was cut short starts afresh; a band that the model does not use is no matter."""
 
     def known() -> dict[str, Any]:
-        return fingerprint(make_plan(product, card=FAKE_CARD), ConstantClassifier(), keep_probabilities=False)
+        return fingerprint(make_plan(product, card=FAKE_CARD), "float32", "/CPU:0", keep_probabilities=False)
 
     product = make_safe(zipped=zipped)
     before = known()

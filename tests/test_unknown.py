@@ -96,7 +96,7 @@ def test_a_cover_without_it_does_not_speak_of_it(scene: Path, tmp_path: Path) ->
 def test_another_setting_is_another_run(setting: dict[str, int], scene: Path) -> None:
     classifier = ConstantClassifier(2)
     before, now = (
-        fingerprint(make_plan(scene, card=classifier.card, **chosen), classifier, keep_probabilities=False)
+        fingerprint(make_plan(scene, card=classifier.card, **chosen), "float32", "/CPU:0", keep_probabilities=False)
         for chosen in ({}, setting)
     )
     (name,) = setting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,9 @@ from landmap_models.packaged import packaged_models
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
 
 
-def run(recipe: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+def run(recipe: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(WORKFLOWS / recipe), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
 
 @pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
@@ -55,9 +56,10 @@ def test_many_scenes(tmp_path: Path) -> None:
     assert sum(float(row["hectares"]) for row in rows[:10]) == pytest.approx(100, abs=10), "1 km² but for the margin"
 
 
-@pytest.mark.parametrize(
-    "recipe", ["one_scene.py", "many_scenes.py", "default_model.py", "check_default_model.py", "nir_prior.py"]
-)
+RECIPES = sorted(path.name for path in WORKFLOWS.glob("*.py"))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
 def test_recipes_explain_themselves(recipe: str) -> None:
     done = run(recipe)
     assert done.returncode == 1
@@ -68,3 +70,18 @@ def test_every_recipe_is_in_the_readme() -> None:
     text = (WORKFLOWS / "README.md").read_text()
     for path in WORKFLOWS.glob("*.py"):
         assert f"`{path.name} " in text
+    for path in WORKFLOWS.glob("*/*.*"):
+        if path.suffix != ".pyc":
+            assert re.search(rf"`({path.parent.name}/)?{path.name}[` ]", text), path.name
+
+
+def test_a_cluster_is_started_for_a_command(tmp_path: Path) -> None:
+    """With a stand-in for landmap that says what it was given, and fails."""
+    (tmp_path / "landmap").mkdir()
+    (tmp_path / "landmap" / "__init__.py").touch()
+    (tmp_path / "landmap" / "__main__.py").write_text("import sys\nprint(*sys.argv[1:])\nsys.exit(3)\n")
+    done = run("cluster.py", "local", "batch", "scenes", "-o", "covers", cwd=tmp_path)
+    assert done.returncode == 3, done.stderr
+    *command, address = done.stdout.split()
+    assert command == ["batch", "scenes", "-o", "covers", "--scheduler"]
+    assert re.fullmatch(r"tcp://127.0.0.1:\d+", address)

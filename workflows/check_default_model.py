@@ -1,4 +1,4 @@
-"""What the packaged model does on whole scenes: the numbers in the README.
+"""What the packaged model does on whole scenes: the numbers in docs/model.md.
 
     python workflows/check_default_model.py eurosat-rgb.zip scenes/
 

@@ -10,24 +10,30 @@ from landmap.accuracy import Assessment
 from landmap.assess import assess
 from landmap.batch import BatchResult, batch_status, run_batch
 from landmap.change import Change, compare_maps
-from landmap.classify import Result, classify
+from landmap.classify import classify
+from landmap.derived import Derived
 from landmap.job_lists import find_jobs
 from landmap.jobs import Job
 from landmap.planning import Plan
 from landmap.planning import make_plan as plan
 from landmap.raster import open_cover
+from landmap.result import Result
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
+from landmap.summarize import summarize
+from landmap.vector import VectorSettings, vectorize
 
 __all__ = [
     "Assessment",
     "BatchResult",
     "Change",
+    "Derived",
     "Job",
     "Plan",
     "Result",
     "Scene",
     "Settings",
+    "VectorSettings",
     "assess",
     "batch_status",
     "classify",
@@ -37,4 +43,6 @@ __all__ = [
     "open_scene",
     "plan",
     "run_batch",
+    "summarize",
+    "vectorize",
 ]

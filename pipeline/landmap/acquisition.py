@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from landmap.attempts import opened
 from landmap.errors import LandmapError
 from landmap.jobs import parse_time
-from landmap.source import opened, public
+from landmap.remote import shown
 
 PRODUCT = re.compile(r"(?:S2[A-D]_MSIL(?:1C|2A)|(?<![A-Z0-9])T\d{2}[A-Z]{3})_(\d{8}T\d{6})")
 """Names of Sentinel-2's products and of the files in them; the first time is that of sensing."""
@@ -33,7 +34,7 @@ def _by_tags(scene: str) -> datetime | None:
 
 
 def _by_name(scene: str) -> datetime | None:
-    found = PRODUCT.search(public(scene))
+    found = PRODUCT.search(shown(scene))
     try:
         return datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if found else None
     except ValueError:

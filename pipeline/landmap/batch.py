@@ -16,14 +16,15 @@ from landmap.batch_report import write_reports
 from landmap.batch_tasks import Task, begin_folder, make_tasks
 from landmap.batch_verdict import damage, judge
 from landmap.catalog import item_path, write_collection, write_item
-from landmap.classify import Progress, Result, Say, classify
+from landmap.classify import classify
 from landmap.cover_item import make_item
 from landmap.errors import ClusterLostError, LandmapError, OutputError
 from landmap.jobs import Job, parse_time
 from landmap.ledger import DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
 from landmap.outputs import with_sidecars
+from landmap.remote import shown
+from landmap.result import Progress, Result, Say
 from landmap.settings import Settings
-from landmap.source import public
 from landmap_models.classifier import Classifier
 
 
@@ -105,7 +106,7 @@ def run_batch(
     tasks = make_tasks(jobs, settings or Settings(), classifier.card if classifier else None, confidence=confidence)
     begin_folder(folder, tasks)
     with Ledger(folder, create=True) as ledger:
-        ledger.enrol((task.job.output, public(task.job.scene)) for task in tasks)
+        ledger.enrol((task.job.output, shown(task.job.scene)) for task in tasks)
         before = {record.output: record for record in ledger.records()}
         how = overwrite, retry_failed, classifier, dict(where or {})
         run = _Run(folder, ledger, before, *how, say or _silent, warn or _silent)
@@ -166,7 +167,7 @@ def _attempt(run: _Run, task: Task, *, wait: bool) -> bool:
         verdict = judge(record, task, run.folder, overwrite=run.overwrite, retry=retry)
         if verdict.state == WAITING:
             if verdict.why:
-                run.say(f"{public(task.job.scene)}: {verdict.why}: doing it again")
+                run.say(f"{shown(task.job.scene)}: {verdict.why}: doing it again")
             _do(run, task, record, overwrite=verdict.overwrite)
         else:
             if verdict.state != DONE:
@@ -182,7 +183,7 @@ def _named(scene: str, text: str) -> str:
 
 def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
     fresh = not any(os.path.lexists(run.folder / name) for name in task.files)
-    scene, output = public(task.job.scene), task.job.output
+    scene, output = shown(task.job.scene), task.job.output
     if not run.ledger.start(record, scene, task.made_with, owns=fresh or overwrite):
         return
     begin = time.perf_counter()
@@ -235,7 +236,7 @@ def _without_secrets(text: str, scene: str) -> str:
     """A message that may name a scene; GDAL's own name it by its last part alone."""
     if "://" not in scene:
         return text
-    return text.replace(scene, public(scene)).replace(Path(scene).name, Path(public(scene)).name)
+    return text.replace(scene, shown(scene)).replace(Path(scene).name, Path(shown(scene)).name)
 
 
 def _publish(ledger: Ledger) -> tuple[Path, ...]:

@@ -16,8 +16,8 @@ from landmap.errors import OutputError, SettingsError
 from landmap.fingerprint import Fingerprint, model_says, scene_stamp
 from landmap.jobs import Job, check_jobs, is_remote, local_path
 from landmap.ledger import NAME
+from landmap.remote import shown
 from landmap.settings import NEUTRAL_SETTINGS, Settings
-from landmap.source import public
 from landmap_models.card import ModelCard
 from landmap_models.model_file import read_card
 from landmap_models.packaged import find_model
@@ -83,7 +83,7 @@ def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) ->
     options = {name: value for name, value in dataclasses.asdict(settings).items() if name not in NAMED_ELSEWHERE}
     local = local_path(job.scene)  # of a URL only the address counts: signatures behind "?" change from day to day
     found = {
-        "scene": str(local.resolve()) if local else public(job.scene),
+        "scene": str(local.resolve()) if local else shown(job.scene),
         "files": _stamp(job.scene)
         | {name: found for file in settings.area_files for name, found in _stamp(file).items()},
         "model": model,

@@ -25,13 +25,14 @@ import rasterio
 from landmap.bench_result import Bench, Machine, Steps, Whole
 from landmap.bench_scene import write_bench_scene
 from landmap.brute_force import brute_force
-from landmap.classify import Outputs, run_plan
+from landmap.classify import run_plan
 from landmap.errors import ChunkError, LandmapError, SceneError, SettingsError
 from landmap.grid import Chunk, Grid, Window
 from landmap.outputs import check_outputs
 from landmap.planning import Plan, make_plan, with_choices, with_precision
 from landmap.precision import choose_precision
 from landmap.raster import Layers, RasterWriter
+from landmap.result import Outputs
 from landmap.settings import PRECISIONS, Settings
 from landmap.work import GDAL_CACHE_BYTES, chunk_work, load
 from landmap_models.classifier import Classifier, WindowClassifier
@@ -91,7 +92,7 @@ def bench(
         plan = make_plan(path, settings)
         say("the whole run")
         whole = run_whole(plan, cover, overwrite=overwrite)
-        return _measured(plan, whole, Path(folder), crop, say, "synthetic" if scene is None else path)
+        return _measured(plan, whole, Path(folder), crop, say, "synthetic" if scene is None else plan.scene.shown_path)
 
 
 def _measured(plan: Plan, whole: Whole, folder: Path, crop: int, say: Callable[[str], None], scene: str) -> Bench:
@@ -155,7 +156,9 @@ def run_whole(plan: Plan, cover: Path, *, overwrite: bool = False) -> Whole:
     finally:
         process.join()
     if found is None:
-        raise ChunkError(f"{plan.scene.path}: the run's process ended with status {process.exitcode}: out of memory?")
+        raise ChunkError(
+            f"{plan.scene.shown_path}: the run's process ended with status {process.exitcode}: out of memory?"
+        )
     if isinstance(found, LandmapError):
         raise found
     return cast(Whole, found)
@@ -244,7 +247,7 @@ def _read_and_predict(
         parts.append((plan.grid.owned_window(chunk), found.classes))
         windows += _windows_begun(plan.grid, chunk) if pixels else 0
     if not windows:
-        raise SceneError(f"{plan.scene.path}: expected a scene with data. Received: none in any chunk")
+        raise SceneError(f"{plan.scene.shown_path}: expected a scene with data. Received: none in any chunk")
     return parts, windows
 
 

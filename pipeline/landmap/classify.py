@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import rasterio
 
+from landmap.companions import stage_companions
+from landmap.derived import Derived
 from landmap.fingerprint import fingerprint
 from landmap.graph.cluster import ClusterExecutor
 from landmap.graph.connect import Scheduler, connected
@@ -21,59 +20,19 @@ from landmap.graph.executor import Engine, Executor
 from landmap.graph.threads import ThreadExecutor
 from landmap.grid import Chunk
 from landmap.journal import Journal
+from landmap.layers import open_writers
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
-from landmap.outputs import check_outputs, publish, signals_held
+from landmap.outputs import Staged, check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_choices, with_precision
-from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
-from landmap.settings import FILE_SETTINGS, NEUTRAL_SETTINGS, Settings
-from landmap.source import name_of
-from landmap.summary import ClassCounter, ClassShare, count_raster
+from landmap.raster import RasterWriter
+from landmap.report_page import Map
+from landmap.result import Listener, Outputs, Progress, Result, Say
+from landmap.settings import Settings
+from landmap.summary import ClassCounter, count_raster
 from landmap.work import GDAL_CACHE_BYTES, chunk_work
+from landmap.zones import Zones
 from landmap_models.classifier import Classifier
-
-Progress = Callable[[int, int], None]
-"""Called after each chunk with the number of pixels done and of all."""
-Say = Callable[[str], None]
-"""Called with a line for the user."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where the results go."""
-
-    cover: Path
-    """Class ids."""
-    confidence: Path | None = None
-    """Probability of the class in percent."""
-    probabilities: Path | None = None
-    """Probability of every class in percent, one band a class."""
-
-    def paths(self) -> list[Path]:
-        """Those that are asked for."""
-        return [p for p in (self.cover, self.confidence, self.probabilities) if p is not None]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Result:
-    """What was done."""
-
-    outputs: Outputs
-    """Files written."""
-    plan: Plan
-    """What they were made by."""
-    classes: tuple[ClassShare, ...]
-    """Share of each class."""
-    nodata_pixels: int
-    """Pixels without data."""
-    seconds: float
-    """Time from the plan to the last file."""
-    precision: str
-    """In which the model computed, and why, in words."""
-    warnings: tuple[str, ...]
-    """Those of the plan, and what was found on the way."""
-    reused: int = 0
-    """Chunks that a run before had finished."""
 
 
 def classify(
@@ -83,6 +42,9 @@ def classify(
     *,
     confidence: str | os.PathLike[str] | None = None,
     probabilities: str | os.PathLike[str] | None = None,
+    derived: Derived | None = None,
+    report: str | os.PathLike[str] | None = None,
+    quicklook: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     resume: bool = True,
     classifier: Classifier | None = None,
@@ -101,6 +63,9 @@ def classify(
         settings: How.
         confidence: Also write the class's probability in percent.
         probabilities: Also write every class's probability in percent, one band a class.
+        derived: Also write polygons, or a table of areas.
+        report: Also write an HTML page that shows the map and says how it was made.
+        quicklook: Also draw the scene beside its cover (PNG).
         overwrite: Replace outputs that exist.
         resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
         classifier: Use this one in place of the model that the settings name. Its chunks can be reused where its card
@@ -117,13 +82,15 @@ def classify(
         LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
             `landmap.journal`.
     """
-    outputs = Outputs(Path(output), *(Path(p) if p is not None else None for p in (confidence, probabilities)))
+    others = confidence, probabilities, report, quicklook
+    percent, each, page, picture = (None if path is None else Path(path) for path in others)
+    outputs = Outputs(Path(output), percent, each, derived or Derived(), page, picture)
     settings = with_choices(settings, choices)
     check_outputs(outputs.paths(), os.fspath(scene), settings.area_files, overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
     where: dict[str, Any] = {"scheduler": scheduler, "workers": workers}
-    return run_plan(plan, outputs, **how, **where, progress=progress, say=say, warn=warn)
+    return run_plan(plan, outputs, **how, **where, listener=Listener(progress, say, warn))
 
 
 def run_plan(
@@ -135,9 +102,7 @@ def run_plan(
     classifier: Classifier | None = None,
     scheduler: Scheduler = None,
     workers: int | None = None,
-    progress: Progress | None = None,
-    say: Say | None = None,
-    warn: Say | None = None,
+    listener: Listener = Listener(),  # noqa: B008 # it is frozen
 ) -> Result:
     """Do what a plan says.
 
@@ -151,49 +116,37 @@ def run_plan(
         scheduler: Do the chunks on this Dask cluster. With neither this nor `workers`, on the cluster of Dask's default
             client, if the program has one, and else in threads.
         workers: Do the chunks in so many processes, started for this run.
-        progress: Called after each chunk.
-        say: Called with news: how many chunks are reused, where the cluster's dashboard is.
-        warn: Called with each warning that is found on the way, at once; they are in the result, too.
+        listener: Who hears of it.
 
     Raises:
         LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
             `landmap.journal`.
     """
-    start, warnings = time.perf_counter(), list(plan.warnings)
-
-    def found(warning: str) -> None:
-        warnings.append(warning)
-        if warn:
-            warn(warning)
-
+    start, warnings = time.perf_counter(), _Warnings(plan, listener)
+    with_probabilities = outputs.probabilities is not None
+    zones = outputs.derived.check(with_probabilities=with_probabilities, placed=plan.hectares is not None)
     with ExitStack() as stack:
         stack.enter_context(locked(outputs.paths()))
-        client = stack.enter_context(connected(scheduler, workers))
-        executor: Executor = (
-            ClusterExecutor(client, classifier, force=plan.settings.force, say=say)
-            if client
-            else ThreadExecutor(plan.settings.threads, classifier)
-        )
+        executor = _executor(plan, classifier, stack.enter_context(connected(scheduler, workers)), listener)
         engine = executor.prepare(plan)
         if classifier is None:
             plan = with_precision(plan, engine.precision)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
         journal = stack.enter_context(_journal(plan, outputs, engine, resume=resume))
-        for warning in journal.warnings:
-            found(warning)
-        if say and journal.reused:
-            say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
-        writers = _open_writers(stack, plan, outputs, engine.says)
-        counter = _run(plan, executor, journal, writers, progress)
-        finished = [writer.finish() for writer in writers.values()]
+        warnings.add(*journal.warnings)
+        if listener.say and journal.reused:
+            listener.say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
+        writers = open_writers(stack, plan, outputs, engine.says)
+        counter = _run(plan, executor, journal, writers, listener.progress)
+        rasters = {name: writer.finish() for name, writer in writers.items()}
         if plan.settings.sieve is not None:
-            counter = count_raster(finished[-1].raster)  # the cover comes last
+            counter = count_raster(rasters["classes"].file)
+        warnings.add(*_empty(plan, counter))
+        others = _others(stack, plan, outputs, rasters, zones, warnings)
+        wanted = [staged for name, staged in rasters.items() if name != "confidence" or outputs.confidence]
         with signals_held():  # a journal beside a complete output would be in the way
-            publish(finished, overwrite=overwrite)
+            publish([*others, *wanted], overwrite=overwrite)
             journal.discard()
-    if counter.nodata == plan.scene.height * plan.scene.width:
-        left = " and is left in by the masks" if plan.scene.masks else ""
-        found(f"no pixel of the scene has data{left}: the map is empty")
     return Result(
         outputs=outputs,
         plan=plan,
@@ -201,9 +154,37 @@ def run_plan(
         nodata_pixels=counter.nodata,
         seconds=time.perf_counter() - start,
         precision=engine.says,
-        warnings=tuple(warnings),
+        warnings=tuple(warnings.all),
         reused=len(journal.reused),
     )
+
+
+class _Warnings:
+    """Those of the plan, and what is found on the way, which the listener hears at once."""
+
+    def __init__(self, plan: Plan, listener: Listener) -> None:
+        self.all, self.listener = list(plan.warnings), listener
+
+    def add(self, *texts: str) -> None:
+        """Keep them, and tell them."""
+        for text in texts:
+            self.all.append(text)
+            if self.listener.warn:
+                self.listener.warn(text)
+
+
+def _executor(plan: Plan, classifier: Classifier | None, client: Any, listener: Listener) -> Executor:
+    if client is None:
+        return ThreadExecutor(plan.settings.threads, classifier)
+    return ClusterExecutor(client, classifier, force=plan.settings.force, say=listener.say)
+
+
+def _empty(plan: Plan, counter: ClassCounter) -> list[str]:
+    """The warning for a map that shows nothing."""
+    if counter.nodata < plan.scene.height * plan.scene.width:
+        return []
+    left = " and is left in by the masks" if plan.scene.masks else ""
+    return [f"no pixel of the scene has data{left}: the map is empty"]
 
 
 def _journal(plan: Plan, outputs: Outputs, engine: Engine, *, resume: bool) -> Journal:
@@ -226,7 +207,7 @@ def _run(
         journal.keep(chunk, cover)  # here, not where it is predicted: meanwhile the model is at the next chunk
         for name, writer in writers.items():
             writer.write(plan.grid.owned_window(chunk), getattr(cover, name))
-        counter.add(cover.classes)
+        counter.add(cover.classes, cover.confidence)
         done += cover.classes.size
         if progress:
             progress(done, plan.scene.height * plan.scene.width)
@@ -243,47 +224,19 @@ def _run(
     return counter
 
 
-def _open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:
-    """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
-    tags = _tags(plan, precision)
-    names = plan.card.legend.names
-    wanted = {
-        "probabilities": (outputs.probabilities, names, None, "AVERAGE", None),
-        "confidence": (outputs.confidence, ("confidence",), None, "AVERAGE", None),
-        "classes": (outputs.cover, ("class",), plan.map_classes, "NEAREST", plan.settings.sieve),
-    }
-    return {
-        name: stack.enter_context(
-            RasterWriter(path, plan.scene, Layers(descriptions, tags | {LAYER_TAG: name}, legend, overviews, sieve))
-        )
-        for name, (path, descriptions, legend, overviews, sieve) in wanted.items()
-        if path is not None
-    }
-
-
-def _tags(plan: Plan, precision: str) -> dict[str, str]:
-    """What made the cover. No time and no folder: the same input gives the same bytes everywhere."""
-    described = plan.to_dict()
-    return {
-        "LANDMAP_VERSION": version("landmap"),
-        "LANDMAP_SCENE": name_of(plan.scene.path),
-        "LANDMAP_MODEL": f"{plan.card.name} {plan.card.version}",
-        "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
-        "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),
-        "LANDMAP_RADIOMETRY": json.dumps(described["radiometry"]),
-        "LANDMAP_NIR": plan.nir,
-        "LANDMAP_NODATA": plan.scene.nodata_rule,
-        "LANDMAP_MASKS": json.dumps(described["masks"]),
-        "LANDMAP_PRECISION": precision,
-        "LANDMAP_STRIDE": str(plan.grid.stride),
-        "LANDMAP_WARNINGS": json.dumps(plan.warnings),
-        "LANDMAP_SETTINGS": _settings_tag(plan.settings),
-        LEGEND_TAG: legend_tag(plan.map_classes),
-    } | ({"LANDMAP_WARP": plan.scene.warp_says} if plan.scene.warp_says else {})
-
-
-def _settings_tag(settings: Settings) -> str:
-    """Settings as given, as JSON; of the paths of files only the names."""
-    given = dataclasses.asdict(settings)
-    given |= {name: name_of(given[name]) for name in FILE_SETTINGS if given[name] is not None}
-    return json.dumps({name: value for name, value in given.items() if name not in NEUTRAL_SETTINGS})
+def _others(
+    stack: ExitStack,
+    plan: Plan,
+    outputs: Outputs,
+    rasters: Mapping[str, Staged],
+    zones: Zones | None,
+    warnings: _Warnings,
+) -> list[Staged]:
+    """What is made of the finished rasters, where it is asked for: polygons, tables, page and picture."""
+    files, derived = {name: staged.file for name, staged in rasters.items()}, list[Staged]()
+    if outputs.derived.paths():
+        derived, odd = outputs.derived.stage(stack, files, zones, warnings.listener.say)
+        warnings.add(*odd)
+    made = Map(plan.scene, files["classes"], files.get("confidence"), plan, tuple(warnings.all))
+    names = {"report": outputs.report, "quicklook": outputs.quicklook}
+    return [*derived, *stage_companions(stack, made, name=outputs.cover.name, **names)]

@@ -12,11 +12,12 @@ from typing import Any, NoReturn
 
 import click
 
-from landmap import cli_batch, cli_maps, cli_models
-from landmap.cli_scene import cluster_options, scene_options, settings_of
+from landmap import cli_batch, cli_gis, cli_maps, cli_models, cli_report
+from landmap.cli_gis import derived_of, derived_options
+from landmap.cli_scene import FILE_OR_NAME, cluster_options, scene_options, settings_of
 from landmap.errors import LandmapError, SettingsError
 
-SCENE = click.argument("scene")
+SCENE = click.argument("scene", type=FILE_OR_NAME)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,6 +32,9 @@ def cli() -> None:
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The cover to write (GeoTIFF).")
 @click.option("--confidence", type=click.Path(path_type=Path), help="Also write the class's probability (percent).")
 @click.option("--probabilities", type=click.Path(path_type=Path), help="Also write every class's probability.")
+@derived_options
+@click.option("--report", type=click.Path(path_type=Path), help="Also write a page about the map (HTML).")
+@click.option("--quicklook", type=click.Path(path_type=Path), help="Also draw the scene beside its map (PNG).")
 @click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
 @click.option("--resume/--no-resume", default=True, help="Go on with a run for this output that was cut short.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
@@ -39,15 +43,17 @@ def cli() -> None:
 @scene_options
 def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: Any) -> None:
     """Classify SCENE into a land-cover map: a raster, a .SAFE product or its zip, a folder of bands, or a STAC Item."""
-    from landmap.classify import Outputs, run_plan
+    from landmap.classify import run_plan
     from landmap.outputs import check_outputs
     from landmap.planning import make_plan
-    from landmap.terminal import print_news, print_plan, print_result, print_warnings, progress_bar
+    from landmap.result import Listener, Outputs
+    from landmap.terminal import print_news, print_plan, print_result, print_warnings, progress_bar, show_gdal_messages
 
     if verbose:
-        logging.getLogger("rasterio").setLevel(logging.DEBUG)
+        show_gdal_messages()
     settings = settings_of(options)
-    outputs = Outputs(output, options["confidence"], options["probabilities"])
+    rasters = options["confidence"], options["probabilities"]
+    outputs = Outputs(output, *rasters, derived_of(options), options["report"], options["quicklook"])
     check_outputs(outputs.paths(), scene, settings.area_files, overwrite=options["overwrite"])
     plan = make_plan(scene, settings)
     print_warnings(plan.warnings)
@@ -61,9 +67,7 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
             resume=options["resume"],
             scheduler=options["scheduler"],
             workers=options["workers"],
-            progress=progress,
-            say=None if quiet else print_news,
-            warn=lambda text: print_warnings([text]),
+            listener=Listener(progress, None if quiet else print_news, lambda text: print_warnings([text])),
         )
     if not quiet:
         print_result(result)
@@ -114,7 +118,7 @@ def quicklook(scene: str, cover: Path, output: Path, overwrite: bool, **options:
 
 
 @cli.command()
-@click.argument("scene", required=False)
+@click.argument("scene", type=FILE_OR_NAME, required=False)
 @click.option("--size", type=click.IntRange(64), default=10980, show_default=True, help="Of a scene made for this.")
 @click.option("--crop", type=click.IntRange(1), default=512, show_default=True, help="What brute force predicts.")
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
@@ -139,7 +143,7 @@ def bench(scene: str | None, output: Path | None, overwrite: bool, **options: An
     print_bench(found)
 
 
-for command in (*cli_batch.COMMANDS, *cli_models.COMMANDS, *cli_maps.COMMANDS):
+for command in (*cli_batch.COMMANDS, *cli_gis.COMMANDS, *cli_maps.COMMANDS, *cli_models.COMMANDS, *cli_report.COMMANDS):
     cli.add_command(command)
 
 

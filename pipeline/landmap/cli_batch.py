@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
-from landmap.cli_scene import cluster_options, scene_options, settings_of
+from landmap.cli_scene import FILE_OR_NAME, cluster_options, scene_options, settings_of
 from landmap.errors import BatchError
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ class BatchGroup(click.Group):
             args = ["run", *args]
         return super().parse_args(context, args)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, or else files, as of `run`."""
+        return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
+
 
 @click.group(cls=BatchGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def batch() -> None:
@@ -33,7 +38,7 @@ def batch() -> None:
 
 
 @batch.command()
-@click.argument("jobs", nargs=-1, required=True)
+@click.argument("jobs", type=FILE_OR_NAME, nargs=-1, required=True)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for all that is written.")
 @click.option("--confidence", is_flag=True, help="Also write the class's probability (percent).")
 @click.option("--retry-failed", is_flag=True, help="Do again what failed.")

@@ -21,6 +21,7 @@ from landmap.cli_options import (
     SectionedCommand,
     with_options,
 )
+from landmap.cli_scene import FILE_OR_NAME
 from landmap.errors import SettingsError
 from landmap_models.errors import ModelError
 from landmap_models.train_settings import TrainSettings, recommended
@@ -44,7 +45,7 @@ def models(context: click.Context) -> None:
 
 
 @models.command()
-@click.argument("model")
+@click.argument("model", type=FILE_OR_NAME)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON.")
 def show(model: str, as_json: bool) -> None:
     """Print the card of MODEL, a packaged name or a .keras file."""
@@ -171,7 +172,7 @@ def compare(data: Path, specs: tuple[str, ...], output: Path, overwrite: bool, *
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", type=FILE_OR_NAME)
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
 @click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Only this part of the model's split.")

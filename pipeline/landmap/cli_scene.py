@@ -10,6 +10,8 @@ import click
 
 from landmap.settings import MASKED_CLASSES, PRECISIONS, Settings
 
+FILE_OR_NAME = click.Path(readable=False)
+"""A string, passed on as it is typed (it may be a URL, or a model's name); shells complete it as a file."""
 MEMORY = re.compile(r"(\d+\.?\d*(?:e\d+)?) ?((?:[kmgt]i?b?|b?))", re.IGNORECASE)
 UNITS = {"": 1, "B": 1} | {
     unit: base**power
@@ -77,7 +79,14 @@ def scene_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that decide a plan: fields of `Settings`."""
     for option in reversed(
         (
-            click.option("--model", default="default", show_default=True, help="Packaged model, or a .keras file."),
+            click.option(
+                "--model",
+                type=FILE_OR_NAME,
+                default="default",
+                show_default=True,
+                metavar="MODEL",
+                help="Packaged model, or a .keras file.",
+            ),
             click.option("--bands", help='Band numbers: "3,2,1" in the model\'s order, or "B04=3,B03=2,B02=1".'),
             click.option("--nir/--no-nir", "use_nir", default=True, help="Use B08 where scene and model have it."),
             click.option("--scale", type=ScaleType(), default="auto", help="What a unit of the file means."),

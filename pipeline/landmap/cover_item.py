@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landmap.acquisition import LAUNCH
-from landmap.classify import Result
 from landmap.jobs import local_path
 from landmap.mosaic import NODATA
+from landmap.remote import shown
+from landmap.result import Result
 from landmap.scene import Scene
-from landmap.source import public
 from landmap_models.card import ModelCard
 from landmap_models.legend import LandClass
 
@@ -67,7 +67,7 @@ def make_item(
         datetime=acquired,
         start_datetime=None if acquired else LAUNCH,
         end_datetime=None if acquired else now,
-        properties={"created": _zulu(now), "title": f"Land cover of {Path(public(scene.path)).name}"},
+        properties={"created": _zulu(now), "title": f"Land cover of {Path(shown(scene.path)).name}"},
         collection=Path(os.path.abspath(folder)).name,  # noqa: PTH100 # a link is not followed
     )
     _add_assets(item, result, folder, files)
@@ -237,7 +237,7 @@ def _reference(source: str, beside: Path) -> str:
     """A relative path to a file, or what else leads to a scene, without credentials."""
     if local := local_path(source):
         return Path(os.path.relpath(local.resolve(), beside.resolve())).as_posix()
-    return public(source)
+    return shown(source)
 
 
 def _zulu(time: datetime) -> str:

@@ -1,16 +1,18 @@
 """Errors that reach the user as one line on stderr.
 
-LandmapError                 (defined in landmap_models.errors, with the branches of models and labelled chips)
-├── SettingsError            a setting that can't be meant
-├── SceneError               a scene can't be opened, read or used
-│   ├── BandError            a band the model needs is not found, or found twice
-│   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
-├── ReferenceDataError       reference data can't be read, or don't fit the map
-├── ChunkError               a chunk of a scene failed; names its window
-├── ClusterError             a Dask cluster is not there, or not fit for the run
-│   └── ClusterLostError     it went away in the middle
-├── OutputError              an output exists already or can't be written
-└── BatchError               not every scene of a batch is done
+    LandmapError                 (defined in landmap_models.errors, with the branches of models and labelled chips)
+    ├── SettingsError            a setting that can't be meant
+    ├── SceneError               a scene can't be opened, read or used
+    │   ├── ReadError            its file can't be opened or read: the only kind that another attempt may mend
+    │   ├── BandError            a band the model needs is not found, or found twice
+    │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
+    ├── ReferenceDataError       reference data can't be read, or don't fit the map
+    ├── ZoneError                zones can't be read or used
+    ├── ChunkError               a chunk of a scene failed; names its window
+    ├── ClusterError             a Dask cluster is not there, or not fit for the run
+    │   └── ClusterLostError     it went away in the middle
+    ├── OutputError              an output exists already or can't be written
+    └── BatchError               not every scene of a batch is done
 
 A message says what was expected, what came and what to do about it, and names the file and the band.
 """
@@ -26,9 +28,11 @@ __all__ = [
     "GeoreferenceError",
     "LandmapError",
     "OutputError",
+    "ReadError",
     "ReferenceDataError",
     "SceneError",
     "SettingsError",
+    "ZoneError",
 ]
 
 
@@ -38,6 +42,10 @@ class SettingsError(LandmapError):
 
 class SceneError(LandmapError):
     """A scene can't be opened, read or used."""
+
+
+class ReadError(SceneError):
+    """A scene's file can't be opened or read: the only kind of error that another attempt may mend."""
 
 
 class BandError(SceneError):
@@ -50,6 +58,10 @@ class GeoreferenceError(SceneError):
 
 class ReferenceDataError(LandmapError):
     """Reference data can't be read, or don't fit the map that they are to judge."""
+
+
+class ZoneError(LandmapError):
+    """Zones can't be read or used."""
 
 
 class ChunkError(LandmapError):

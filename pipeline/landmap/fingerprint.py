@@ -12,6 +12,7 @@ from typing import Any
 
 from landmap.outputs import named_files, scene_files
 from landmap.planning import Plan
+from landmap.remote import identity, is_remote
 from landmap.scene import Scene
 from landmap.settings import NEUTRAL_SETTINGS
 from landmap_models.card import ModelCard
@@ -54,9 +55,8 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
     """
     scene, grid, card = plan.scene, plan.grid, plan.card
     settings = dataclasses.asdict(plan.settings) | {"stride": grid.stride}
-    local = Path(scene.path)
     found = {
-        "scene": str(local.resolve()) if local.exists() else scene.path,
+        "scene": _name(scene.path),
         "files": files_read(scene),
         "reading": _pixels_only(dataclasses.asdict(scene)),
         "model": model_says(card),
@@ -99,15 +99,21 @@ def _reason(name: str, before: Any, now: Any) -> str:
     return REASONS[name]
 
 
+def _name(path: str) -> str:
+    """Of a scene: in full, but for what grants access to it."""
+    return identity(path) if is_remote(path) or not Path(path).exists() else str(Path(path).resolve())
+
+
 def files_read(scene: Scene) -> dict[str, list[int]]:
     """Local files that a scene and its masks are read from, by absolute path: bytes, time of the last change in ns."""
     own = [scene.path] if scene.product is None else scene.product.local_files()
-    return _stamps(named_files([*own, *(name for mask in scene.masks for name in mask.files)]))
+    names = [*own, *(name for mask in scene.masks for name in mask.files)]
+    return _stamps(named_files([name for name in names if not is_remote(name)]))
 
 
 def scene_stamp(path: str) -> dict[str, list[int]]:
     """The same of a scene that need not be there, or be readable."""
-    return _stamps(scene_files(path))
+    return {} if is_remote(path) else _stamps(scene_files(path))
 
 
 def _stamps(names: Sequence[str]) -> dict[str, list[int]]:

@@ -32,7 +32,7 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
     if not found:
         found = _wrong_size(scene, card)
     if found and not force:
-        raise GeoreferenceError(f"{scene.path}: {found[0]}, or go on with --force")
+        raise GeoreferenceError(f"{scene.shown_path}: {found[0]}, or go on with --force")
     return found or _interpolated(scene, card) or _ground_warning(scene, card)
 
 

@@ -6,8 +6,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 from affine import Affine
 
+NORTHWARD = 1e-4
+"""Degrees of latitude, some ten metres: the step that shows where north is."""
 LIKE_THE_MODELS = 0.8, 1.25
 """Pixels of so many times the model's size on the ground, at most, are as good as the model's."""
 
@@ -75,6 +79,38 @@ def misplaced(scene: Grounded) -> list[str]:
 
 def _numbers(scene: Grounded) -> str:
     return ", ".join(f"{number:.10g}" for number in scene.transform[:6])
+
+
+def row_hectares(place: Grounded) -> npt.NDArray[np.float64] | None:
+    """Area of a pixel of each row, `(height,)`; None where all have that of `pixel_hectares`.
+
+    In degrees a pixel is the smaller the farther it lies from the equator, and each row has its own area on the
+    ellipsoid, unless rows don't follow the parallels.
+    """
+    from pyproj import CRS
+
+    if misplaced(place):
+        return None
+    crs, t = CRS.from_wkt(place.crs or ""), place.transform
+    geod = crs.get_geod()
+    if not crs.is_geographic or t.b or t.d or geod is None:
+        return None
+    radians = crs.axis_info[0].unit_conversion_factor
+    parallels = radians * (t.f + t.e * np.arange(place.height + 1))
+    below = _area_below(parallels, geod.a, math.sqrt(max(geod.es, 1e-30)))
+    return np.asarray(np.abs(np.diff(below)) * abs(t.a) * radians / 10_000, np.float64)
+
+
+def _area_below(latitude: npt.NDArray[Any], a: float, e: float) -> npt.NDArray[np.float64]:
+    """Area in m2 between the equator and a parallel, for each radian of longitude (Snyder 1987, eq. 3-12).
+
+    Args:
+        latitude: In radians.
+        a: Semi-major axis of the ellipsoid in metres.
+        e: Its eccentricity.
+    """
+    sine = np.sin(latitude)
+    return np.asarray(a**2 * (1 - e**2) / 2 * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e))
 
 
 def pixel_hectares(scene: Grounded) -> float | None:
@@ -161,3 +197,24 @@ def extent(grid: Grounded) -> str:
 def four(west: float, south: float, east: float, north: float) -> str:
     """Bounds in words."""
     return f"{west:.10g} to {east:.10g}, {south:.10g} to {north:.10g}"
+
+
+def north(scene: Grounded) -> tuple[float, float] | None:
+    """Where true north is in the middle of the scene: a step to the right and one down, in pixels, of length 1.
+
+    None where the scene has no place on the Earth. A grid's own north is up to 3 degrees off it in UTM, and anything
+    at all near a pole.
+    """
+    from pyproj import CRS, Transformer
+
+    if misplaced(scene):
+        return None
+    crs = CRS.from_wkt(scene.crs or "")
+    to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    middle = scene.width / 2, scene.height / 2
+    lon, lat = to_degrees.transform(*(scene.transform @ middle))
+    x, y = to_degrees.transform(lon, lat + NORTHWARD, direction="INVERSE")
+    col, row = ~scene.transform @ (x, y)
+    right, down = col - middle[0], row - middle[1]
+    length = math.hypot(right, down)
+    return (right / length, down / length) if 0 < length < math.inf else None

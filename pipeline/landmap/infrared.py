@@ -101,9 +101,9 @@ def understand_infrared(
         return f"of a scale that is assumed: {ONLY}. Give --scale"
     try:
         scale, offset = scale_and_offset(evidence, card, settings)
-        own = _radiometry(scale[0], offset[0], radiometry, card, card.nir, source.path)
+        own = _radiometry(scale[0], offset[0], radiometry, card, card.nir, source.shown_path)
     except SceneError as error:
-        return f"not usable: {ONLY}. {str(error).removeprefix(f'{source.path}: ')}"
+        return f"not usable: {ONLY}. {str(error).removeprefix(f'{source.shown_path}: ')}"
     if not (np.isclose(own.scale, own.scale[0]).all() and np.isclose(own.offset, own.offset[0]).all()):
         return f"of another scale or offset than red and green: {ONLY}. Say which holds: --scale, --offset"
     return Infrared(source, _visible(card), own)

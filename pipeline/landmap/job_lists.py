@@ -12,7 +12,7 @@ from typing import Any
 
 from landmap.errors import SettingsError
 from landmap.jobs import Job, default_output, scene_path
-from landmap.source import public
+from landmap.remote import shown
 
 SCENES = (".tif", ".tiff", ".jp2", ".vrt", ".safe")
 """Endings of what a folder is searched for."""
@@ -126,7 +126,7 @@ def _item(item: Any, path: Path, asset: str | None) -> Job:
 
         scene = urljoin(at, scene)
     output = f"{name.replace('/', '-')}_cover.tif"
-    source = public(at) if at is not None else str(path)
+    source = shown(at) if at is not None else str(path)
     return Job(scene_path(scene, path.parent), output, {}, properties.get("datetime"), source)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from landmap.errors import SettingsError
 from landmap.planning import with_choices
+from landmap.remote import shown
 from landmap.settings import Settings
-from landmap.source import public
 
 SUFFIXES = (".tif", ".tiff")
 """Endings of a cover's name."""
@@ -42,7 +42,7 @@ class Job:
 
 def default_output(scene: str) -> str:
     """`<stem>_cover.tif` for a path or URL."""
-    return f"{PurePosixPath(public(scene).rstrip('/').replace(chr(92), '/')).stem}_cover.tif"
+    return f"{PurePosixPath(shown(scene).rstrip('/').replace(chr(92), '/')).stem}_cover.tif"
 
 
 def check_jobs(jobs: Sequence[Job], settings: Settings) -> tuple[Settings, ...]:
@@ -64,7 +64,7 @@ def check_jobs(jobs: Sequence[Job], settings: Settings) -> tuple[Settings, ...]:
         other = by_name.setdefault(job.name.casefold(), job)  # some file systems take no notice of capitals
         if other is not job:
             raise SettingsError(
-                f"Expected an output of its own for each scene. {public(other.scene)} and {public(job.scene)} would "
+                f"Expected an output of its own for each scene. {shown(other.scene)} and {shown(job.scene)} would "
                 f"both become {job.output}: name their outputs in a list (CSV: scene,output)"
             )
     return tuple(_settings(job, settings) for job in jobs)
@@ -76,7 +76,7 @@ def _check_output(job: Job) -> None:
     hidden = any(part.startswith(".") for part in path.parts)
     if not inside or hidden or path.suffix.lower() not in SUFFIXES:
         raise SettingsError(
-            f"{public(job.scene)}: expected as output a .tif inside the batch's folder, such as a.tif or 2023/a.tif. "
+            f"{shown(job.scene)}: expected as output a .tif inside the batch's folder, such as a.tif or 2023/a.tif. "
             f"Received: {job.output!r}"
         )
 
@@ -92,7 +92,7 @@ def _settings(job: Job, settings: Settings) -> Settings:
             parse_time(job.acquired)
         return with_choices(settings, dict(job.options))
     except (SettingsError, TypeError) as error:
-        raise SettingsError(f"{public(job.scene)}: {error}") from error
+        raise SettingsError(f"{shown(job.scene)}: {error}") from error
 
 
 def parse_time(text: str) -> datetime:

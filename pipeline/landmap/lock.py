@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,32 @@ from landmap.errors import OutputError
 def hidden_prefix(path: Path) -> str:
     """How the names of hidden files and folders begin that a run makes beside its output."""
     return f".{path.name}.landmap-"
+
+
+def make_folder(path: Path) -> Path:
+    """Make a hidden temporary folder beside an output; `locked` sweeps it up should the run be killed.
+
+    Raises:
+        OSError: The folder around it is not there or not writable.
+    """
+    return Path(tempfile.mkdtemp(dir=path.parent, prefix=hidden_prefix(path)))
+
+
+@contextmanager
+def staging(path: Path) -> Iterator[Path]:
+    """A folder of `make_folder` that is removed at the end.
+
+    Raises:
+        OutputError: The folder around it is not there or not writable.
+    """
+    try:
+        folder = make_folder(path)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -76,7 +103,7 @@ def held(file: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove working folders that `RasterWriter` made for an output whose lock is held."""
+    """Remove what `make_folder` made for an output whose lock is held."""
     name = re.compile(re.escape(hidden_prefix(path)) + r"\w{8}")  # as tempfile.mkdtemp ends it
     with suppress(OSError):  # a folder that may be written to, but not listed
         for folder in path.parent.iterdir():

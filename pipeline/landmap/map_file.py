@@ -19,11 +19,11 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
+from landmap.attempts import first_cause, opened, unreadable
 from landmap.errors import GeoreferenceError, SceneError
 from landmap.ground import Grounded, pixel_hectares
 from landmap.mosaic import NODATA
 from landmap.raster import LAYER_TAG, LEGEND_TAG
-from landmap.source import first_cause, opened, unreadable
 from landmap_models.legend import UNKNOWN_ID, LandClass
 
 STRIP = 512

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from rasterio.crs import CRS
@@ -17,13 +17,15 @@ from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 
 from landmap.aoi import read_area
+from landmap.attempts import look_surely
 from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.ground import RasterGrid, bounds, extent, raster_grid
 from landmap.product import SCL
 from landmap.settings import MASKED_CLASSES, SCL_CLASSES, Settings
-from landmap.source import Source, name_of, opened, sample
+from landmap.source import Source, is_masked, name_of, sample
+from landmap.view import View
 from landmap.warp import onto
 
 HIGHEST_CLASS = max(max(numbers) for numbers in SCL_CLASSES.values())
@@ -130,27 +132,31 @@ def _by_classes(scene: Source, own: Callable[[], Source | None], file: str, sett
 
 def _raster(path: str, scene: Source, called: str) -> Source:
     """A raster on a scene's grid, by the nearest of its pixels: its band that is called so, or its first one."""
-    with opened(path) as file:
-        grid, here = raster_grid(file), RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
-        if grid != here:
-            _check_place(grid, path, scene)
+    here = RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
+
+    def describe(file: Any) -> tuple[RasterGrid, Source]:
         index = next(
             (i for i, name in zip(file.indexes, file.descriptions, strict=True) if called and name == called), 1
         )
-        return Source(
+        return raster_grid(file), Source(
             path=path,
             opens=path,
-            height=scene.height,
-            width=scene.width,
-            transform=scene.transform,
-            crs=scene.crs,
+            height=file.height,
+            width=file.width,
+            transform=file.transform,
+            crs=file.crs.to_wkt() if file.crs else None,
             band_names=(file.descriptions[index - 1] or "mask",),
             band_indexes=(index,),
             block_shape=file.block_shapes[index - 1],
             dtype=file.dtypes[index - 1],
-            masked=True,
-            warp=onto(scene) if grid != here else None,
+            masked=is_masked(file, (index,)),
         )
+
+    grid, source = look_surely(path, describe)
+    if grid == here:
+        return source
+    _check_place(grid, path, scene)
+    return View(onto(scene), "", None).of(source)
 
 
 def _check_place(grid: RasterGrid, path: str, scene: Source) -> None:

@@ -16,26 +16,36 @@ from rasterio.errors import RasterioError
 
 from landmap.errors import OutputError, SceneError
 from landmap.recognise import find_product
+from landmap.remote import gdal_options
+from landmap.style import style_path
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
+OTHER_SIDECARS = {".gpkg": ("-wal", "-shm", "-journal")} | dict.fromkeys(
+    (".geojson", ".json", ".csv", ".parquet", ".geoparquet", ".html", ".png"), ()
+)
+"""The same of files that are no rasters: SQLite would play a stale journal into a new GeoPackage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A finished raster in a temporary folder on the disk of its target."""
+    """A finished file in a temporary folder on the disk of its target."""
 
     path: Path
     """Where it is to go."""
-    raster: Path
+    file: Path
     """Where it is; files that it replaces are kept in the same folder until all is done."""
-    aux: Path | None
+    aux: Path | None = None
     """Its `.aux.xml`, if it has one."""
+    style: Path | None = None
+    """Its `.qml`, if it has one."""
 
 
 def with_sidecars(path: Path) -> list[Path]:
-    """A raster's file, and those that GDAL would read beside it."""
-    return [path, *(path.with_name(path.name + ending) for ending in SIDECARS)]
+    """An output's file, and those that would be read beside it."""
+    endings = OTHER_SIDECARS.get(path.suffix.lower(), SIDECARS)
+    styles = [style_path(path)] if endings is SIDECARS else []
+    return [path, *(path.with_name(path.name + ending) for ending in endings), *styles]
 
 
 def check_outputs(paths: list[Path], scene: str, others: Sequence[str] = (), *, overwrite: bool) -> None:
@@ -52,8 +62,8 @@ def check_outputs(paths: list[Path], scene: str, others: Sequence[str] = (), *, 
             or has no folder.
     """
     real = [path.resolve() for path in paths]
-    sidecars = {sidecar for path in real for sidecar in with_sidecars(path)[1:]}
-    if len(set(real)) < len(real) or sidecars & set(real):
+    files = [file for path in real for file in with_sidecars(path)]
+    if len(set(files)) < len(files):
         raise OutputError(f"Expected a file for each output. Received: {', '.join(map(str, paths))}")
     for path in paths:
         if path.is_dir() or not path.parent.is_dir():
@@ -89,22 +99,23 @@ def publish(files: Sequence[Staged], *, overwrite: bool) -> None:
 
 
 def _publish(staged: Staged, undo: ExitStack, *, overwrite: bool) -> None:
-    aux = staged.path.with_name(staged.path.name + ".aux.xml")
+    beside = {staged.path.with_name(staged.path.name + ".aux.xml"): staged.aux, style_path(staged.path): staged.style}
     for number, file in enumerate(with_sidecars(staged.path)):
         if not os.path.lexists(file):
             continue
         if not overwrite:
             raise FileExistsError(None, "exists", str(file))
-        kept = staged.raster.with_name(f"replaced-{number}")
+        kept = staged.file.with_name(f"replaced-{number}")
         with suppress(OSError):  # without hard links a file that is replaced can't be brought back
             os.link(file, kept, follow_symlinks=False)
             undo.callback(kept.replace, file)
-    _place(staged.raster, staged.path, undo, overwrite=overwrite)
-    if staged.aux:
-        _place(staged.aux, aux, undo, overwrite=overwrite)
+    _place(staged.file, staged.path, undo, overwrite=overwrite)
+    for target, finished in beside.items():
+        if finished:
+            _place(finished, target, undo, overwrite=overwrite)
     if overwrite:
         for file in with_sidecars(staged.path)[1:]:
-            if file != aux or not staged.aux:
+            if not beside.get(file):
                 file.unlink(missing_ok=True)
 
 
@@ -185,8 +196,8 @@ def named_files(names: Sequence[str]) -> list[str]:
 
 def _dataset_files(name: str) -> list[str]:
     try:
-        # To list the folder of a URL is slow.
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"), rasterio.open(name) as file:
+        # to list the folder of a URL is slow
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), rasterio.open(name) as file:
             return list(file.files)
     except (RasterioError, OSError):
         return []  # whoever plans with it says why

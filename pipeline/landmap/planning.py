@@ -158,7 +158,7 @@ class Plan:
         scene, grid, radiometry = self.scene, self.grid, self.scene.radiometry
         return {
             "scene": {
-                "path": scene.path,
+                "path": scene.shown_path,
                 "height": scene.height,
                 "width": scene.width,
                 "dtype": scene.dtype,

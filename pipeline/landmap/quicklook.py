@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import rasterio
-from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 
-from landmap.errors import OutputError, SceneError
-from landmap.grid import Window
+from landmap.cover import read_cover
+from landmap.errors import OutputError
+from landmap.ground import north
 from landmap.mosaic import NODATA
-from landmap.raster import open_cover
+from landmap.pictures import (
+    UInt8,
+    check_cover,
+    composite,
+    metres_per_pixel,
+    scale_bar,
+    scene_name,
+    thinned_values,
+)
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
+from landmap_models.legend import LandClass
 
-RGB = ("B04", "B03", "B02")
-WHITE = 0.275
-"""Reflectance that is drawn white."""
 MAX_SIDE = 1000
 """Longest side of either half in pixels; larger rasters are thinned out."""
 
@@ -34,7 +39,7 @@ def write_quicklook(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Draw a scene in true colour beside its cover with a legend, as PNG.
+    """Draw a scene in true colour beside its cover with legend, scale bar and north arrow, as PNG.
 
     Args:
         scene: What was classified.
@@ -48,28 +53,12 @@ def write_quicklook(
         OutputError: The picture exists, is no PNG, or matplotlib is not installed.
     """
     output = Path(output)
-    if output.suffix.lower() != ".png":
-        raise OutputError(f"{output}: expected a file name that ends in .png")
+    check_quicklook(output)
     if output.exists() and not overwrite:
         raise OutputError(f"{output}: exists already. Choose another name or give --overwrite")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise OutputError("Pictures need matplotlib: pip install 'landmap[plot]'") from error
-    opened = open_scene(scene, settings)
-    _check_match(opened, Path(cover))
-    picture, classes = _true_color(opened), _thinned(cover)
-    height, width = classes.shape
-    figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)
-    left, right = figure.subplots(1, 2)
-    left.imshow(picture, interpolation="none")
-    left.set_title(f"{Path(scene).name}, true colour", fontsize=10)
-    _draw_cover(figure, right, Path(cover), classes)
-    for axes in (left, right):
-        axes.set_axis_off()
     temporary = output.with_name(f".{output.name}.{os.getpid()}.png")
     try:
-        figure.savefig(temporary)
+        draw_quicklook(open_scene(scene, settings), Path(cover), temporary, Path(cover).name)
         temporary.replace(output)
     except OSError as error:
         raise OutputError(f"{output}: can't be written: {error}") from error
@@ -77,56 +66,106 @@ def write_quicklook(
         temporary.unlink(missing_ok=True)
 
 
-def _draw_cover(figure: Any, axes: Any, cover: Path, classes: npt.NDArray[np.uint8]) -> None:
+def check_quicklook(output: Path) -> None:
+    """Refuse what can't be drawn, before any work.
+
+    Raises:
+        OutputError: It is no PNG, or matplotlib is not installed.
+    """
+    if output.suffix.lower() != ".png":
+        raise OutputError(f"{output}: expected a file name that ends in .png")
+    if find_spec("matplotlib") is None:
+        raise OutputError("Pictures need matplotlib: pip install 'landmap[plot]'")
+
+
+def draw_quicklook(scene: Scene, cover: Path, output: Path, title: str) -> None:
+    """Draw into a file at once.
+
+    Args:
+        scene: What was classified.
+        cover: Its cover; it may have a temporary name.
+        output: The PNG file.
+        title: What the cover is called.
+
+    Raises:
+        SceneError: One of the rasters can't be read, or they don't belong together.
+        OSError: The picture can't be written.
+    """
+    from matplotlib.figure import Figure
+
+    check_cover(scene, cover)
+    legend, classes = read_cover(cover).legend, thinned_values(cover, MAX_SIDE)
+    shown = composite(scene, MAX_SIDE)
+    height, width = classes.shape
+    figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)
+    left, right = figure.subplots(1, 2)
+    left.imshow(shown.picture, interpolation="none")
+    left.set_title(_plain(f"{scene_name(scene.path)}, {shown.name}"), fontsize=10)
+    right.imshow(_colors(legend)[classes], interpolation="none")
+    right.set_title(_plain(title), fontsize=10)
+    _draw_legend(figure, legend, classes)
+    _draw_scale_bar(right, scene, width)
+    _draw_north(right, scene)
+    for axes in (left, right):
+        axes.set_axis_off()
+    figure.savefig(output, format="png")
+
+
+def _plain(text: str) -> str:
+    """Text in which matplotlib finds no formula."""
+    return text.replace("$", r"\$")
+
+
+def _colors(legend: Sequence[LandClass]) -> UInt8:
+    """Red, green, blue and opacity by class id, `(256, 4)`."""
+    colors = np.zeros((256, 4), np.uint8)
+    for c in legend:
+        colors[c.id] = *c.rgb, 255
+    return colors
+
+
+def _draw_legend(figure: Any, legend: Sequence[LandClass], classes: UInt8) -> None:
     from matplotlib.patches import Patch
 
-    about = open_cover(cover).attrs
-    names = dict(zip(about["flag_values"], about["class_names"], strict=True))
-    with rasterio.open(cover) as file:
-        colors = np.array([file.colormap(1)[i] for i in range(256)], np.uint8)
     counts = np.bincount(classes.ravel(), minlength=256)
-    axes.imshow(colors[classes], interpolation="none")
-    axes.set_title(f"{cover.name}", fontsize=10)
-    present = [i for i in np.argsort(-counts) if i != NODATA and counts[i]]
     valid = max(1, counts[:NODATA].sum())
-    labels = [Patch(color=colors[i] / 255, label=f"{names[i]} {100 * counts[i] / valid:.0f} %") for i in present]
+    present = sorted((c for c in legend if counts[c.id]), key=lambda c: -counts[c.id])
+    labels = [Patch(color=c.color, label=_plain(f"{c.name} {100 * counts[c.id] / valid:.0f} %")) for c in present]
     figure.legend(handles=labels, loc="outside lower center", ncols=5, fontsize=9, frameon=False)
 
 
-def _true_color(scene: Scene) -> npt.NDArray[np.uint8]:
-    """Red, green, blue and opacity, `(height, width, 4)`, stretched over what EuroSAT's pictures show."""
-    order = [scene.band_names.index(name) for name in RGB]
-    whole = Window(0, 0, scene.height, scene.width)
-    values, valid = scene.read_values(whole, _shape(scene.height, scene.width))
-    reflectance = np.where(valid[..., None], scene.radiometry.to_model(values), 0)[..., order]
-    picture = (reflectance / WHITE).clip(0, 1) ** 0.8 * 255
-    return np.dstack([picture, 255 * valid]).astype(np.uint8)
+def _draw_scale_bar(axes: Any, scene: Scene, width: int) -> None:
+    """A bar in the lower left corner, of at most a third of the picture; none where a pixel has no size."""
+    from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, VPacker
+    from matplotlib.patches import Rectangle
+
+    if (metres := metres_per_pixel(scene)) is None:
+        return
+    bar = scale_bar(metres * scene.width / width, width / 3)
+    line = AuxTransformBox(axes.transData)
+    line.add_artist(Rectangle((0, 0), bar.pixels, 0, linewidth=2.5, edgecolor="black"))
+    both = VPacker(children=[TextArea(bar.label, textprops={"size": 9}), line], align="center", pad=0, sep=3)
+    box = AnchoredOffsetbox("lower left", child=both, pad=0.4, borderpad=0.5)
+    box.patch.set(alpha=0.8, linewidth=0)
+    axes.add_artist(box)
 
 
-def _check_match(scene: Scene, cover: Path) -> None:
-    """Refuse a cover that is not this scene's, and a scene without true colour."""
-    missing = [name for name in RGB if name not in scene.band_names]
-    if missing:
-        raise SceneError(f"{scene.path}: a picture needs {', '.join(RGB)}; the model does not use {', '.join(missing)}")
-    try:
-        with rasterio.open(cover) as file:
-            same = file.shape == (scene.height, scene.width) and file.transform.almost_equals(scene.transform)
-    except RasterioError as error:
-        raise SceneError(f"{cover}: can't be read: {error}") from error
-    if not same:
-        raise SceneError(f"{cover}: expected the cover of {scene.path}. It lies elsewhere, or has another shape")
-
-
-def _thinned(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
-    """Class ids `(height, width)`, at most `MAX_SIDE` along each side."""
-    try:
-        with rasterio.open(path) as file:
-            shape = _shape(file.height, file.width)
-            return np.asarray(file.read(1, out_shape=shape, resampling=Resampling.nearest), np.uint8)
-    except RasterioError as error:
-        raise SceneError(f"{path}: can't be read: {error}") from error
-
-
-def _shape(height: int, width: int) -> tuple[int, int]:
-    shrink = max(1.0, max(height, width) / MAX_SIDE)
-    return max(1, round(height / shrink)), max(1, round(width / shrink))
+def _draw_north(axes: Any, scene: Scene) -> None:
+    """An arrow in the upper right corner; none where the scene has no north."""
+    if (step := north(scene)) is None:
+        return
+    right, down = step
+    place = axes.inset_axes((0.87, 0.87, 0.12, 0.12), xlim=(-1, 1), ylim=(-1, 1), aspect="equal", anchor="NE")
+    place.patch.set_alpha(0.8)
+    place.set(xticks=[], yticks=[])
+    place.spines[:].set_visible(False)
+    # There up is positive, as north is in most scenes.
+    place.annotate(
+        "N",
+        (0.85 * right, -0.85 * down),
+        (-0.45 * right, 0.45 * down),
+        ha="center",
+        va="center",
+        weight="bold",
+        arrowprops={"arrowstyle": "-|>", "facecolor": "black", "linewidth": 1.5},
+    )

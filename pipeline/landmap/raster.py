@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -25,14 +24,15 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
+from landmap.attempts import first_cause
 from landmap.errors import OutputError, SceneError
 from landmap.grid import Window
 from landmap.ground import Grounded
-from landmap.lock import hidden_prefix
+from landmap.lock import make_folder
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged
 from landmap.sieve import sieve
-from landmap.source import first_cause
+from landmap.style import class_style
 from landmap_models.legend import LandClass, Legend
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ FULL = 2**20
 """A disk with fewer free bytes is what made writing fail."""
 LEGEND_TAG = "LANDMAP_LEGEND"
 LAYER_TAG = "LANDMAP_LAYER"
+STRIDE_TAG = "LANDMAP_STRIDE"
+CELL_TAG = "LANDMAP_CELL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,8 @@ class Layers:
     """GDAL's resampling for overviews."""
     sieve: int | None = None
     """Connected regions of fewer pixels are merged into a neighbour, once all is written."""
+    style: bytes | None = None
+    """QML for QGIS; None: by the legend, if there is one."""
 
 
 class RasterWriter:
@@ -80,7 +84,7 @@ class RasterWriter:
         self._block = _block_size(scene.width)
         # Dask's threads go on for a while after an interrupt; GDAL crashes when a file is closed during a write.
         self._lock = threading.Lock()
-        self._folder = Path(self._attempt(lambda: tempfile.mkdtemp(dir=path.parent, prefix=hidden_prefix(path))))
+        self._folder = self._attempt(lambda: make_folder(path))
         self._work, self._done = self._folder / "part.tif", self._folder / "cog.tif"
         try:
             self._file = self._attempt(lambda: self._create(scene))
@@ -134,7 +138,7 @@ class RasterWriter:
             self._attempt(lambda: self._file.write(layers, window=place))
 
     def finish(self) -> Staged:
-        """Make the cloud-optimised GeoTIFF and its sidecar, still under temporary names.
+        """Make the cloud-optimised GeoTIFF and its sidecars, still under temporary names.
 
         Raises:
             OutputError: The disk is full, or the like.
@@ -159,11 +163,14 @@ class RasterWriter:
             bigtiff="IF_SAFER",
         )
         self._work.unlink()
-        if not self._layers.legend:
-            return Staged(self.path, self._done, None)
-        aux = self._done.with_name(self._done.name + ".aux.xml")
-        aux.write_bytes(_attribute_table(self._layers.legend))
-        return Staged(self.path, self._done, aux)
+        aux, style = self._done.with_name(self._done.name + ".aux.xml"), self._done.with_suffix(".qml")
+        legend, qml = self._layers.legend, self._layers.style
+        if legend:
+            aux.write_bytes(_attribute_table(legend))
+            qml = qml or class_style(legend)
+        if qml:
+            style.write_bytes(qml)
+        return Staged(self.path, self._done, aux if legend else None, style if qml else None)
 
     def _attempt(self, step: Any) -> Any:
         try:
@@ -210,14 +217,27 @@ def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
         data = rioxarray.open_rasterio(os.fspath(path), masked=False)
     except (RasterioError, ValueError) as error:
         raise SceneError(f"{path}: can't be read as a raster: {error}") from error
-    if data.attrs.get(LAYER_TAG) != "classes":
-        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
-    names: dict[str, str] = json.loads(data.attrs[LEGEND_TAG])
-    data.attrs["class_names"] = tuple(names.values())  # those of a model are by id; "Unknown" comes last
+    names = class_names(data.attrs, path)
+    data.attrs["class_names"] = tuple(names.values())
     data.attrs["flag_values"] = tuple(int(i) for i in names)
     data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
     data.name = "cover"
     return cast("xarray.DataArray", data.squeeze("band", drop=True))
+
+
+def class_names(tags: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, str]:
+    """Class names by id, out of the tags of a cover.
+
+    Args:
+        tags: Of the file.
+        path: Its name, for the error.
+
+    Raises:
+        SceneError: They are not those of a cover that landmap wrote.
+    """
+    if tags.get(LAYER_TAG) != "classes" or LEGEND_TAG not in tags:
+        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
+    return dict(json.loads(tags[LEGEND_TAG]))
 
 
 def legend_tag(legend: Iterable[LandClass]) -> str:

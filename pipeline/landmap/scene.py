@@ -68,7 +68,7 @@ class Scene(Source):
             has data and no mask hides it; near infrared may be missing there.
 
         Raises:
-            SceneError: The file can't be read there.
+            ReadError: The file can't be read there.
         """
         values, valid = self.read_values(window)
         inside: Bools = np.ones(window.shape, np.bool_)
@@ -103,8 +103,10 @@ def open_scene(
     product = find_product(path)
     whole = stack(product, card, settings) if product else None
     file = read_scene_file(path, whole, card, settings)
-    source, nir = file.view.of(file.bands), file.infrared
-    evidence = Evidence(path=path, dtype=source.dtype, band_names=card.band_names, **file.says, **sample(source))
+    source, says = file.view.of(file.bands[0]), file.bands[1]
+    evidence = Evidence(
+        path=source.shown_path, dtype=source.dtype, band_names=card.band_names, **says, **sample(source)
+    )
     scene = Scene(
         **{field.name: getattr(source, field.name) for field in fields(source)},
         radiometry=decide(evidence, card, settings),
@@ -112,14 +114,13 @@ def open_scene(
         masks=find_masks(source, file.own_classes, settings),
         warp_says=file.view.says,
     )
-    if isinstance(nir, str):
-        return replace(scene, infrared_says=nir)
-    return _with_infrared(scene, (file.view.of(nir[0]), nir[1]), evidence, card, settings)
+    if isinstance(file.infrared, str):
+        return replace(scene, infrared_says=file.infrared)
+    nir, says = file.infrared
+    return _with_infrared(scene, (file.view.of(nir), says), evidence, card, settings)
 
 
-def _with_infrared(
-    scene: Scene, beside: tuple[Source, Said], evidence: Evidence, card: ModelCard, settings: Settings
-) -> Scene:
+def _with_infrared(scene: Scene, beside: Said, evidence: Evidence, card: ModelCard, settings: Settings) -> Scene:
     """The scene with near infrared where that is understood, else with the reason."""
     source, says = beside
     own = replace(evidence, band_names=(NIR_BAND,), **says)

@@ -7,33 +7,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rasterio.enums import MaskFlags
-
+from landmap.attempts import look_surely
 from landmap.bands import FileBand, find_bands, given_bands, parse_bands
 from landmap.errors import BandError, SceneError
 from landmap.infrared import find_infrared
 from landmap.product import SCL
 from landmap.radiometry import Stated
+from landmap.remote import shown
 from landmap.settings import Settings
-from landmap.source import Source, opened
+from landmap.source import Source, is_masked
 from landmap.stack import Stack, classification
 from landmap.view import View, find_view
 from landmap_models.card import NIR_BAND, ModelCard
 
-Said = dict[str, Any]
-"""What a file says of some bands: fields of `Evidence`."""
+Said = tuple[Source, dict[str, Any]]
+"""Where bands lie, on the file's own grid, and what the file says of them, and the product that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneFile:
     """What was found out about a scene's file."""
 
-    bands: Source
-    """The model's, on the file's own grid."""
-    says: Said
-    """Of these."""
-    infrared: tuple[Source, Said] | str
-    """B08 and what is said of it, or why it is not used."""
+    bands: Said
+    """The model's."""
+    infrared: Said | str
+    """B08, or why it is not used."""
     classes: Source | None
     """A band with the scene classification; None where the file has none."""
     view: View
@@ -43,7 +41,7 @@ class SceneFile:
 
     def own_classes(self) -> Source | None:
         """The scene's own classification, as the scene is looked at; None where it has none."""
-        found = classification(self.bands, self.whole.product) if self.whole else self.classes
+        found = classification(self.bands[0], self.whole.product) if self.whole else self.classes
         return self.view.of(found, nearest=True) if found else None
 
 
@@ -60,22 +58,26 @@ def read_scene_file(path: str, whole: Stack | None, card: ModelCard, settings: S
         SceneError: It can't be opened, holds several rasters or complex numbers, or contradicts itself.
         BandError: A band that the model needs is not found.
     """
-    with opened(whole.vrt if whole else path, path) as file:
-        _check_kind(file, path)
-        bands = _file_bands(file)
-        found = _choose_bands(bands, card, settings, path)
-        indexes, scl = tuple(found[name] for name in card.band_names), _find_scl(bands, found)
-        _check_one_dtype(file, indexes, path)
-        source, says = _look_at(file, card.band_names, indexes, path, whole)
-        nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
-        return SceneFile(
-            bands=source,
-            says=says | {"has_scl": scl is not None},
-            infrared=nir if isinstance(nir, str) else _look_at(file, (NIR_BAND,), (nir,), path, whole),
-            classes=_source(file, path, path, (SCL,), (scl,)) if scl else None,
-            view=find_view(file, path, card, settings),
-            whole=whole,
-        )
+    opens = whole.vrt if whole else path
+    return look_surely(opens, lambda file: _look_at(file, path, whole, card, settings), path)
+
+
+def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, settings: Settings) -> SceneFile:
+    name = shown(path)
+    _check_kind(file, name)
+    bands = _file_bands(file)
+    found = _choose_bands(bands, card, settings, name)
+    indexes, scl = tuple(found[band] for band in card.band_names), _find_scl(bands, found)
+    _check_one_dtype(file, indexes, name)
+    source, says = _said(file, card.band_names, indexes, path, whole)
+    nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
+    return SceneFile(
+        bands=(source, says | {"has_scl": scl is not None}),
+        infrared=nir if isinstance(nir, str) else _said(file, (NIR_BAND,), (nir,), path, whole),
+        classes=_source(file, path, path, (SCL,), (scl,)) if scl else None,
+        view=find_view(file, name, card, settings),
+        whole=whole,
+    )
 
 
 def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | None:
@@ -84,16 +86,13 @@ def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | No
     return found.get(SCL) or next(named, None)
 
 
-def _look_at(
-    file: Any, names: tuple[str, ...], indexes: tuple[int, ...], path: str, whole: Stack | None
-) -> tuple[Source, Said]:
+def _said(file: Any, names: tuple[str, ...], indexes: tuple[int, ...], path: str, whole: Stack | None) -> Said:
     """Some bands of a file, and what is said of them by it and by the product that it stands for."""
     says = _what_the_file_says(file, indexes) | {"stated": whole.stated(indexes) if whole else Stated()}
     return _source(file, path, whole.vrt if whole else path, names, indexes), says
 
 
 def _source(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
-    masked = any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
     return Source(
         path=path,
         opens=opens,
@@ -105,7 +104,7 @@ def _source(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: t
         band_indexes=indexes,
         block_shape=file.block_shapes[indexes[0] - 1],
         dtype=file.dtypes[indexes[0] - 1],
-        masked=masked,
+        masked=is_masked(file, indexes),
     )
 
 
@@ -150,7 +149,7 @@ def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settin
     return found
 
 
-def _what_the_file_says(file: Any, indexes: tuple[int, ...]) -> Said:
+def _what_the_file_says(file: Any, indexes: tuple[int, ...]) -> dict[str, Any]:
     def capitals(tags: Mapping[str, str]) -> dict[str, str]:
         return {key.upper(): value for key, value in tags.items()}
 

@@ -6,32 +6,34 @@ any thread or process.
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from affine import Affine
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
+from landmap.attempts import look, unreadable
 from landmap.chips import Bools, finite
-from landmap.errors import SceneError
+from landmap.errors import ReadError
 from landmap.grid import Window
+from landmap.remote import is_afresh, is_remote, shown
 from landmap.warp import Warp, read_warped
 
 # A missing georeference is an error of ours with better words (georeference.py), not a warning of rasterio's.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 # A nodata value that hides an alpha band is dealt with in `_has_data`.
 warnings.filterwarnings("ignore", category=NodataShadowWarning)
+
+Found = TypeVar("Found")
 
 SAMPLE_PLACES = 5
 """A sample is read at this many places along each axis,"""
@@ -43,9 +45,10 @@ SAMPLE_SIZE = 64
 class Source:
     """A raster file, and where in it the bands lie that a model needs."""
 
-    path: str
-    """What the user gave: file, URL, GDAL /vsi path, or a product of many files."""
-    opens: str
+    path: str = field(repr=False)
+    """What the user gave: file, URL, GDAL /vsi path, or a product of many files; with what grants access to it:
+    `shown_path` is for words."""
+    opens: str = field(repr=False)
     """What GDAL opens for it: the path, or the text of a VRT over a product's files."""
     height: int
     """Rows."""
@@ -69,6 +72,13 @@ class Source:
     """How it is brought to another grid when it is read; None: it is read as it is."""
     corner: tuple[int, int] = field(default=(0, 0), kw_only=True)
     """Row and column of its first pixel in what is opened, of which it may be a part."""
+    plain: Source | None = field(default=None, kw_only=True)
+    """The same bands as they lie in the file, where they are seen otherwise."""
+
+    @property
+    def shown_path(self) -> str:
+        """The path without secrets, as it may be printed and stored."""
+        return shown(self.path)
 
     @property
     def nodata_rule(self) -> str:
@@ -92,19 +102,18 @@ class Source:
         A sparse GeoTIFF leaves blocks out that hold nothing but nodata; other files are never found empty.
 
         Raises:
-            SceneError: The file can't be opened.
+            ReadError: The file can't be opened.
         """
-        with self.opened() as file:
+        if self.warp is not None:
+            return False
+
+        def no_block(file: Any) -> bool:
             # Where zeros may be data, a block that was left out may be, too.
             if file.driver not in ("GTiff", "COG") or not (self.zero_is_nodata or file.nodata is not None):
                 return False
-            (rows, cols), place = self.block_shape, self.place(window)
-            places = product(
-                self.band_indexes,
-                range(place.row_off // rows, -(-(place.row_off + place.height) // rows)),
-                range(place.col_off // cols, -(-(place.col_off + place.width) // cols)),
-            )
-            return all(file.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=i) is None for i, y, x in places)
+            return all(_absences(file, self, self.place(window)))
+
+        return self.look(no_block, window)
 
     def read_values(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[npt.NDArray[Any], Bools]:
         """Values as they are in the file `(height, width, bands)`, and validity `(height, width)`.
@@ -117,17 +126,29 @@ class Source:
             shape: Rows and columns wanted, if not all: every so many pixels are taken then.
 
         Raises:
-            SceneError: The file can't be read there.
+            ReadError: The file can't be read there.
         """
-        try:
-            with self.opened() as file:
-                return read_pixels(file, self, window, shape)
-        except SceneError as error:
-            raise SceneError(f"{error} ({window})") from error
+        return self.look(lambda file: read_pixels(file, self, window, shape), window)
 
-    def opened(self) -> AbstractContextManager[Any]:
-        """The open file, on the grid that it is brought to."""
-        return opened(self.opens, self.path, self.warp)
+    def look(self, find: Callable[[Any], Found], window: Window | None = None) -> Found:
+        """What a function finds in the open file, as it is seen on the source's grid.
+
+        Args:
+            find: Given that file.
+            window: What of the source is looked at, if not all over.
+
+        Raises:
+            ReadError: It can't be read at any attempt, or it is not certain what is there.
+        """
+
+        def see(file: Any) -> Found:
+            _check_same(file, self.plain or self)
+            if window is not None:
+                _check_blocks(file, self, window)
+            with self.warp.over(file) if self.warp else nullcontext(file) as seen:
+                return find(seen)
+
+        return look(self.opens, see, self.path, f" ({window})" if window else "")
 
     def place(self, window: Window) -> RasterWindow:
         """A rectangle of the source in what is opened."""
@@ -135,48 +156,14 @@ class Source:
         return RasterWindow(col + window.col_off, row + window.row_off, window.width, window.height)
 
 
-@contextmanager
-def opened(path: str, name: str = "", warp: Warp | None = None) -> Iterator[Any]:
-    """The open file, brought to another grid if so; GDAL's words in one line where that fails.
-
-    Args:
-        path: What GDAL opens.
-        name: What it is called in messages, if not that.
-        warp: To which grid, and how.
-
-    The folder is not listed, which is slow for a URL. Sidecars (a mask, a world file, `.aux.xml`) are looked for by
-    name all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
-    """
-    try:
-        with (
-            rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE"),
-            rasterio.open(path) as file,
-            warp.over(file) if warp else nullcontext(file) as seen,
-        ):
-            yield seen
-    except RasterioError as error:
-        raise unreadable(name or path, error) from error
-
-
-def unreadable(path: str, error: RasterioError, where: str = "") -> SceneError:
-    """The error that says why GDAL can't read a file, in one line."""
-    return SceneError(f"{path}: can't be read as a raster: {first_cause(error)}{where}")
-
-
-def first_cause(error: BaseException) -> str:
-    """What went wrong at first, in one line: rasterio's own words are often "see previous exception"."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())
-
-
 def read_pixels(
     file: Any, source: Source, window: Window, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
-    """`Source.read_values` of an open file.
+    """`Source.read_values` of an open file, at one attempt.
 
     Raises:
         RasterioError: It can't be read there.
+        ReadError: It is not certain what is there.
     """
     place = source.place(window)
     if source.warp is not None:
@@ -188,6 +175,47 @@ def read_pixels(
     elif source.zero_is_nodata:
         valid &= (values != 0).any(axis=-1)
     return values, valid
+
+
+def is_masked(file: Any, indexes: tuple[int, ...]) -> bool:
+    """Whether a file has a nodata value, a mask or an alpha band for bands."""
+    return any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
+
+
+def _check_same(file: Any, source: Source) -> None:
+    """Refuse a file that is no longer what was planned with: changed, or without the part that says what is nodata.
+
+    A sidecar that a server did not deliver for once is to GDAL one that is not there.
+    """
+    shape, masked = (file.height, file.width), is_masked(file, source.band_indexes)
+    if shape != (source.height, source.width) or masked != source.masked:
+        raise ReadError(f"{source.shown_path}: can't be read as a raster: it has changed since it was planned with")
+
+
+def _absences(file: Any, source: Source, place: RasterWindow) -> Iterator[bool]:
+    """Whether a GeoTIFF leaves a block out, for each block of a rectangle of it and each band."""
+    rows, cols = source.block_shape
+    places = product(
+        source.band_indexes,
+        range(place.row_off // rows, -(-(place.row_off + place.height) // rows)),
+        range(place.col_off // cols, -(-(place.col_off + place.width) // cols)),
+    )
+    return (file.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=i) is None for i, y, x in places)
+
+
+def _check_blocks(file: Any, source: Source, window: Window) -> None:
+    """Believe that a remote GeoTIFF leaves blocks out only on a look that relies on nothing remembered.
+
+    Where a broken connection cut its table of blocks short, GDAL takes those it does not know for blocks of nodata.
+    """
+    unsure = is_remote(source.opens) and not is_afresh() and file.driver in ("GTiff", "COG")
+    if not unsure:
+        return
+    plain, place = source.plain or source, source.place(window)
+    if source.warp is not None:  # what is read of it for the window GDAL knows
+        place = RasterWindow(0, 0, plain.width, plain.height)
+    if any(_absences(file, plain, place)):
+        raise ReadError(f"{source.shown_path}: can't be read as a raster: blocks are missing ({window})")
 
 
 def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow, shape: tuple[int, int] | None) -> Bools:
@@ -211,20 +239,20 @@ def sample(source: Source) -> dict[str, Any]:
         `sample`, `(n, bands)` float32, and `blank`, their share that is 0 in every band and was left out, 0 to 1.
 
     Raises:
-        SceneError: The file can't be read there.
+        ReadError: The file can't be read there.
     """
     windows = [
         Window(row, col, min(SAMPLE_SIZE, source.height - row), min(SAMPLE_SIZE, source.width - col))
         for row in _places(source.height)
         for col in _places(source.width)
     ]
-    with source.opened() as file:
-        found = np.concatenate([_sampled(file, source, window) for window in windows])
+    found = source.look(lambda file: np.concatenate([_sampled(file, source, window) for window in windows]))
     seen = (found != 0).any(axis=-1)
     return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0}
 
 
 def _sampled(file: Any, source: Source, window: Window) -> npt.NDArray[np.float32]:
+    _check_blocks(file, source, window)
     try:
         values, valid = read_pixels(file, source, window)
     except RasterioError as error:
@@ -239,12 +267,5 @@ def _places(length: int) -> list[int]:
 
 
 def name_of(path: str) -> str:
-    """A file's or URL's name without folder, password or signature."""
-    return PurePath(public(path)).name
-
-
-def public(scene: str) -> str:
-    """A scene's path or URL without passwords and signatures, fit to be shown and kept."""
-    if "://" not in scene:
-        return scene
-    return re.sub(r"(://)[^/@]*@", r"\1", scene).split("?")[0]
+    """Name of a file or address, without its folder and what grants access to it."""
+    return PurePath(shown(path)).name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,10 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from landmap.bench_result import Bench, BruteForce
-from landmap.classify import Progress as Report
-from landmap.classify import Result
 from landmap.planning import Plan
+from landmap.remote import Scrubbed
+from landmap.result import Progress as Report
+from landmap.result import Result
 from landmap.scene import Scene
 from landmap_models.evaluate import Evaluation
 
@@ -25,6 +27,17 @@ if TYPE_CHECKING:  # these import Keras
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_gdal_messages() -> None:
+    """Let GDAL's warnings through to stderr, without secrets."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(Scrubbed())
+    log = logging.getLogger("rasterio")
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    log.addHandler(handler)
 
 
 @contextmanager
@@ -75,7 +88,7 @@ def print_plan(plan: Plan) -> None:
     """The plan, a line for each thing decided."""
     scene, grid, radiometry = plan.scene, plan.grid, plan.scene.radiometry
     for name, text in (
-        ("scene", f"{scene.path}: {scene.height} rows x {scene.width} columns, {scene.dtype}"),
+        ("scene", f"{scene.shown_path}: {scene.height} rows x {scene.width} columns, {scene.dtype}"),
         *([("product", scene.product.says)] if scene.product else []),
         *([("warp", scene.warp_says)] if scene.warp_says else []),
         *([("part", _part(plan))] if plan.settings.window or plan.settings.bbox else []),

@@ -43,9 +43,12 @@ class View:
             source: On the scene's own grid, whole.
             nearest: Take the nearest pixel where it is warped, as numbers of classes can't be mixed.
         """
+        seen = source
         if self.warp is not None:
-            source = _warped(source, onto(self.warp.grid) if nearest else self.warp)
-        return _cropped(source, self.part) if self.part else source
+            seen = _warped(seen, onto(self.warp.grid) if nearest else self.warp)
+        if self.part is not None:
+            seen = _cropped(seen, self.part)
+        return seen if seen is source else replace(seen, plain=source)
 
 
 def find_view(file: Any, path: str, card: ModelCard, settings: Settings) -> View:

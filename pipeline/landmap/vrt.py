@@ -18,9 +18,9 @@ from rasterio.dtypes import dtype_rev, typename_fwd
 from rasterio.enums import MaskFlags
 from rasterio.errors import CRSError
 
+from landmap.attempts import opened
 from landmap.errors import SceneError
 from landmap.product import SCL, BandFile
-from landmap.source import opened
 
 Element = ElementTree.Element
 

@@ -57,8 +57,8 @@ def bench_kills_at_random_moments(tmp_path: Path) -> None:
         process = run(scene, cover, *(["2"] if number % 2 else []))
         time.sleep(rng.uniform(0.3, 1) * seconds)
         hit += kill_worker(process, rng) if number % 2 else kill_run(process)
-        if process.wait() != 0:
-            assert not cover.exists()
+        process.wait()
+        if not cover.exists():  # a run may be killed when its output is complete
             assert run(scene, cover).wait() == 0
         assert cover.read_bytes() == expected
     print(f"\n{KILLS} kills, {hit} of them while chunks were in work: {KILLS} identical files")

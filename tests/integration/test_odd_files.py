@@ -14,9 +14,9 @@ import pytest
 import rasterio
 
 import landmap
-from landmap.classify import Result
 from landmap.errors import LandmapError
 from landmap.mosaic import NODATA
+from landmap.result import Result
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 
 pytestmark = [
@@ -150,7 +150,7 @@ def test_correct_map_where_forced(odd: Path, tmp_path: Path, name: str, options:
     result = landmap.classify(odd / name, output, **{"classifier": RGB} | options)
     assert_correct(result, odd / name, output, class_id=5)
     assert result.warnings, "what was forced is told"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.tif", "out.tif.aux.xml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.qml", "out.tif", "out.tif.aux.xml"]
 
 
 def test_the_oracle_sees_data_and_none_in_these_files(odd: Path) -> None:

@@ -194,8 +194,8 @@ def product(scenes: Path) -> Path:
     return path
 
 
-def test_a_product_is_refused_as_several_rasters(product: Path) -> None:
-    with pytest.raises(SceneError, match=r"expected one raster\. It holds several: SENTINEL2_L2A:.*:10m:EPSG_32633"):
+def test_a_product_without_its_10_m_bands_is_refused_for_its_pixels(product: Path) -> None:
+    with pytest.raises(SceneError, match=r"its pixels are 60 m.*finer files that are not there \(T33TVM_.*_B04_10m"):
         plan(product)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -81,7 +82,8 @@ class ClusterExecutor:
                 return Engine("as passed in", "as passed in", "float32: the classifier was passed in")
             if not all(f.has_model for f in found.values()):
                 self._client.register_plugin(worker.SentModel(model))
-            engine: Engine = self._client.submit(worker.prepare, plan, resources=self._resources, pure=False).result()
+            future = self._client.submit(worker.prepare, plan, resources=self._resources, pure=False)
+        engine: Engine = self._result(future, lambda why: ClusterError(f"{self._address}: no model there: {why}"))
         self._model = model_file(plan, engine.precision)  # type: ignore[arg-type, assignment] # the name of one
         return engine
 
@@ -126,7 +128,7 @@ class ClusterExecutor:
             fill()
             while running:
                 future, chunk = running.pop(self._next(finished).key)
-                cover = self._result(work, future, chunk)
+                cover: ChunkCover = self._result(future, partial(work.failed, chunk))
                 future.release()  # the worker need not keep it
                 fill()  # before writing, which takes a while
                 write(chunk, cover)
@@ -168,23 +170,30 @@ class ClusterExecutor:
                     "kept: start workers, and give the same command again"
                 )
 
-    def _result(self, work: ChunkWork, future: Future, chunk: Chunk) -> ChunkCover:
+    def _result(self, future: Future, failed: Callable[[str], LandmapError]) -> Any:
+        """What a task returned.
+
+        Args:
+            future: Of it.
+            failed: Makes an error of the reason why there is nothing.
+
+        Raises:
+            LandmapError: What the task raised, or what `failed` made.
+        """
         from distributed import KilledWorker
 
         try:
             with self._told():
-                cover: ChunkCover = future.result()
+                return future.result()
         except KilledWorker as error:
-            raise work.failed(
-                chunk,
+            raise failed(
                 "each worker that had it died, as when memory runs out. Give workers more memory, or chunks less "
-                "(--memory, --chunk)",
+                "(--memory, --chunk)"
             ) from error
         except LandmapError:
             raise
         except Exception as error:  # of Dask's: what was sent can't be read there, or the like
-            raise work.failed(chunk, words(error)) from error
-        return cover
+            raise failed(words(error)) from error
 
     @contextmanager
     def _told(self) -> Iterator[None]:

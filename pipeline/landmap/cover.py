@@ -1,0 +1,142 @@
+"""What the header of a cover says, and the rasters on its grid, read in strips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from landmap.attempts import first_cause
+from landmap.errors import SceneError
+from landmap.grid import Window
+from landmap.raster import CELL_TAG, LAYER_TAG, STRIDE_TAG, class_names
+from landmap_models.legend import UNKNOWN, UNKNOWN_ID, LandClass, legend_for
+
+STRIP_ROWS = 512
+"""Rows that are read at once: whole blocks of the files that landmap writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """A land-cover raster and what is written in its header; holds no file open."""
+
+    path: str
+    """Where it lies."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+    transform: Affine
+    """From (column, row) to the coordinates of the CRS."""
+    crs: str | None
+    """As WKT."""
+    legend: tuple[LandClass, ...]
+    """Names and colours of the class ids."""
+    cell: int
+    """Pixels along a cell, the smallest square with probabilities of its own."""
+
+    @property
+    def names(self) -> npt.NDArray[np.object_]:
+        """Class names by id, `(256,)`; empty where the legend has none."""
+        found = np.full(256, "", object)
+        for c in self.legend:
+            found[c.id] = c.name
+        return found
+
+    def strips(self, multiple: int = 1) -> Iterator[Window]:
+        """Rectangles as wide as the cover, from the top; the last may be lower.
+
+        Args:
+            multiple: Their height is one of this number.
+        """
+        rows = max(1, STRIP_ROWS // multiple) * multiple
+        for row in range(0, self.height, rows):
+            yield Window(row, 0, min(rows, self.height - row), self.width)
+
+
+def read_cover(path: str | os.PathLike[str]) -> Cover:
+    """Read the header of a cover.
+
+    Raises:
+        SceneError: It can't be opened, or is no cover that landmap wrote.
+    """
+    with open_raster(path) as file:
+        tags = file.tags()
+        names = class_names(tags, path)
+        return Cover(
+            path=os.fspath(path),
+            height=file.height,
+            width=file.width,
+            transform=file.transform,
+            crs=file.crs.to_wkt() if file.crs else None,
+            legend=_legend(names, file),
+            cell=int(tags.get(CELL_TAG, tags.get(STRIDE_TAG, 1))),
+        )
+
+
+@contextmanager
+def open_raster(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Open a raster for reading.
+
+    Raises:
+        SceneError: It can't be opened or read.
+    """
+    try:
+        with rasterio.open(path) as file:
+            yield file
+    except RasterioError as error:
+        raise SceneError(f"{path}: can't be read: {first_cause(error)}") from error
+
+
+@contextmanager
+def open_companion(path: str | os.PathLike[str] | None, cover: Cover, layer: str) -> Iterator[Any]:
+    """Open another raster of the run that wrote a cover, for reading.
+
+    Args:
+        path: None opens nothing.
+        cover: Whose grid it must have.
+        layer: What it must hold: "confidence" or "probabilities".
+
+    Raises:
+        SceneError: It can't be opened, holds something else, or lies on another grid.
+    """
+    if path is None:
+        yield None
+        return
+    with open_raster(path) as file:
+        if file.tags().get(LAYER_TAG) != layer:
+            raise SceneError(f"{path}: expected a raster of {layer} that landmap wrote (its tag {LAYER_TAG} says so)")
+        if file.shape != (cover.height, cover.width) or not file.transform.almost_equals(cover.transform):
+            raise SceneError(
+                f"{path}: expected a raster on the grid of {cover.path}. It lies elsewhere, or has another shape"
+            )
+        yield file
+
+
+def read(file: Any, window: Window) -> npt.NDArray[np.uint8]:
+    """The first band of a rectangle, `(height, width)`."""
+    return np.asarray(file.read(1, window=raster_window(window)), np.uint8)
+
+
+def raster_window(window: Window) -> RasterWindow:
+    """The same rectangle as rasterio's own."""
+    return RasterWindow(window.col_off, window.row_off, window.width, window.height)
+
+
+def _legend(names: Mapping[str, str], file: Any) -> tuple[LandClass, ...]:
+    """Names from the tag, colours from the palette; a cover that went through other programs may have lost that."""
+    try:
+        palette = file.colormap(1)
+    except ValueError:
+        known = legend_for(tuple(name for i, name in names.items() if int(i) != UNKNOWN_ID)).classes
+        return (*known, UNKNOWN) if str(UNKNOWN_ID) in names else known
+    return tuple(LandClass(int(i), name, "#{:02x}{:02x}{:02x}".format(*palette[int(i)])) for i, name in names.items())

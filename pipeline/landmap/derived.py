@@ -1,0 +1,99 @@
+"""What is made of a finished cover in the same run: polygons and tables."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from landmap.cover import read_cover
+from landmap.errors import SettingsError, ZoneError
+from landmap.lock import staging
+from landmap.outputs import Staged, check_outputs
+from landmap.summarize import check_summary, stage_summary
+from landmap.vector import VectorSettings, check_vector, stage_vector
+from landmap.zones import Zones
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What is wanted: nothing, unless it is named."""
+
+    vector: Path | None = None
+    """Polygons for each class: GeoPackage, GeoJSON or GeoParquet."""
+    vector_settings: VectorSettings = field(default_factory=VectorSettings)
+    """How these are made."""
+    summary: Path | None = None
+    """Table of the classes: CSV, JSON or Parquet."""
+    zones: Path | None = None
+    """Polygons that share out the table."""
+    zone_id: str | None = None
+    """Column that names each of them."""
+
+    def __post_init__(self) -> None:
+        if self.vector is None and self.vector_settings != VectorSettings():
+            raise SettingsError("min-area, simplify and cells say how to draw polygons: expected --vector FILE, too")
+        if self.summary is None and (self.zones or self.zone_id):
+            raise SettingsError("zones share out a table: expected --summary FILE, too")
+
+    def paths(self) -> list[Path]:
+        """Files to be written."""
+        return [path for path in (self.vector, self.summary) if path is not None]
+
+    def check(self, *, with_probabilities: bool, placed: bool) -> Zones | None:
+        """Refuse what can't be done, before any work, and read the zones.
+
+        Args:
+            with_probabilities: There will be a raster of them.
+            placed: The scene has a place on the ground.
+
+        Raises:
+            LandmapError: See `landmap.errors`.
+        """
+        if self.vector:
+            check_vector(self.vector, self.vector_settings, with_probabilities=with_probabilities, placed=placed)
+        if self.zones and not placed:
+            raise ZoneError(f"{self.zones}: zones need a scene with a place on the ground (CRS and geotransform)")
+        if self.zones:
+            check_outputs(self.paths(), os.fspath(self.zones), overwrite=True)
+        return check_summary(self.summary, self.zones, self.zone_id) if self.summary else None
+
+    def stage(
+        self,
+        stack: ExitStack,
+        rasters: dict[str, Path],
+        zones: Zones | None,
+        say: Callable[[str], None] | None = None,
+    ) -> tuple[list[Staged], list[str]]:
+        """Write the files under temporary names, which are removed when the stack is left.
+
+        Args:
+            stack: Of the run, which holds the locks of these outputs.
+            rasters: Finished files by layer: classes, confidence, and probabilities where cells are wanted.
+            zones: What `check` returned.
+            say: Called with news: what is written.
+
+        Returns:
+            Files to be published, and warnings.
+
+        Raises:
+            LandmapError: See `landmap.errors`.
+        """
+        cover = read_cover(rasters["classes"])
+        confidence, probabilities = rasters["confidence"], rasters.get("probabilities")
+        staged: list[Staged] = []
+        warnings: list[str] = []
+        say = say or (lambda text: None)
+        if self.vector:
+            say(f"writing {self.vector.name}")
+            folder = stack.enter_context(staging(self.vector))
+            drawn = stage_vector(cover, self.vector, folder, self.vector_settings, confidence, probabilities)
+            staged.append(drawn[0])
+        if self.summary:
+            say(f"writing {self.summary.name}")
+            folder = stack.enter_context(staging(self.summary))
+            table, _, warnings = stage_summary(cover, self.summary, folder, confidence, zones)
+            staged.append(table)
+        return staged, warnings

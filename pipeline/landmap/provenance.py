@@ -1,0 +1,93 @@
+"""How a cover was made, in words: what its tags and its plan say, without folders and keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from landmap.ground import ground_pixel_sides, pixel_hectares
+from landmap.pictures import scene_name
+from landmap.planning import Plan
+from landmap.scene import Scene
+from landmap.settings import Settings
+
+FACTS = (
+    ("LANDMAP_MODEL", "Model"),
+    ("LANDMAP_MODEL_SHA256", "Its weights (SHA-256)"),
+    ("LANDMAP_PRECISION", "Precision"),
+    ("LANDMAP_STRIDE", "Stride in pixels"),
+    ("LANDMAP_NODATA", "No data"),
+    ("LANDMAP_NIR", "Near infrared"),
+    ("LANDMAP_VERSION", "landmap"),
+)
+"""Tags of a cover, and what they are called."""
+
+
+def facts(scene: Scene, tags: Mapping[str, str], plan: Plan | None) -> list[tuple[str, str]]:
+    """How a cover was made: names and texts.
+
+    Args:
+        scene: What was classified.
+        tags: Of the cover.
+        plan: What it was made by, where that is known.
+    """
+    bands = json.loads(tags.get("LANDMAP_BANDS", "{}"))
+    found = [
+        ("Scene", scene.path),
+        ("Bands in the file", ", ".join(f"{name} is band {i}" for name, i in bands.items())),
+    ]
+    found += _place(scene) + _radiometry(json.loads(tags.get("LANDMAP_RADIOMETRY", "{}")))
+    found += [(title, tags[tag]) for tag, title in FACTS if tags.get(tag)]
+    if plan:
+        side = plan.grid.chip_size
+        found.append(("Seen at once", f"{side} x {side} px: a class is what that neighbourhood is, not a pixel"))
+    found.append(("Settings", _given(json.loads(tags.get("LANDMAP_SETTINGS", "{}")))))
+    return [(name, without_folder(text, scene)) for name, text in found]
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan as JSON for people."""
+    return without_folder(json.dumps(plan.to_dict(), indent=1, ensure_ascii=False), plan.scene)
+
+
+def without_folder(text: str, scene: Scene) -> str:
+    """A text that names the scene by its name alone, and no key that its address may hold."""
+    for path in (scene.path, json.dumps(scene.path, ensure_ascii=False)[1:-1]):
+        text = text.replace(path, scene_name(scene.path))
+    return text
+
+
+def _place(scene: Scene) -> list[tuple[str, str]]:
+    from pyproj import CRS
+
+    if scene.crs is None:
+        return []
+    crs = CRS.from_wkt(scene.crs)
+    epsg = crs.to_epsg()
+    place = [("CRS", f"{crs.name} (EPSG:{epsg})" if epsg else crs.name)]
+    if pixel_hectares(scene) is not None:
+        place.append(("Pixel on the ground", "{:.4g} x {:.4g} m".format(*ground_pixel_sides(scene))))
+    return place
+
+
+def _radiometry(decided: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (name.capitalize(), origin if name == "haze" else f"{_short(decided[name])} ({origin})")
+        for name, origin in decided.get("origins", {}).items()
+    ]
+
+
+def _short(value: Any) -> str:
+    """One number where all bands have the same."""
+    if not isinstance(value, list):
+        return str(value)
+    numbers = [f"{number:.6g}" for number in value]
+    return numbers[0] if len(set(numbers)) == 1 else ", ".join(numbers)
+
+
+def _given(settings: Mapping[str, Any]) -> str:
+    """Settings that are not those by default."""
+    default = dataclasses.asdict(Settings())
+    return ", ".join(f"{k} {v}" for k, v in settings.items() if v != default.get(k)) or "as by default"

@@ -1,0 +1,85 @@
+"""What a run is asked for, whom it tells, and what came of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from landmap.derived import Derived
+from landmap.planning import Plan
+from landmap.quicklook import check_quicklook
+from landmap.report_page import check_report
+from landmap.summary import ClassShare
+
+Progress = Callable[[int, int], None]
+"""Called after each chunk with the number of pixels done and of all."""
+Say = Callable[[str], None]
+"""Called with a line for the user."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where the results go.
+
+    Raises:
+        OutputError: A report or quicklook has another ending than it needs, or a library for it is missing.
+    """
+
+    cover: Path
+    """Class ids."""
+    confidence: Path | None = None
+    """Probability of the class in percent."""
+    probabilities: Path | None = None
+    """Probability of every class in percent, one band a class."""
+    derived: Derived = dataclasses.field(default_factory=Derived)
+    """What is made of these."""
+    report: Path | None = None
+    """A page that shows the map and says how it was made."""
+    quicklook: Path | None = None
+    """A picture of the scene beside its cover."""
+
+    def __post_init__(self) -> None:
+        if self.report:
+            check_report(self.report)
+        if self.quicklook:
+            check_quicklook(self.quicklook)
+
+    def paths(self) -> list[Path]:
+        """Those that are asked for."""
+        own = self.cover, self.confidence, self.probabilities, self.report, self.quicklook
+        return [*(p for p in own if p is not None), *self.derived.paths()]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What was done."""
+
+    outputs: Outputs
+    """Files written."""
+    plan: Plan
+    """What they were made by."""
+    classes: tuple[ClassShare, ...]
+    """Share of each class."""
+    nodata_pixels: int
+    """Pixels without data."""
+    seconds: float
+    """Time from the plan to the last file."""
+    precision: str
+    """In which the model computed, and why, in words."""
+    warnings: tuple[str, ...]
+    """Those of the plan, and what was found on the way."""
+    reused: int = 0
+    """Chunks that a run before had finished."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of a run while it goes on."""
+
+    progress: Progress | None = None
+    """Called after each chunk."""
+    say: Say | None = None
+    """Called with news: how many chunks are reused, where the cluster's dashboard is."""
+    warn: Say | None = None
+    """Called with each warning that is found on the way, at once; they are in the result, too."""

@@ -1,0 +1,137 @@
+"""A cover → a table of its classes, for the whole or zone by zone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rasterio
+
+from landmap.cover import Cover, open_companion, open_raster, read, read_cover
+from landmap.errors import SettingsError
+from landmap.ground import pixel_hectares, row_hectares
+from landmap.lock import locked, staging
+from landmap.outputs import Staged, check_outputs, publish
+from landmap.summary import ClassCounter, ClassShare
+from landmap.tables import Row, check_table, write_rows
+from landmap.vector import GDAL_CACHE_BYTES
+from landmap.zones import Zones, read_zones, zone_shares
+
+
+def summarize(
+    cover: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    confidence: str | os.PathLike[str] | None = None,
+    zones: str | os.PathLike[str] | None = None,
+    zone_id: str | None = None,
+    overwrite: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """Write how much of each class a cover holds, and return the rows of the table.
+
+    Columns: `class_id`, `name`, `pixels`, `hectares`, `share` (of the valid pixels, 0 to 1) and `mean_confidence`
+    (percent), with `zone` before them where there are zones. Every class of the legend has a row.
+
+    Args:
+        cover: What `classify` wrote.
+        output: CSV, JSON or Parquet, by its ending.
+        confidence: Raster of the run that wrote the cover; without it `mean_confidence` is empty.
+        zones: Polygons in any CRS; a pixel that they cut counts in part.
+        zone_id: The column of `zones` that names each.
+        overwrite: Replace an output that exists.
+        warn: Called with each warning, such as of zones outside the cover.
+
+    Raises:
+        LandmapError: See `landmap.errors`. Nothing is left behind then.
+    """
+    output = Path(output)
+    shared_out = check_summary(output, zones, zone_id)
+    for source in (cover, confidence, zones):
+        if source is not None:
+            check_outputs([output], os.fspath(source), overwrite=overwrite)
+    with locked([output]), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), staging(output) as folder:
+        percent = None if confidence is None else Path(confidence)
+        staged, rows, warnings = stage_summary(read_cover(cover), output, folder, percent, shared_out)
+        publish([staged], overwrite=overwrite)
+    for warning in warnings:
+        (warn or _ignore)(warning)
+    return rows
+
+
+def check_summary(output: Path, zones: str | os.PathLike[str] | None, zone_id: str | None) -> Zones | None:
+    """Read the zones, and refuse what can't be done, before any work.
+
+    Raises:
+        OutputError: The file's ending is unknown, or pyarrow is missing.
+        SettingsError: Zones without the name of a column, or the other way round; or not a name for each zone.
+        ZoneError: The zones can't be read or used.
+    """
+    check_table(output)
+    if (zones is None) != (zone_id is None):
+        raise SettingsError("expected zones with the column that names them: --zones FILE --zone-id COLUMN")
+    return None if zones is None or zone_id is None else read_zones(zones, zone_id)
+
+
+def stage_summary(
+    cover: Cover, output: Path, folder: Path, confidence: Path | None, zones: Zones | None
+) -> tuple[Staged, list[Row], list[str]]:
+    """Write the table into a folder.
+
+    Args:
+        cover: To summarise.
+        output: Where it is to go; its ending is the format.
+        folder: For the file, on the same disk.
+        confidence: Raster on the cover's grid.
+        zones: Where it is to be shared out.
+
+    Returns:
+        The file, to be published; its rows; warnings.
+
+    Raises:
+        LandmapError: See `landmap.errors`.
+    """
+    file = folder / f"summary{output.suffix.lower()}"
+    warnings: list[str] = []
+    if zones is None:
+        rows = [_row(share) for share in whole_shares(cover, confidence)]
+    else:
+        found, warnings = zone_shares(cover, confidence, zones)
+        rows = [{"zone": zone} | _row(share) for zone, shares in found for share in shares]
+    write_rows(file, rows)
+    return Staged(output, file), rows, warnings
+
+
+def whole_shares(cover: Cover, confidence: Path | None = None) -> tuple[ClassShare, ...]:
+    """Share of every class in a cover, read in strips.
+
+    Raises:
+        SceneError: A raster can't be read, or they don't belong together.
+    """
+    counter, hectares = ClassCounter(), row_hectares(cover)
+    with open_raster(cover.path) as file, open_companion(confidence, cover, "confidence") as percent:
+        for window in cover.strips():
+            rows = slice(window.row_off, window.row_off + window.height)
+            counter.add(
+                read(file, window),
+                read(percent, window) if percent else None,
+                None if hectares is None else hectares[rows],
+            )
+    return counter.shares(cover.legend, pixel_hectares(cover) if hectares is None else None)
+
+
+def _ignore(warning: str) -> None:
+    """Nobody wants to hear it."""
+
+
+def _row(share: ClassShare) -> dict[str, Any]:
+    return {
+        "class_id": share.id,
+        "name": share.name,
+        "pixels": share.pixels,
+        "hectares": share.hectares,
+        "share": share.share,
+        "mean_confidence": share.mean_confidence,
+    }

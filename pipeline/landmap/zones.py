@@ -1,0 +1,232 @@
+"""Polygons such as districts, and how much of each class lies in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.cover import Cover, open_companion, open_raster, read
+from landmap.errors import SettingsError, ZoneError
+from landmap.grid import Window
+from landmap.ground import pixel_hectares, row_hectares
+from landmap.mosaic import NODATA
+from landmap.summary import ClassShare, class_shares
+
+MAX_CELLS = 4_000_000
+"""Pixels of a zone that are looked at at once."""
+STEPS = 101
+"""Values of confidence: 0 to 100 %."""
+NO_CODE = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Zones:
+    """Named polygons; they may overlap."""
+
+    path: str
+    """Where they lie."""
+    ids: tuple[Any, ...]
+    """What tells them apart: texts or numbers."""
+    geometry: npt.NDArray[Any]
+    """Shapely's polygons `(n,)`."""
+    crs: str
+    """As WKT."""
+    warnings: tuple[str, ...]
+    """What was found to be odd, in plain words."""
+
+
+def read_zones(path: str | os.PathLike[str], id_column: str) -> Zones:
+    """Read zones from anything with one layer of polygons that GDAL opens.
+
+    Raises:
+        ZoneError: It can't be opened, or holds something else than polygons with a CRS.
+        SettingsError: There is no such column, or it does not tell the zones apart.
+    """
+    import geopandas
+    import shapely
+
+    _check_layers(path)
+    try:
+        frame = geopandas.read_file(path)
+    except (RuntimeError, OSError) as error:
+        raise ZoneError(f"{path}: can't be read: {error}") from error
+    if frame.crs is None:
+        raise ZoneError(f"{path}: expected zones with a coordinate reference system (CRS), found none")
+    kinds = sorted(set(frame.geom_type.fillna("no geometry")))
+    if not len(frame) or set(kinds) - {"Polygon", "MultiPolygon"}:
+        raise ZoneError(f"{path}: expected polygons as zones. Found: {', '.join(kinds) or 'none'}")
+    ids = _ids(path, frame, id_column)
+    geometry = frame.geometry.to_numpy()
+    broken = [i for i, valid in zip(ids, shapely.is_valid(geometry), strict=True) if not valid]
+    warnings = (f"{path}: the borders of {_few(broken)} cross themselves; taken as repaired",) if broken else ()
+    return Zones(os.fspath(path), ids, shapely.make_valid(geometry), frame.crs.to_wkt(), warnings)
+
+
+def _check_layers(path: str | os.PathLike[str]) -> None:
+    from pyogrio import list_layers
+
+    try:
+        layers = [name for name, kind in list_layers(path) if kind is not None]
+    except (RuntimeError, OSError) as error:
+        raise ZoneError(f"{path}: can't be read: {error}") from error
+    if len(layers) != 1:
+        raise ZoneError(f"{path}: expected one layer of zones. Found: {', '.join(layers) or 'none'}")
+
+
+def _ids(path: str | os.PathLike[str], frame: Any, id_column: str) -> tuple[Any, ...]:
+    columns = [str(name) for name in frame.columns if name != frame.geometry.name]
+    if id_column not in columns:
+        raise SettingsError(f"{path}: no column {id_column!r} for --zone-id. Its columns: {', '.join(columns)}")
+    column = frame[id_column]
+    if column.isna().any():
+        raise SettingsError(f"{path}: {int(column.isna().sum())} zones have no {id_column}: choose another --zone-id")
+    twice = column[column.duplicated()].unique().tolist()
+    if twice:
+        raise SettingsError(f"{path}: more than one zone is {_few(twice)}: choose another --zone-id, or dissolve them")
+    return tuple(column.tolist())
+
+
+def _few(names: Sequence[Any]) -> str:
+    """Some of many, in words."""
+    shown = ", ".join(map(str, names[:5]))
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+
+
+def zone_shares(
+    cover: Cover, confidence: Path | None, zones: Zones
+) -> tuple[list[tuple[Any, tuple[ClassShare, ...]]], list[str]]:
+    """Share of every class in each zone.
+
+    A pixel on a border counts by the part that lies in the zone (exactextract), so that zones that share out the cover
+    add up to it.
+
+    Args:
+        cover: To be shared out.
+        confidence: Raster of the run that wrote it.
+        zones: In any CRS.
+
+    Returns:
+        Each zone's id with its classes, and warnings.
+
+    Raises:
+        SceneError: A raster can't be read, or they don't belong together.
+        ZoneError: The cover has no CRS.
+    """
+    placed = _pixel_coordinates(zones, cover)
+    inside = np.flatnonzero(_touching(placed, cover))
+    nothing = np.zeros((3, 256))
+    sums = dict.fromkeys(range(len(zones.ids)), nothing) | dict(
+        zip(inside.tolist(), _sums(cover, confidence, placed[inside]), strict=True)
+    )
+    found = []
+    for i, zone in enumerate(zones.ids):
+        pixels, percent, hectares = sums[i]
+        found.append((zone, class_shares(cover.legend, pixels.tolist(), hectares, percent if confidence else None)))
+    outside = [zone for i, zone in enumerate(zones.ids) if i not in set(inside.tolist())]
+    return found, [*zones.warnings, *([f"{zones.path}: {_few(outside)} lie outside the cover"] if outside else [])]
+
+
+def _pixel_coordinates(zones: Zones, cover: Cover) -> npt.NDArray[Any]:
+    """Geometry in columns from the left and rows from the *bottom*, so that any geotransform will do."""
+    import shapely
+    from pyproj import CRS, Transformer
+
+    if cover.crs is None or pixel_hectares(cover) is None:
+        raise ZoneError(f"{cover.path}: zones need a cover with a place on the ground (CRS and geotransform)")
+    project = Transformer.from_crs(CRS.from_wkt(zones.crs), CRS.from_wkt(cover.crs), always_xy=True)
+    t = ~cover.transform
+    matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.height - t.f)
+
+    def to_pixels(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        x, y = project.transform(points[:, 0], points[:, 1])
+        return np.asarray(np.stack([x, y], axis=1) @ matrix + origin)
+
+    return np.asarray(shapely.transform(zones.geometry, to_pixels))
+
+
+def _touching(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[np.bool_]:
+    """Which of them lie in part on the cover; not those that its projection does not know."""
+    import shapely
+
+    known = np.isfinite(shapely.bounds(geometry)).all(axis=1)
+    found = np.zeros(len(geometry), np.bool_)
+    found[known] = shapely.intersects(geometry[known], shapely.box(0, 0, cover.width, cover.height))
+    return found
+
+
+def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:
+    """Pixels, sum of percent, and hectares by class, `(3, 256)`, of each zone.
+
+    exactextract gives the share of each distinct value. A value here says class and confidence at once, so that one
+    look at the pixels is enough.
+    """
+    from exactextract import exact_extract
+    from exactextract.feature import JSONFeatureSource
+    from exactextract.raster import NumPyRasterSource
+    from shapely.geometry import mapping
+
+    if not len(geometry):
+        return
+    areas, each = row_hectares(cover), pixel_hectares(cover)
+    operations = ["unique", "frac", "count"]
+    if areas is not None:
+        operations += ["weighted_frac", "weighted_sum", "weighted_mean"]
+    with ExitStack() as stack:
+        file = stack.enter_context(open_raster(cover.path))
+        percent = stack.enter_context(open_companion(confidence, cover, "confidence"))
+        found = exact_extract(
+            NumPyRasterSource(_Codes(file, percent), nodata=NO_CODE),
+            JSONFeatureSource([{"type": "Feature", "geometry": mapping(zone)} for zone in geometry]),
+            operations,
+            weights=None if areas is None else NumPyRasterSource(_RowAreas(areas, cover.width)),
+            max_cells_in_memory=MAX_CELLS,
+        )
+    for zone in found:
+        yield _by_class(zone["properties"], each if areas is None else None)
+
+
+def _by_class(zone: dict[str, Any], pixel_hectares: float | None) -> npt.NDArray[np.float64]:
+    """Shares of codes → pixels, sum of percent, hectares by class, `(3, 256)`."""
+    codes = np.asarray(zone["unique"], np.int64) - 1
+    if not len(codes):
+        return np.zeros((3, 256))
+    classes, steps = codes // STEPS, codes % STEPS
+    pixels = np.asarray(zone["frac"]) * zone["count"]
+    if pixel_hectares is None:  # as no code is 0, the sum by the mean is the area of all valid pixels
+        hectares = np.asarray(zone["weighted_frac"]) * (zone["weighted_sum"] / zone["weighted_mean"])
+    else:
+        hectares = pixels * pixel_hectares
+    return np.stack([np.bincount(classes, values, minlength=256) for values in (pixels, pixels * steps, hectares)])
+
+
+class _Codes:
+    """1 + class id * 101 + percent, read when a rectangle of it is asked for, as exactextract asks an array."""
+
+    def __init__(self, classes: Any, percent: Any) -> None:
+        self._classes, self._percent, self.shape = classes, percent, classes.shape
+
+    def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.uint16]:
+        rows, cols = place
+        window = Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
+        classes = read(self._classes, window)
+        percent = read(self._percent, window) if self._percent else np.zeros_like(classes)
+        codes = 1 + classes.astype(np.uint16) * STEPS + np.minimum(percent, STEPS - 1)
+        return np.where(classes == NODATA, np.uint16(NO_CODE), codes)
+
+
+class _RowAreas:
+    """Area of each pixel, made when a rectangle of it is asked for."""
+
+    def __init__(self, row_hectares: npt.NDArray[np.float64], width: int) -> None:
+        self._rows, self.shape = row_hectares, (len(row_hectares), width)
+
+    def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.float64]:
+        rows, cols = place
+        return np.repeat(self._rows[rows, None], cols.stop - cols.start, axis=1)
