@@ -309,6 +309,7 @@ def test_a_mask_that_lies_elsewhere_is_refused(
     [
         ({"mask_classes": "clouds"}, "mask_classes: expected names out of no_data, saturated, .* 'clouds'"),
         ({"mask_classes": ""}, "mask_classes"),
+        ({"mask_classes": 3}, "mask_classes"),
         ({"scl": ""}, "scl: expected a file"),
         ({"mask": 3}, "mask: expected a file"),
     ],

@@ -163,6 +163,7 @@ def test_a_part_outside_is_refused(choices: dict[str, Any], words: str, write_sc
         {"window": (0, 0, 10, 0)},
         {"window": (-1, 0, 10, 10)},
         {"window": "0,0,10,10"},
+        {"window": 10},
         {"window": (0, 0, 1.5, 2)},
         {"bbox": (1, 1, 0, 2)},
         {"bbox": (0, 0, 1, float("nan"))},

@@ -122,7 +122,7 @@ def _near(polygons: Any, grid: Grounded, path: str) -> Any:
             f"{path}: expected an area that touches the scene. It lies at {here}, the scene at {there} "
             f"(in {crs_name(polygons.crs.to_wkt())})"
         )
-    return near.segmentize(margin / EDGE)
+    return near if polygons.crs == grid.crs else near.segmentize(margin / EDGE)
 
 
 @lru_cache(maxsize=4)

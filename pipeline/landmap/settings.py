@@ -141,7 +141,7 @@ class Settings:
             object.__setattr__(self, "mask_classes", _class_names(self.mask_classes))
         for name, is_kind, kind in (("window", _is_integer, "whole numbers"), ("bbox", _is_number, "numbers")):
             if (numbers := getattr(self, name)) is not None:
-                if isinstance(numbers, str) or len(numbers) != 4 or not all(map(is_kind, numbers)):
+                if not isinstance(numbers, list | tuple) or len(numbers) != 4 or not all(map(is_kind, numbers)):
                     raise SettingsError(f"{name}: expected four {kind}. Received: {numbers!r}")
                 object.__setattr__(self, name, tuple(int(n) if name == "window" else float(n) for n in numbers))
         if self.window is not None and not (min(self.window[:2]) >= 0 and min(self.window[2:]) > 0):
@@ -173,7 +173,8 @@ def _path(name: str, path: object) -> str:
 
 
 def _class_names(given: str | Sequence[str]) -> tuple[str, ...]:
-    names = tuple(str(name).strip() for name in (given.split(",") if isinstance(given, str) else given))
+    listed = given.split(",") if isinstance(given, str) else given
+    names = tuple(str(name).strip() for name in listed) if isinstance(listed, Sequence) else ()
     if not names or set(names) - set(SCL_CLASSES):
         raise SettingsError(f"mask_classes: expected names out of {', '.join(SCL_CLASSES)}. Received: {given!r}")
     return names

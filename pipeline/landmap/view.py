@@ -17,7 +17,7 @@ from landmap.grid import Window
 from landmap.ground import Grounded, extent, four, raster_grid
 from landmap.settings import Settings
 from landmap.source import Source
-from landmap.warp import BLOCK_SHAPE, Warp, onto
+from landmap.warp import BLOCK_SHAPE, Warp
 from landmap.warp_target import find_warp
 from landmap_models.card import ModelCard
 
@@ -45,7 +45,7 @@ class View:
         """
         seen = source
         if self.warp is not None:
-            seen = _warped(seen, onto(self.warp.grid) if nearest else self.warp)
+            seen = _warped(seen, replace(self.warp, resampling="nearest", scale=1.0) if nearest else self.warp)
         if self.part is not None:
             seen = _cropped(seen, self.part)
         return seen if seen is source else replace(seen, plain=source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from affine import Affine
 from dask import config
 from distributed import Client, LocalCluster
 
@@ -138,6 +140,30 @@ def test_the_same_bytes_in_threads_and_processes(scene: Path, tmp_path: Path, no
         landmap.classify(scene, tmp_path / f"{name}.tif", classifier=Bright(notes), **how, **CHOICES)
         assert (tmp_path / f"{name}.tif").read_bytes() == whole, name
     assert len(pids(notes)) == 6
+
+
+def test_the_same_bytes_with_masks_on_another_grid(
+    write_scene: Callable[..., Path],
+    ordinary: Callable[..., Any],
+    write_band: Callable[..., Path],
+    tmp_path: Path,
+    notes: Path,
+    cluster: Client,
+) -> None:
+    place = {"crs": "EPSG:4326", "transform": Affine(0.00011, 0, 14.99, 0, -0.00008, 45.16)}
+    scene = write_scene(ordinary(230, 290), nodata=0, tags=L1C, **place)
+    mask = write_band(tmp_path / "mask.tif", np.indices((170, 300)).sum(axis=0).astype(np.uint8) // 40 % 3)
+    area = tmp_path / "area.geojson"
+    ring = [[14.99, 45.15], [15.01, 45.16], [15.02, 45.145], [14.99, 45.15]]
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    made = []
+    for name, how in {"threads": {}, "cluster": {"scheduler": cluster}}.items():
+        parts = {"mask": mask, "aoi": area, "warp": "auto"}
+        result = landmap.classify(scene, tmp_path / f"{name}.tif", classifier=Bright(notes), **how, **parts, **CHOICES)
+        made.append((tmp_path / f"{name}.tif").read_bytes())
+    assert made[0] == made[1]
+    pixels = result.plan.scene.height * result.plan.scene.width
+    assert 0.1 < result.nodata_pixels / pixels < 0.95
 
 
 @pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
