@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ WriteScene = Callable[..., Path]
 UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 HEIGHT, WIDTH = 150, 210
 ALL = Window(0, 0, HEIGHT, WIDTH)
+ALL_33TWM = Window(0, 0, 915, 915)
 
 
 @dataclass(frozen=True)
@@ -343,3 +344,15 @@ def test_calais_with_its_own_classification(shared: Path, tmp_path: Path) -> Non
     # The same ground, by the size of a pixel in the middle.
     assert result.plan.hectares == 0.01
     assert hectares == pytest.approx(expected.sum() * 6.03 * 6.01 / 10_000, rel=0.01)
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_files_without_a_place_have_their_items(shared: Path) -> None:
+    """The classification too: its item says where it lies, as of the bands."""
+    scene = opened(shared / "scenes/33TWM", mask_classes="cloud", level="L2A")
+    with rasterio.open(shared / "scenes/33TWM/SCL.tif") as file:
+        expected = ~np.isin(file.read(1), [0, 8, 9, 10])
+    found = scene.read(ALL_33TWM)
+    np.testing.assert_array_equal(found.mapped, expected & replace(scene, masks=()).read(ALL_33TWM).valid)
+    assert 0.05 < found.mapped.mean() < 0.999

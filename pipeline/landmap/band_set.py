@@ -83,6 +83,7 @@ def _with_item(own: Product, item: Product) -> Product:
         own,
         says=f"{own.says}, beside them {item.says.rpartition(', ')[0]}",
         bands=tuple(_told(band, item.bands) for band in own.bands),
+        scl=tuple(_told(band, item.scl) for band in own.scl),
         level=item.level or own.level,
         origins={**own.origins, **item.origins},
         files=item.files,
