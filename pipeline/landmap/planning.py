@@ -30,8 +30,9 @@ AUTO_WINDOWS = 40_000
 """The finest stride is chosen that needs no more windows than this: well under a minute on a laptop."""
 CHUNK_PIXELS = 1024 * 1024
 """A chunk owns about this many pixels unless told otherwise, where chips are predicted one by one."""
-BASE_BYTES = 850_000_000
-"""What Python, TensorFlow, GDAL and the model need before the first chunk."""
+BASE_BYTES = 1_050_000_000
+"""What Python, TensorFlow, GDAL and the model need before the first chunk: the most that whole runs on two kinds of
+processors (Intel with AMX, AMD Zen 5) came to, less their chunk."""
 SMALLEST_TILE = 512
 """Pixels along the side of the smallest tile that is predicted in one pass: for smaller ones TensorFlow takes other
 kernels, which round otherwise, and a cover must not depend on its chunks."""
