@@ -22,7 +22,7 @@ from pyproj import Transformer
 import landmap
 from landmap.cli import cli
 from landmap.errors import OutputError, SceneError, SettingsError
-from landmap.fingerprint import files_read, fingerprint
+from landmap.fingerprint import files_read, fingerprint, settings_told
 from landmap.grid import Window
 from landmap.mosaic import NODATA
 from landmap.scene import Scene, open_scene
@@ -230,6 +230,15 @@ def test_a_changed_mask_starts_afresh(scene: Path, write_band: Callable[..., Pat
     assert known() == before
     os.utime(mask, ns=(1, 1))
     assert known()["files"] != before["files"]
+
+
+def test_no_signature_of_a_masks_address_is_kept() -> None:
+    secret = "https://user:pass@example.com/mask.tif?id=7&X-Amz-Signature=abc"
+    told = json.dumps(settings_told(Settings(mask=secret, aoi=secret, scl=secret)))
+    assert "pass" not in told
+    assert "abc" not in told
+    assert told != json.dumps(settings_told(Settings(mask=secret.replace("7", "8"), aoi=secret, scl=secret)))
+    assert told == json.dumps(settings_told(Settings(mask=secret.replace("abc", "xyz"), aoi=secret, scl=secret)))
 
 
 def test_a_changed_mask_makes_a_batch_outdated(scene: Path, write_band: Callable[..., Path], tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.ground import Grounded, bounds, crs_name, four
+from landmap.remote import shown, without_secrets
 from landmap.source import name_of
 
 PRECISION = 1 / 4096
@@ -74,7 +75,7 @@ def read_area(path: str, grid: Grounded, scene: str) -> AreaOfInterest:
     import shapely
 
     if grid.crs is None:
-        raise SceneError(f"{scene}: expected a CRS, to place the area of interest {path}. The scene has none")
+        raise SceneError(f"{scene}: expected a CRS, to place the area of interest {shown(path)}. The scene has none")
     polygons = _polygons_of(path)
     near = _near(polygons, grid, path)
     pixels = near.to_crs(grid.crs).affine_transform((~grid.transform).to_shapely())
@@ -93,9 +94,11 @@ def _polygons_of(path: str) -> Any:
         shapes = geopandas.read_file(path).geometry
     except (DataSourceError, AttributeError, OSError, ValueError) as error:  # AttributeError: a table without shapes
         words = " ".join(str(error).split())
-        raise SceneError(f"{path}: can't be read as a vector file: {words}") from error
+        raise SceneError(f"{shown(path)}: can't be read as a vector file: {without_secrets(words)}") from error
     if shapes.crs is None:
-        raise SceneError(f"{path}: expected a vector file with a CRS. Received: none. Give it one (ogr2ogr -a_srs)")
+        raise SceneError(
+            f"{shown(path)}: expected a vector file with a CRS. Received: none. Give it one (ogr2ogr -a_srs)"
+        )
     shapes = shapes[~(shapes.isna() | shapes.is_empty)].explode(ignore_index=True)
     kinds = sorted(shapes.geom_type.unique())
     if kinds != ["Polygon"]:
@@ -119,7 +122,7 @@ def _near(polygons: Any, grid: Grounded, path: str) -> Any:
     if not near.intersects(shapely.box(west, south, east, north)).any():
         here, there = four(*polygons.total_bounds), four(west, south, east, north)
         raise SceneError(
-            f"{path}: expected an area that touches the scene. It lies at {here}, the scene at {there} "
+            f"{shown(path)}: expected an area that touches the scene. It lies at {here}, the scene at {there} "
             f"(in {crs_name(polygons.crs.to_wkt())})"
         )
     return near if polygons.crs == grid.crs else near.segmentize(margin / EDGE)

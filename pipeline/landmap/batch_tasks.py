@@ -13,7 +13,7 @@ from landmap.batch_report import HTML_NAME, JSON_NAME
 from landmap.catalog import item_path
 from landmap.cover_item import COLLECTION
 from landmap.errors import OutputError, SettingsError
-from landmap.fingerprint import Fingerprint, model_says, scene_stamp
+from landmap.fingerprint import Fingerprint, model_says, scene_stamp, settings_told
 from landmap.jobs import Job, check_jobs, is_remote, local_path
 from landmap.ledger import NAME
 from landmap.remote import shown
@@ -80,7 +80,7 @@ def make_tasks(
 
 
 def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) -> Fingerprint:
-    options = {name: value for name, value in dataclasses.asdict(settings).items() if name not in NAMED_ELSEWHERE}
+    options = {name: value for name, value in settings_told(settings).items() if name not in NAMED_ELSEWHERE}
     local = local_path(job.scene)  # of a URL only the address counts: signatures behind "?" change from day to day
     found = {
         "scene": str(local.resolve()) if local else shown(job.scene),

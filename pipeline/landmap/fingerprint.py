@@ -14,7 +14,7 @@ from landmap.outputs import named_files, scene_files
 from landmap.planning import Plan
 from landmap.remote import identity, is_remote
 from landmap.scene import Scene
-from landmap.settings import NEUTRAL_SETTINGS
+from landmap.settings import FILE_SETTINGS, NEUTRAL_SETTINGS, Settings
 from landmap_models.card import ModelCard
 
 Fingerprint = dict[str, Any]
@@ -54,7 +54,7 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
         keep_probabilities: Those of every class are kept, too.
     """
     scene, grid, card = plan.scene, plan.grid, plan.card
-    settings = dataclasses.asdict(plan.settings) | {"stride": grid.stride}
+    settings = settings_told(plan.settings) | {"stride": grid.stride}
     found = {
         "scene": _name(scene.path),
         "files": files_read(scene),
@@ -68,6 +68,12 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
         "versions": [version("landmap"), version("tensorflow")],
     }
     return dict(json.loads(json.dumps(found, default=str)))
+
+
+def settings_told(settings: Settings) -> dict[str, Any]:
+    """Settings by name, without what grants access to the files in them."""
+    told = dataclasses.asdict(settings)
+    return told | {name: identity(told[name]) for name in FILE_SETTINGS if told[name] is not None}
 
 
 def model_says(card: ModelCard) -> str:

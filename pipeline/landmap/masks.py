@@ -23,6 +23,7 @@ from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.ground import RasterGrid, bounds, extent, raster_grid
 from landmap.product import SCL
+from landmap.remote import shown
 from landmap.settings import MASKED_CLASSES, SCL_CLASSES, Settings
 from landmap.source import Source, is_masked, name_of, sample
 from landmap.view import View
@@ -106,7 +107,7 @@ def find_masks(scene: Source, own: Callable[[], Source | None], settings: Settin
         source = _raster(str(settings.mask), scene, "")
         found.append(RasterMask(source, (0,), f"0 or no data in {name_of(str(settings.mask))}"))
     if settings.aoi is not None:
-        found.append(read_area(str(settings.aoi), scene, scene.path))
+        found.append(read_area(str(settings.aoi), scene, scene.shown_path))
     return tuple(found)
 
 
@@ -116,13 +117,13 @@ def _by_classes(scene: Source, own: Callable[[], Source | None], file: str, sett
     source = own() if file == "auto" else _raster(file, scene, SCL)
     if source is None:
         raise SceneError(
-            f"{scene.path}: expected a scene classification, as masks by class need one. Received: no product that has "
-            "it, and no band called SCL. Say where it is: --scl FILE, or --bands …,SCL=N"
+            f"{scene.shown_path}: expected a scene classification, as masks by class need one. Received: no product "
+            "that has it, and no band called SCL. Say where it is: --scl FILE, or --bands …,SCL=N"
         )
     highest = sample(source)["sample"].max(initial=0)
     if highest > HIGHEST_CLASS:
         raise SceneError(
-            f"{source.path}: expected a scene classification, with classes from 0 to {HIGHEST_CLASS}. Received: "
+            f"{source.shown_path}: expected a scene classification, with classes from 0 to {HIGHEST_CLASS}. Received: "
             f"{highest:g} among its values (band {source.band_indexes[0]})"
         )
     numbers = {0} | {number for name in names for number in SCL_CLASSES[name]}
@@ -135,9 +136,7 @@ def _raster(path: str, scene: Source, called: str) -> Source:
     here = RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
 
     def describe(file: Any) -> tuple[RasterGrid, Source]:
-        index = next(
-            (i for i, name in zip(file.indexes, file.descriptions, strict=True) if called and name == called), 1
-        )
+        index = file.descriptions.index(called) + 1 if called in file.descriptions else 1
         return raster_grid(file), Source(
             path=path,
             opens=path,
@@ -155,7 +154,7 @@ def _raster(path: str, scene: Source, called: str) -> Source:
     grid, source = look_surely(path, describe)
     if grid == here:
         return source
-    _check_place(grid, path, scene)
+    _check_place(grid, shown(path), scene)
     return View(onto(scene), "", None).of(source)
 
 
@@ -164,7 +163,7 @@ def _check_place(grid: RasterGrid, path: str, scene: Source) -> None:
     if grid.crs is None or scene.crs is None:
         raise SceneError(
             f"{path}: expected a mask on the scene's grid, or a CRS in both to bring it there. Received: no CRS in "
-            f"{scene.path if scene.crs is None else 'the mask'}"
+            f"{scene.shown_path if scene.crs is None else 'the mask'}"
         )
     try:
         there = transform_bounds(CRS.from_wkt(grid.crs), CRS.from_wkt(scene.crs), *bounds(grid))
