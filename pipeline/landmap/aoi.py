@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ PRECISION = 1 / 4096
 """Pixels to which corners of polygons are rounded: millimetres."""
 EDGE = 20
 """An edge that is brought to another CRS is at most a 200th of a scene long: within a pixel of where it should be."""
+
+_DRAWING = Lock()
+"""rasterio silences a warning of its own while it draws, which Python lets only one thread do at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class AreaOfInterest:
         if not len(near):
             return np.zeros(window.shape, np.bool_)
         place = Affine.translation(window.col_off, window.row_off)
-        return np.asarray(geometry_mask(near, window.shape, place, invert=True), np.bool_)
+        with _DRAWING:
+            return np.asarray(geometry_mask(near, window.shape, place, invert=True), np.bool_)
 
     def misses(self, window: Window) -> bool:
         """Whether no polygon touches a rectangle."""
