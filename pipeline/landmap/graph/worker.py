@@ -33,6 +33,7 @@ _predicting = Lock()
 """Prediction of one chunk uses all of a process's cores; its other threads read meanwhile."""
 
 
+@lru_cache(maxsize=1)
 def versions() -> Versions:
     """Of what decides the pixels of a cover, by name."""
     return {name: version(name) for name in ("landmap", "keras", "tensorflow")} | {"GDAL": rasterio.__gdal_version__}
@@ -99,7 +100,11 @@ def predict_chunk(
     """
     if wanted is not None and (other := differing(wanted, versions())):
         raise ClusterError(f"worker {get_worker().address} has {other}. Install the same versions, or give --force")
-    classifier = model.load(_found(model)) if isinstance(model, ModelFile) else model
+
+    def load() -> Classifier:
+        return model.load(_found(model)) if isinstance(model, ModelFile) else model
+
+    classifier = work.named(chunk, load)  # an OSError would be taken for one of the scheduler's
     with _predicting:
         return work.predict(chunk, pixels, classifier)
 
