@@ -70,6 +70,7 @@ ORDER = (
     "landscape",
     "example",
     "bench_scene",
+    "chunking",
     "planning",
     "work",
     "precision",

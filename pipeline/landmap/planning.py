@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from landmap.chunking import SMALLEST_TILE, block_bytes, bytes_per_pixel, chunk_shape, itemsize_of, large_blocks
 from landmap.errors import SettingsError
 from landmap.georeference import check_georeference
 from landmap.grid import Chunk, Grid
@@ -28,19 +27,6 @@ from landmap_models.packaged import find_model
 
 AUTO_WINDOWS = 40_000
 """The finest stride is chosen that needs no more windows than this: well under a minute on a laptop."""
-CHUNK_PIXELS = 1024 * 1024
-"""A chunk owns about this many pixels unless told otherwise, where chips are predicted one by one."""
-BASE_BYTES = 1_050_000_000
-"""What Python, TensorFlow, GDAL and the model need before the first chunk: the most that whole runs on two kinds of
-processors (Intel with AMX, AMD Zen 5) came to, less their chunk."""
-SMALLEST_TILE = 512
-"""Pixels along the side of the smallest tile that is predicted in one pass: for smaller ones TensorFlow takes other
-kernels, which round otherwise, and a cover must not depend on its chunks."""
-ACTIVATIONS = 2.4
-"""What TensorFlow holds at once, in the inputs and outputs of a network's largest layer; fitted to whole runs
-of the packaged network."""
-LARGE_BLOCKS = 200e6
-"""Bytes of decoded blocks above which the plan warns."""
 CHIPS_PER_SECOND_AND_CORE = 800
 """Rough rate of the packaged model one by one, for the estimate."""
 PIXELS_PER_SECOND_AND_CORE = 1_500_000
@@ -134,11 +120,11 @@ class Plan:
             (self.grid.padded_window(c).shape for c in self.chunks()), key=lambda shape: shape[0] * shape[1]
         )
         windows = max(len(c.window_rows) * len(c.window_cols) for c in self.chunks())
-        itemsize = _itemsize(self.settings.precision)
+        itemsize = itemsize_of(self.settings.precision)
         return (
-            int(height * width * _bytes_per_pixel(self.scene, self.card, self.dense, itemsize))
+            int(height * width * bytes_per_pixel(self.scene, self.card, self.dense, itemsize))
             + windows * len(self.card.legend) * 16
-            + _block_bytes(self.scene)
+            + block_bytes(self.scene)
         )
 
     @property
@@ -237,7 +223,7 @@ def make_plan(
     card = card or read_card(find_model(settings.model))
     _check_task(card)
     scene = open_scene(path, settings, card=card)
-    warnings = check_georeference(scene, card, force=settings.force) + _large_blocks(scene)
+    warnings = check_georeference(scene, card, force=settings.force) + large_blocks(scene)
     config = read_config(model_path) if model_path else None
     stride = settings.stride or _stride(scene, card, config)
     grid, dense = Grid(scene.height, scene.width, card.chip_size, stride), _dense(config, card, stride)
@@ -246,7 +232,7 @@ def make_plan(
         card=card,
         model_path=model_path,
         grid=grid,
-        chunk_shape=_chunk_shape(scene, grid, card, dense, settings, _itemsize(settings.precision)),
+        chunk_shape=chunk_shape(scene, grid, card, dense, settings, itemsize_of(settings.precision)),
         settings=settings,
         dense=dense,
         hectares=pixel_hectares(scene),
@@ -299,74 +285,6 @@ def _stride(scene: Scene, card: ModelCard, config: Mapping[str, Any] | None) -> 
 
 def with_precision(plan: Plan, precision: str) -> Plan:
     """The plan for a run in this precision: the fewer bytes a number has, the larger its chunks may be."""
-    itemsize = _itemsize(precision)
-    shape = _chunk_shape(plan.scene, plan.grid, plan.card, plan.dense, plan.settings, itemsize)
+    itemsize = itemsize_of(precision)
+    shape = chunk_shape(plan.scene, plan.grid, plan.card, plan.dense, plan.settings, itemsize)
     return dataclasses.replace(plan, chunk_shape=shape)
-
-
-def _itemsize(precision: str) -> int:
-    """Bytes of a number; of the largest that may be chosen, where none is."""
-    return 2 if precision in ("bfloat16", "float16") else 4
-
-
-def _chunk_shape(
-    scene: Scene, grid: Grid, card: ModelCard, dense: Dense | str, settings: Settings, itemsize: int
-) -> tuple[int, int]:
-    """Rows and columns of pixels that a chunk owns, at most."""
-    if settings.chunk is not None:
-        height, width = settings.chunk, settings.chunk
-    elif isinstance(dense, str):
-        height, width = _by_blocks(scene, grid)
-    else:
-        free = settings.memory - BASE_BYTES - _block_bytes(scene)
-        tile = math.isqrt(max(0, int(free / _bytes_per_pixel(scene, card, dense, itemsize))))
-        # What is left without the windows around; a smaller chunk than the smallest tile's would save nothing.
-        side = max(grid.stride, max(tile, SMALLEST_TILE) - 2 * grid.chip_size)
-        height, width = _even(scene.height, side, grid.stride), _even(scene.width, side, grid.stride)
-    return min(height, scene.height), min(width, scene.width)
-
-
-def _even(length: int, most: int, stride: int) -> int:
-    """Pixels along a chunk when a length is cut into equal ones of at most so many: none leaves its tile half empty."""
-    cells = -(-length // stride)
-    number = -(-cells // max(1, most // stride))
-    return -(-cells // number) * stride
-
-
-def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
-    """About a million pixels, in whole blocks of the file so that none is decoded twice; whole rows where striped.
-
-    Blocks that are larger than four chunks are disregarded: memory is worth more than time.
-    """
-    rows, cols = scene.block_shape
-    if rows * cols > 4 * CHUNK_PIXELS:
-        rows, cols = 1, min(cols, scene.width)
-    side = math.isqrt(CHUNK_PIXELS)
-    if cols >= scene.width:
-        return max(side * side // scene.width, grid.chip_size, rows), scene.width
-    return _whole_blocks(side, rows), _whole_blocks(side, cols)
-
-
-def _bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str, itemsize: int) -> float:
-    """Of a chunk: values and reflectance of two chunks, one of which is read; and what a dense network holds."""
-    bands = len(card.bands) + (4 if scene.infrared else 0)
-    return bands * 36 + (0 if isinstance(dense, str) else itemsize * ACTIVATIONS * dense.floats_per_pixel)
-
-
-def _block_bytes(scene: Scene) -> int:
-    """Memory of the blocks that GDAL decodes at once, one a band."""
-    return math.prod(scene.block_shape) * np.dtype(scene.dtype).itemsize * len(scene.band_names)
-
-
-def _large_blocks(scene: Scene) -> list[str]:
-    if _block_bytes(scene) < LARGE_BLOCKS:
-        return []
-    rows, cols = scene.block_shape
-    return [
-        f"the file is stored in blocks of {rows}x{cols} pixels, {_block_bytes(scene) / 1e6:.0f} MB each time one is "
-        "read: rewrite it for less memory and time (gdal_translate -co TILED=YES)"
-    ]
-
-
-def _whole_blocks(length: int, block: int) -> int:
-    return max(1, round(length / block)) * block

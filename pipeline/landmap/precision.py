@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from landmap.chunking import SMALLEST_TILE
 from landmap.grid import Chunk, Window
-from landmap.planning import SMALLEST_TILE, Plan
+from landmap.planning import Plan
 from landmap.predict import ChunkSettings, chunk_windows
 from landmap.work import load
 
