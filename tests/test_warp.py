@@ -232,7 +232,7 @@ def test_without_it_the_way_out_is_named(write_scene: WriteScene) -> None:
     fine = write_scene(plane(), crs=WEB, transform=MERCATOR @ Affine.scale(0.72))
     made = landmap.plan(fine, card=FAKE_CARD)
     assert any("(--warp auto) for a better map" in text for text in made.warnings)
-    with pytest.raises(GeoreferenceError, match=r"Resample it \(gdalwarp -tr\)"):
+    with pytest.raises(GeoreferenceError, match=r"Take a scene of finer pixels"):
         landmap.plan(write_scene(plane(), transform=UTM20 @ Affine.scale(6)), card=FAKE_CARD)
 
 

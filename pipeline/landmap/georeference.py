@@ -55,7 +55,9 @@ def _better_pixels(scene: Scene, ratio: float) -> str:
     if absent:
         names = ", ".join(file.rsplit("/", 1)[-1] for file in absent)
         return f"Its metadata list finer files that are not there ({names}): get the complete product"
-    return f"Resample it ({'--warp auto' if ratio <= MAX_ENLARGEMENT else 'gdalwarp -tr'})"
+    if ratio > MAX_ENLARGEMENT:  # finer pixels would hold nothing finer
+        return "Take a scene of finer pixels"
+    return "Resample it (--warp auto)"
 
 
 def _interpolated(scene: Scene, card: ModelCard) -> list[str]:
