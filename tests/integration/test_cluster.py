@@ -137,7 +137,7 @@ def tcp(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 def test_the_same_bytes_in_threads_and_processes(scene: Path, tmp_path: Path, notes: Path, whole: bytes) -> None:
     for name, how in {"threads": {"threads": 3}, "one process": {"workers": 1}, "four": {"workers": 4}}.items():
-        landmap.classify(scene, tmp_path / f"{name}.tif", classifier=Bright(notes), **how, **CHOICES)
+        landmap.classify(scene, tmp_path / f"{name}.tif", classifier=Bright(notes, 0.05), **how, **CHOICES)
         assert (tmp_path / f"{name}.tif").read_bytes() == whole, name
     assert len(pids(notes)) == 6
 
