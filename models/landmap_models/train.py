@@ -44,6 +44,7 @@ from landmap_models.training_folder import (
     open_folder,
     record_of,
 )
+from landmap_models.unroll import unrolled
 
 PREDICT_BATCH = 256
 
@@ -121,6 +122,7 @@ def train(
     validation = _batches(split.validation, split, settings, workers)
     log = fit(learner, training, validation, settings, state, tensorboard=tensorboard, verbose=verbose)
     model.set_weights(learner.get_weights())  # float32 again: inference chooses its own precision
+    model = unrolled(model)
     if settings.round_weights:
         model = rounded(model)
     card = make_card(model, split, settings, _judge(model, split, settings, log, str(augmentation)))

@@ -127,7 +127,7 @@ NETWORK_OPTIONS = (
     ),
     _network("--weights", default=D.weights, show_default=True, metavar="imagenet|none|FILE", help="Of the base."),
     _network("--from", "start_from", metavar="MODEL", help='Fine-tune this model: "default", or a .keras file.'),
-    _network("--filters", type=ListType(int, "N,N,…"), help="Of each convolution (cnn), of each stage (compact)."),
+    _network("--filters", type=ListType(int, "N,N,…"), help="Of each convolution (cnn), of each stage (compact…)."),
     _network("--pool", type=click.IntRange(1), help="Side of the pooling windows (cnn)."),
     _network("--dense", type=click.IntRange(1), help="Units of a dense layer before the last."),
     _network("--dropout", type=float, help="Share of features dropped before the last layer."),

@@ -52,6 +52,7 @@ print(keras.backend.backend(), "tensorflow" in sys.modules)
 """
 NETWORKS = {
     "compact": {"architecture": "compact", "filters": (8, 8, 8, 8)},
+    "compact-d4": {"architecture": "compact-d4", "filters": (1, 2, 2, 2, 3)},
     "cnn": {"architecture": "cnn", "dropout": 0.2},
 }
 

@@ -172,10 +172,14 @@ def test_a_teacher_is_asked_once(chip_zip: Path, small_model: Path, tmp_path: Pa
     assert labels.sum(axis=1) == pytest.approx(4, abs=1e-4)
 
 
-def test_rounded_weights_are_those_that_are_judged(chip_zip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("architecture", "filters"), [("compact", (4, 4, 4, 4)), ("compact-d4", (1, 1, 1, 1, 2))])
+def test_rounded_weights_are_those_that_are_judged(
+    architecture: str, filters: tuple[int, ...], chip_zip: Path, tmp_path: Path
+) -> None:
+    """Normalisation is folded by then, and kernels for eight symmetries are written out."""
     path = tmp_path / "m.keras"
-    compact = {"architecture": "compact", "filters": (4, 4, 4, 4), "dense": None}
-    card = train(chip_zip, path, dataclasses.replace(QUICK, round_weights=True, **compact))
+    network: dict[str, Any] = {"architecture": architecture, "filters": filters, "dense": None}
+    card = train(chip_zip, path, dataclasses.replace(QUICK, round_weights=True, **network))
     model = load_model(path)
     assert not any("BatchNormalization" in type(layer).__name__ for layer in model.layers)
     assert f"{model.count_params():,} parameters" in card.description

@@ -11,6 +11,7 @@ from landmap_models.errors import ModelError
 
 _MODULES = {
     "compact": "compact",
+    "compact-d4": "compact_d4",
     "cnn": "cnn",
     "vgg16-scratch": "vgg16_scratch",
     "efficientnet-lite0": "efficientnet_lite0",

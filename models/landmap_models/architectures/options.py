@@ -19,7 +19,7 @@ class ArchitectureOptions:
     weights: str = "none"
     """"imagenet" (Keras's own download), "none", or a file of weights."""
     filters: tuple[int, ...] | None = None
-    """Filters of each convolution (`cnn`), or of each stage (`compact`)."""
+    """Filters of each convolution (`cnn`), or of each stage (`compact`; fields of eight, `compact-d4`)."""
     pool: int | None = None
     """Side of the pooling windows in pixels (`cnn`)."""
     dense: int | None = None
