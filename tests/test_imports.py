@@ -24,6 +24,7 @@ ORDER = (
     "plausibility",
     "decisions",
     "remote",
+    "open_files",
     "attempts",
     "ground",
     "warp",
@@ -136,9 +137,10 @@ HEAVY = {
 GRAPH_ORDER = ("executor", "threads", "connect", "worker", "cluster")
 MODULES = sorted((ROOT / "pipeline/landmap").rglob("*.py"))
 MODEL_MODULES = sorted((ROOT / "models/landmap_models").rglob("*.py"))
-WITH_KERAS = {"train.py", "trained_card.py", "fit.py", "checkpoints.py", "network.py", "datasets.py", "rounding.py"} | {
-    path.name for path in (ROOT / "models/landmap_models/architectures").glob("*.py")
-} - {"__init__.py", "options.py", "application_table.py", "npz_weights.py"}
+WITH_KERAS = (
+    {"train.py", "trained_card.py", "fit.py", "checkpoints.py", "network.py", "datasets.py", "rounding.py", "unroll.py"}
+    | {path.name for path in (ROOT / "models/landmap_models/architectures").glob("*.py")}
+) - {"__init__.py", "options.py", "application_table.py", "npz_weights.py"}
 """The command line asks for the names of architectures, so these four stay light."""
 
 

@@ -11,6 +11,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from landmap.errors import ReadError, SceneError
+from landmap.open_files import open_file
 from landmap.remote import advice, afresh, gdal_options, is_remote, scrub, shown, wait
 
 Found = TypeVar("Found")
@@ -84,7 +85,7 @@ def opened(path: str, name: str = "", where: str = "") -> Iterator[Any]:
     name all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
     """
     try:
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), rasterio.open(path) as file:
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), open_file(path) as file:
             yield file
     except RasterioError as error:
         raise unreadable(name or path, error, where) from error

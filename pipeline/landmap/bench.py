@@ -28,13 +28,14 @@ from landmap.brute_force import brute_force
 from landmap.classify import run_plan
 from landmap.errors import ChunkError, LandmapError, SceneError, SettingsError
 from landmap.grid import Chunk, Grid, Window
+from landmap.open_files import CACHE_BYTES
 from landmap.outputs import check_outputs
 from landmap.planning import Plan, make_plan, with_choices, with_precision
 from landmap.precision import choose_precision
 from landmap.raster import Layers, RasterWriter
 from landmap.result import Outputs
 from landmap.settings import PRECISIONS, Settings
-from landmap.work import GDAL_CACHE_BYTES, chunk_work, load
+from landmap.work import chunk_work, load
 from landmap_models.classifier import Classifier, WindowClassifier
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
@@ -212,7 +213,7 @@ def measure_steps(plan: Plan, precision: Precision, folder: Path) -> Steps:
         choose_precision(plan)
         classifier = load(plan, precision)
         _warm_up(plan, classifier)
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
         parts, windows = _read_and_predict(plan, classifier, seconds)
         layers = Layers(("class",), legend=plan.card.legend)
         with _timed(seconds, "write"), RasterWriter(folder / "steps.tif", plan.scene, layers) as writer:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from landmap.grid import Grid
+from landmap.open_files import SLOW_CACHE_BYTES, decodes_slowly
 from landmap.scene import Scene
 from landmap.settings import Settings
 from landmap_models.card import ModelCard
@@ -50,7 +51,7 @@ def chunk_shape(
     elif isinstance(dense, str):
         height, width = _by_blocks(scene, grid)
     else:
-        free = settings.memory - BASE_BYTES - block_bytes(scene)
+        free = settings.memory - BASE_BYTES - remembered_bytes(scene)
         tile = math.isqrt(max(0, int(free / bytes_per_pixel(scene, card, dense, itemsize))))
         # What is left without the windows around; a smaller chunk than the smallest tile's would save nothing.
         side = max(grid.stride, max(tile, SMALLEST_TILE) - 2 * grid.chip_size)
@@ -88,6 +89,11 @@ def bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str, itemsize:
 def block_bytes(scene: Scene) -> int:
     """Memory of the blocks that GDAL decodes at once, one a band."""
     return math.prod(scene.block_shape) * np.dtype(scene.dtype).itemsize * len(scene.band_names)
+
+
+def remembered_bytes(scene: Scene) -> int:
+    """Memory of the blocks that are kept between chunks, or of those that one chunk's read decodes at once."""
+    return max(SLOW_CACHE_BYTES if decodes_slowly(scene.opens) else 0, block_bytes(scene))
 
 
 def large_blocks(scene: Scene) -> list[str]:

@@ -23,6 +23,7 @@ from landmap.journal import Journal
 from landmap.layers import open_writers
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
+from landmap.open_files import cache_bytes, close_files
 from landmap.outputs import Staged, check_outputs, publish, signals_held
 from landmap.planning import Plan, make_plan, with_choices, with_precision
 from landmap.raster import RasterWriter
@@ -30,7 +31,7 @@ from landmap.report_page import Map
 from landmap.result import Listener, Outputs, Progress, Result, Say
 from landmap.settings import Settings
 from landmap.summary import ClassCounter, count_raster
-from landmap.work import GDAL_CACHE_BYTES, chunk_work
+from landmap.work import chunk_work
 from landmap.zones import Zones
 from landmap_models.classifier import Classifier
 
@@ -131,7 +132,8 @@ def run_plan(
         engine = executor.prepare(plan)
         if classifier is None:
             plan = with_precision(plan, engine.precision)
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES))
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache_bytes(plan.scene.opens)))
+        stack.callback(close_files)
         journal = stack.enter_context(_journal(plan, outputs, engine, resume=resume))
         warnings.add(*journal.warnings)
         if listener.say and journal.reused:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landmap.chunking import SMALLEST_TILE, block_bytes, bytes_per_pixel, chunk_shape, itemsize_of, large_blocks
+from landmap.chunking import SMALLEST_TILE, bytes_per_pixel, chunk_shape, itemsize_of, large_blocks, remembered_bytes
 from landmap.errors import SettingsError
 from landmap.georeference import check_georeference
 from landmap.grid import Chunk, Grid
@@ -124,7 +124,7 @@ class Plan:
         return (
             int(height * width * bytes_per_pixel(self.scene, self.card, self.dense, itemsize))
             + windows * len(self.card.legend) * 16
-            + block_bytes(self.scene)
+            + remembered_bytes(self.scene)
         )
 
     @property

@@ -13,10 +13,10 @@ from landmap.cover import Cover, open_companion, open_raster, read, read_cover
 from landmap.errors import SettingsError
 from landmap.ground import pixel_hectares, row_hectares
 from landmap.lock import locked, staging
+from landmap.open_files import CACHE_BYTES
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.summary import ClassCounter, ClassShare
 from landmap.tables import Row, check_table, write_rows
-from landmap.vector import GDAL_CACHE_BYTES
 from landmap.zones import Zones, read_zones, zone_shares
 
 
@@ -52,7 +52,7 @@ def summarize(
     for source in (cover, confidence, zones):
         if source is not None:
             check_outputs([output], os.fspath(source), overwrite=overwrite)
-    with locked([output]), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), staging(output) as folder:
+    with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:
         percent = None if confidence is None else Path(confidence)
         staged, rows, warnings = stage_summary(read_cover(cover), output, folder, percent, shared_out)
         publish([staged], overwrite=overwrite)

@@ -17,6 +17,7 @@ from landmap.cover import Cover, read_cover
 from landmap.errors import OutputError, SettingsError
 from landmap.ground import ground_pixel_sides, pixel_hectares
 from landmap.lock import locked, staging
+from landmap.open_files import CACHE_BYTES
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.polygonize import polygons, simplify
 from landmap.region_map import Regions, find_regions, write_numbers
@@ -24,7 +25,6 @@ from landmap.vector_files import Features, format_of, write_layer, write_table
 from landmap.vector_style import STYLES_LAYER, style_rows
 
 LAYER, CELLS_LAYER = "cover", "cells"
-GDAL_CACHE_BYTES = 128 * 2**20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def vectorize(
     drawn = read_cover(cover)
     placed = pixel_hectares(drawn) is not None
     check_vector(output, settings, with_probabilities=probabilities is not None, placed=placed)
-    with locked([output]), rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES), staging(output) as folder:
+    with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:
         rasters = [None if path is None else Path(path) for path in (confidence, probabilities)]
         staged, count = stage_vector(drawn, output, folder, settings, *rasters)
         publish([staged], overwrite=overwrite)

@@ -13,6 +13,7 @@ from landmap.chips import Pixels
 from landmap.errors import ChunkError, LandmapError
 from landmap.grid import Chunk, Grid
 from landmap.mosaic import ChunkCover
+from landmap.open_files import cache_bytes, keeping_open
 from landmap.planning import Plan
 from landmap.predict import ChunkSettings, cover_chunk
 from landmap.scene import Scene
@@ -22,9 +23,6 @@ if TYPE_CHECKING:  # it imports TensorFlow's start
     from landmap_models.engine import Precision
 
 Made = TypeVar("Made")
-
-GDAL_CACHE_BYTES = 128 * 2**20
-"""GDAL's own default is a twentieth of all memory, which is a gigabyte on many machines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ class ChunkWork:
         """
 
         def read() -> Pixels | None:
-            with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_BYTES):
+            with rasterio.Env(GDAL_CACHEMAX=cache_bytes(self.scene.opens)), keeping_open():
                 if self.scene.is_empty(self.grid.owned_window(chunk)):
                     return None
                 return self.scene.read(self.grid.read_window(chunk))

@@ -1,0 +1,143 @@
+"""Files whose blocks take long to decode stay open from one chunk's read to the next, with the blocks that GDAL knows.
+
+Chunks read a margin around them, and their edges cut through blocks: with a file opened anew for each, every block of a
+product in JPEG 2000 is decoded about three times. Other files are opened anew, which costs nothing worth keeping.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import rasterio
+
+from landmap.remote import is_remote
+
+CACHE_BYTES = 128 * 2**20
+"""Of the blocks that GDAL remembers; its own default is a twentieth of all memory, a gigabyte on many machines."""
+SLOW_CACHE_BYTES = 256 * 2**20
+"""The same for files that decode slowly. A row of chunks meets three rows of blocks of a Sentinel-2 tile, 66 MB in each
+band."""
+MOST = 2
+"""Files that stay open: a scene's, and those of its scene classification."""
+ARCHIVE = re.compile(r"/vsizip/\{?(?P<path>.*?)(?:\}|(?<=\.zip)/).*")
+
+Stamps = dict[str, tuple[int, int] | None]
+
+
+def decodes_slowly(path: str) -> bool:
+    """Whether decoding a block takes long.
+
+    Args:
+        path: What GDAL opens: of a file, or the text of a VRT over files.
+    """
+    return ".jp2" in path.lower()
+
+
+def cache_bytes(path: str) -> int:
+    """How much GDAL may remember while it reads a scene; `path` as in `decodes_slowly`."""
+    return SLOW_CACHE_BYTES if decodes_slowly(path) else CACHE_BYTES
+
+
+@dataclass
+class _Open:
+    """A file, and what it looked like when it was opened. One thread at a time reads it."""
+
+    lock: Lock = field(default_factory=Lock)
+    file: Any = None
+    stamps: Stamps = field(default_factory=dict)
+
+    def opened(self, path: str) -> Any:
+        """The file, opened anew where one of those behind it has changed."""
+        if self.file is not None and self.stamps != _stamps(self.stamps):
+            self.close()
+        if self.file is None:
+            self.file = rasterio.open(path)
+            self.stamps = _stamps(self.file.files)
+        return self.file
+
+    def close(self) -> None:
+        file, self.file = self.file, None
+        if file is not None:
+            file.close()
+
+
+_keeping: ContextVar[bool] = ContextVar("keeping", default=False)
+_files: OrderedDict[str, _Open] = OrderedDict()
+_guard = Lock()
+
+
+@contextmanager
+def keeping_open() -> Iterator[None]:
+    """Slow files that are opened in here stay open, until `close_files` or for the sake of others."""
+    token = _keeping.set(True)
+    try:
+        yield
+    finally:
+        _keeping.reset(token)
+
+
+@contextmanager
+def open_file(path: str) -> Iterator[Any]:
+    """The open file. One that stays open is no other thread's meanwhile; after an error it does not.
+
+    Args:
+        path: What GDAL opens.
+
+    Raises:
+        RasterioError: It can't be opened.
+    """
+    if not _keeping.get() or not decodes_slowly(path) or is_remote(path):
+        with rasterio.open(path) as file:
+            yield file
+        return
+    kept = _kept(path)
+    with kept.lock:
+        try:
+            yield kept.opened(path)
+        except BaseException:
+            kept.close()
+            raise
+
+
+def close_files() -> None:
+    """Close what has stayed open, and free its blocks."""
+    with _guard:
+        left = list(_files.values())
+        _files.clear()
+    _close(left)
+
+
+def _kept(path: str) -> _Open:
+    with _guard:
+        kept = _files.setdefault(path, _Open())
+        _files.move_to_end(path)
+        left = [_files.popitem(last=False)[1] for _ in range(len(_files) - MOST)]
+    _close(left)
+    return kept
+
+
+def _close(files: list[_Open]) -> None:
+    for kept in files:
+        with kept.lock:
+            kept.close()
+
+
+def _stamps(names: Any) -> Stamps:
+    """When the files were last written and how long they are, by name; None for what the system does not know."""
+    return {name: _stamp(ARCHIVE.sub(r"\g<path>", name)) for name in names}
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size
