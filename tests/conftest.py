@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ import rasterio
 from affine import Affine
 from hypothesis import settings
 
+from landmap_models.card import ModelCard
+from landmap_models.classifier import FAKE_CARD, Classifier
+
 # Machines differ in speed; examples are the same in every run, so that a failure is never a matter of luck.
 settings.register_profile("landmap", deadline=None, derandomize=True)
 settings.load_profile("landmap")
 
 UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 WriteScene = Callable[..., Path]
+Floats = npt.NDArray[np.float32]
 
 
 @pytest.fixture
@@ -76,6 +81,23 @@ def ordinary() -> Callable[..., npt.NDArray[np.uint16]]:
         )
 
     return draw
+
+
+@dataclass(frozen=True)
+class _Sensitive:
+    """The classifier of `sensitive`."""
+
+    card: ModelCard = FAKE_CARD
+
+    def predict(self, chips: Floats) -> Floats:
+        classes = (chips.mean(axis=(1, 2, 3), dtype=np.float64) * 20_000).astype(int) % len(self.card.legend)
+        return np.eye(len(self.card.legend), dtype=np.float32)[classes]
+
+
+@pytest.fixture
+def sensitive() -> Classifier:
+    """A classifier whose classes depend on every pixel of a chip."""
+    return _Sensitive()
 
 
 @pytest.fixture

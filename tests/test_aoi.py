@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +32,7 @@ from landmap.mosaic import NODATA
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.source import Source
-from landmap_models.card import ModelCard
-from landmap_models.classifier import FAKE_CARD
+from landmap_models.classifier import FAKE_CARD, Classifier
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -45,17 +43,6 @@ GRID = RasterGrid(HEIGHT, WIDTH, UTM, rasterio.CRS.from_epsg(32633).to_wkt())
 STAR = shapely.Polygon([(500_300, 4_999_800), (500_900, 4_999_500), (501_733, 4_999_911), (501_100, 4_999_050)])
 POND = shapely.Point(500_250.3, 4_999_111.7).buffer(180)
 HOLED = shapely.box(501_500, 4_998_700, 502_500, 4_998_950) - shapely.box(501_600, 4_998_750, 501_700, 4_998_850)
-
-
-@dataclass(frozen=True)
-class Sensitive:
-    """A class that depends on every pixel of a chip."""
-
-    card: ModelCard = FAKE_CARD
-
-    def predict(self, chips: Floats) -> Floats:
-        classes = (chips.mean(axis=(1, 2, 3), dtype=np.float64) * 20_000).astype(int) % len(self.card.legend)
-        return np.eye(len(self.card.legend), dtype=np.float32)[classes]
 
 
 @pytest.fixture
@@ -87,8 +74,10 @@ def inside(shapes: list[Any]) -> Bools:
     return np.asarray(shapely.contains_xy(shapely.union_all(shapes), x, y))
 
 
-def test_outside_is_nodata_and_inside_is_as_without(scene: Path, area: Path, tmp_path: Path) -> None:
-    how: dict[str, Any] = {"classifier": Sensitive(), "level": "L1C", "offset": 0, "stride": 8, "chunk": 64}
+def test_outside_is_nodata_and_inside_is_as_without(
+    scene: Path, area: Path, tmp_path: Path, sensitive: Classifier
+) -> None:
+    how: dict[str, Any] = {"classifier": sensitive, "level": "L1C", "offset": 0, "stride": 8, "chunk": 64}
     landmap.classify(scene, tmp_path / "all.tif", **how)
     landmap.classify(scene, tmp_path / "part.tif", aoi=area, **how)
     with rasterio.open(tmp_path / "all.tif") as one, rasterio.open(tmp_path / "part.tif") as other:
@@ -150,7 +139,7 @@ def test_a_window_is_that_part_of_the_whole(data: st.DataObject) -> None:
 
 
 def test_only_chunks_that_touch_it_are_read(
-    scene: Path, area: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scene: Path, area: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sensitive: Classifier
 ) -> None:
     plan = landmap.plan(scene, card=FAKE_CARD, level="L1C", offset=0, aoi=area, chunk=32, stride=32)
     boxes = [plan.grid.owned_window(chunk) for chunk in plan.chunks()]
@@ -165,7 +154,7 @@ def test_only_chunks_that_touch_it_are_read(
     before = Source.read_values
     monkeypatch.setattr(Source, "read_values", lambda self, window, *a: read.append(window) or before(self, window, *a))
     landmap.classify(
-        scene, tmp_path / "c.tif", classifier=Sensitive(), level="L1C", offset=0, aoi=area, chunk=32, stride=32
+        scene, tmp_path / "c.tif", classifier=sensitive, level="L1C", offset=0, aoi=area, chunk=32, stride=32
     )
     wanted = [plan.grid.read_window(c) for c, touch in zip(plan.chunks(), touched, strict=True) if touch]
     assert sorted(map(str, read)) == sorted(map(str, wanted))
@@ -235,9 +224,9 @@ def test_files_that_are_none(scene: Path, tmp_path: Path) -> None:
             opened(scene, aoi=tmp_path / name)
 
 
-def test_it_is_not_overwritten(scene: Path, area: Path) -> None:
+def test_it_is_not_overwritten(scene: Path, area: Path, sensitive: Classifier) -> None:
     with pytest.raises(OutputError, match="masked by"):
-        landmap.classify(scene, area, classifier=Sensitive(), aoi=area, overwrite=True)
+        landmap.classify(scene, area, classifier=sensitive, aoi=area, overwrite=True)
 
 
 def test_the_world_will_do(scene: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,26 +27,15 @@ from landmap.grid import Window
 from landmap.mosaic import NODATA
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
-from landmap_models.card import ModelCard
-from landmap_models.classifier import FAKE_CARD, ConstantClassifier
+from landmap_models.classifier import FAKE_CARD, Classifier, ConstantClassifier
 
 Floats = npt.NDArray[np.float32]
 WriteScene = Callable[..., Path]
+MakeCover = Callable[..., npt.NDArray[np.uint8]]
 UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 HEIGHT, WIDTH = 150, 210
 ALL = Window(0, 0, HEIGHT, WIDTH)
 ALL_33TWM = Window(0, 0, 915, 915)
-
-
-@dataclass(frozen=True)
-class Sensitive:
-    """A class that depends on every pixel of a chip."""
-
-    card: ModelCard = FAKE_CARD
-
-    def predict(self, chips: Floats) -> Floats:
-        classes = (chips.mean(axis=(1, 2, 3), dtype=np.float64) * 20_000).astype(int) % len(self.card.legend)
-        return np.eye(len(self.card.legend), dtype=np.float32)[classes]
 
 
 @pytest.fixture
@@ -70,10 +59,16 @@ def mapped(path: Path, **choices: Any) -> npt.NDArray[np.bool_]:
     return opened(path, **choices).read(ALL).mapped
 
 
-def cover(scene: Path, output: Path, **choices: Any) -> npt.NDArray[np.uint8]:
-    landmap.classify(scene, output, **{"classifier": Sensitive(), "level": "L1C", "offset": 0} | choices)
-    with rasterio.open(output) as file:
-        return np.asarray(file.read(1))
+@pytest.fixture
+def cover(sensitive: Classifier) -> MakeCover:
+    """A function that classifies a scene, and reads the cover."""
+
+    def make(scene: Path, output: Path, **choices: Any) -> npt.NDArray[np.uint8]:
+        landmap.classify(scene, output, **{"classifier": sensitive, "level": "L1C", "offset": 0} | choices)
+        with rasterio.open(output) as file:
+            return np.asarray(file.read(1))
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -88,7 +83,7 @@ def cover(scene: Path, output: Path, **choices: Any) -> npt.NDArray[np.uint8]:
     ],
 )
 def test_classes_are_left_out_by_name(
-    names: Any, numbers: set[int], scene: Path, write_band: Callable[..., Path], tmp_path: Path
+    names: Any, numbers: set[int], scene: Path, write_band: Callable[..., Path], tmp_path: Path, cover: MakeCover
 ) -> None:
     scl = write_band(tmp_path / "classes.tif", classes())
     with rasterio.open(scene) as file:
@@ -150,7 +145,11 @@ def test_masks_are_taken_together(scene: Path, write_band: Callable[..., Path], 
 
 
 def test_what_is_masked_is_like_nodata_in_the_file(
-    write_scene: WriteScene, ordinary: Callable[..., Any], write_band: Callable[..., Path], tmp_path: Path
+    write_scene: WriteScene,
+    ordinary: Callable[..., Any],
+    write_band: Callable[..., Path],
+    tmp_path: Path,
+    cover: MakeCover,
 ) -> None:
     """Windows do not see it: clouds are no land."""
     values = ordinary(HEIGHT, WIDTH)
@@ -203,7 +202,7 @@ def test_a_products_own_of_20_metres(
 # --- chunks, processes, runs
 
 
-def test_chunks_change_nothing(scene: Path, write_band: Callable[..., Path], tmp_path: Path) -> None:
+def test_chunks_change_nothing(scene: Path, write_band: Callable[..., Path], tmp_path: Path, cover: MakeCover) -> None:
     scl = write_band(tmp_path / "scl.tif", classes(80, 110), metres=20)
     whole = cover(scene, tmp_path / "whole.tif", scl=scl, stride=16)
     cut = cover(scene, tmp_path / "cut.tif", scl=scl, stride=16, chunk=32)
@@ -271,7 +270,9 @@ def test_a_scene_without_a_pixel_left_in_says_so(scene: Path, write_band: Callab
     assert result.warnings[-1] == "no pixel of the scene has data and is left in by the masks: the map is empty"
 
 
-def test_plan_and_tags_say_what_is_left_out(scene: Path, write_band: Callable[..., Path], tmp_path: Path) -> None:
+def test_plan_and_tags_say_what_is_left_out(
+    scene: Path, write_band: Callable[..., Path], tmp_path: Path, cover: MakeCover
+) -> None:
     scl = write_band(tmp_path / "classes.tif", classes())
     done = CliRunner().invoke(cli, ["plan", str(scene), "--scl", str(scl), "--mask-classes", "cloud,snow"])
     words = "cloud, snow by classes.tif, and what it does not classify"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from landmap.errors import SceneError, SettingsError
 from landmap.grid import Window
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
-from landmap_models.card import ModelCard
-from landmap_models.classifier import FAKE_CARD
+from landmap_models.classifier import FAKE_CARD, Classifier
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NodataShadowWarning")
 
@@ -34,17 +33,6 @@ UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 
 
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Sensitive:
-    """A class that depends on every pixel of a chip."""
-
-    card: ModelCard = FAKE_CARD
-
-    def predict(self, chips: Floats) -> Floats:
-        classes = (chips.mean(axis=(1, 2, 3), dtype=np.float64) * 20_000).astype(int) % len(self.card.legend)
-        return np.eye(len(self.card.legend), dtype=np.float32)[classes]
 
 
 def opened(path: Path, **choices: Any) -> Scene:
@@ -77,7 +65,7 @@ def write_kind(kind: str, write_scene: Callable[..., Path], values: npt.NDArray[
 
 @pytest.mark.parametrize("kind", ["zero", "nodata", "alpha", "mask"])
 def test_a_window_is_as_if_cut_out_first(
-    kind: str, write_scene: Callable[..., Path], ordinary: Callable[..., Any], tmp_path: Path
+    kind: str, write_scene: Callable[..., Path], ordinary: Callable[..., Any], tmp_path: Path, sensitive: Classifier
 ) -> None:
     path = write_kind(kind, write_scene, ordinary(HEIGHT, WIDTH))
     (tmp_path / "cut").mkdir()
@@ -90,7 +78,7 @@ def test_a_window_is_as_if_cut_out_first(
             out.descriptions, out.colorinterp = file.descriptions, file.colorinterp
             if kind == "mask":
                 out.write_mask(file.dataset_mask(window=part) > 0)
-    how: dict[str, Any] = {"classifier": Sensitive(), "level": "L1C", "offset": 0, "stride": 8}
+    how: dict[str, Any] = {"classifier": sensitive, "level": "L1C", "offset": 0, "stride": 8}
     landmap.classify(path, tmp_path / "a.tif", window=(COL, ROW, ACROSS, DOWN), **how)
     landmap.classify(cut, tmp_path / "b.tif", **how)
     with rasterio.open(tmp_path / "a.tif") as one, rasterio.open(tmp_path / "b.tif") as other:
