@@ -36,6 +36,12 @@ ELEMENTWISE = (
 )
 """Layers of single values, and those that do nothing at inference."""
 
+WEIGHTED = (
+    *("Conv2D", "DepthwiseConv2D", "SeparableConv2D", "Dense", "PReLU"),
+    *("BatchNormalization", "LayerNormalization", "Normalization"),
+)
+"""Layers that have weights."""
+
 
 @dataclass(frozen=True, slots=True)
 class Dense:
@@ -45,6 +51,17 @@ class Dense:
     """Pixels between positions of the last spatial layer before the global pooling; divides the stride."""
     floats_per_pixel: float
     """The largest sum of what one layer takes and gives, in numbers per pixel of the input."""
+    exact_floats_per_pixel: float
+    """The same of the layers up to the first with weights, which stay float32 (`layout.exact_layers`)."""
+
+    def bytes_per_pixel(self, itemsize: int) -> float:
+        """Of the largest layer, per pixel of the input.
+
+        Args:
+            itemsize: Bytes of a number in the precision computed in. What float32 layers give is there in both.
+        """
+        exact = 4 if itemsize == 4 else 4 + itemsize
+        return max(self.floats_per_pixel * itemsize, self.exact_floats_per_pixel * exact)
 
 
 def analyse(config: Mapping[str, Any], chip_size: int, stride: int) -> Dense | str:
@@ -65,8 +82,10 @@ def analyse(config: Mapping[str, Any], chip_size: int, stride: int) -> Dense | s
     except (LookupError, TypeError, ValueError, AttributeError):
         return "its configuration is not one that Keras 3 writes"
     pooled = [step.inputs[0] for step in steps if step.output.flat and not step.inputs[0].flat]
-    floats = max(sum(values.floats for values in (*step.inputs, step.output)) for step in steps)
-    return Dense(math.lcm(*(pixels for values in pooled for pixels in values.stride)), floats)
+    floats = [sum(values.floats for values in (*step.inputs, step.output)) for step in steps]
+    first = next((place for place, step in enumerate(steps) if step.layer.kind in WEIGHTED), len(steps) - 1)
+    stride = math.lcm(*(pixels for values in pooled for pixels in values.stride))
+    return Dense(stride, max(floats), max(floats[: first + 1]))
 
 
 def dense_model(model: keras.Model, stride: int) -> keras.Model:

@@ -351,7 +351,7 @@ def test_pools_of_several_strides() -> None:
     vectors = layers.GlobalMaxPooling2D()(fine), layers.GlobalAveragePooling2D()(coarse)
     model = network(inputs, classified(layers.Concatenate(axis=1)(vectors)))
     assert_dense(model, 6)
-    assert analyse(config_of(model), 16, 6) == Dense(6, 3 + 4 / 4)
+    assert analyse(config_of(model), 16, 6) == Dense(6, 3 + 4 / 4, 3 + 4 / 4)
 
 
 def test_layers_of_vectors() -> None:
@@ -470,10 +470,16 @@ def test_floats_per_pixel_by_hand() -> None:
     x = layers.Conv2D(8, 3, strides=(2, 1))(x)  # takes 3, gives 8 / 8
     y = layers.Conv2D(8, 1)(x)  # takes 1, gives 1
     z = layers.Add()([x, y])  # takes 2, gives 1
-    assert analyse(config_of(keras.Model(inputs, pooled(z))), 16, 4) == Dense(4, 5.0)
+    assert analyse(config_of(keras.Model(inputs, pooled(z))), 16, 4) == Dense(4, 5.0, 5.0)
     wide = layers.Conv2D(24, 1)(z)  # takes 1, gives 3
     wide = layers.Add()([wide, wide, layers.ReLU()(wide)])  # takes 9, gives 3
-    assert analyse(config_of(keras.Model(inputs, pooled(wide))), 16, 4) == Dense(4, 12.0)
+    assert analyse(config_of(keras.Model(inputs, pooled(wide))), 16, 4) == Dense(4, 12.0, 5.0)
+
+
+def test_bytes_of_the_largest_layer_by_hand() -> None:
+    late, early = Dense(8, 48.0, 15.0), Dense(8, 48.0, 27.0)
+    assert [late.bytes_per_pixel(size) for size in (4, 2)] == [4 * 48, 2 * 48]
+    assert [early.bytes_per_pixel(size) for size in (4, 2)] == [4 * 48, (4 + 2) * 27], "float32, and a copy"
 
 
 def test_channels_by_hand() -> None:
