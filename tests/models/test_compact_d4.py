@@ -1,4 +1,4 @@
-"""The packaged architecture: the same answer for a chip however it is turned, and a file of Keras's own layers."""
+"""The same answer for a chip however it is turned, and a file of Keras's own layers."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_it_is_dense_at_its_stride_of_eight(model: Any) -> None:
             np.testing.assert_allclose(answers[:, row, col], run(plain, chip), atol=1e-5)
 
 
-def test_it_fits_the_repository() -> None:
+def test_it_is_small_enough_to_be_packaged() -> None:
     assert unrolled(compact_d4.build(SHAPE, ArchitectureOptions())).count_params() * 4 < 6e6
 
 
