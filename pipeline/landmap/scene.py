@@ -1,6 +1,6 @@
 """A raster file or a product becomes a scene: where each band lies, what its numbers mean, and pixels on demand.
 
-A `Scene` is a small picklable value. It holds no open file: each read opens the file anew, so that a scene can be sent
+A `Scene` is a small picklable value. It holds no open file: each read opens what it needs, so that a scene can be sent
 to any thread or process.
 """
 

@@ -1,7 +1,7 @@
 """A raster file and the bands of it that are wanted: values as they are in the file, and which pixels are valid.
 
-A `Source` is a small picklable value. It holds no open file: each read opens the file anew, so that it can be sent to
-any thread or process.
+A `Source` is a small picklable value. It holds no open file: each read opens the file, or finds it still open (see
+`open_files`), so that it can be sent to any thread or process.
 """
 
 from __future__ import annotations
