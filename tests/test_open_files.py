@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterWindow
 import landmap
 from landmap import open_files
 from landmap.chunking import chunk_shape
-from landmap.open_files import MOST, close_files, keeping_open, open_file
+from landmap.open_files import MOST, close_files, keeping_open, open_file, stays_open
 from landmap.planning import make_plan
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 
@@ -77,6 +77,21 @@ def test_other_files_are_opened_anew(write_band: WriteBand, tmp_path: Path, open
     with keeping_open():
         read(path), read(path)
     assert opens[str(path)] == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "stays"),
+    [
+        ("/data/T33TWM_B04_10m.JP2", True),
+        ("/vsizip/{/data/product.SAFE.zip}/IMG_DATA/B04.jp2", True),
+        ("<VRTDataset><SourceFilename>/data/B04.jp2</SourceFilename></VRTDataset>", True),
+        ("/data/scene.tif", False),
+        ("/vsicurl/https://host/B04.jp2", False),
+        ("s3://bucket/B04.jp2", False),
+    ],
+)
+def test_slow_files_on_a_disk_stay_open(path: str, stays: bool) -> None:
+    assert stays_open(path) is stays
 
 
 def test_a_file_that_has_changed_is_read_anew(write_band: WriteBand, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from landmap.grid import Grid
-from landmap.open_files import SLOW_CACHE_BYTES, decodes_slowly
+from landmap.open_files import SLOW_CACHE_BYTES, stays_open
 from landmap.scene import Scene
 from landmap.settings import Settings
 from landmap_models.card import ModelCard
@@ -92,8 +92,8 @@ def block_bytes(scene: Scene) -> int:
 
 
 def remembered_bytes(scene: Scene) -> int:
-    """Memory of the blocks that are kept between chunks, or of those that one chunk's read decodes at once."""
-    return max(SLOW_CACHE_BYTES if decodes_slowly(scene.opens) else 0, block_bytes(scene))
+    """Bytes of the blocks that are kept between chunks, or of those that one chunk's read decodes at once."""
+    return max(SLOW_CACHE_BYTES if stays_open(scene.opens) else 0, block_bytes(scene))
 
 
 def large_blocks(scene: Scene) -> list[str]:

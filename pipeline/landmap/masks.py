@@ -25,7 +25,7 @@ from landmap.ground import RasterGrid, bounds, extent, raster_grid
 from landmap.product import SCL
 from landmap.remote import shown
 from landmap.settings import MASKED_CLASSES, SCL_CLASSES, Settings
-from landmap.source import Source, is_masked, name_of, sample
+from landmap.source import Source, name_of, sample, source_of
 from landmap.view import View
 from landmap.warp import onto
 
@@ -137,19 +137,8 @@ def _raster(path: str, scene: Source, called: str) -> Source:
 
     def describe(file: Any) -> tuple[RasterGrid, Source]:
         index = file.descriptions.index(called) + 1 if called in file.descriptions else 1
-        return raster_grid(file), Source(
-            path=path,
-            opens=path,
-            height=file.height,
-            width=file.width,
-            transform=file.transform,
-            crs=file.crs.to_wkt() if file.crs else None,
-            band_names=(file.descriptions[index - 1] or "mask",),
-            band_indexes=(index,),
-            block_shape=file.block_shapes[index - 1],
-            dtype=file.dtypes[index - 1],
-            masked=is_masked(file, (index,)),
-        )
+        name = file.descriptions[index - 1] or "mask"
+        return raster_grid(file), source_of(file, path, path, (name,), (index,))
 
     grid, source = look_surely(path, describe)
     if grid == here:

@@ -23,7 +23,7 @@ from landmap.remote import is_remote
 CACHE_BYTES = 128 * 2**20
 """Of the blocks that GDAL remembers; its own default is a twentieth of all memory, a gigabyte on many machines."""
 SLOW_CACHE_BYTES = 256 * 2**20
-"""The same for files that decode slowly. A row of chunks meets three rows of blocks of a Sentinel-2 tile, 66 MB in each
+"""The same for files that stay open. A row of chunks meets three rows of blocks of a Sentinel-2 tile, 66 MB in each
 band."""
 MOST = 2
 """Files that stay open: a scene's, and those of its scene classification."""
@@ -32,18 +32,18 @@ ARCHIVE = re.compile(r"/vsizip/\{?(?P<path>.*?)(?:\}|(?<=\.zip)/).*")
 Stamps = dict[str, tuple[int, int] | None]
 
 
-def decodes_slowly(path: str) -> bool:
-    """Whether decoding a block takes long.
+def stays_open(path: str) -> bool:
+    """Whether a file is worth keeping open: it lies on a disk, and decoding one of its blocks takes long.
 
     Args:
         path: What GDAL opens: of a file, or the text of a VRT over files.
     """
-    return ".jp2" in path.lower()
+    return ".jp2" in path.lower() and not is_remote(path)
 
 
 def cache_bytes(path: str) -> int:
-    """How much GDAL may remember while it reads a scene; `path` as in `decodes_slowly`."""
-    return SLOW_CACHE_BYTES if decodes_slowly(path) else CACHE_BYTES
+    """Bytes of blocks that GDAL may remember while it reads a scene; `path` as in `stays_open`."""
+    return SLOW_CACHE_BYTES if stays_open(path) else CACHE_BYTES
 
 
 @dataclass
@@ -94,7 +94,7 @@ def open_file(path: str) -> Iterator[Any]:
     Raises:
         RasterioError: It can't be opened.
     """
-    if not _keeping.get() or not decodes_slowly(path) or is_remote(path):
+    if not _keeping.get() or not stays_open(path):
         with rasterio.open(path) as file:
             yield file
         return

@@ -15,7 +15,7 @@ from landmap.product import SCL
 from landmap.radiometry import Stated
 from landmap.remote import shown
 from landmap.settings import Settings
-from landmap.source import Source, is_masked
+from landmap.source import Source, source_of
 from landmap.stack import Stack, classification
 from landmap.view import View, find_view
 from landmap_models.card import NIR_BAND, ModelCard
@@ -74,7 +74,7 @@ def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, setting
     return SceneFile(
         bands=(source, says | {"has_scl": scl is not None}),
         infrared=nir if isinstance(nir, str) else _said(file, (NIR_BAND,), (nir,), path, whole),
-        classes=_source(file, path, path, (SCL,), (scl,)) if scl else None,
+        classes=source_of(file, path, path, (SCL,), (scl,)) if scl else None,
         view=find_view(file, name, card, settings),
         whole=whole,
     )
@@ -89,23 +89,7 @@ def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | No
 def _said(file: Any, names: tuple[str, ...], indexes: tuple[int, ...], path: str, whole: Stack | None) -> Said:
     """Some bands of a file, and what is said of them by it and by the product that it stands for."""
     says = _what_the_file_says(file, indexes) | {"stated": whole.stated(indexes) if whole else Stated()}
-    return _source(file, path, whole.vrt if whole else path, names, indexes), says
-
-
-def _source(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
-    return Source(
-        path=path,
-        opens=opens,
-        height=file.height,
-        width=file.width,
-        transform=file.transform,
-        crs=file.crs.to_wkt() if file.crs else None,
-        band_names=names,
-        band_indexes=indexes,
-        block_shape=file.block_shapes[indexes[0] - 1],
-        dtype=file.dtypes[indexes[0] - 1],
-        masked=is_masked(file, indexes),
-    )
+    return source_of(file, path, whole.vrt if whole else path, names, indexes), says
 
 
 def _check_kind(file: Any, path: str) -> None:

@@ -156,6 +156,31 @@ class Source:
         return RasterWindow(col + window.col_off, row + window.row_off, window.width, window.height)
 
 
+def source_of(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
+    """Some bands of an open file as it is.
+
+    Args:
+        file: The open file.
+        path: What the user gave.
+        opens: What GDAL opens for it.
+        names: Of the bands.
+        indexes: Their numbers in the file, from 1.
+    """
+    return Source(
+        path=path,
+        opens=opens,
+        height=file.height,
+        width=file.width,
+        transform=file.transform,
+        crs=file.crs.to_wkt() if file.crs else None,
+        band_names=names,
+        band_indexes=indexes,
+        block_shape=file.block_shapes[indexes[0] - 1],
+        dtype=file.dtypes[indexes[0] - 1],
+        masked=is_masked(file, indexes),
+    )
+
+
 def read_pixels(
     file: Any, source: Source, window: Window, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:

@@ -102,7 +102,7 @@ class ScaledConv2D(layers.Layer):  # type: ignore[misc] # Keras ships no types
         return self.activation(values + ops.cast(bias, self.compute_dtype))
 
     def written_out(self) -> tuple[Tensor, Tensor]:
-        """Kernel and bias of the plain convolution that this is."""
+        """Kernel `(size, size, channels, filters)` and bias `(filters,)` of the plain convolution that this is."""
         return self._expanded(self._standardised()), self._repeated(self.bias)
 
     def get_config(self) -> dict[str, Any]:
@@ -130,7 +130,10 @@ class ScaledConv2D(layers.Layer):  # type: ignore[misc] # Keras ships no types
 
 @keras.saving.register_keras_serializable("landmap")
 class D4Lift(ScaledConv2D):
-    """From bands to fields. Kernels keep their mean: how bright the land is says what it is."""
+    """From bands to fields, `(n, rows, cols, 8 * filters)`.
+
+    Kernels keep their mean: how bright the land is says what it is.
+    """
 
     def _standardised(self) -> Tensor:
         kernel = ops.convert_to_tensor(self.kernel)
@@ -146,7 +149,7 @@ class D4Lift(ScaledConv2D):
 
 @keras.saving.register_keras_serializable("landmap")
 class D4Conv2D(ScaledConv2D):
-    """From fields to fields."""
+    """From fields to fields: `(n, height, width, 8 * fields)` to `(n, rows, cols, 8 * filters)`."""
 
     def _inputs(self, channels: int) -> tuple[int, ...]:
         return ORDER, channels // ORDER
@@ -162,7 +165,10 @@ class D4Conv2D(ScaledConv2D):
 
 @keras.saving.register_keras_serializable("landmap")
 class D4Pool(ScaledConv2D):
-    """From fields to features that no symmetry changes: a 1x1 convolution of the mean over each field's eight."""
+    """From fields to features that no symmetry changes, `(n, height, width, filters)`.
+
+    A 1x1 convolution of the mean over each field's eight channels.
+    """
 
     def _inputs(self, channels: int) -> tuple[int, ...]:
         return (channels // ORDER,)
