@@ -15,9 +15,10 @@ from pyproj import Geod, Proj, Transformer
 from rasterio.control import GroundControlPoint
 
 import landmap
+from landmap.areas import pixel_hectares
 from landmap.errors import GeoreferenceError
 from landmap.georeference import check_georeference
-from landmap.ground import ground_pixel_size, north, pixel_hectares, pixel_sides
+from landmap.ground import ground_pixel_size, misplaced, north, pixel_sides
 from landmap.scene import Scene, open_scene
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 
@@ -212,7 +213,7 @@ def test_no_hectares_without_a_place_and_force_still_makes_a_map(
     scene = scene_at(crs, transform)
     assert pixel_hectares(scene) is None
     result = landmap.classify(scene.path, tmp_path / "cover.tif", force=True, classifier=ConstantClassifier(3))
-    assert result.plan.hectares is None
+    assert misplaced(result.plan.scene)
     assert all(share.hectares is None for share in result.classes)
     with rasterio.open(tmp_path / "cover.tif") as cover:
         assert cover.shape == (64, 80)

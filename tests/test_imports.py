@@ -27,6 +27,7 @@ ORDER = (
     "open_files",
     "attempts",
     "ground",
+    "areas",
     "warp",
     "warp_target",
     "source",

@@ -17,14 +17,13 @@ import shapely
 from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyproj import Geod
 from scipy import ndimage
 from shapely.affinity import translate
 
 import landmap
+from landmap.areas import pixel_hectares
 from landmap.cover import read_cover
 from landmap.errors import OutputError, SceneError, SettingsError, ZoneError
-from landmap.ground import pixel_hectares, row_hectares
 from landmap.mosaic import NODATA
 from landmap.raster import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap_models.legend import EUROSAT
@@ -238,23 +237,6 @@ def test_other_files_are_not_destroyed(write_cover: WriteCover, tmp_path: Path) 
         landmap.summarize(cover, tmp_path / "zones.json", zones=zones, zone_id="district", overwrite=True)
     with pytest.raises(SceneError, match="expected a cover"):
         landmap.summarize(confidence, tmp_path / "out.csv")
-
-
-def test_areas_in_degrees_are_those_of_the_ellipsoid(write_cover: WriteCover, tmp_path: Path) -> None:
-    """pyproj's geodesic areas of thin rectangles, far north where rows differ."""
-    profile = {"crs": "EPSG:4326", "transform": Affine(0.001, 0, 13.0, 0, -0.02, 80.0)}
-    cover, _ = write_cover(np.ones((100, 3), np.uint8), np.ones((100, 3), np.uint8), **profile)
-    hectares = row_hectares(read_cover(cover))
-    assert hectares is not None
-    geod = Geod(ellps="WGS84")
-    for row in (0, 50, 99):
-        top, low = 80 - 0.02 * row, 80 - 0.02 * (row + 1)
-        area, _ = geod.polygon_area_perimeter([13, 13.001, 13.001, 13], [low, low, top, top])
-        assert hectares[row] == pytest.approx(abs(area) / 10_000, rel=1e-7)
-    rows = landmap.summarize(cover, tmp_path / "out.json")
-    assert rows[1]["hectares"] == pytest.approx(3 * hectares.sum())
-    landmap.vectorize(cover, tmp_path / "cover.parquet")
-    assert geopandas.read_parquet(tmp_path / "cover.parquet").hectares.sum() == pytest.approx(3 * hectares.sum())
 
 
 def test_web_mercator_areas_are_those_of_the_map(write_cover: WriteCover, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def assess(
         GeoreferenceError: The map or the reference has no place on the ground, or a raster lies on another grid.
     """
     opened = open_cover_map(cover)
-    hectares = opened.hectares()
+    opened.areas()  # a map without a place is refused before the reference is read
     found = read_reference(reference, opened, class_column=class_column, layer=layer, warp=warp)
     if sample is not None and not (isinstance(found, Raster) and sample > 0):
         raise SettingsError(f"sample: expected a positive number, and a raster to draw from. Received: {sample}")
@@ -67,7 +67,7 @@ def assess(
             f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
             f"{left.without_class} have no class. Is the CRS right?"
         )
-    return _assessment(opened, Path(reference).name, design, tally, hectares)
+    return _assessment(opened, Path(reference).name, design, tally)
 
 
 def write_assessment(
@@ -96,14 +96,18 @@ def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int 
     return POLYGONS if isinstance(reference, Polygons) else CENSUS, tally_areas(cover, reference)
 
 
-def _assessment(cover: MapFile, reference: str, design: str, tally: Tally, hectares: float) -> Assessment:
+def _assessment(cover: MapFile, reference: str, design: str, tally: Tally) -> Assessment:
     known = len(cover.classes)
     counts = tally.pairs[:known, :known]
     places = counts.sum(axis=1)
-    # Of a census the population is what was counted: the reference may cover a part of the map.
-    mapped = hectares * (places if design == CENSUS else tally.mapped[:known])
+    if design == CENSUS and tally.pair_hectares is not None:
+        # The population is what was counted: the reference may cover a part of the map. Nothing is estimated.
+        weights = tally.pair_hectares[:known, :known]
+        mapped = weights.sum(axis=1)
+    else:
+        weights, mapped = counts.astype(np.float64), tally.mapped[:known]
     assessed = np.where(places > 0, mapped, 0.0)
-    found = stratified(counts, assessed, independent=design == SAMPLE)
+    found = stratified(weights, assessed, independent=design == SAMPLE)
     total = float(assessed.sum())
     classes = tuple(
         ClassAccuracy(
@@ -128,7 +132,7 @@ def _assessment(cover: MapFile, reference: str, design: str, tally: Tally, hecta
         left_out=_left_out(tally, known),
         hectares=total,
         unsampled=tuple(c.name for c in classes if c.mapped_hectares > 0 and not c.samples),
-        unknown_hectares=float(tally.mapped[UNKNOWN_ID] * hectares),
+        unknown_hectares=float(tally.mapped[UNKNOWN_ID]),
         warnings=tuple(_warnings(design, tally, classes, counts)),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from landmap.map_file import Bytes, MapFile, grid_difference, open_cover_map
 from landmap.mosaic import NODATA
 from landmap.outputs import check_outputs
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
-from landmap.tally import VALUES, Counts, count_pairs
+from landmap.tally import VALUES, Counts, PairCounter
 from landmap.text_files import csv_text, publish_texts
 from landmap_models.legend import MAX_CLASS_ID, UNKNOWN, UNKNOWN_ID, LandClass
 
@@ -37,12 +38,16 @@ class Change:
     """The second map was brought to the grid of the first."""
     pixels: tuple[tuple[int, ...], ...]
     """Pixels by class before (row) and after (column), in the order of the legend."""
-    pixel_hectares: float
-    """Area of a pixel."""
+    transitions: tuple[tuple[float, ...], ...]
+    """The same in hectares."""
     unknown_pixels: int
     """Pixels with data in both, of which one map or the other says Unknown."""
+    unknown_hectares: float
+    """Their area."""
     nodata_pixels: int
     """Pixels without data in one map or the other."""
+    nodata_hectares: float
+    """Their area."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,22 +66,36 @@ class Change:
 
     def hectares(self) -> list[list[float]]:
         """The transition matrix in hectares, rows before, columns after."""
-        return [[n * self.pixel_hectares for n in row] for row in self.pixels]
+        return [list(row) for row in self.transitions]
+
+    @property
+    def compared_hectares(self) -> float:
+        """Area that has a class in both maps."""
+        return math.fsum(n for row in self.transitions for n in row)
+
+    @property
+    def changed_hectares(self) -> float:
+        """Area of which the class is another."""
+        return math.fsum(n for i, row in enumerate(self.transitions) for j, n in enumerate(row) if i != j)
+
+    @property
+    def changed_share(self) -> float | None:
+        """Share of that in what was compared; None where nothing was."""
+        return self.changed_hectares / self.compared_hectares if self.total else None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-able values."""
-        area = self.pixel_hectares
         return {
             "before": Path(self.before.path).name,
             "after": Path(self.after.path).name,
             "warped": self.warped,
             "classes": list(self.names),
             "transitions_hectares": {"rows": "before", "columns": "after", "values": self.hectares()},
-            "compared_hectares": self.total * area,
-            "changed_hectares": self.changed * area,
-            "changed_share": self.changed / self.total if self.total else None,
-            "unknown_hectares": self.unknown_pixels * area,
-            "nodata_hectares": self.nodata_pixels * area,
+            "compared_hectares": self.compared_hectares,
+            "changed_hectares": self.changed_hectares,
+            "changed_share": self.changed_share,
+            "unknown_hectares": self.unknown_hectares,
+            "nodata_hectares": self.nodata_hectares,
         }
 
     def table(self) -> list[list[Any]]:
@@ -117,10 +136,12 @@ def compare_maps(
         check_outputs(wanted, os.fspath(source), overwrite=overwrite)
     one, other = open_cover_map(before), open_cover_map(after)
     onto = one if _differ(one, other, warp=warp) else None
-    counts = sum((count_pairs(*strips) for _, *strips in _strips(one, other, onto)), np.zeros((VALUES, VALUES), int))
-    found = _change(one, other, counts, warped=onto is not None)
+    counter = PairCounter(one.areas())
+    for row, *strips in _strips(one, other, onto):
+        counter.add(row, *strips)
+    found = _change(one, other, counter, warped=onto is not None)
     with locked(wanted):
-        _write(found, onto, counts, files, overwrite=overwrite)
+        _write(found, onto, counter.pixels, files, overwrite=overwrite)
     return found
 
 
@@ -145,17 +166,19 @@ def _strips(one: MapFile, other: MapFile, onto: MapFile | None) -> Iterator[tupl
         yield row, before, after
 
 
-def _change(one: MapFile, other: MapFile, counts: Counts, *, warped: bool) -> Change:
-    known = len(one.classes)
-    pixels = counts[:known, :known]
+def _change(one: MapFile, other: MapFile, counter: PairCounter, *, warped: bool) -> Change:
+    known, counts, areas = len(one.classes), counter.pixels, counter.hectares
+    pixels, matrix = counts[:known, :known], areas[:known, :known]
     return Change(
         before=one,
         after=other,
         warped=warped,
-        pixels=tuple(tuple(int(n) for n in row) for row in pixels),
-        pixel_hectares=one.hectares(),
+        pixels=tuple(tuple(row) for row in pixels.tolist()),
+        transitions=tuple(tuple(row) for row in matrix.tolist()),
         unknown_pixels=int(counts[:NODATA, :NODATA].sum() - pixels.sum()),
+        unknown_hectares=float(areas[:NODATA, :NODATA].sum() - matrix.sum()),
         nodata_pixels=int(counts[NODATA].sum() + counts[:NODATA, NODATA].sum()),
+        nodata_hectares=float(areas[NODATA].sum() + areas[:NODATA, NODATA].sum()),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import rasterio
 
+from landmap.areas import pixel_areas
 from landmap.companions import stage_companions
 from landmap.derived import Derived
 from landmap.fingerprint import fingerprint
@@ -19,6 +20,7 @@ from landmap.graph.connect import Scheduler, connected
 from landmap.graph.executor import Engine, Executor
 from landmap.graph.threads import ThreadExecutor
 from landmap.grid import Chunk
+from landmap.ground import misplaced
 from landmap.journal import Journal
 from landmap.layers import open_writers
 from landmap.lock import locked
@@ -125,7 +127,7 @@ def run_plan(
     """
     start, warnings = time.perf_counter(), _Warnings(plan, listener)
     with_probabilities = outputs.probabilities is not None
-    zones = outputs.derived.check(with_probabilities=with_probabilities, placed=plan.hectares is not None)
+    zones = outputs.derived.check(with_probabilities=with_probabilities, placed=not misplaced(plan.scene))
     with ExitStack() as stack:
         stack.enter_context(locked(outputs.paths()))
         executor = _executor(plan, classifier, stack.enter_context(connected(scheduler, workers)), listener)
@@ -142,7 +144,7 @@ def run_plan(
         counter = _run(plan, executor, journal, writers, listener.progress)
         rasters = {name: writer.finish() for name, writer in writers.items()}
         if plan.settings.sieve is not None:
-            counter = count_raster(rasters["classes"].file)
+            counter = count_raster(rasters["classes"].file, pixel_areas(plan.scene))
         warnings.add(*_empty(plan, counter))
         others = _others(stack, plan, outputs, rasters, zones, warnings)
         wanted = [staged for name, staged in rasters.items() if name != "confidence" or outputs.confidence]
@@ -152,7 +154,7 @@ def run_plan(
     return Result(
         outputs=outputs,
         plan=plan,
-        classes=counter.shares(plan.map_classes, plan.hectares),
+        classes=counter.shares(plan.map_classes),
         nodata_pixels=counter.nodata,
         seconds=time.perf_counter() - start,
         precision=engine.says,
@@ -202,14 +204,15 @@ def _run(
 ) -> ClassCounter:
     """Every chunk from the journal, or from the scene by way of the journal, to the writers."""
     work = chunk_work(plan, keep_probabilities="probabilities" in writers)
-    counter, done, missing = ClassCounter(), 0, list[Chunk]()
+    counter, done, missing = ClassCounter(pixel_areas(plan.scene)), 0, list[Chunk]()
 
     def keep(chunk: Chunk, cover: ChunkCover) -> None:
         nonlocal done
         journal.keep(chunk, cover)  # here, not where it is predicted: meanwhile the model is at the next chunk
+        window = plan.grid.owned_window(chunk)
         for name, writer in writers.items():
-            writer.write(plan.grid.owned_window(chunk), getattr(cover, name))
-        counter.add(cover.classes, cover.confidence)
+            writer.write(window, getattr(cover, name))
+        counter.add(window, cover.classes, cover.confidence)
         done += cover.classes.size
         if progress:
             progress(done, plan.scene.height * plan.scene.width)

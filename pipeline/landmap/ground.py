@@ -1,4 +1,4 @@
-"""Where a raster lies, and how large its pixels are on the ground."""
+"""Where a raster lies, and how long the sides of its pixels are on the ground."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 from affine import Affine
 
 NORTHWARD = 1e-4
@@ -79,50 +77,6 @@ def misplaced(scene: Grounded) -> list[str]:
 
 def _numbers(scene: Grounded) -> str:
     return ", ".join(f"{number:.10g}" for number in scene.transform[:6])
-
-
-def row_hectares(place: Grounded) -> npt.NDArray[np.float64] | None:
-    """Area of a pixel of each row, `(height,)`; None where all have that of `pixel_hectares`.
-
-    In degrees a pixel is the smaller the farther it lies from the equator, and each row has its own area on the
-    ellipsoid, unless rows don't follow the parallels.
-    """
-    from pyproj import CRS
-
-    if misplaced(place):
-        return None
-    crs, t = CRS.from_wkt(place.crs or ""), place.transform
-    geod = crs.get_geod()
-    if not crs.is_geographic or t.b or t.d or geod is None:
-        return None
-    radians = crs.axis_info[0].unit_conversion_factor
-    parallels = radians * (t.f + t.e * np.arange(place.height + 1))
-    below = _area_below(parallels, geod.a, math.sqrt(max(geod.es, 1e-30)))
-    return np.asarray(np.abs(np.diff(below)) * abs(t.a) * radians / 10_000, np.float64)
-
-
-def _area_below(latitude: npt.NDArray[Any], a: float, e: float) -> npt.NDArray[np.float64]:
-    """Area in m2 between the equator and a parallel, for each radian of longitude (Snyder 1987, eq. 3-12).
-
-    Args:
-        latitude: In radians.
-        a: Semi-major axis of the ellipsoid in metres.
-        e: Its eccentricity.
-    """
-    sine = np.sin(latitude)
-    return np.asarray(a**2 * (1 - e**2) / 2 * (sine / (1 - (e * sine) ** 2) + np.arctanh(e * sine) / e))
-
-
-def pixel_hectares(scene: Grounded) -> float | None:
-    """Area of a pixel; None where the scene has no place on the ground.
-
-    By the CRS where that is true to the ground within 1 % (UTM is), else on the ellipsoid for the middle of the scene.
-    """
-    if misplaced(scene):
-        return None
-    by_crs, on_ground = math.sqrt(math.prod(pixel_sides(scene))), ground_pixel_size(scene)
-    side = by_crs if abs(by_crs / on_ground - 1) < 0.005 else on_ground
-    return side**2 / 10_000
 
 
 def pixel_sides(scene: Grounded) -> tuple[float, float]:

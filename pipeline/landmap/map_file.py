@@ -19,9 +19,10 @@ from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
+from landmap.areas import PixelAreas, pixel_areas
 from landmap.attempts import first_cause, opened, unreadable
 from landmap.errors import GeoreferenceError, SceneError
-from landmap.ground import Grounded, pixel_hectares
+from landmap.ground import Grounded
 from landmap.mosaic import NODATA
 from landmap.raster import LAYER_TAG, LEGEND_TAG
 from landmap_models.legend import UNKNOWN_ID, LandClass
@@ -54,13 +55,13 @@ class MapFile:
         """Class names by id."""
         return tuple(c.name for c in self.classes)
 
-    def hectares(self) -> float:
-        """Area of a pixel.
+    def areas(self) -> PixelAreas:
+        """Areas of its pixels.
 
         Raises:
             GeoreferenceError: It has no place on the ground.
         """
-        found = pixel_hectares(self)
+        found = pixel_areas(self)
         if found is None:
             raise GeoreferenceError(
                 f"{self.path}: expected a map with a place on the ground, as areas and places are asked for; it has no "

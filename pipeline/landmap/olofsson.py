@@ -45,11 +45,11 @@ class Estimates:
     """True area of each class, `(q,)`, in the unit of the mapped areas."""
 
 
-def stratified(counts: npt.NDArray[np.integer], mapped: Doubles, *, independent: bool = True) -> Estimates:
+def stratified(counts: npt.NDArray[np.number], mapped: Doubles, *, independent: bool = True) -> Estimates:
     """Estimates from samples drawn at random within each mapped class.
 
     Args:
-        counts: Samples by mapped class (row) and reference class (column), `(q, q)`.
+        counts: Samples by mapped class (row) and reference class (column), `(q, q)`; or areas, where all is known.
         mapped: Mapped area of each class, `(q,)`, in any unit.
         independent: The samples were drawn one by one; otherwise no standard error is defined.
 

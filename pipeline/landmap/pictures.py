@@ -17,7 +17,7 @@ from landmap.chips import Bools
 from landmap.cover import open_raster
 from landmap.errors import SceneError
 from landmap.grid import Window
-from landmap.ground import ground_pixel_sides, pixel_hectares
+from landmap.ground import ground_pixel_sides, misplaced
 from landmap.scene import Scene
 
 UInt8 = npt.NDArray[np.uint8]
@@ -75,7 +75,7 @@ def scale_bar(pixel: float, most: float) -> ScaleBar:
 
 def metres_per_pixel(scene: Scene) -> float | None:
     """Width of a pixel on the ground in the middle of a scene; None where it has no place there."""
-    return None if pixel_hectares(scene) is None else ground_pixel_sides(scene)[0]
+    return None if misplaced(scene) else ground_pixel_sides(scene)[0]
 
 
 def composite(scene: Scene, most: int) -> Composite:

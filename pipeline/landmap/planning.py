@@ -14,7 +14,6 @@ from landmap.chunking import SMALLEST_TILE, bytes_per_pixel, chunk_shape, itemsi
 from landmap.errors import SettingsError
 from landmap.georeference import check_georeference
 from landmap.grid import Chunk, Grid
-from landmap.ground import pixel_hectares
 from landmap.predict import ChunkSettings
 from landmap.scene import Scene, open_scene
 from landmap.settings import STRIDES, Settings
@@ -51,8 +50,6 @@ class Plan:
     """As given."""
     dense: Dense | str
     """The network that predicts all windows of a chunk in one pass; or why chips are predicted one by one."""
-    hectares: float | None
-    """Area of a pixel; None where the scene has no CRS."""
     warnings: tuple[str, ...]
     """What the user should know before trusting the cover."""
 
@@ -235,7 +232,6 @@ def make_plan(
         chunk_shape=chunk_shape(scene, grid, card, dense, settings, itemsize_of(settings.precision)),
         settings=settings,
         dense=dense,
-        hectares=pixel_hectares(scene),
         warnings=(*warnings, *(scene.product.interpolated() if scene.product else ()), *scene.radiometry.warnings),
     )
 

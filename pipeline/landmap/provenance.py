@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from landmap.ground import ground_pixel_sides, pixel_hectares
+from landmap.ground import ground_pixel_sides, misplaced
 from landmap.pictures import scene_name
 from landmap.planning import Plan
 from landmap.scene import Scene
@@ -67,7 +67,7 @@ def _place(scene: Scene) -> list[tuple[str, str]]:
     crs = CRS.from_wkt(scene.crs)
     epsg = crs.to_epsg()
     place = [("CRS", f"{crs.name} (EPSG:{epsg})" if epsg else crs.name)]
-    if pixel_hectares(scene) is not None:
+    if not misplaced(scene):
         place.append(("Pixel on the ground", "{:.4g} x {:.4g} m".format(*ground_pixel_sides(scene))))
     return place
 

@@ -14,9 +14,11 @@ import numpy.typing as npt
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning
 
+from landmap.areas import PixelAreas, pixel_areas
 from landmap.cover import Cover, open_companion, open_raster, raster_window, read
 from landmap.errors import OutputError
-from landmap.ground import ground_pixel_sides, pixel_hectares, row_hectares
+from landmap.grid import Window
+from landmap.ground import ground_pixel_sides
 from landmap.mosaic import NODATA
 from landmap.regions import Floats, Ints, Strip, border_pairs, components, cut_strip, sum_borders
 from landmap.small_regions import absorb
@@ -57,11 +59,10 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
         SceneError: A raster can't be read, or they don't belong together.
         OutputError: There are too many regions.
     """
-    each = np.nan if (hectares := pixel_hectares(cover)) is None else hectares
-    parts = _Parts(each, row_hectares(cover), _border_sides(cover) if min_hectares else None)
+    parts = _Parts(pixel_areas(cover), _border_sides(cover) if min_hectares else None)
     with open_companion(confidence, cover, "confidence") as percent:
         for strip, window in _strips(cover):
-            parts.add(strip, read(percent, window) if percent else None, window.row_off)
+            parts.add(strip, read(percent, window) if percent else None, window)
     return _Table.of(parts).regions(parts, min_hectares)
 
 
@@ -89,10 +90,8 @@ def _check_number(count: int) -> None:
 class _Parts:
     """Sums of parts, strip by strip, and how they lie to each other."""
 
-    pixel_hectares: float
-    """NaN without a place on the ground."""
-    row_hectares: Floats | None
-    """Of the pixels of each row, where they differ."""
+    areas: PixelAreas | None
+    """Of the cover's pixels; None without a place on the ground."""
     border_sides: tuple[float, float] | None
     """None where borders are not wanted."""
     count: int = 0
@@ -106,15 +105,12 @@ class _Parts:
     _above: tuple[npt.NDArray[np.uint8], Ints] | None = None
     """Classes and parts of the row above, each `(1, width)`."""
 
-    def add(self, strip: Strip, percent: npt.NDArray[np.uint8] | None, row_off: int) -> None:
+    def add(self, strip: Strip, percent: npt.NDArray[np.uint8] | None, window: Window) -> None:
         """Take in the next strip."""
-        rows = slice(row_off, row_off + len(strip.classes))
         self.class_id.append(strip.part_classes())
         self.pixels.append(strip.sums())
-        if self.row_hectares is None:
-            self.hectares.append(self.pixels[-1] * self.pixel_hectares)
-        else:
-            self.hectares.append(strip.sums(row_weights=self.row_hectares[rows]))
+        if self.areas:
+            self.hectares.append(self.areas.hectares(strip.sums(self.areas.of(window))))
         if percent is not None:
             self.percent.append(strip.sums(percent))
         self._add_neighbours(strip.classes, strip.pixel_parts.astype(np.int64) + self.count)

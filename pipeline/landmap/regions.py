@@ -51,19 +51,16 @@ class Strip:
         found[self.part] = self.classes.ravel()[self.start]
         return found
 
-    def sums(self, values: npt.NDArray[Any] | None = None, row_weights: Floats | None = None) -> Floats:
+    def sums(self, values: npt.NDArray[Any] | None = None) -> Floats:
         """Sum over each part's pixels.
 
         Args:
-            values: What to sum, `(height, width)`; None counts the pixels.
-            row_weights: Times these, `(height,)`.
+            values: Whole numbers `(height, width)`; None counts the pixels.
         """
         if values is None:
             of_run = np.diff(self.start, append=self.classes.size).astype(np.float64)
         else:
             of_run = np.add.reduceat(values.ravel(), self.start, dtype=np.int64).astype(np.float64)
-        if row_weights is not None:
-            of_run *= row_weights[self.start // self.classes.shape[1]]
         return np.asarray(np.bincount(self.part, of_run, minlength=self.num_parts), np.float64)
 
 

@@ -15,9 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from landmap.cover import Cover, open_companion, open_raster, read, read_cover
+from landmap.cover import Cover, open_raster, read_cover
 from landmap.errors import OutputError
-from landmap.ground import north, pixel_hectares
+from landmap.ground import north
 from landmap.inline_images import palette_image, percent_colors, photo
 from landmap.lock import staging
 from landmap.mosaic import NODATA
@@ -35,7 +35,8 @@ from landmap.provenance import facts, plan_text, without_folder
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.style import RAMP
-from landmap.summary import ClassCounter, ClassShare
+from landmap.summarize import count_cover
+from landmap.summary import ClassShare
 from landmap_models.legend import LandClass
 
 MAX_SIDE = 2048
@@ -179,8 +180,8 @@ def _data(scene: Scene, legend: Sequence[LandClass], width: int, height: int) ->
 
 def _areas(made: Map, cover: Cover) -> dict[str, Any]:
     """Rows of the table and what is said below it."""
-    counter = _count(cover, made.confidence)
-    shares = counter.shares(cover.legend, pixel_hectares(made.scene))
+    counter = count_cover(cover, made.confidence)
+    shares = counter.shares(cover.legend)
     found = sorted((c for c in shares if c.pixels), key=lambda c: -c.pixels)
     most = max((c.share for c in found), default=1.0)
     colors = {c.id: c.color for c in cover.legend}
@@ -230,12 +231,3 @@ def _summary(scene: Scene, hectares: float | None, found: Sequence[ClassShare]) 
     if found:
         parts.append(f"mostly {found[0].name} ({_percent(found[0].share)})")
     return " · ".join(parts)
-
-
-def _count(cover: Cover, confidence: Path | None) -> ClassCounter:
-    """Pixels by class with their confidence, strip by strip."""
-    counter = ClassCounter()
-    with open_raster(cover.path) as classes, open_companion(confidence, cover, "confidence") as percent:
-        for strip in cover.strips():
-            counter.add(read(classes, strip), read(percent, strip) if percent else None)
-    return counter

@@ -9,9 +9,9 @@ from typing import Any
 
 import rasterio
 
+from landmap.areas import pixel_areas
 from landmap.cover import Cover, open_companion, open_raster, read, read_cover
 from landmap.errors import SettingsError
-from landmap.ground import pixel_hectares, row_hectares
 from landmap.lock import locked, staging
 from landmap.open_files import CACHE_BYTES
 from landmap.outputs import Staged, check_outputs, publish
@@ -96,7 +96,7 @@ def stage_summary(
     file = folder / f"summary{output.suffix.lower()}"
     warnings: list[str] = []
     if zones is None:
-        rows = [_row(share) for share in whole_shares(cover, confidence)]
+        rows = [_row(share) for share in count_cover(cover, confidence).shares(cover.legend)]
     else:
         found, warnings = zone_shares(cover, confidence, zones)
         rows = [{"zone": zone} | _row(share) for zone, shares in found for share in shares]
@@ -104,22 +104,17 @@ def stage_summary(
     return Staged(output, file), rows, warnings
 
 
-def whole_shares(cover: Cover, confidence: Path | None = None) -> tuple[ClassShare, ...]:
-    """Share of every class in a cover, read in strips.
+def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
+    """Pixels, area and confidence of every class of a cover, read in strips.
 
     Raises:
         SceneError: A raster can't be read, or they don't belong together.
     """
-    counter, hectares = ClassCounter(), row_hectares(cover)
+    counter = ClassCounter(pixel_areas(cover))
     with open_raster(cover.path) as file, open_companion(confidence, cover, "confidence") as percent:
         for window in cover.strips():
-            rows = slice(window.row_off, window.row_off + window.height)
-            counter.add(
-                read(file, window),
-                read(percent, window) if percent else None,
-                None if hectares is None else hectares[rows],
-            )
-    return counter.shares(cover.legend, pixel_hectares(cover) if hectares is None else None)
+            counter.add(window, read(file, window), read(percent, window) if percent else None)
+    return counter
 
 
 def _ignore(warning: str) -> None:

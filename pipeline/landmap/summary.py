@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 
+from landmap.areas import PixelAreas
+from landmap.grid import Window
 from landmap.mosaic import NODATA
 from landmap_models.legend import LandClass
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class ClassShare:
 
 
 def class_shares(
-    legend: Sequence[LandClass], pixels: Sequence[float], hectares: Floats | None, percent: Floats | None
+    legend: Sequence[LandClass], pixels: Sequence[float], hectares: Floats | None, percent: npt.NDArray[Any] | None
 ) -> tuple[ClassShare, ...]:
     """Share of every class of the legend, in its order.
 
@@ -63,62 +66,57 @@ def class_shares(
 class ClassCounter:
     """Counts pixels by class, rectangle by rectangle."""
 
-    def __init__(self) -> None:
-        """Start from nothing."""
-        self._counts = np.zeros(256, np.int64)
-        self._percent: Floats | None = None
-        self._hectares: Floats | None = None
-
-    def add(
-        self,
-        classes: npt.NDArray[np.uint8],
-        confidence: npt.NDArray[np.uint8] | None = None,
-        row_hectares: Floats | None = None,
-    ) -> None:
-        """Count the pixels of a rectangle; each call with the same of the optional values.
+    def __init__(self, areas: PixelAreas | None) -> None:
+        """Start from nothing.
 
         Args:
+            areas: Of the pixels of the raster that is counted; None where it has no place on the ground.
+        """
+        self._counts = np.zeros(256, np.int64)
+        self._areas, self._units = areas, np.zeros(256, np.int64)
+        self._percent: Ints | None = None
+
+    def add(
+        self, window: Window, classes: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8] | None = None
+    ) -> None:
+        """Count the pixels of a rectangle; each call with confidence, or none.
+
+        All sums are of whole numbers, and so the same in whatever order rectangles come.
+
+        Args:
+            window: Where it lies.
             classes: Class ids `(height, width)`.
             confidence: Of the class, in percent `(height, width)`.
-            row_hectares: Area of a pixel of each row `(height,)`.
         """
-        rows = np.arange(classes.shape[0], dtype=np.int32)[:, None] * 256
-        of_row = np.bincount((rows + classes).ravel(), minlength=rows.size * 256).reshape(-1, 256)
-        self._counts += of_row.sum(axis=0)
+        self._counts += np.bincount(classes.ravel(), minlength=256)
         if confidence is not None:
-            self._percent = _plus(self._percent, _sum(classes, confidence))
-        if row_hectares is not None:
-            self._hectares = _plus(self._hectares, np.asarray(row_hectares @ of_row, np.float64))
+            summed = weighted_counts(classes, confidence)
+            self._percent = summed if self._percent is None else self._percent + summed
+        if self._areas:
+            self._units += weighted_counts(classes, self._areas.of(window))
 
     @property
     def nodata(self) -> int:
         """Pixels without data so far."""
         return int(self._counts[NODATA])
 
-    def shares(self, legend: Sequence[LandClass], hectares: float | None = None) -> tuple[ClassShare, ...]:
-        """Share of every class of the legend, in its order.
-
-        Args:
-            legend: Names of the ids.
-            hectares: Area of a pixel, where it is the same everywhere; otherwise what `row_hectares` came to.
-        """
-        areas = self._hectares if hectares is None else np.asarray(self._counts * hectares, np.float64)
+    def shares(self, legend: Sequence[LandClass]) -> tuple[ClassShare, ...]:
+        """Share of every class of the legend, in its order."""
         pixels: list[Any] = self._counts.tolist()
-        return class_shares(legend, pixels, areas, self._percent)
+        hectares = self._areas.hectares(self._units) if self._areas else None
+        return class_shares(legend, pixels, hectares, self._percent)
 
 
-def count_raster(path: Path) -> ClassCounter:
+def count_raster(path: Path, areas: PixelAreas | None) -> ClassCounter:
     """The classes of a raster that is written, block by block."""
-    counter = ClassCounter()
+    counter = ClassCounter(areas)
     with rasterio.open(path) as file:
-        for _, window in file.block_windows(1):
-            counter.add(file.read(1, window=window))
+        for _, block in file.block_windows(1):
+            window = Window(block.row_off, block.col_off, block.height, block.width)
+            counter.add(window, file.read(1, window=block))
     return counter
 
 
-def _sum(classes: npt.NDArray[np.uint8], values: npt.NDArray[np.uint8]) -> Floats:
-    return np.asarray(np.bincount(classes.ravel(), values.ravel(), minlength=256), np.float64)
-
-
-def _plus(so_far: Floats | None, more: Floats) -> Floats:
-    return more if so_far is None else so_far + more
+def weighted_counts(values: npt.NDArray[np.uint8], weights: npt.NDArray[Any]) -> Ints:
+    """Sum of whole weights over the pixels of each value, `(256,)`; exact up to 2^53."""
+    return np.bincount(values.ravel(), weights.ravel(), minlength=256).astype(np.int64)

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from landmap.areas import PixelAreas
 from landmap.errors import ReferenceDataError
+from landmap.grid import Window
 from landmap.map_file import STRIP, Bytes, MapFile
 from landmap.reference import NO_CLASS, Points, Polygons, Raster
+from landmap.summary import weighted_counts
 from landmap_models.legend import UNKNOWN_ID
 
 VALUES = 256
 """A byte has so many."""
 
 Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,10 @@ class Tally:
 
     pairs: Counts
     """Places by value of the map (row) and of the reference (column), `(256, 256)`."""
-    mapped: Counts
-    """Pixels of the population by value of the map, `(256,)`."""
+    mapped: Floats
+    """Hectares of the population by value of the map, `(256,)`."""
+    pair_hectares: Floats | None = None
+    """Of the pairs, likewise, where each of them is a pixel; None where they are points."""
     outside: int = 0
     """Points beyond the map's border."""
     without_class: int = 0
@@ -41,14 +47,14 @@ def tally_points(cover: MapFile, points: Points) -> Tally:
     use = np.flatnonzero(inside & (points.ids != NO_CLASS))
     use = use[np.argsort(points.rows[use], kind="stable")]
     rows, cols, ids = points.rows[use], points.cols[use], points.ids[use]
-    pairs, mapped = np.zeros((VALUES, VALUES), np.int64), np.zeros(VALUES, np.int64)
+    pairs, units, areas = np.zeros((VALUES, VALUES), np.int64), np.zeros(VALUES, np.int64), cover.areas()
     for top, values in cover.strips():
-        mapped += np.bincount(values.ravel(), minlength=VALUES)
+        units += weighted_counts(values, areas.of(Window(top, 0, *values.shape)))
         here = slice(*np.searchsorted(rows, (top, top + STRIP)))
         np.add.at(pairs, (values[rows[here] - top, cols[here]], ids[here]), 1)
     return Tally(
         pairs,
-        mapped,
+        areas.hectares(units),
         outside=int((~inside).sum()),
         without_class=int((inside & (points.ids == NO_CLASS)).sum()),
         same_pixel=len(use) - len(np.unique(rows * cover.width + cols)),
@@ -61,12 +67,12 @@ def tally_areas(cover: MapFile, reference: Polygons | Raster) -> Tally:
     Raises:
         ReferenceDataError: The reference has ids that the map has not.
     """
-    pairs = np.zeros((VALUES, VALUES), np.int64)
-    for values, truth in _both(cover, reference):
-        pairs += count_pairs(values, truth)
-    _check_ids(pairs, cover)
+    found = PairCounter(cover.areas())
+    for row, values, truth in _both(cover, reference):
+        found.add(row, values, truth)
+    _check_ids(found.pixels, cover)
     left_out = reference.without_class if isinstance(reference, Polygons) else 0
-    return Tally(pairs, pairs.sum(axis=1), without_class=left_out)
+    return Tally(found.pixels, found.hectares.sum(axis=1), found.hectares, without_class=left_out)
 
 
 def tally_sample(cover: MapFile, reference: Raster, size: int, seed: int) -> Tally:
@@ -80,29 +86,53 @@ def tally_sample(cover: MapFile, reference: Raster, size: int, seed: int) -> Tal
     """
     whole = tally_areas(cover, reference)
     known = len(cover.classes)
-    mapped = whole.pairs[:known, :known].sum(axis=1)
+    population = whole.pairs[:known, :known].sum(axis=1)
     rng = np.random.default_rng(seed)
-    wanted = [np.sort(rng.choice(n, min(size, n), replace=False, shuffle=False)) for n in mapped]
+    wanted = [np.sort(rng.choice(n, min(size, n), replace=False, shuffle=False)) for n in population]
     pairs, passed = np.zeros((VALUES, VALUES), np.int64), np.zeros(known, np.int64)
-    for values, truth in _both(cover, reference):
+    for _, values, truth in _both(cover, reference):
         for i in range(known):
             # Drawn are ranks among the pixels of the class, counted row by row from the top.
             candidates = truth[(values == i) & (truth < known)]
             first, last = np.searchsorted(wanted[i], (passed[i], passed[i] + len(candidates)))
             pairs[i] += np.bincount(candidates[wanted[i][first:last] - passed[i]], minlength=VALUES)
             passed[i] += len(candidates)
-    return Tally(pairs, np.concatenate([mapped, whole.pairs.sum(axis=1)[known:]]))
+    mapped = whole.mapped.copy()
+    if whole.pair_hectares is not None:
+        mapped[:known] = whole.pair_hectares[:known, :known].sum(axis=1)
+    return Tally(pairs, mapped)
 
 
-def count_pairs(one: Bytes, other: Bytes) -> Counts:
-    """How often each value of the one meets each of the other, `(256, 256)`."""
-    both = one.astype(np.uint16) * VALUES + other
-    return np.bincount(both.ravel(), minlength=VALUES**2).reshape(VALUES, VALUES)
+class PairCounter:
+    """Counts how often each value of one raster meets each of another on the same grid, and over what area."""
+
+    def __init__(self, areas: PixelAreas) -> None:
+        """Start from nothing.
+
+        Args:
+            areas: Of the pixels of the grid.
+        """
+        self._areas = areas
+        self.pixels: Counts = np.zeros((VALUES, VALUES), np.int64)
+        """By value of the one (row) and of the other (column)."""
+        self._units: Counts = np.zeros((VALUES, VALUES), np.int64)
+
+    def add(self, row: int, one: Bytes, other: Bytes) -> None:
+        """Count the pixels of a strip that begins at this row."""
+        both = (one.astype(np.uint16) * VALUES + other).ravel()
+        weights = self._areas.of(Window(row, 0, *one.shape)).ravel()
+        self.pixels += np.bincount(both, minlength=VALUES**2).reshape(VALUES, VALUES)
+        self._units += np.bincount(both, weights, VALUES**2).astype(np.int64).reshape(VALUES, VALUES)
+
+    @property
+    def hectares(self) -> Floats:
+        """Area of each pair, as `pixels`."""
+        return self._areas.hectares(self._units)
 
 
-def _both(cover: MapFile, reference: Polygons | Raster) -> Iterator[tuple[Bytes, Bytes]]:
-    for (_, values), truth in zip(cover.strips(), reference.strips(cover), strict=True):
-        yield values, truth
+def _both(cover: MapFile, reference: Polygons | Raster) -> Iterator[tuple[int, Bytes, Bytes]]:
+    for (row, values), truth in zip(cover.strips(), reference.strips(cover), strict=True):
+        yield row, values, truth
 
 
 def _check_ids(pairs: Counts, cover: MapFile) -> None:

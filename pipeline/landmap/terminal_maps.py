@@ -44,10 +44,9 @@ def print_change(found: Change) -> None:
     lines = [["before \\ after, ha", *(found.names[i] for i in present)]]
     lines += [[found.names[i], *(f"{matrix[i][j]:,.1f}" for j in present)] for i in present]
     print_columns(lines, left=1)
-    area = found.pixel_hectares
-    share = f" ({100 * found.changed / found.total:.1f} %)" if found.total else ""
+    share = "" if found.changed_share is None else f" ({100 * found.changed_share:.1f} %)"
     out.print(
-        f"{found.changed * area:,.1f} of {found.total * area:,.1f} ha have another class{share}; Unknown in one "
-        f"{found.unknown_pixels * area:,.1f} ha, no data in one {found.nodata_pixels * area:,.1f} ha",
+        f"{found.changed_hectares:,.1f} of {found.compared_hectares:,.1f} ha have another class{share}; Unknown in "
+        f"one {found.unknown_hectares:,.1f} ha, no data in one {found.nodata_hectares:,.1f} ha",
         markup=False,
     )

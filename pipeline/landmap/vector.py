@@ -15,7 +15,7 @@ import rasterio
 from landmap.cells import cell_features, to_crs
 from landmap.cover import Cover, read_cover
 from landmap.errors import OutputError, SettingsError
-from landmap.ground import ground_pixel_sides, pixel_hectares
+from landmap.ground import ground_pixel_sides, misplaced
 from landmap.lock import locked, staging
 from landmap.open_files import CACHE_BYTES
 from landmap.outputs import Staged, check_outputs, publish
@@ -77,7 +77,7 @@ def vectorize(
         if source is not None:
             check_outputs([output], os.fspath(source), overwrite=overwrite)
     drawn = read_cover(cover)
-    placed = pixel_hectares(drawn) is not None
+    placed = not misplaced(drawn)
     check_vector(output, settings, with_probabilities=probabilities is not None, placed=placed)
     with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:
         rasters = [None if path is None else Path(path) for path in (confidence, probabilities)]

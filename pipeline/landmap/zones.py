@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from landmap.areas import PixelAreas, pixel_areas
 from landmap.cover import Cover, open_companion, open_raster, read
 from landmap.errors import SettingsError, ZoneError
 from landmap.grid import Window
-from landmap.ground import pixel_hectares, row_hectares
+from landmap.ground import misplaced
 from landmap.mosaic import NODATA
 from landmap.summary import ClassShare, class_shares
 
@@ -138,7 +139,7 @@ def _pixel_coordinates(zones: Zones, cover: Cover) -> npt.NDArray[Any]:
     import shapely
     from pyproj import CRS, Transformer
 
-    if cover.crs is None or pixel_hectares(cover) is None:
+    if cover.crs is None or misplaced(cover):
         raise ZoneError(f"{cover.path}: zones need a cover with a place on the ground (CRS and geotransform)")
     project = Transformer.from_crs(CRS.from_wkt(zones.crs), CRS.from_wkt(cover.crs), always_xy=True)
     t = ~cover.transform
@@ -172,37 +173,32 @@ def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> 
     from exactextract.raster import NumPyRasterSource
     from shapely.geometry import mapping
 
-    if not len(geometry):
+    areas = pixel_areas(cover)
+    if not len(geometry) or areas is None:
         return
-    areas, each = row_hectares(cover), pixel_hectares(cover)
-    operations = ["unique", "frac", "count"]
-    if areas is not None:
-        operations += ["weighted_frac", "weighted_sum", "weighted_mean"]
     with ExitStack() as stack:
         file = stack.enter_context(open_raster(cover.path))
         percent = stack.enter_context(open_companion(confidence, cover, "confidence"))
         found = exact_extract(
             NumPyRasterSource(_Codes(file, percent), nodata=NO_CODE),
             JSONFeatureSource([{"type": "Feature", "geometry": mapping(zone)} for zone in geometry]),
-            operations,
-            weights=None if areas is None else NumPyRasterSource(_RowAreas(areas, cover.width)),
+            ["unique", "frac", "count", "weighted_frac", "weighted_sum", "weighted_mean"],
+            weights=NumPyRasterSource(_Weights(areas, (cover.height, cover.width))),
             max_cells_in_memory=MAX_CELLS,
         )
     for zone in found:
-        yield _by_class(zone["properties"], each if areas is None else None)
+        yield _by_class(zone["properties"], areas)
 
 
-def _by_class(zone: dict[str, Any], pixel_hectares: float | None) -> npt.NDArray[np.float64]:
+def _by_class(zone: dict[str, Any], areas: PixelAreas) -> npt.NDArray[np.float64]:
     """Shares of codes → pixels, sum of percent, hectares by class, `(3, 256)`."""
     codes = np.asarray(zone["unique"], np.int64) - 1
     if not len(codes):
         return np.zeros((3, 256))
     classes, steps = codes // STEPS, codes % STEPS
     pixels = np.asarray(zone["frac"]) * zone["count"]
-    if pixel_hectares is None:  # as no code is 0, the sum by the mean is the area of all valid pixels
-        hectares = np.asarray(zone["weighted_frac"]) * (zone["weighted_sum"] / zone["weighted_mean"])
-    else:
-        hectares = pixels * pixel_hectares
+    # As no code is 0, the sum by the mean is the area of all valid pixels.
+    hectares = areas.hectares(np.asarray(zone["weighted_frac"]) * (zone["weighted_sum"] / zone["weighted_mean"]))
     return np.stack([np.bincount(classes, values, minlength=256) for values in (pixels, pixels * steps, hectares)])
 
 
@@ -221,12 +217,12 @@ class _Codes:
         return np.where(classes == NODATA, np.uint16(NO_CODE), codes)
 
 
-class _RowAreas:
+class _Weights:
     """Area of each pixel, made when a rectangle of it is asked for."""
 
-    def __init__(self, row_hectares: npt.NDArray[np.float64], width: int) -> None:
-        self._rows, self.shape = row_hectares, (len(row_hectares), width)
+    def __init__(self, areas: PixelAreas, shape: tuple[int, int]) -> None:
+        self._areas, self.shape = areas, shape
 
     def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.float64]:
         rows, cols = place
-        return np.repeat(self._rows[rows, None], cols.stop - cols.start, axis=1)
+        return self._areas.of(Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start))
