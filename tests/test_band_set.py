@@ -13,14 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
+import rasterio.shutil
 from affine import Affine
 
+import landmap
 from landmap.errors import BandError, GeoreferenceError, SceneError
 from landmap.grid import Window
 from landmap.planning import make_plan
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
-from landmap_models.classifier import FAKE_CARD
+from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 
 # rasterio warns of files without a georeference; landmap has its own words for it.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -195,6 +197,22 @@ def test_files_without_a_place_get_the_items(tmp_path: Path, write_band: WriteBa
     assert rasterio.CRS.from_wkt(scene.crs).to_epsg() == 32632
 
 
+def test_the_names_of_the_files_are_in_plan_and_tags(folder: Path, tmp_path: Path) -> None:
+    names = [f"{name}.tif" for name in NAMES]
+    result = landmap.classify(folder, tmp_path / "a.tif", classifier=ConstantClassifier(), level="L1C")
+    with rasterio.open(tmp_path / "a.tif") as file:
+        assert json.loads(file.tags()["LANDMAP_FILES"]) == names
+    assert result.plan.to_dict()["scene"]["files"] == names
+
+
+def test_the_files_of_a_vrt_are_named(folder: Path, tmp_path: Path, write_scene: WriteBand) -> None:
+    write_scene(np.stack([values(name) for name in NAMES]), "part.tif")
+    rasterio.shutil.copy(tmp_path / "part.tif", tmp_path / "all.vrt", driver="VRT")
+    plan = make_plan(tmp_path / "all.vrt", card=FAKE_CARD)
+    assert plan.to_dict()["scene"]["files"] == ["all.vrt", "part.tif"]
+    assert make_plan(tmp_path / "part.tif", card=FAKE_CARD).to_dict()["scene"]["files"] == ["part.tif"]
+
+
 # --- refusals
 
 
@@ -219,10 +237,42 @@ def test_two_files_of_a_band_are_named(folder: Path, write_band: WriteBand) -> N
     )
 
 
-def test_bands_of_two_dates_are_no_scene(tmp_path: Path, write_band: WriteBand) -> None:
-    for name, date in zip(NAMES, ("20230813", "20230813", "20230901"), strict=True):
-        write_band(tmp_path / f"set/T33TWM_{date}_{name}.tif", values(name))
-    assert "expected the bands of one scene. Received: T33TWM_20230813_B03.tif and T33T" in refusal(tmp_path / "set")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("T33TWM_20230813_{}", "T33TWM_20230901_{}"),
+        ("33TWM_{}_2023-08-13", "33TWM_{}_2023-08-14"),
+        ("33TWM_{}_2023_08_13", "33TWM_{}_2023_08_31"),
+        ("S2_2023225_{}", "S2_2023226_{}"),
+        ("{}_13Aug2023", "{}_23Aug2023"),
+        ("T33UUP_20230813T100559_{}", "T33UUQ_20230813T100559_{}"),
+        ("S2A_20230813_{}", "S2B_20230813_{}"),
+        ("x_L1C_{}", "x_L2A_{}"),
+        ("{}", "{}_2023-08-13"),
+    ],
+)
+def test_bands_of_two_scenes_are_no_scene(one: str, other: str, tmp_path: Path, write_band: WriteBand) -> None:
+    for name, pattern in zip(NAMES, (one, one, other), strict=True):
+        write_band(tmp_path / "set" / f"{pattern.format(name)}.tif", values(name))
+    found = refusal(tmp_path / "set")
+    assert found.startswith("expected the bands of one scene. Received: ")
+    assert found.endswith("Give each scene a folder of its own")
+    files = [f"{pattern.format(name)}.tif" for name in NAMES for pattern in {one, other}]
+    assert sum(file in found for file in files) == 2, "both are named"
+
+
+def test_a_scene_classification_or_an_item_of_another_date(folder: Path, write_band: WriteBand) -> None:
+    for name in NAMES:
+        (folder / f"{name}.tif").rename(folder / f"T33TWM_20230813T100559_{name}.tif")
+    check(opened(folder))
+    write_band(folder / "SCL.tif", np.ones((HEIGHT // 2, WIDTH // 2), np.uint8), 20)
+    (folder / "item.json").write_text(json.dumps(item() | {"id": "S2B_33TWM_20230813_0_L2A"}))
+    assert opened(folder).product, "less is said of them, and nothing else"
+    (folder / "item.json").write_text(json.dumps(item() | {"id": "S2B_33TWM_20230814_0_L2A"}))
+    assert "differ in date (2023-08-13 and 2023-08-14)" in refusal(folder)
+    (folder / "item.json").unlink()
+    (folder / "SCL.tif").rename(folder / "SCL_2023-08-14.tif")
+    assert "differ in date" in refusal(folder)
 
 
 @pytest.mark.parametrize(

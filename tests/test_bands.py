@@ -74,6 +74,11 @@ def bands(*described: str, colors: tuple[str, ...] = (), tags: tuple[dict[str, s
         ("gray", None, "GDAL's colour of a first band"),
         ("undefined", None, "GDAL's colour of any other"),
         ("alpha", None, "opacity"),
+        ("view_zenith_B4", None, "SNAP's angle"),
+        ("view_azimuth_B8A", None, "SNAP's angle"),
+        ("detector_footprint_B4", None, "SNAP's layer of quality"),
+        ("MSK_QUALIT_B04", None, "ESA's layer of quality"),
+        ("quality_scene_classification", None, "SNAP's name of the SCL"),
         ("", None, "nothing"),
     ],
 )

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,9 @@ def test_a_scenes_time_is_told_only_where_it_is_known(maps: Path) -> None:
     [
         (f"{PRODUCT}.SAFE/GRANULE/x.jp2", {}, datetime(2023, 8, 13, 10, 0, 31, tzinfo=UTC)),
         ("T33TWM_20230813T100031_B04.jp2", {}, datetime(2023, 8, 13, 10, 0, 31, tzinfo=UTC)),
+        ("HLS.S30.T33UUP.2023225T100559.v2.0.tif", {}, datetime(2023, 8, 13, 10, 5, 59, tzinfo=UTC)),
+        ("SENTINEL2A_20230813-100559-024_L2A_T31TCJ_C_V1-0", {}, datetime(2023, 8, 13, 10, 5, 59, tzinfo=UTC)),
+        ("S2B_33TWM_20230813_0_L2A.tif", {}, date(2023, 8, 13)),
         ("S2A_MSIL1C_20231313T100031.tif", {}, None),
         ("map_20230813T100031.tif", {}, None),
         ("a.tif", {"TIFFTAG_DATETIME": "2023:08:13 10:00:31"}, None),
@@ -146,7 +149,7 @@ def test_a_scenes_time_is_told_only_where_it_is_known(maps: Path) -> None:
     ],
 )
 def test_what_tells_the_time(
-    name: str, tags: dict[str, str], expected: datetime | None, write_scene: Callable[..., Path]
+    name: str, tags: dict[str, str], expected: date | None, write_scene: Callable[..., Path]
 ) -> None:
     scene = write_scene(np.ones((3, 8, 8), np.uint16), tags=tags)
     assert sensing_time(str(scene) if tags else name) == expected

@@ -23,6 +23,7 @@ ORDER = (
     "radiometry",
     "plausibility",
     "decisions",
+    "scene_names",
     "remote",
     "open_files",
     "attempts",

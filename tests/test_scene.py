@@ -504,3 +504,24 @@ def test_a_file_that_breaks_after_it_was_opened_names_the_window(complete: Path)
     complete.unlink()
     with pytest.raises(SceneError, match=rf"{complete}: {ONE_LINE} \(rows 0-63, columns 0-63\)$"):
         scene.read(Window(0, 0, 64, 64))
+
+
+def test_bands_of_two_dates_in_one_file(write_scene: WriteScene) -> None:
+    """As a stack of SNAP has them; what the error advises gives the scene of one date."""
+    names = ("B4_13Aug2023", "B3_13Aug2023", "B2_23Aug2023")
+    path = write_scene(distinct(count=3), bands=names)
+    with pytest.raises(SceneError, match=r"B4_13Aug2023 and B2_23Aug2023.*--bands B04=N,B03=N,B02=N"):
+        opened(path)
+    assert opened(path, bands="B04=1,B03=2,B02=3").band_indexes == (1, 2, 3)
+
+
+def test_snaps_angles_are_no_bands_and_its_classification_is_one(write_scene: WriteScene) -> None:
+    names = ("B4", "B3", "B2", "view_zenith_B4", "quality_scene_classification")
+    values = distinct(count=5)
+    values[4] = 4
+    values[4, :30] = 9
+    path = write_scene(values, bands=names)
+    assert opened(path).band_indexes == (1, 2, 3)
+    valid = opened(path, scl="auto").read(ALL).valid
+    assert not valid[:30].any()
+    assert valid[30:].all()

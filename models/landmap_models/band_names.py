@@ -41,9 +41,16 @@ _JOINED = (
     (r"narrow[ _-]nir|nir[ _-]narrow", "nir08"),
 )
 """Names of several words, and the word that they become."""
-_NO_BANDS = frozenset(
-    ("qa", "mask", "scl", "std", "stddev", "sza", "saa", "vza", "vaa", "cloud", "snow", "count", "ndvi", "index")
+_ANGLES = "zenith", "azimuth", "angle", "angles", "incidence", "sza", "saa", "vza", "vaa"
+"""Words by which SNAP and HLS name angles: view_zenith_B4 is not B04."""
+_QUALITY = (
+    *("qa", "mask", "msk", "scl", "cloud", "snow", "qualit", "quality", "flag", "flags", "uncertainty"),
+    *("lost", "nodata"),
+    *("detfoo", "detector", "footprint", "defect", "defective", "degraded", "crosstalk"),
+    *("satura", "saturated", "saturation"),
 )
+"""Words by which ESA and SNAP name layers of quality: MSK_QUALIT_B04, detector_footprint_B4."""
+_NO_BANDS = frozenset((*_ANGLES, *_QUALITY, "std", "stddev", "variance", "count", "ndvi", "index"))
 """Words that make a layer of what would be a band: the mask of B04 is not B04."""
 _NO_COLORS = frozenset(("not", "non", "inf", "infra", "near", "thermal"))
 """Words after which a colour is none: "near infra red"."""

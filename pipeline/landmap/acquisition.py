@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from landmap.attempts import opened
 from landmap.errors import LandmapError
 from landmap.jobs import parse_time
 from landmap.remote import shown
+from landmap.scene_names import dates_in
 
-PRODUCT = re.compile(r"(?:S2[A-D]_MSIL(?:1C|2A)|(?<![A-Z0-9])T\d{2}[A-Z]{3})_(\d{8}T\d{6})")
-"""Names of Sentinel-2's products and of the files in them; the first time is that of sensing."""
+PRODUCT = re.compile(
+    r"S2[A-D]_MSIL(?:1C|2A)_|(?<![A-Z0-9])T\d{2}[A-Z]{3}_|S2[A-D]_\d{1,2}[A-Z]{3}_|HLS\.[SL]30\.T\d{2}[A-Z]{3}\."
+    r"|SENTINEL2[A-D]_"
+)
+"""How the names of products of Sentinel-2 begin, and those of the files in them: ESA's, of the catalogue earth-search,
+HLS, Theia. The date that follows is that of sensing; in other names it may be any."""
+LONGEST = len("20230813T100559")
+"""Letters of a date with its time."""
 TAGS = ("DATATAKE_1_DATATAKE_SENSING_START", "SENSING_TIME", "PRODUCT_START_TIME", "ACQUISITIONDATETIME")
 """Tags that say when light was caught, the most exact first. TIFFTAG_DATETIME is not among them: it says when the file
 was written."""
@@ -19,8 +26,8 @@ LAUNCH = datetime(2015, 6, 23, tzinfo=UTC)
 """Sentinel-2A's: no scene is older."""
 
 
-def sensing_time(scene: str) -> datetime | None:
-    """The time of sensing by tags, else by name; None where neither tells."""
+def sensing_time(scene: str) -> date | None:
+    """When a scene was sensed by its tags, else by its name: a `datetime`, or a day alone; None where neither tells."""
     return _by_tags(scene) or _by_name(scene)
 
 
@@ -33,9 +40,8 @@ def _by_tags(scene: str) -> datetime | None:
         return None
 
 
-def _by_name(scene: str) -> datetime | None:
-    found = PRODUCT.search(shown(scene))
-    try:
-        return datetime.strptime(found[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) if found else None
-    except ValueError:
-        return None
+def _by_name(scene: str) -> date | None:
+    name = shown(scene)
+    found = PRODUCT.search(name)
+    when = next(iter(dates_in(name[found.end() :][:LONGEST])), None) if found else None
+    return when.replace(tzinfo=UTC) if isinstance(when, datetime) else when

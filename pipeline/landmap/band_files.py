@@ -7,7 +7,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from zipfile import Path as ZipPath
 
-from landmap.product import SCL, BandFile
+from landmap.product import SCL, BandFile, names_classification
 from landmap_models.band_names import band_name
 
 RASTERS = (".jp2", ".tif", ".tiff", ".img", ".vrt")
@@ -45,13 +45,6 @@ def _band_file(entry: Traversable, resolution: float | None) -> BandFile | None:
     stem, dot, ending = entry.name.rpartition(".")
     if (dot + ending).lower() not in RASTERS or not entry.is_file():
         return None
-    words = re.split(r"[^0-9A-Za-z]+", stem)
-    name = SCL if SCL in (word.upper() for word in words) else band_name(stem)
+    name = SCL if names_classification(stem) else band_name(stem)
     by_name = re.search(r"_(\d{2,3})m$", stem, re.IGNORECASE)
     return BandFile(name, gdal_path(entry), float(by_name[1]) if by_name else resolution) if name else None
-
-
-def identity(band: BandFile) -> frozenset[str]:
-    """Words in a file's name that tell a product: dates, and squares of the MGRS grid such as T33TWM."""
-    words = re.split(r"[^0-9A-Z]+", band.label.upper())
-    return frozenset(word for word in words if re.fullmatch(r"(19|20)\d{6}(T\d{6})?|T?\d{2}[C-X][A-Z]{2}", word))

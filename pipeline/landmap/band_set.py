@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from landmap.band_files import band_files, entries, gdal_path, identity
+from landmap.band_files import band_files, entries, gdal_path
 from landmap.decisions import level_in
 from landmap.errors import SceneError
 from landmap.product import SCL, BandFile, Product
+from landmap.scene_names import check_one_scene
 from landmap.stac_item import item_product, parse_item
+
+if TYPE_CHECKING:
+    from pystac import Item
 
 
 def band_set(folder: Traversable, path: str) -> Product | None:
@@ -29,7 +33,9 @@ def band_set(folder: Traversable, path: str) -> Product | None:
     bands = tuple(band for band in found if band.name != SCL)
     if not bands:
         return None
-    _check_one_scene(bands, path)
+    item, file = _item(folder, path)
+    beside = [band.label for band in found if band.name == SCL] + ([item.id] if item else [])
+    check_one_scene([band.label for band in bands], path, "Give each scene a folder of its own", beside)
     own = Product(
         path=path,
         says=f"{len(bands)} band files",
@@ -37,19 +43,7 @@ def band_set(folder: Traversable, path: str) -> Product | None:
         scl=tuple(band for band in found if band.name == SCL),
         **_level(found),
     )
-    item = _item(folder, path)
-    return _with_item(own, item) if item else own
-
-
-def _check_one_scene(bands: tuple[BandFile, ...], path: str) -> None:
-    """Refuse files whose names speak of several dates or places: mixed, they would be a scene that never was."""
-    first = bands[0]
-    for band in bands:
-        if identity(band) != identity(first):
-            raise SceneError(
-                f"{path}: expected the bands of one scene. Received: {first.label} and {band.label}. "
-                "Give each scene a folder of its own"
-            )
+    return _with_item(own, item_product(item, file)) if item else own
 
 
 def _level(found: list[BandFile]) -> dict[str, Any]:
@@ -63,18 +57,18 @@ def _level(found: list[BandFile]) -> dict[str, Any]:
     return {}
 
 
-def _item(folder: Traversable, path: str) -> Product | None:
-    """The scene as a STAC Item in a folder describes it; None where there is no item."""
+def _item(folder: Traversable, path: str) -> tuple[Item | None, str]:
+    """The STAC Item in a folder, and its file; None and "" where there is none."""
     found = []
     for entry in entries(folder):
         if entry.name.lower().endswith(".json") and entry.is_file():
             file = gdal_path(entry)
             if item := parse_item(entry.read_bytes(), file, f"{path}: {entry.name}"):
-                found.append(item_product(item, file))
+                found.append((item, file))
     if len(found) > 1:
-        names = ", ".join(product.path.rsplit("/", 1)[-1] for product in found)
+        names = ", ".join(file.rsplit("/", 1)[-1] for _, file in found)
         raise SceneError(f"{path}: expected one STAC Item beside the bands. Received: {names}. Move the others away")
-    return found[0] if found else None
+    return found[0] if found else (None, "")
 
 
 def _with_item(own: Product, item: Product) -> Product:

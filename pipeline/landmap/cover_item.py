@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,20 +36,20 @@ def make_item(
     name: str,
     folder: Path,
     *,
-    acquired: datetime | None,
+    acquired: date | None,
     source: str | None,
     files: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """The STAC Item of a cover that has just been made, to lie beside it.
 
     A scene whose time is not known has no `datetime`; `start_datetime` and `end_datetime`, which STAC then wants, are
-    the launch of Sentinel-2A and now, between which it was taken for certain.
+    the launch of Sentinel-2A and now, between which it was taken for certain; or begin and end of a day.
 
     Args:
         result: What `classify` returned.
         name: The Item's id.
         folder: Of the batch, with the collection in it.
-        acquired: When the scene was taken, if that is known.
+        acquired: When the scene was taken: a `datetime`, a day alone, or None where that is not known.
         source: URL or path of a STAC Item that describes the scene.
         files: sha256 and bytes of the outputs, by their path in `folder`.
 
@@ -59,14 +59,14 @@ def make_item(
     import pystac
 
     scene, now = result.plan.scene, datetime.now(UTC).replace(microsecond=0)
-    geometry = footprint(scene)
+    geometry, (start, end) = footprint(scene), _interval(acquired, now)
     item = pystac.Item(
         id=name,
         geometry=geometry,
         bbox=bounds(geometry) if geometry else None,
-        datetime=acquired,
-        start_datetime=None if acquired else LAUNCH,
-        end_datetime=None if acquired else now,
+        datetime=acquired if isinstance(acquired, datetime) else None,
+        start_datetime=start,
+        end_datetime=end,
         properties={"created": _zulu(now), "title": f"Land cover of {Path(shown(scene.path)).name}"},
         collection=Path(os.path.abspath(folder)).name,  # noqa: PTH100 # a link is not followed
     )
@@ -76,6 +76,15 @@ def make_item(
     _add_model(item, result)
     _add_links(item, result.outputs.cover.parent, folder, source or scene.path)
     return item.to_dict(include_self_link=False, transform_hrefs=False)
+
+
+def _interval(acquired: date | None, now: datetime) -> tuple[datetime | None, datetime | None]:
+    """Between which times a scene was taken, where the time itself is not known; else None twice."""
+    if isinstance(acquired, datetime):
+        return None, None
+    if acquired is None:
+        return LAUNCH, now
+    return datetime.combine(acquired, time.min, UTC), datetime.combine(acquired, time(23, 59, 59), UTC)
 
 
 def footprint(scene: Scene) -> dict[str, Any] | None:

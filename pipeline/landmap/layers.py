@@ -43,6 +43,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
     return {
         "LANDMAP_VERSION": version("landmap"),
         "LANDMAP_SCENE": Path(plan.scene.shown_path).name,
+        "LANDMAP_FILES": json.dumps(described["scene"]["files"]),
         "LANDMAP_MODEL": f"{plan.card.name} {plan.card.version}",
         "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
         "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),

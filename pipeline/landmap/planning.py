@@ -150,6 +150,7 @@ class Plan:
                 "transform": list(scene.transform)[:6],
                 "bands": dict(zip(scene.band_names, scene.band_indexes, strict=True)),
                 "product": _product(scene),
+                "files": list(scene.files),
                 "nodata": scene.nodata_rule,
                 "corner": list(scene.corner),
                 "warp": scene.warp_says or None,

@@ -17,6 +17,12 @@ REMOTE = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vs
 
 SCL = "SCL"
 """Name of the scene classification among band files."""
+_CLASSIFICATION = re.compile(r"(?<![0-9A-Z])SCL(?![0-9A-Z])|SCENE[ _-]CLASSIFICATION")
+
+
+def names_classification(text: str) -> bool:
+    """Whether a name is that of a scene classification: SCL, as ESA has it, or SNAP's quality_scene_classification."""
+    return _CLASSIFICATION.search(text.upper()) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,10 @@ def facts(scene: Scene, tags: Mapping[str, str], plan: Plan | None) -> list[tupl
         tags: Of the cover.
         plan: What it was made by, where that is known.
     """
-    bands = json.loads(tags.get("LANDMAP_BANDS", "{}"))
+    bands, files = json.loads(tags.get("LANDMAP_BANDS", "{}")), json.loads(tags.get("LANDMAP_FILES", "[]"))
     found = [
         ("Scene", scene.path),
+        *([("Files", ", ".join(files))] if len(files) > 1 else []),
         ("Bands in the file", ", ".join(f"{name} is band {i}" for name, i in bands.items())),
     ]
     found += _place(scene) + _radiometry(json.loads(tags.get("LANDMAP_RADIOMETRY", "{}")))

@@ -13,6 +13,7 @@ from landmap.band_files import band_files, entries, gdal_path
 from landmap.errors import SceneError
 from landmap.product import SCL, BandFile, Product
 from landmap.radiometry import Level
+from landmap.scene_names import check_one_scene
 from landmap_models.band_names import SENTINEL2, band_code
 
 METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml|S2\w_\w{4}_MTD_SAFL(1C|2A)_.*\.xml")
@@ -89,6 +90,7 @@ def safe_product(root: Traversable, metadata: Traversable, path: str, granule: s
     folder = _image_folder(root, granule, path)
     bands = [found.describe(band) if band.name != SCL else band for band in (band_files(folder) if folder else [])]
     optical = tuple(band for band in bands if band.name != SCL)
+    check_one_scene([band.label for band in bands], path, "Get the product anew")
     sensed = f", sensed {found.sensed[:16].replace('T', ' ')} UTC" if found.sensed else ""
     return Product(
         path=path,

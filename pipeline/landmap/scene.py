@@ -45,6 +45,9 @@ class Scene(Source):
     warp_says: str = ""
     """From which grid to which it is warped, or why it isn't, in words; "" where that was not asked for."""
 
+    files: tuple[str, ...] = ()
+    """Names of the files that its bands are read from, without folders."""
+
     def left_out(self, window: Window) -> bool:
         """Whether a mask is known to leave out all of a rectangle, without reading anything."""
         return any(mask.misses(window) for mask in self.masks)
@@ -113,6 +116,7 @@ def open_scene(
         product=whole.product if whole else None,
         masks=find_masks(source, file.own_classes, settings),
         warp_says=file.view.says,
+        files=file.names,
     )
     if isinstance(file.infrared, str):
         return replace(scene, infrared_says=file.infrared)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +10,12 @@ from landmap.attempts import look_surely
 from landmap.bands import FileBand, find_bands, given_bands, parse_bands
 from landmap.errors import BandError, SceneError
 from landmap.infrared import find_infrared
-from landmap.product import SCL
+from landmap.product import SCL, names_classification
 from landmap.radiometry import Stated
 from landmap.remote import shown
+from landmap.scene_names import check_one_scene
 from landmap.settings import Settings
-from landmap.source import Source, source_of
+from landmap.source import Source, name_of, source_of
 from landmap.stack import Stack, classification
 from landmap.view import View, find_view
 from landmap_models.card import NIR_BAND, ModelCard
@@ -38,6 +38,8 @@ class SceneFile:
     """How the file is looked at."""
     whole: Stack | None
     """The product that the file stands for."""
+    names: tuple[str, ...]
+    """Names of the files that the bands are read from: of a product's, of a VRT itself and of what it is made of."""
 
     def own_classes(self) -> Source | None:
         """The scene's own classification, as the scene is looked at; None where it has none."""
@@ -77,12 +79,20 @@ def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, setting
         classes=source_of(file, path, path, (SCL,), (scl,)) if scl else None,
         view=find_view(file, name, card, settings),
         whole=whole,
+        names=_names(file, path, whole),
     )
+
+
+def _names(file: Any, path: str, whole: Stack | None) -> tuple[str, ...]:
+    if whole:
+        return tuple(band.label for band in whole.product.bands)
+    parts = file.files if file.driver == "VRT" else ()
+    return tuple(dict.fromkeys([name_of(path), *map(name_of, parts)]))
 
 
 def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | None:
     """Number of the band with the scene classification, from 1, as the user gave it, or by its description."""
-    named = (band.index for band in bands if SCL in re.split(r"[^0-9A-Z]+", band.description.upper()))
+    named = (band.index for band in bands if names_classification(band.description))
     return found.get(SCL) or next(named, None)
 
 
@@ -126,11 +136,20 @@ def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settin
         raise refused
     else:
         found = find_bands(bands, card.band_names, path)
+        _check_one_scene(bands, found, path)
     if palettes & {
         index for name, index in found.items() if name != SCL
     }:  # numbers of colours are no reflectance, whatever band the user says they are
         raise refused
     return found
+
+
+def _check_one_scene(bands: tuple[FileBand, ...], found: Mapping[str, int], path: str) -> None:
+    """Refuse bands whose descriptions speak of several dates, as in a stack of SNAP: B4_13Aug2023, B3_23Aug2023."""
+    names = [bands[index - 1].description for index in found.values()]
+    beside = [band.description for band in bands if band.name == NIR_BAND]
+    advice = f"Say which belong together: --bands {','.join(f'{name}=N' for name in found)}"
+    check_one_scene(names, path, advice, beside)
 
 
 def _what_the_file_says(file: Any, indexes: tuple[int, ...]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from affine import Affine
 
 from landmap.decisions import level_in
 from landmap.errors import SceneError
-from landmap.product import REMOTE, SCL, BandFile, Place, Product
+from landmap.product import REMOTE, SCL, BandFile, Place, Product, names_classification
 from landmap.radiometry import Level
 from landmap_models.band_names import band_name
 
@@ -158,7 +158,7 @@ def _band(key: str, asset: Asset, item: Item, where: str) -> BandFile | None:
 
 
 def _name(key: str, band: Mapping[str, Any]) -> str | None:
-    if SCL in re.split(r"[^0-9A-Z]+", key.upper()):
+    if names_classification(key):
         return SCL
     texts = (band.get("name"), key, band.get("eo:common_name"), band.get("common_name"))
     return next((name for text in texts if isinstance(text, str) and (name := band_name(text))), None)

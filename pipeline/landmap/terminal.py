@@ -90,6 +90,7 @@ def print_plan(plan: Plan) -> None:
     for name, text in (
         ("scene", f"{scene.shown_path}: {scene.height} rows x {scene.width} columns, {scene.dtype}"),
         *([("product", scene.product.says)] if scene.product else []),
+        *([("files", ", ".join(scene.files))] if len(scene.files) > 1 and not scene.product else []),
         *([("warp", scene.warp_says)] if scene.warp_says else []),
         *([("part", _part(plan))] if plan.settings.window or plan.settings.bbox else []),
         *(("masks", text) for text in plan.masks),
