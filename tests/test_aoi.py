@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from rasterio.features import geometry_mask
 import landmap
 from landmap.aoi import AreaOfInterest, read_area
 from landmap.cli import cli
-from landmap.errors import OutputError, SceneError
+from landmap.errors import OutputError, SceneError, SettingsError
 from landmap.fingerprint import fingerprint
 from landmap.grid import Window
 from landmap.ground import RasterGrid
@@ -32,6 +34,7 @@ from landmap.mosaic import NODATA
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.source import Source
+from landmap.vector_files import write_table
 from landmap_models.classifier import FAKE_CARD, Classifier
 
 Floats = npt.NDArray[np.float32]
@@ -199,7 +202,7 @@ def test_with_a_window_and_a_warp(write_scene: Callable[..., Path], ordinary: Ca
 @pytest.mark.parametrize(
     ("shapes", "crs", "words"),
     [
-        ([shapely.Point(500_500, 4_999_500)], 32633, "expected polygons, as an area of interest. Received: Point"),
+        ([shapely.Point(500_500, 4_999_500)], 32633, r"expected a layer of polygons. Received: area \(Point\)"),
         ([STAR, shapely.LineString([(0, 0), (1, 1)])], 32633, "Received: LineString, Polygon"),
         ([STAR], None, "with a CRS. Received: none"),
         ([shapely.box(14, 45, 14.5, 45.05)], 4326, r"It lies at 14 to 14\.5, 45 to 45\.05, the scene at 15 to 15\.02"),
@@ -216,11 +219,62 @@ def test_what_is_no_area_of_the_scene(
         opened(scene, aoi=path)
 
 
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """As QGIS has it: two layers of polygons, one of points, a table of attributes and one of styles."""
+    path = tmp_path / "project.gpkg"
+    for layer, shapes in (("country", [HOLED]), ("study area", [STAR, POND]), ("places", [shapely.Point(0, 0)])):
+        geopandas.GeoDataFrame(geometry=shapes, crs=32633).to_file(path, layer=layer)
+    for layer in ("notes", "layer_styles"):
+        write_table(path, layer, {"text": np.array(["a"], object)})
+    return path
+
+
+def test_of_several_layers_one_is_named(scene: Path, project: Path, area: Path, tmp_path: Path) -> None:
+    with pytest.raises(SceneError, match=r"one layer of polygons.*: country, study area\. .*--aoi-layer"):
+        opened(scene, aoi=project)
+    with pytest.raises(SceneError, match=r"no layer 'notes' for --aoi-layer. Its layers: country, study area, places"):
+        opened(scene, aoi=project, aoi_layer="notes")
+    found = opened(scene, aoi=project, aoi_layer="study area")
+    alone = opened(scene, aoi=write(tmp_path / "alone.gpkg", [STAR, POND]))
+    np.testing.assert_array_equal(found.read(ALL).inside, alone.read(ALL).inside)
+    assert found.masks[0].says == "outside of project.gpkg (layer study area), 2 polygons"
+
+
+def test_what_the_error_advises_works_and_nothing_else_is_printed(scene: Path, project: Path) -> None:
+    arguments = ["plan", str(scene), "--level", "L1C", "--offset", "0", "--aoi", str(project)]
+    refused = CliRunner().invoke(cli, arguments)
+    advised = re.search(r'(--aoi-layer) "(.*?)"', str(refused.exception))
+    assert advised is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done = CliRunner().invoke(cli, [*arguments, *advised.groups()])
+    assert done.exit_code == 0, done.output
+    assert "layer country" in done.output
+
+
+def test_a_single_layer_of_polygons_beside_tables_and_points_needs_no_name(scene: Path, tmp_path: Path) -> None:
+    path = tmp_path / "one.gpkg"
+    write(path, [STAR])
+    geopandas.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs=32633).to_file(path, layer="places")
+    write_table(path, "layer_styles", {"text": np.array(["a"], object)})
+    np.testing.assert_array_equal(opened(scene, aoi=path).read(ALL).inside, inside([STAR]))
+
+
+def test_a_layer_without_a_file_is_refused() -> None:
+    with pytest.raises(SettingsError, match="aoi_layer: expected the name of a layer of aoi"):
+        Settings(aoi_layer="a")
+
+
 def test_files_that_are_none(scene: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.gpkg").write_text("no database")
     pandas.DataFrame({"a": [1]}).to_csv(tmp_path / "table.csv", index=False)
-    for name in ("missing.gpkg", "bad.gpkg", "table.csv"):
-        with pytest.raises(SceneError, match=rf"{name}: can't be read as a vector file"):
+    for name, words in (
+        ("missing.gpkg", "can't be read as a vector file"),
+        ("bad.gpkg", "can't be read as a vector file"),
+        ("table.csv", "expected a layer of polygons. Received: none"),
+    ):
+        with pytest.raises(SceneError, match=f"{name}: {words}"):
             opened(scene, aoi=tmp_path / name)
 
 

@@ -227,14 +227,22 @@ def test_references_that_are_refused(rows: str, match: str, land: tuple[Bytes, B
         assess(cover, tmp_path / "points.csv")
 
 
+def test_of_several_layers_one_is_named(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
+    cover = write_cover(tmp_path / "cover.tif", land[0])
+    place, path = [Point(500_305, 4_999_995)], tmp_path / "seen.gpkg"
+    for layer, number in (("first", int(land[0][0, 30])), ("other", 99)):
+        frame = geopandas.GeoDataFrame({"class": [number]}, geometry=place, crs="EPSG:32633")
+        frame.to_file(path, layer=layer)
+    with pytest.raises(ReferenceDataError, match=r'several: first, other.*: --layer "first"'):
+        assess(cover, path)
+    assert np.array(assess(cover, path, layer="first").confusion).sum() == 1
+
+
 def test_more_that_is_refused(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
     cover = write_cover(tmp_path / "cover.tif", land[0])
     lines = geopandas.GeoDataFrame({"class": [1]}, geometry=[LineString([(0, 0), (1, 1)])], crs="EPSG:32633")
     lines.to_file(tmp_path / "lines.gpkg")
-    with pytest.raises(ReferenceDataError, match=r"expected points, or polygons.* Found LineString"):
-        assess(cover, tmp_path / "lines.gpkg")
-    lines.to_file(tmp_path / "lines.gpkg", layer="second")
-    with pytest.raises(ReferenceDataError, match="--layer: lines, second"):
+    with pytest.raises(ReferenceDataError, match=r"layer of points or polygons. Received: lines \(LineString\)"):
         assess(cover, tmp_path / "lines.gpkg")
     with pytest.raises(ReferenceDataError, match="can't be read"):
         assess(cover, tmp_path / "missing.gpkg")

@@ -102,6 +102,56 @@ def test_the_cover_is_that_of_classify(scenes: Callable[[int], Path], tmp_path: 
         assert (file.read(1) == 100).all()
 
 
+@pytest.fixture
+def downloads(tmp_path: Path, write_band: Callable[..., Path], ordinary: Callable[..., Any]) -> Path:
+    """As people keep them: a folder of bands, the same zipped, a list of STAC Items, and something else."""
+    folder = tmp_path / "downloads"
+    for name, values in zip(("B04", "B03", "B02"), ordinary(40, 50), strict=True):
+        write_band(folder / f"S2B_33UUP_20230813/{name}.tif", values, tags=L1C)
+    shutil.make_archive(str(folder / "packed"), "zip", folder / "S2B_33UUP_20230813")
+    (folder / "notes.txt").write_text("to do")
+    assets = {name: {"href": f"./S2B_33UUP_20230813/{name}.tif"} for name in ("B04", "B03", "B02")}
+    item = {"type": "Feature", "stac_version": "1.0.0", "geometry": None, "links": [], "assets": assets}
+    when = {"properties": {"datetime": "2023-08-13T10:00:31Z"}}
+    items = [item | when | {"id": name} for name in ("one", "other")]
+    (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    return folder
+
+
+def test_batch_takes_what_classify_takes(downloads: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    jobs = find_jobs([downloads, downloads / "items.json"])
+    found = run_batch(jobs, tmp_path / "maps", classifier=CLASSIFIER, warn=told.append)
+    assert found.all_done
+    names = [f"{name}_cover.tif" for name in ("S2B_33UUP_20230813", "packed", "one", "other")]
+    assert [record.output for record in found.records] == names
+    for job in jobs:
+        classify(job.scene, tmp_path / job.output, classifier=CLASSIFIER)
+        assert (tmp_path / "maps" / job.output).read_bytes() == (tmp_path / job.output).read_bytes()
+    described = json.loads((tmp_path / "maps/other_cover.json").read_text())
+    assert described["properties"]["datetime"] == "2023-08-13T10:00:31Z"
+    assert {"rel": "derived_from", "href": "../downloads/items.json"} in described["links"]
+
+
+def test_what_is_skipped_is_told_and_reported(downloads: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    run_batch(find_jobs(downloads), tmp_path / "maps", classifier=CLASSIFIER, warn=told.append)
+    report = json.loads((tmp_path / "maps/report.json").read_text())
+    for text, file in zip(report["skipped"], ("items.json", "notes.txt"), strict=True):
+        assert text.startswith(f"{downloads / file} (")
+        assert f"skipped, as it is no scene: {text}" in told
+        assert str(downloads / file) in (tmp_path / "maps/report.html").read_text()
+
+
+def test_an_item_of_a_list_is_done_once_from_wherever_the_list_is_named(
+    downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_batch(find_jobs(downloads / "items.json"), tmp_path / "maps", classifier=CLASSIFIER)
+    monkeypatch.chdir(downloads)
+    assert run_batch(find_jobs("items.json"), tmp_path / "maps", classifier=CLASSIFIER).all_done
+    assert attempts(tmp_path / "maps") == [1, 1]
+
+
 def test_jobs_may_have_folders_and_options(scenes: Callable[[int], Path], tmp_path: Path) -> None:
     folder = scenes(2)
     (tmp_path / "jobs.csv").write_text('scene,output,options\nscenes/s00.tif,a/x.tif,"{""stride"": 32}"\n')

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from landmap import remote
-from landmap.errors import SettingsError
+from landmap.errors import SceneError, SettingsError
 from landmap.job_lists import find_jobs
 from landmap.jobs import Job, check_jobs, default_output
+from landmap.raster import LAYER_TAG
+from landmap.recognise import find_product
 from landmap.settings import Settings
 
+BANDS = ("B04", "B03", "B02")
 SIGNATURE = "x" * 300
 """Too long for the name of a file."""
 
@@ -24,12 +30,56 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).touch()
 
 
-def test_a_folder_gives_its_rasters_in_order(tmp_path: Path) -> None:
+def test_a_folder_gives_its_scenes_in_order_and_names_what_is_none(tmp_path: Path) -> None:
     touch(tmp_path, "b.tif", "a.jp2", "a.tif.aux.xml", "notes.txt", ".hidden.tif", "deeper/c.tif")
-    assert [(Path(j.scene).name, j.output) for j in find_jobs(tmp_path)] == [
-        ("a.jp2", "a_cover.tif"),
-        ("b.tif", "b_cover.tif"),
+    jobs = find_jobs(tmp_path)
+    assert [(Path(j.scene).name, j.output) for j in jobs] == [("a.jp2", "a_cover.tif"), ("b.tif", "b_cover.tif")]
+    deeper, notes = jobs.skipped
+    assert deeper.startswith(f"{tmp_path / 'deeper'} (a folder without a scene; give it by itself")
+    assert notes.startswith(f"{tmp_path / 'notes.txt'} (its ending is that of no scene")
+    (job,) = find_jobs(tmp_path / "deeper")
+    assert job.output == "c_cover.tif"
+
+
+def test_a_folder_of_downloads(tmp_path: Path) -> None:
+    """Whatever `classify` takes is a scene: a folder of bands, zips of one, an Item; and what is broken fails later."""
+    touch(tmp_path, *(f"S2B_33UUP_20230813_0_L2A/{name}.tif" for name in BANDS), "x.SAFE/notes.txt", "cube.nc")
+    touch(tmp_path, "HLS.v2.0/B04.tif", "s.dim", "s.data/B4.img")
+    for name, inner in (("bands", "B04.tif"), ("inside", "S2/B04.tif"), ("texts", "notes.txt")):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as file:
+            file.writestr(inner, "")
+    (tmp_path / "broken.zip").write_text("PK")
+    (tmp_path / "item.json").write_text(json.dumps(item("i", {"B04": {"href": "B04.tif"}})))
+    (tmp_path / "shapes.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    jobs = find_jobs(tmp_path)
+    assert [job.output for job in jobs] == [
+        "HLS.v2.0_cover.tif",
+        "S2B_33UUP_20230813_0_L2A_cover.tif",
+        "bands_cover.tif",
+        "broken_cover.tif",
+        "cube_cover.tif",
+        "inside_cover.tif",
+        "i_cover.tif",
+        "s_cover.tif",
+        "x_cover.tif",
     ]
+    assert [Path(text.split(" (")[0]).name for text in jobs.skipped] == ["shapes.geojson", "texts.zip"]
+
+
+def test_a_folder_that_is_a_scene_is_that_scene(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"S2_20230813/{name}.tif" for name in BANDS))
+    assert [job.scene for job in find_jobs(tmp_path / "S2_20230813")] == [str(tmp_path / "S2_20230813")]
+    touch(tmp_path, "mixed/B04_20230813.tif", "mixed/B03_20230901.tif")
+    with pytest.raises(SceneError, match="expected the bands of one scene"):
+        find_jobs(tmp_path / "mixed")
+
+
+def test_maps_are_no_scenes(tmp_path: Path, write_scene: Callable[..., Path]) -> None:
+    write_scene(np.ones((3, 8, 8), np.uint16), "a.tif")
+    write_scene(np.ones((3, 8, 8), np.uint16), "a_cover.tif", tags={LAYER_TAG: "classes"})
+    jobs = find_jobs(tmp_path)
+    assert [Path(job.scene).name for job in jobs] == ["a.tif"]
+    assert not jobs.skipped
 
 
 def test_a_glob_scenes_and_lists_can_be_mixed(tmp_path: Path) -> None:
@@ -74,7 +124,7 @@ def item(name: str, assets: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "Feature", "stac_version": "1.0.0", "id": name, "properties": properties, "assets": assets} | more
 
 
-def test_a_cover_item_collection(tmp_path: Path) -> None:
+def test_items_of_one_raster_each(tmp_path: Path) -> None:
     bands = {"roles": ["data"], "href": "./scene.tif"}
     itself = [{"rel": "self", "href": "https://user:secret@host/items/b.json"}]
     items = [
@@ -83,12 +133,32 @@ def test_a_cover_item_collection(tmp_path: Path) -> None:
     ]
     path = tmp_path / "items.json"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
-    with pytest.raises(SettingsError, match=r"one asset that holds the scene.*bands, mask.*--asset"):
+    with pytest.raises(SettingsError, match=r"one that holds them all.*bands, mask.*--asset bands$"):
         find_jobs(path)
     a, b = find_jobs(path, asset="bands")
     assert a == Job(str(tmp_path / "scene.tif"), "a_cover.tif", {}, "2023-08-13T10:00:31Z", str(path))
     assert b.scene == "https://user:secret@host/items/scene.tif"
     assert b.source == "https://host/items/b.json"
+    with pytest.raises(SettingsError, match=r"items.json#a: a: expected an asset mask. Received: bands, thumbnail"):
+        find_jobs(path, asset="mask")
+
+
+def test_items_of_an_asset_for_each_band_are_scenes_by_their_names(tmp_path: Path) -> None:
+    """The name of an Item in a list is one that `classify` takes; its files are told apart by the Items' own place."""
+    assets = {color: {"href": f"./{name}.tif"} for color, name in zip(("red", "green", "blue"), BANDS, strict=True)}
+    path = tmp_path / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [item("a", assets), item("b/c", assets)]}))
+    jobs = find_jobs(path)
+    assert [(job.scene, job.output) for job in jobs] == [(f"{path}#a", "a_cover.tif"), (f"{path}#b/c", "b-c_cover.tif")]
+    for job in jobs:
+        product = find_product(job.scene)
+        assert product
+        assert [Path(band.file) for band in product.bands] == [tmp_path / f"{name}.tif" for name in BANDS]
+        assert str(path) in product.local_files()
+    with pytest.raises(SceneError, match=rf"one STAC Item.*: a, b/c\. Name one of them, such as {path}#a, or give all"):
+        find_product(str(path))
+    with pytest.raises(SceneError, match="one Item with the id d"):
+        find_product(f"{path}#d")
 
 
 @pytest.mark.parametrize(
@@ -101,11 +171,16 @@ def test_a_cover_item_collection(tmp_path: Path) -> None:
         ("a.csv", 'scene,options\nx.tif,"{stride}"\n', "line 2, options: can't be read as JSON"),
         ("a.jsonl", '{"scene": "x.tif"}\n["y.tif"]\n', "line 2: expected .*Received: .'y.tif'."),
         ("a.jsonl", '{"scene": 3}', "line 1: expected texts"),
-        ("a.json", '{"type": "FeatureCollection", "features": []}', "expected a STAC ItemCollection with items"),
-        ("a.json", '{"scene": "x.tif"}', "expected STAC Items"),
-        ("a.json", "{", "can't be read as JSON"),
+        (
+            "a.json",
+            '{"type": "FeatureCollection", "features": []}',
+            "expected a STAC Item, or an ItemCollection with items",
+        ),
+        ("a.json", '{"scene": "x.tif"}', "expected a STAC Item"),
+        ("a.json", "{", "expected JSON"),
         ("gone.csv", None, "No such file"),
-        ("empty/*.tif", None, "expected scenes .*Received none"),
+        ("empty/*.tif", None, "expected scenes. Received none"),
+        ("", None, "expected scenes. Received none"),
     ],
 )
 def test_what_is_no_list_is_refused(name: str, text: str | None, says: str, tmp_path: Path) -> None:

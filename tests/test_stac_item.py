@@ -245,6 +245,26 @@ def test_a_server_that_is_not_there() -> None:
         find_product("http://127.0.0.1:9/item.json")
 
 
+def test_an_asset_that_names_several_bands(tmp_path: Path, write_scene: Callable[..., Path]) -> None:
+    """Its bands are in another order than the model's, without descriptions in the file."""
+    write_scene(np.stack([values(name) for name in reversed(NAMES)]), "all.tif", bands=("", "", ""))
+    bands = [{"name": name, "common_name": COLORS[name]} for name in reversed(NAMES)]
+    raster = [{"nodata": 0, "scale": 0.0001, "offset": -0.1}]
+    path = write(tmp_path, item({"data": {"href": "all.tif", "type": COG, "eo:bands": bands, "raster:bands": raster}}))
+    check(path, -1000)
+    assert make_plan(path, card=FAKE_CARD).to_dict()["scene"]["files"] == ["all.tif"]
+
+
+def test_an_asset_that_does_not_name_its_bands_is_to_be_given_by_itself(
+    tmp_path: Path, write_scene: Callable[..., Path]
+) -> None:
+    write_scene(np.stack([values(name) for name in NAMES]), "all.tif")
+    path = write(tmp_path, item({"data": {"href": "all.tif", "roles": ["data"]}}))
+    with pytest.raises(SceneError, match=r"Received: data\. Give the raster itself, such as (\S+)$") as caught:
+        make_plan(path, card=FAKE_CARD)
+    check(str(caught.value).rpartition(" ")[2], 0)
+
+
 # --- refusals
 
 

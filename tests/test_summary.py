@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import shapely
 from affine import Affine
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -22,6 +23,7 @@ from shapely.affinity import translate
 
 import landmap
 from landmap.areas import pixel_hectares
+from landmap.cli import cli
 from landmap.cover import read_cover
 from landmap.errors import OutputError, SceneError, SettingsError, ZoneError
 from landmap.mosaic import NODATA
@@ -194,7 +196,14 @@ BOX = shapely.box(500_000, 4_999_900, 500_100, 5_000_000)
         ([BOX], {"name": ["a"], "code": [1]}, "EPSG:32633", "id", SettingsError, "Its columns: name, code"),
         ([BOX, BOX], {"name": ["a", "a"]}, "EPSG:32633", "name", SettingsError, "more than one zone is a:"),
         ([BOX, BOX], {"name": ["a", None]}, "EPSG:32633", "name", SettingsError, "1 zones have no name"),
-        ([shapely.LineString(BOX.exterior)], {"name": ["a"]}, "EPSG:32633", "name", ZoneError, "Found: LineString"),
+        (
+            [shapely.LineString(BOX.exterior)],
+            {"name": ["a"]},
+            "EPSG:32633",
+            "name",
+            ZoneError,
+            "Received: zones .LineString",
+        ),
         ([BOX], {"name": ["a"]}, "EPSG:32633", None, SettingsError, "--zone-id"),
     ],
 )
@@ -223,8 +232,11 @@ def test_files_that_are_no_zones_are_refused(write_cover: WriteCover, tmp_path: 
     landmap.vectorize(cover, tmp_path / "two.gpkg")
     write_zones(tmp_path / "more.gpkg", [BOX])
     geopandas.GeoDataFrame(geometry=[BOX], crs=32633).to_file(tmp_path / "more.gpkg", layer="other")
-    with pytest.raises(ZoneError, match=r"expected one layer of zones\. Found: more, other"):
+    with pytest.raises(ZoneError, match=r'expected one layer of polygons\..*: more, other\. .*--zone-layer "more"'):
         landmap.summarize(cover, tmp_path / "out.csv", zones=tmp_path / "more.gpkg", zone_id="district")
+    arguments = ["summarize", str(cover), "-o", str(tmp_path / "out.csv"), "--zones", str(tmp_path / "more.gpkg")]
+    done = CliRunner().invoke(cli, [*arguments, "--zone-id", "district", "--zone-layer", "more"])
+    assert done.exit_code == 0, done.output
 
 
 def test_other_files_are_not_destroyed(write_cover: WriteCover, tmp_path: Path) -> None:

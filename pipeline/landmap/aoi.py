@@ -21,8 +21,9 @@ from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.ground import Grounded, bounds, crs_name, four
-from landmap.remote import shown, without_secrets
+from landmap.remote import shown
 from landmap.source import name_of
+from landmap.vector_layers import read_shapes
 
 PRECISION = 1 / 4096
 """Pixels to which corners of polygons are rounded: millimetres."""
@@ -66,13 +67,14 @@ class AreaOfInterest:
         return not len(_touching(self.wkb, window))
 
 
-def read_area(path: str, grid: Grounded, scene: str) -> AreaOfInterest:
+def read_area(path: str, grid: Grounded, scene: str, layer: str | None = None) -> AreaOfInterest:
     """Read polygons and bring them to a scene's grid.
 
     Args:
         path: Any vector file that GeoPandas reads, in any CRS.
         grid: The scene's.
         scene: Its name, for messages.
+        layer: Name of the file's layer; None where it has one of polygons.
 
     Raises:
         SceneError: It can't be read, has no polygons or no CRS, or does not touch the scene.
@@ -81,25 +83,19 @@ def read_area(path: str, grid: Grounded, scene: str) -> AreaOfInterest:
 
     if grid.crs is None:
         raise SceneError(f"{scene}: expected a CRS, to place the area of interest {shown(path)}. The scene has none")
-    polygons = _polygons_of(path)
+    polygons = _polygons_of(path, layer)
     near = _near(polygons, grid, path)
     pixels = near.to_crs(grid.crs).affine_transform((~grid.transform).to_shapely())
     pixels = shapely.set_precision(pixels.make_valid().to_numpy(), PRECISION)
     parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
     number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
-    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), f"outside of {name_of(path)}, {number}")
+    where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
+    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), f"outside of {where}, {number}")
 
 
-def _polygons_of(path: str) -> Any:
+def _polygons_of(path: str, layer: str | None) -> Any:
     """The polygons of a file, as GeoSeries, each whole."""
-    import geopandas
-    from pyogrio.errors import DataSourceError
-
-    try:
-        shapes = geopandas.read_file(path).geometry
-    except (DataSourceError, AttributeError, OSError, ValueError) as error:  # AttributeError: a table without shapes
-        words = " ".join(str(error).split())
-        raise SceneError(f"{shown(path)}: can't be read as a vector file: {without_secrets(words)}") from error
+    shapes = read_shapes(path, layer, option="--aoi-layer", kinds=("Polygon",), error=SceneError).geometry
     if shapes.crs is None:
         raise SceneError(
             f"{shown(path)}: expected a vector file with a CRS. Received: none. Give it one (ogr2ogr -a_srs)"

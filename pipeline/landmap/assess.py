@@ -43,7 +43,7 @@ def assess(
         reference: CSV (x and y in the map's CRS, or lon and lat), GeoPackage, GeoJSON, Shapefile or Parquet of points
             or polygons, or a raster of class ids.
         class_column: Column of class names or ids.
-        layer: Of a file of several.
+        layer: Name of the reference's layer; None where it has one of points or polygons.
         warp: Take a raster on another grid from its nearest pixels.
         sample: Draw so many pixels in each mapped class from a raster, in place of all.
         seed: Of the sample.

@@ -47,4 +47,4 @@ def _band_file(entry: Traversable, resolution: float | None) -> BandFile | None:
         return None
     name = SCL if names_classification(stem) else band_name(stem)
     by_name = re.search(r"_(\d{2,3})m$", stem, re.IGNORECASE)
-    return BandFile(name, gdal_path(entry), float(by_name[1]) if by_name else resolution) if name else None
+    return BandFile(name, gdal_path(entry), resolution=float(by_name[1]) if by_name else resolution) if name else None

@@ -11,7 +11,8 @@ from landmap.decisions import level_in
 from landmap.errors import SceneError
 from landmap.product import SCL, BandFile, Product
 from landmap.scene_names import check_one_scene
-from landmap.stac_item import item_product, parse_item
+from landmap.stac_file import parse_item
+from landmap.stac_item import item_product
 
 if TYPE_CHECKING:
     from pystac import Item

@@ -19,7 +19,7 @@ from landmap.catalog import item_path, write_collection, write_item
 from landmap.classify import classify
 from landmap.cover_item import make_item
 from landmap.errors import ClusterLostError, LandmapError, OutputError
-from landmap.jobs import Job, parse_time
+from landmap.jobs import Job, Jobs, parse_time
 from landmap.ledger import DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
 from landmap.outputs import with_sidecars
 from landmap.remote import shown
@@ -85,7 +85,7 @@ def run_batch(
     nothing; it is left alone from then on unless it has changed, or `retry_failed`.
 
     Args:
-        jobs: From `find_jobs`, or made by hand.
+        jobs: From `find_jobs`, or made by hand. What `find_jobs` passed over is told by `warn` and in the reports.
         output: The folder. It may have a catalogue and reports only if they are a batch's.
         settings: For all scenes; a job's options are put on top.
         confidence: Also write the class's probability in percent, as `<cover>_confidence.tif`.
@@ -105,6 +105,9 @@ def run_batch(
     folder = Path(output)
     tasks = make_tasks(jobs, settings or Settings(), classifier.card if classifier else None, confidence=confidence)
     begin_folder(folder, tasks)
+    skipped = jobs.skipped if isinstance(jobs, Jobs) else ()
+    for text in skipped:
+        (warn or _silent)(f"skipped, as it is no scene: {text}")
     with Ledger(folder, create=True) as ledger:
         ledger.enrol((task.job.output, shown(task.job.scene)) for task in tasks)
         before = {record.output: record for record in ledger.records()}
@@ -113,7 +116,7 @@ def run_batch(
         try:
             _work(run, tasks, progress)
         finally:  # after Ctrl-C, too
-            files = _publish(ledger)
+            files = _publish(ledger, skipped)
         found = {record.output: record for record in ledger.records()}
     return BatchResult(folder, tuple(found[task.job.output] for task in tasks), files)
 
@@ -239,11 +242,11 @@ def _without_secrets(text: str, scene: str) -> str:
     return text.replace(scene, shown(scene)).replace(Path(scene).name, Path(shown(scene)).name)
 
 
-def _publish(ledger: Ledger) -> tuple[Path, ...]:
+def _publish(ledger: Ledger, skipped: Sequence[str]) -> tuple[Path, ...]:
     """Reports and Collection of all that the ledger knows, one run at a time: who comes last knows most."""
     with ledger.hold("publish", wait=True):
         records = ledger.records()
-        reports = write_reports(ledger.folder, records)
+        reports = write_reports(ledger.folder, records, skipped)
         made = [record.output for record in records if record.state in (DONE, OUTDATED)]
         collection = write_collection(ledger.folder, made)
     return (*reports, collection) if collection else reports

@@ -17,8 +17,8 @@ ORDER = (FAILED, OUTDATED, RUNNING, WAITING, DONE)
 """What needs somebody's attention comes first."""
 
 
-def summarise(records: Sequence[Record]) -> dict[str, Any]:
-    """A batch as JSON-able values: counts, areas of all that is done, and every scene."""
+def summarise(records: Sequence[Record], skipped: Sequence[str] = ()) -> dict[str, Any]:
+    """A batch as JSON-able values: counts, areas of all that is done, every scene, and what was skipped as none."""
     states = Counter(record.state for record in records)
     return {
         "landmap": version("landmap"),
@@ -28,16 +28,17 @@ def summarise(records: Sequence[Record]) -> dict[str, Any]:
         "all_done": states[DONE] == len(records),
         "hectares": _hectares(records),
         "jobs": [_entry(record) for record in records],
+        "skipped": list(skipped),
     }
 
 
-def write_reports(folder: Path, records: Sequence[Record]) -> tuple[Path, Path]:
+def write_reports(folder: Path, records: Sequence[Record], skipped: Sequence[str] = ()) -> tuple[Path, Path]:
     """Write `report.json` and `report.html` in place of those that are there.
 
     Raises:
         OutputError: The disk is full, or the like.
     """
-    content = summarise(records)
+    content = summarise(records, skipped)
     write_text(folder / JSON_NAME, json.dumps(content, indent=1) + "\n")
     write_text(folder / HTML_NAME, page(folder.resolve().name, content))
     return folder / JSON_NAME, folder / HTML_NAME
@@ -144,6 +145,13 @@ td.outdated { color: #8a5200; font-weight: 600; }
 </td></tr>
 {% endfor %}
 </table></div>
+{% if content.skipped %}
+<h2>Skipped, as they are no scenes</h2>
+<ul>
+{% for text in content.skipped %}<li>{{ text }}</li>
+{% endfor %}
+</ul>
+{% endif %}
 </body>
 </html>
 """

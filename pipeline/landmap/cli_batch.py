@@ -43,7 +43,7 @@ def batch() -> None:
 @click.option("--confidence", is_flag=True, help="Also write the class's probability (percent).")
 @click.option("--retry-failed", is_flag=True, help="Do again what failed.")
 @click.option("--overwrite", is_flag=True, help="Do again what was made otherwise, and replace files that exist.")
-@click.option("--asset", metavar="KEY", help="Of STAC Items: the asset that is the scene.")
+@click.option("--asset", metavar="KEY", help="Of STAC Items: the asset that holds all bands.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
 @cluster_options
 @scene_options
@@ -58,9 +58,10 @@ def run(
 ) -> None:
     """Classify all scenes that JOBS name, each once; given again, it does what is left.
 
-    JOBS are folders, globs, scenes, or lists: CSV with the columns scene,output,options,datetime, JSON lines with
-    these keys, or a STAC ItemCollection (JSON). `options` is a JSON object such as {"stride": 16}; paths in a list are
-    relative to it. Several runs may share the work. Exit status 0 means that every scene is done.
+    JOBS are folders, globs, scenes (whatever classify takes), or lists: CSV with the columns
+    scene,output,options,datetime, JSON lines with these keys, or a STAC ItemCollection (JSON). `options` is a JSON
+    object such as {"stride": 16}; paths in a list are relative to it. What lies in a folder and is no scene is named.
+    Several runs may share the work. Exit status 0 means that every scene is done.
     """
     from landmap.batch import run_batch
     from landmap.graph.connect import connected

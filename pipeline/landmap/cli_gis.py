@@ -21,6 +21,7 @@ VECTOR_OPTIONS = (
 ZONE_OPTIONS = (
     click.option("--zones", type=click.Path(path_type=Path), help="Polygons; the table is made for each of them."),
     click.option("--zone-id", metavar="COLUMN", help="Column of the zones that names them."),
+    click.option("--zone-layer", metavar="NAME", help="Layer of the zones, in a file of several layers."),
 )
 DERIVED_OPTIONS = (
     click.option("--vector", type=click.Path(path_type=Path), help="Also polygons: .gpkg, .geojson or .parquet."),
@@ -41,7 +42,7 @@ def derived_of(options: dict[str, Any]) -> Any:
     from landmap.vector import VectorSettings
 
     settings = VectorSettings(*(options.pop(name) for name in ("min_area", "simplify", "cells")))
-    names = "vector", "summary", "zones", "zone_id"
+    names = "vector", "summary", "zones", "zone_id", "zone_layer"
     return Derived(vector_settings=settings, **{name: options.pop(name) for name in names})
 
 

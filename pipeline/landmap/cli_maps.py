@@ -17,7 +17,7 @@ OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that e
 @click.option("-o", "--output", type=PATH, help="Write the report (JSON).")
 @click.option("--csv", "table", type=PATH, help="Write a table of the classes (CSV).")
 @click.option("--class-column", default="class", show_default=True, help="Has class names or ids.")
-@click.option("--layer", help="Of a file of several.")
+@click.option("--layer", metavar="NAME", help="Layer of REFERENCE, in a file of several layers.")
 @click.option("--warp", is_flag=True, help="Take a raster on another grid from its nearest pixels.")
 @click.option("--sample", type=click.IntRange(1), help="Draw so many pixels in each mapped class from a raster.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample.")

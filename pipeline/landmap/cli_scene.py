@@ -98,6 +98,7 @@ def scene_options(command: Callable[..., None]) -> Callable[..., None]:
             ),
             click.option("--mask", metavar="FILE", help="Leave out pixels where this raster is 0 or has no data."),
             click.option("--aoi", metavar="FILE", help="Map only what lies inside these polygons (any vector file)."),
+            click.option("--aoi-layer", metavar="NAME", help="Layer of the polygons, in a file of several layers."),
             click.option("--window", type=FourType(int, "COL,ROW,WIDTH,HEIGHT"), help="Map only this part, in pixels."),
             click.option("--bbox", type=FourType(float, "W,S,E,N"), help="Map only this part, in the scene's CRS,"),
             click.option("--bbox-crs", metavar="CRS", help="or in this one, such as EPSG:4326."),
@@ -145,7 +146,7 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
 def settings_of(options: dict[str, Any]) -> Settings:
     """`Settings` from the options of `scene_options`, which are taken out of `options`."""
     reading = "model", "bands", "use_nir", "scale", "offset", "level"
-    area = "scl", "mask_classes", "mask", "aoi", "window", "bbox", "bbox_crs", "warp"
+    area = "scl", "mask_classes", "mask", "aoi", "aoi_layer", "window", "bbox", "bbox_crs", "warp"
     computing = "stride", "smooth", "precision", "device", "memory", "chunk", "batch_size", "threads", "force"
     names = *reading, *area, "unknown_below", "sieve", *computing
     chosen = {name: options.pop(name) for name in names}

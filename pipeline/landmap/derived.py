@@ -30,12 +30,14 @@ class Derived:
     zones: Path | None = None
     """Polygons that share out the table."""
     zone_id: str | None = None
-    """Column that names each of them."""
+    """Column of the zones that names them."""
+    zone_layer: str | None = None
+    """Name of the layer of the zones; None where their file has one of polygons."""
 
     def __post_init__(self) -> None:
         if self.vector is None and self.vector_settings != VectorSettings():
             raise SettingsError("min-area, simplify and cells say how to draw polygons: expected --vector FILE, too")
-        if self.summary is None and (self.zones or self.zone_id):
+        if self.summary is None and (self.zones or self.zone_id or self.zone_layer):
             raise SettingsError("zones share out a table: expected --summary FILE, too")
 
     def paths(self) -> list[Path]:
@@ -58,7 +60,7 @@ class Derived:
             raise ZoneError(f"{self.zones}: zones need a scene with a place on the ground (CRS and geotransform)")
         if self.zones:
             check_outputs(self.paths(), os.fspath(self.zones), overwrite=True)
-        return check_summary(self.summary, self.zones, self.zone_id) if self.summary else None
+        return check_summary(self.summary, self.zones, self.zone_id, self.zone_layer) if self.summary else None
 
     def stage(
         self,

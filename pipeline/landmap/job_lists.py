@@ -8,63 +8,75 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from landmap.errors import SettingsError
-from landmap.jobs import Job, default_output, scene_path
+from landmap.errors import SceneError, SettingsError
+from landmap.jobs import Job, Jobs, default_output, scene_path
 from landmap.remote import shown
+from landmap.scene_folder import scenes_in
+from landmap.stac_file import address, is_url, read_items, split_address
+from landmap.stac_item import asset_path, data_assets, item_bands
 
-SCENES = (".tif", ".tiff", ".jp2", ".vrt", ".safe")
-"""Endings of what a folder is searched for."""
+if TYPE_CHECKING:
+    from pystac import Item
+
 COLUMNS = ("scene", "output", "options", "datetime")
 """What an entry of a list may have; only the scene is needed."""
 
 
-def find_jobs(
-    sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], asset: str | None = None
-) -> list[Job]:
+def find_jobs(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], asset: str | None = None) -> Jobs:
     """The jobs that some sources name, in their order.
 
-    A source is a folder (its rasters, not those of folders in it), a glob, a scene, or a list: CSV with the columns
-    scene,output,options,datetime, JSON lines with these keys, or a STAC ItemCollection. Relative paths in a list are
-    relative to the list. `options` is a JSON object of fields of `Settings`. Where no output is named it is
-    `<scene's stem>_cover.tif`.
+    A source is a folder (all in it that `classify` takes, or the scene whose bands it holds), a glob, a scene, or a
+    list: CSV with the columns scene,output,options,datetime, JSON lines with these keys, or a STAC ItemCollection.
+    Relative paths in a list are relative to the list. `options` is a JSON object of fields of `Settings`. Where no
+    output is named it is `<scene's stem>_cover.tif`, of a STAC Item `<its id>_cover.tif`.
 
     Args:
         sources: One or several.
-        asset: Key of the asset that is the scene, in STAC Items that have several with data.
+        asset: Key of the asset that is the scene, all bands in one raster, for STAC Items; None: an asset for each
+            band, or the only one with data.
 
     Raises:
         SettingsError: A list can't be read or understood; names the line.
+        SceneError: A folder holds bands of several scenes.
     """
     each = [sources] if isinstance(sources, str | os.PathLike) else sources
-    return [job for source in each for job in _jobs(os.fspath(source), asset)]
+    skipped: list[str] = []
+    return Jobs([job for source in each for job in _jobs(os.fspath(source), asset, skipped)], skipped)
 
 
-def _jobs(source: str, asset: str | None) -> list[Job]:
+def _jobs(source: str, asset: str | None, skipped: list[str]) -> list[Job]:
     path = Path(source)
     suffix = path.suffix.lower()
-    if path.is_dir() and suffix not in SCENES:
-        return _plain(sorted(str(p) for p in path.iterdir() if _is_scene(p)), source)
+    if path.is_dir():
+        found = scenes_in(path)
+        skipped += found.skipped
+        if not found.scenes:
+            raise SettingsError(f"{source}: expected scenes. Received none{_few(found.skipped)}")
+        return [job for scene in found.scenes for job in _scene(str(scene), asset)]
     if suffix == ".csv":
         return _from_csv(path)
     if suffix in (".jsonl", ".ndjson"):
         return _from_json_lines(path)
     if suffix in (".json", ".geojson"):
-        return _from_stac(path, asset)
+        return _from_stac(source, asset)
     if glob.has_magic(source) and not path.exists() and "://" not in source:
-        return _plain(sorted(glob.glob(source, recursive=True)), source)  # noqa: PTH207 # may be absolute
-    return _plain([source], source)
+        scenes = sorted(glob.glob(source, recursive=True))  # noqa: PTH207 # may be absolute
+        if not scenes:
+            raise SettingsError(f"{source}: expected scenes. Received none")
+        return [job for scene in scenes for job in _scene(scene, asset)]
+    return _scene(source, asset)
 
 
-def _is_scene(path: Path) -> bool:
-    return path.suffix.lower() in SCENES and not path.name.startswith(".")
+def _scene(scene: str, asset: str | None) -> list[Job]:
+    if scene.lower().endswith((".json", ".geojson")):
+        return _from_stac(scene, asset)
+    return [Job(scene, default_output(scene))]
 
 
-def _plain(scenes: Sequence[str], source: str) -> list[Job]:
-    if not scenes:
-        raise SettingsError(f"{source}: expected scenes ({', '.join(SCENES)}). Received none")
-    return [Job(scene, default_output(scene)) for scene in scenes]
+def _few(skipped: Sequence[str]) -> str:
+    return f": {'; '.join(skipped[:3])}{' …' if len(skipped) > 3 else ''}" if skipped else ""
 
 
 def _from_csv(path: Path) -> list[Job]:
@@ -103,43 +115,38 @@ def _entry(entry: Any, folder: Path, where: str) -> Job:
     return Job(scene, entry.get("output") or default_output(scene), dict(options), entry.get("datetime"))
 
 
-def _from_stac(path: Path, asset: str | None) -> list[Job]:
-    content = _json(_text(path), str(path))
-    items = content.get("features", [content]) if isinstance(content, Mapping) else None
-    if not items or not isinstance(items, list):
-        raise SettingsError(f"{path}: expected a STAC ItemCollection with items")
-    return [_item(item, path, asset) for item in items]
-
-
-def _item(item: Any, path: Path, asset: str | None) -> Job:
-    """The job of one STAC Item; a relative link is relative to the Item itself, where that says where it lies."""
+def _from_stac(path: str, asset: str | None) -> list[Job]:
     try:
-        name, assets, properties = str(item["id"]), item["assets"], item["properties"]
-        scene = str(assets[_scene_asset(name, assets, asset)]["href"])
-        at = next((str(link["href"]) for link in item.get("links", []) if link["rel"] == "self"), None)
-    except (KeyError, TypeError, AttributeError) as error:
+        items = read_items(path)
+        if not items:
+            raise SettingsError(f"{path}: expected a STAC Item, or an ItemCollection with items")
+        return [_item(item, path if len(items) == 1 else address(path, item), asset) for item in items]
+    except SceneError as error:
+        raise SettingsError(str(error)) from error
+
+
+def _item(item: Item, name: str, asset: str | None) -> Job:
+    """The job of one STAC Item: by its bands, as `classify` takes it, or by the raster that holds them all."""
+    where = f"{name}: {item.id}"
+    rasters = data_assets(item)
+    if asset is not None:
+        if asset not in item.assets:
+            raise SettingsError(f"{where}: expected an asset {asset}. Received: {', '.join(item.assets) or 'none'}")
+        scene = asset_path(item.assets[asset])
+    elif item_bands(item, where):
+        scene = name
+    elif len(rasters) == 1:
+        scene = next(iter(rasters.values()))
+    else:
+        first = next(iter(rasters), "KEY")
         raise SettingsError(
-            f"{path}: expected STAC Items with id, properties and assets; {error} is missing"
-        ) from error
-    if at is not None and "://" in at and not ("://" in scene or scene.startswith("/")):
-        from urllib.parse import urljoin
-
-        scene = urljoin(at, scene)
-    output = f"{name.replace('/', '-')}_cover.tif"
-    source = shown(at) if at is not None else str(path)
-    return Job(scene_path(scene, path.parent), output, {}, properties.get("datetime"), source)
-
-
-def _scene_asset(name: str, assets: Mapping[str, Any], wanted: str | None) -> str:
-    data = [key for key, value in assets.items() if "data" in value.get("roles", [])] or list(assets)
-    if wanted in assets:
-        return str(wanted)
-    if wanted is not None or len(data) != 1:
-        raise SettingsError(
-            f"{name}: expected one asset that holds the scene, all bands in one raster. Received: {', '.join(data)}. "
-            "Name it with --asset"
+            f"{where}: expected an asset for each band, or one that holds them all. Received: "
+            f"{', '.join(item.assets) or 'none'}. Name the one that holds them all: --asset {first}"
         )
-    return data[0]
+    acquired = item.properties.get("datetime")
+    at = item.get_self_href() or name
+    source = shown(at) if is_url(at) else split_address(name)[0]
+    return Job(scene, f"{item.id.replace('/', '-')}_cover.tif", {}, acquired, source)
 
 
 def _text(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -13,9 +13,12 @@ from landmap.errors import SettingsError
 from landmap.planning import with_choices
 from landmap.remote import shown
 from landmap.settings import Settings
+from landmap.stac_file import split_address
 
 SUFFIXES = (".tif", ".tiff")
 """Endings of a cover's name."""
+ENDING = re.compile(r"(?<=.)\.[A-Za-z][^.]*$")
+"""Of a scene's name; none of "HLS.S30.T33UUP.2023225T100559.v2.0"."""
 SWITCHES = tuple(f.name for f in fields(Settings) if f.type == "bool")
 
 
@@ -40,9 +43,19 @@ class Job:
         return PurePosixPath(self.output).with_suffix("").as_posix().replace("/", "-")
 
 
+class Jobs(list[Job]):
+    """Jobs in their order."""
+
+    def __init__(self, jobs: Iterable[Job], skipped: Iterable[str] = ()) -> None:
+        super().__init__(jobs)
+        self.skipped = tuple(skipped)
+        """What lies in the folders that were named and is no scene, each with the reason, in words."""
+
+
 def default_output(scene: str) -> str:
-    """`<stem>_cover.tif` for a path or URL."""
-    return f"{PurePosixPath(shown(scene).rstrip('/').replace(chr(92), '/')).stem}_cover.tif"
+    """`<stem>_cover.tif` for a path or URL; what follows the last dot counts as an ending where it begins so."""
+    name = PurePosixPath(shown(scene).rstrip("/").replace(chr(92), "/")).name
+    return f"{ENDING.sub('', name) or name}_cover.tif"
 
 
 def check_jobs(jobs: Sequence[Job], settings: Settings) -> tuple[Settings, ...]:
@@ -114,9 +127,13 @@ def is_remote(scene: str) -> bool:
 
 
 def local_path(scene: str) -> Path | None:
-    """A scene's file or folder; None where there is none of this name, as with a URL, which may be too long for one."""
+    """A scene's file or folder, of a STAC Item in a list the list; None where there is none of this name.
+
+    So it is with a URL, which may be too long for a name.
+    """
     try:
-        return Path(scene) if Path(scene).exists() else None
+        file = Path(split_address(scene)[0])
+        return file if file.exists() else None
     except (OSError, ValueError):
         return None
 

@@ -95,7 +95,7 @@ def find_masks(scene: Source, own: Callable[[], Source | None], settings: Settin
     Args:
         scene: Which.
         own: Finds the scene's own classification, on its grid.
-        settings: `scl`, `mask_classes`, `mask` and `aoi` are used.
+        settings: `scl`, `mask_classes`, `mask`, `aoi` and `aoi_layer` are used.
 
     Raises:
         SceneError: A file can't be read, or lies elsewhere; or the scene has no classification of its own.
@@ -107,7 +107,7 @@ def find_masks(scene: Source, own: Callable[[], Source | None], settings: Settin
         source = _raster(str(settings.mask), scene, "")
         found.append(RasterMask(source, (0,), f"0 or no data in {name_of(str(settings.mask))}"))
     if settings.aoi is not None:
-        found.append(read_area(str(settings.aoi), scene, scene.shown_path))
+        found.append(read_area(str(settings.aoi), scene, scene.shown_path, settings.aoi_layer))
     return tuple(found)
 
 

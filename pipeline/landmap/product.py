@@ -39,12 +39,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class BandFile:
-    """A file that holds one band, and what the product's metadata say of its values: None where they say nothing."""
+    """A band's file, and what the product's metadata say of its values: None where they say nothing."""
 
     name: str
     """Sentinel-2 name, or SCL."""
     file: str
     """What GDAL opens."""
+    number: int | None = None
+    """Of the band in a file of several, from 1; None: the file holds this band alone."""
     resolution: float | None = None
     """Metres, by its name or the metadata."""
     scale: float | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 from zipfile import Path as ZipPath
 
@@ -11,8 +12,13 @@ from landmap.band_files import entries
 from landmap.band_set import band_set
 from landmap.errors import SceneError
 from landmap.product import Product
+from landmap.remote import shown
 from landmap.safe import METADATA, find_metadata, safe_product
-from landmap.stac_item import is_url, item_product, may_be_item, read_item
+from landmap.stac_file import may_be_item, read_item
+from landmap.stac_item import data_assets, item_product
+
+if TYPE_CHECKING:
+    from pystac import Item
 
 BY_GDAL = (".zarr", ".gdb")
 """Endings of folders that are one raster to GDAL."""
@@ -28,12 +34,24 @@ def find_product(path: str) -> Product | None:
         SceneError: It is one, and can't be understood.
     """
     if may_be_item(path):
-        item = read_item(path) if is_url(path) or _is_file(Path(path)) else None
-        return item_product(item, path) if item else None
+        item = read_item(path)
+        return _described(item, path) if item else None
     try:
         return _local_product(path)
     except OSError as error:
         raise SceneError(f"{path}: can't be read: {error}") from error
+
+
+def _described(item: Item, path: str) -> Product:
+    """The scene that an item describes; refused where only the raster itself can say which bands an asset has."""
+    product = item_product(item, path)
+    if item.assets and not product.bands:
+        raster = shown(next(iter(data_assets(item).values())))
+        raise SceneError(
+            f"{path}: expected an asset for each band, or one that names its bands (eo:bands). Received: "
+            f"{', '.join(item.assets)}. Give the raster itself, such as {raster}"
+        )
+    return product
 
 
 def _local_product(path: str) -> Product | None:
@@ -61,13 +79,55 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def product_at(folder: Path) -> Product | None:
+    """The product that a folder itself is: a .SAFE folder, or one with a file for each band; not one that lies in it.
+
+    Raises:
+        SceneError: It is one, and can't be understood.
+    """
+    return _itself(folder.absolute(), str(folder))
+
+
+def _itself(folder: Traversable, path: str) -> Product | None:
+    if metadata := find_metadata(folder):
+        return safe_product(folder, metadata, path)
+    return band_set(folder, path)
+
+
+def product_in(folder: Path) -> Product | None:
+    """The product that a folder is, or the only one of the folders in it.
+
+    Raises:
+        SceneError: It can't be understood, or there are several.
+    """
+    return _inside(folder.absolute(), str(folder))
+
+
+def is_raster_folder(folder: Path) -> bool:
+    """Whether a folder is one raster to GDAL."""
+    return folder.suffix.lower() in BY_GDAL or any(folder.glob("*.adf"))
+
+
+def _inside(folder: Traversable, path: str) -> Product | None:
+    if product := _itself(folder, path):
+        return product
+    found = {entry.name: product for entry in entries(folder) if entry.is_dir() and (product := _itself(entry, path))}
+    if len(found) > 1:
+        advice = "Unpack it, and give" if isinstance(folder, ZipPath) else "Give"
+        raise SceneError(
+            f"{path}: expected one product. Received: {len(found)}: {', '.join(found)}. {advice} the folder of one, or "
+            "all to landmap batch"
+        )
+    return next(iter(found.values()), None)
+
+
 def _in_folder(folder: Path, path: str) -> Product | None:
     root = folder.parent.parent
     if folder.parent.name == "GRANULE" and (metadata := find_metadata(root)):
         return safe_product(root, metadata, path, folder.name)
-    if product := _safe(folder, path) or band_set(folder, path):
+    if product := _inside(folder, path):
         return product
-    if folder.suffix.lower() in BY_GDAL or any(folder.glob("*.adf")):
+    if is_raster_folder(folder):
         return None
     raise SceneError(
         f"{path}: expected a raster, a .SAFE product with its metadata (MTD_MSIL1C.xml or MTD_MSIL2A.xml), or a folder "
@@ -78,19 +138,6 @@ def _in_folder(folder: Path, path: str) -> Product | None:
 def _in_archive(archive: Path, path: str) -> Product | None:
     try:
         with ZipFile(archive) as file:
-            root = ZipPath(file)
-            return _safe(root, path) or band_set(root, path)
+            return _inside(ZipPath(file), path)
     except (BadZipFile, OSError) as error:
         raise SceneError(f"{path}: expected a whole zip archive. Received: a broken one ({error})") from error
-
-
-def _safe(folder: Traversable, path: str) -> Product | None:
-    """The SAFE product that a folder is, or that lies in it as the only one."""
-    there = [folder, *(entry for entry in entries(folder) if entry.is_dir())]
-    found = [(root, metadata) for root in there if (metadata := find_metadata(root))]
-    if found and found[0][0] is folder:
-        return safe_product(*found[0], path)
-    if len(found) > 1:
-        names = ", ".join(root.name for root, _ in found)
-        raise SceneError(f"{path}: expected one product. Received: {len(found)}: {names}. Give one of them")
-    return safe_product(*found[0], path) if found else None

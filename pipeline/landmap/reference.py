@@ -19,6 +19,7 @@ from rasterio.windows import bounds, transform
 from landmap.errors import GeoreferenceError, ReferenceDataError
 from landmap.map_file import STRIP, Bytes, MapFile, grid_difference, open_map
 from landmap.mosaic import NODATA
+from landmap.vector_layers import read_shapes
 
 VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
 """Endings of files of points or polygons."""
@@ -94,7 +95,7 @@ def read_reference(
         path: CSV, anything of `VECTORS`, or a raster of class ids.
         cover: The map.
         class_column: Has class names, or ids, of points and polygons.
-        layer: Of a file of several.
+        layer: Name of its layer; None where it has one of points or polygons.
         warp: Take a raster on another grid from its nearest pixels.
 
     Raises:
@@ -168,7 +169,7 @@ def _points(places: Sequence[npt.NDArray[np.float64]], ids: Ints, cover: MapFile
 
 
 def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) -> Points | Polygons:
-    frame = _read_frame(path, layer)
+    frame = read_shapes(path, layer, option="--layer", kinds=("Point", "Polygon"), error=ReferenceDataError)
     if frame.crs is None:
         raise GeoreferenceError(f"{path}: expected a coordinate reference system (CRS), found none: give it one")
     try:
@@ -185,25 +186,6 @@ def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) ->
         classed = frame[["geometry"]].assign(id=ids)[ids != NO_CLASS]
         return Polygons(classed.reset_index(drop=True), int((ids == NO_CLASS).sum()))
     raise ReferenceDataError(f"{path}: expected points, or polygons, not both. Found {', '.join(sorted(kinds))}")
-
-
-def _read_frame(path: Path, layer: str | None) -> Any:
-    import geopandas
-
-    try:
-        if path.suffix.lower() in (".parquet", ".geoparquet"):
-            return geopandas.read_parquet(path)
-        layers = list(geopandas.list_layers(path)["name"])
-        if layer is None and len(layers) > 1:
-            raise ReferenceDataError(f"{path}: has several layers, name one with --layer: {', '.join(layers)}")
-        frame = geopandas.read_file(path, layer=layers[0] if layer is None else layer)
-    except ImportError as error:
-        raise ReferenceDataError(f"{path}: Parquet needs pyarrow: pip install 'landmap[parquet]'") from error
-    except (OSError, ValueError, RuntimeError) as error:  # GDAL's and Arrow's own are among these
-        raise ReferenceDataError(f"{path}: can't be read: {error}") from error
-    if not isinstance(frame, geopandas.GeoDataFrame):
-        raise ReferenceDataError(f"{path}: expected points or polygons. Its table has no geometries")
-    return frame
 
 
 def _check_column(column: str, columns: Sequence[str], path: Path) -> None:

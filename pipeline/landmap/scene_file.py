@@ -85,7 +85,7 @@ def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, setting
 
 def _names(file: Any, path: str, whole: Stack | None) -> tuple[str, ...]:
     if whole:
-        return tuple(band.label for band in whole.product.bands)
+        return tuple(dict.fromkeys(band.label for band in whole.product.bands))
     parts = file.files if file.driver == "VRT" else ()
     return tuple(dict.fromkeys([name_of(path), *map(name_of, parts)]))
 

@@ -74,6 +74,8 @@ class Settings:
     """Raster whose pixels of 0 or without data are left out; of any grid."""
     aoi: str | os.PathLike[str] | None = None
     """Vector file with polygons, outside of which all is left out."""
+    aoi_layer: str | None = None
+    """Name of its layer, where it has several of polygons."""
     window: Sequence[int] | None = None
     """Column, row, width and height of the part that is mapped, as if the scene had been cut out."""
     bbox: Sequence[float] | None = None
@@ -137,6 +139,8 @@ class Settings:
         for name in ("scl", "mask", "aoi"):
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _path(name, path))
+        if self.aoi_layer is not None and (self.aoi is None or not isinstance(self.aoi_layer, str)):
+            raise SettingsError(f"aoi_layer: expected the name of a layer of aoi, a file. Received: {self.aoi_layer!r}")
         if self.mask_classes is not None:
             object.__setattr__(self, "mask_classes", _class_names(self.mask_classes))
         for name, is_kind, kind in (("window", _is_integer, "whole numbers"), ("bbox", _is_number, "numbers")):

@@ -1,15 +1,12 @@
-"""A STAC Item (1.0 or 1.1, a file or behind a URL): which asset is which band, and what it says of their values."""
+"""A STAC Item (1.0 or 1.1) as a product: which asset is which band, and what it says of their values."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
-from http.client import HTTPException
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
-from urllib.request import urlopen
+from urllib.parse import unquote
 
 from affine import Affine
 
@@ -17,13 +14,12 @@ from landmap.decisions import level_in
 from landmap.errors import SceneError
 from landmap.product import REMOTE, SCL, BandFile, Place, Product, names_classification
 from landmap.radiometry import Level
+from landmap.stac_file import is_url, split_address
 from landmap_models.band_names import band_name
 
 if TYPE_CHECKING:
     from pystac import Asset, Item
 
-TIMEOUT = 30
-"""Seconds within which a server has to answer."""
 NO_DATA_ROLES = frozenset(("thumbnail", "overview", "visual", "metadata"))
 LEVEL_KEYS = ("processing:level", "product:type", "s2:product_type", "s2:product_uri")
 BASELINE_KEYS = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
@@ -31,60 +27,6 @@ OFFSET_SINCE = "04.00"
 """Processing baseline since which products have an offset."""
 OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 """Properties that say that the offset of -1000 has been added to the pixels of the GeoTIFF assets."""
-
-
-def may_be_item(path: str) -> bool:
-    """Whether a path is that of JSON, or the address of an item in a catalogue."""
-    parts = urlsplit(path)
-    ending = parts.path.lower().endswith((".json", ".geojson"))
-    return ending or (parts.scheme in ("http", "https") and re.search(r"/items/[^/]+/?$", parts.path) is not None)
-
-
-def read_item(path: str) -> Item | None:
-    """The STAC Item in a JSON file or behind a URL; None where it is other JSON.
-
-    Raises:
-        SceneError: It can't be read, is no JSON, or is something else of STAC.
-    """
-    try:
-        if is_url(path):
-            with urlopen(path, timeout=TIMEOUT) as answer:
-                return parse_item(answer.read(), path, path)
-        return parse_item(Path(path).read_bytes(), str(Path(path).absolute()), path)
-    except (OSError, HTTPException) as error:
-        raise SceneError(f"{path}: can't be read: {getattr(error, 'reason', None) or error}") from error
-
-
-def parse_item(text: bytes, href: str, where: str) -> Item | None:
-    """The STAC Item in the content of a file; None where it is other JSON.
-
-    Args:
-        text: The content.
-        href: Absolute path or URL of the file, to which its addresses are relative.
-        where: For messages.
-
-    Raises:
-        SceneError: It is no JSON, or something else of STAC.
-    """
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise SceneError(f"{where}: expected JSON, such as a STAC Item: {error}") from error
-    if not isinstance(content, dict) or "stac_version" not in content:
-        return None
-    if content.get("type") != "Feature":
-        raise SceneError(f"{where}: expected a STAC Item, which is one scene. Received: a {content.get('type')}")
-    from pystac import Item, STACError
-
-    try:
-        return Item.from_dict(content, href=href)
-    except (STACError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SceneError(f"{where}: expected a STAC Item; it can't be understood: {error!r}") from error
-
-
-def is_url(path: str) -> bool:
-    """Whether a path is an address on the web."""
-    return urlsplit(path).scheme in ("http", "https")
 
 
 def item_product(item: Item, path: str) -> Product:
@@ -108,38 +50,67 @@ def item_product(item: Item, path: str) -> Product:
         scl=tuple(band for band in found if band.name == SCL),
         level=level,
         origins=origins | ({"level": level_origin} if level else {}),
-        files=() if is_url(path) else (str(Path(path).absolute()),),
+        files=() if is_url(path) else (str(Path(split_address(path)[0]).absolute()),),
     )
+
+
+def data_assets(item: Item) -> dict[str, str]:
+    """Path or address of an item's assets with data, by key; of all where none has that role."""
+    data = {key: asset for key, asset in item.assets.items() if "data" in (asset.roles or ())} or item.assets
+    return {key: asset_path(asset) for key, asset in data.items()}
+
+
+def asset_path(asset: Asset) -> str:
+    """Path or address of an asset's file, as a user would give it."""
+    href = asset.get_absolute_href() or asset.href
+    return _gdal_name(href) if href.startswith("file:") else href
 
 
 def item_bands(item: Item, path: str) -> list[BandFile]:
     """The assets of an item that are one band each; of the same band in several formats the GeoTIFF.
 
+    Where there is none, the bands of its assets that name several.
+
     Raises:
         SceneError: What the item says of an asset can't be understood.
     """
     found: dict[tuple[str, float | None], BandFile] = {}
+    several: list[BandFile] = []
     # A stable sort: of the same format the first that is listed counts.
     for key, asset in sorted(item.assets.items(), key=lambda pair: not _is_geotiff(pair[1])):
         try:
-            band = _band(key, asset, item, f"{path}: asset {key}")
+            bands = list(_bands(key, asset, item, f"{path}: asset {key}"))
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise SceneError(f"{path}: asset {key}: expected what STAC says of a band: {error}") from error
-        if band:
-            found.setdefault((band.name, band.resolution), band)
-    return list(found.values())
+        for band in bands:
+            if band.number is None:
+                found.setdefault((band.name, band.resolution), band)
+            else:
+                several.append(band)
+    return list(found.values()) or several
 
 
 def _is_geotiff(asset: Asset) -> bool:
     return "tiff" in (asset.media_type or asset.href).lower()
 
 
-def _band(key: str, asset: Asset, item: Item, where: str) -> BandFile | None:
+def _bands(key: str, asset: Asset, item: Item, where: str) -> Iterator[BandFile]:
+    """The bands of Sentinel-2 in an asset."""
     fields = asset.extra_fields
     listed = [*(fields.get("bands") or fields.get("eo:bands") or [{}])]
-    if len(listed) > 1 or NO_DATA_ROLES & set(asset.roles or ()) or not (name := _name(key, listed[0])):
-        return None
-    told = {**fields, **(fields.get("raster:bands") or [{}])[0], **listed[0]}
+    rasters = [*(fields.get("raster:bands") or [{}])]
+    if NO_DATA_ROLES & set(asset.roles or ()):
+        return
+    for number, band in enumerate(listed, start=1):
+        alone = len(listed) == 1
+        if name := _name(key if alone else "", band):
+            told = {**fields, **rasters[min(number, len(rasters)) - 1], **band}
+            yield _band_file(name, None if alone else number, told, key, asset, item, where)
+
+
+def _band_file(
+    name: str, number: int | None, told: Mapping[str, Any], key: str, asset: Asset, item: Item, where: str
+) -> BandFile:
     scale = _number(told, ("raster:scale", "scale"), where)
     offset = _number(told, ("raster:offset", "offset"), where)
     if offset is not None:
@@ -148,6 +119,7 @@ def _band(key: str, asset: Asset, item: Item, where: str) -> BandFile | None:
     return BandFile(
         name,
         _gdal_name(asset.get_absolute_href() or asset.href),
+        number,
         _resolution(key, told, where),
         scale=scale,
         offset=0.0 if applied else offset,

@@ -27,6 +27,7 @@ def summarize(
     confidence: str | os.PathLike[str] | None = None,
     zones: str | os.PathLike[str] | None = None,
     zone_id: str | None = None,
+    zone_layer: str | None = None,
     overwrite: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> list[Row]:
@@ -41,6 +42,7 @@ def summarize(
         confidence: Raster of the run that wrote the cover; without it `mean_confidence` is empty.
         zones: Polygons in any CRS; a pixel that they cut counts in part.
         zone_id: The column of `zones` that names each.
+        zone_layer: Name of the layer of `zones`; None where the file has one of polygons.
         overwrite: Replace an output that exists.
         warn: Called with each warning, such as of zones outside the cover.
 
@@ -48,7 +50,7 @@ def summarize(
         LandmapError: See `landmap.errors`. Nothing is left behind then.
     """
     output = Path(output)
-    shared_out = check_summary(output, zones, zone_id)
+    shared_out = check_summary(output, zones, zone_id, zone_layer)
     for source in (cover, confidence, zones):
         if source is not None:
             check_outputs([output], os.fspath(source), overwrite=overwrite)
@@ -61,7 +63,9 @@ def summarize(
     return rows
 
 
-def check_summary(output: Path, zones: str | os.PathLike[str] | None, zone_id: str | None) -> Zones | None:
+def check_summary(
+    output: Path, zones: str | os.PathLike[str] | None, zone_id: str | None, zone_layer: str | None = None
+) -> Zones | None:
     """Read the zones, and refuse what can't be done, before any work.
 
     Raises:
@@ -70,9 +74,9 @@ def check_summary(output: Path, zones: str | os.PathLike[str] | None, zone_id: s
         ZoneError: The zones can't be read or used.
     """
     check_table(output)
-    if (zones is None) != (zone_id is None):
+    if (zones is None) != (zone_id is None) or (zones is None and zone_layer is not None):
         raise SettingsError("expected zones with the column that names them: --zones FILE --zone-id COLUMN")
-    return None if zones is None or zone_id is None else read_zones(zones, zone_id)
+    return None if zones is None or zone_id is None else read_zones(zones, zone_id, zone_layer)
 
 
 def stage_summary(

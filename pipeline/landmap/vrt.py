@@ -72,12 +72,11 @@ def read_header(band: BandFile, path: str) -> Header:
         path: The product, for messages.
 
     Raises:
-        SceneError: It can't be read, or holds not just one band.
+        SceneError: It can't be read, or holds another number of bands than the product says.
     """
     where = f"{path}: band {band.name}, {band.label}"
     with opened(band.file, where) as file:
-        if file.count != 1:
-            raise SceneError(f"{where}: expected a file of one band. Received: {file.count} bands")
+        number = _number(file, band, where)
         transform, crs = _place(file, band, where)
         return Header(
             band=band,
@@ -85,14 +84,23 @@ def read_header(band: BandFile, path: str) -> Header:
             width=file.width,
             transform=transform,
             crs=crs,
-            dtype=file.dtypes[0],
-            block_shape=file.block_shapes[0],
-            own_nodata=file.nodata,
-            masked=MaskFlags.per_dataset in file.mask_flag_enums[0],
-            scale=file.scales[0],
-            offset=file.offsets[0],
-            tags={**file.tags(), **file.tags(1)},
+            dtype=file.dtypes[number - 1],
+            block_shape=file.block_shapes[number - 1],
+            own_nodata=file.nodatavals[number - 1],
+            masked=MaskFlags.per_dataset in file.mask_flag_enums[number - 1],
+            scale=file.scales[number - 1],
+            offset=file.offsets[number - 1],
+            tags={**file.tags(), **file.tags(number)},
         )
+
+
+def _number(file: Any, band: BandFile, where: str) -> int:
+    """Of the band in its file, from 1."""
+    if band.number is None and file.count != 1:
+        raise SceneError(f"{where}: expected a file of one band. Received: {file.count} bands")
+    if band.number is not None and band.number > file.count:
+        raise SceneError(f"{where}: expected at least {band.number} bands, as its metadata say. Received: {file.count}")
+    return band.number or 1
 
 
 def _place(file: Any, band: BandFile, where: str) -> tuple[Affine, CRS | None]:
@@ -152,7 +160,7 @@ def _add_values(band: Element, header: Header, grid: Header) -> None:
     skipped = header.own_nodata if header.own_nodata != header.nodata else None
     kind = "SimpleSource" if skipped is None and not header.masked else "ComplexSource"
     source = ElementTree.SubElement(band, kind)
-    _add_place(source, header.band.file, header, grid)
+    _add_place(source, header.band.file, header.band.number or 1, header, grid)
     if header.masked:
         ElementTree.SubElement(source, "UseMaskBand").text = "true"
     if skipped is not None:
@@ -165,12 +173,12 @@ def _add_interpolated(band: Element, header: Header, grid: Header) -> None:
         header = replace(header, band=replace(header.band, nodata=0.0))
     resampling = "nearest" if header.band.name == SCL else "bilinear"
     source = ElementTree.SubElement(band, "SimpleSource", resampling=resampling)
-    _add_place(source, vrt_text([header], header), header, grid)
+    _add_place(source, vrt_text([header], header), 1, header, grid)
 
 
-def _add_place(source: Element, file: str, header: Header, grid: Header) -> None:
+def _add_place(source: Element, file: str, number: int, header: Header, grid: Header) -> None:
     ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = file
-    ElementTree.SubElement(source, "SourceBand").text = "1"
+    ElementTree.SubElement(source, "SourceBand").text = str(number)
     for name, of in (("SrcRect", header), ("DstRect", grid)):
         ElementTree.SubElement(source, name, xOff="0", yOff="0", xSize=str(of.width), ySize=str(of.height))
 

@@ -19,6 +19,7 @@ from landmap.grid import Window
 from landmap.ground import misplaced
 from landmap.mosaic import NODATA
 from landmap.summary import ClassShare, class_shares
+from landmap.vector_layers import read_shapes
 
 MAX_CELLS = 4_000_000
 """Pixels of a zone that are looked at at once."""
@@ -43,21 +44,21 @@ class Zones:
     """What was found to be odd, in plain words."""
 
 
-def read_zones(path: str | os.PathLike[str], id_column: str) -> Zones:
-    """Read zones from anything with one layer of polygons that GDAL opens.
+def read_zones(path: str | os.PathLike[str], id_column: str, layer: str | None = None) -> Zones:
+    """Read zones from anything with polygons that GeoPandas reads.
+
+    Args:
+        path: The file.
+        id_column: What names each zone.
+        layer: Name of its layer; None where it has one of polygons.
 
     Raises:
         ZoneError: It can't be opened, or holds something else than polygons with a CRS.
         SettingsError: There is no such column, or it does not tell the zones apart.
     """
-    import geopandas
     import shapely
 
-    _check_layers(path)
-    try:
-        frame = geopandas.read_file(path)
-    except (RuntimeError, OSError) as error:
-        raise ZoneError(f"{path}: can't be read: {error}") from error
+    frame = read_shapes(path, layer, option="--zone-layer", kinds=("Polygon",), error=ZoneError)
     if frame.crs is None:
         raise ZoneError(f"{path}: expected zones with a coordinate reference system (CRS), found none")
     kinds = sorted(set(frame.geom_type.fillna("no geometry")))
@@ -68,17 +69,6 @@ def read_zones(path: str | os.PathLike[str], id_column: str) -> Zones:
     broken = [i for i, valid in zip(ids, shapely.is_valid(geometry), strict=True) if not valid]
     warnings = (f"{path}: the borders of {_few(broken)} cross themselves; taken as repaired",) if broken else ()
     return Zones(os.fspath(path), ids, shapely.make_valid(geometry), frame.crs.to_wkt(), warnings)
-
-
-def _check_layers(path: str | os.PathLike[str]) -> None:
-    from pyogrio import list_layers
-
-    try:
-        layers = [name for name, kind in list_layers(path) if kind is not None]
-    except (RuntimeError, OSError) as error:
-        raise ZoneError(f"{path}: can't be read: {error}") from error
-    if len(layers) != 1:
-        raise ZoneError(f"{path}: expected one layer of zones. Found: {', '.join(layers) or 'none'}")
 
 
 def _ids(path: str | os.PathLike[str], frame: Any, id_column: str) -> tuple[Any, ...]:
