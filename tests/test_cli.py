@@ -198,6 +198,32 @@ def test_describe_gives_a_model_its_card(tmp_path: Path) -> None:
     assert read_card(bare) == read_card(packaged)
 
 
+@needs_model
+def test_describe_says_what_is_missing_and_what_does_not_go_together(tmp_path: Path) -> None:
+    (packaged,) = packaged_models().values()
+    bare = tmp_path / "my bare.keras"
+    bare.write_bytes(packaged.read_bytes())
+    refused = CliRunner().invoke(cli, ["models", "describe", str(bare), "-o", str(tmp_path / "new.keras")])
+    assert "--bands" in str(refused.exception)
+    told = ["--bands", "B04,B03,B02", "--card", "card.json"]
+    mixed = CliRunner().invoke(cli, ["models", "describe", str(bare), *told])
+    assert (mixed.exit_code, "leave out --bands" in mixed.output) == (2, True)
+    names = ",".join(read_names(packaged))
+    told = ["--bands", "B04,B03,B02", "--classes", names, "--level", "L1C", "--template", "default"]
+    done = CliRunner().invoke(cli, ["models", "describe", str(bare), *told, "-o", str(tmp_path / "new one.keras")])
+    assert done.exit_code == 0, done.exception
+    assert done.output.startswith("new one 1\n")
+    assert "not recorded" in done.output
+    missing = CliRunner().invoke(cli, ["classify", "scene.tif", "-o", "x.tif", "--model", str(tmp_path / "no.keras")])
+    assert "no.keras: no such file, but my bare.keras, new one.keras" in str(missing.exception)
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    from landmap_models.model_file import read_card
+
+    return read_card(path).legend.names
+
+
 def test_example_writes_a_scene_and_its_truth(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["example", str(tmp_path / "s.tif"), "--size", "128", "--seed", "2"])
     assert done.output.split() == [str(tmp_path / "s.tif"), str(tmp_path / "s_truth.tif")]

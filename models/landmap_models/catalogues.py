@@ -24,7 +24,7 @@ class Catalogue:
     files: tuple[str, ...]
     """Sorted."""
     labels: tuple[tuple[str, ...], ...]
-    """Class names of each file: one, or several if `multi_label`; never none."""
+    """Class names of each file: one, or several if `multi_label`; none only of `all_chips`."""
     parts: tuple[str, ...] | None
     """"train", "validation" or "test" of each file, if the data set comes divided."""
     multi_label: bool
@@ -68,6 +68,18 @@ def find_catalogue(root: Path) -> Catalogue:
     if any(re.search(r"(^|/)Annotations/[^/]+\.xml$", name) for name in names):
         return _from_voc(root, names)
     return _from_folders(names)
+
+
+def all_chips(root: Path) -> Catalogue:
+    """List the chips in a folder or a zip file, whatever their folders, without labels.
+
+    Raises:
+        DatasetError: `root` is neither, or holds no chip.
+    """
+    files = tuple(sorted(filter(_is_chip, file_names(root))))
+    if not files:
+        raise DatasetError(f"{root}: expected JPEG, PNG or GeoTIFF chips. Received: none")
+    return Catalogue(files, ((),) * len(files), None, True, {}, "chips")
 
 
 def _catalogue(

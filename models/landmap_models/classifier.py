@@ -9,9 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap_models.card import BandProfile, ModelCard
+from landmap_models.errors import ModelError
 from landmap_models.legend import EUROSAT
 
 Floats = npt.NDArray[np.float32]
+
+RANGE_TOLERANCE = 1e-3
+"""How far a probability may lie outside 0 to 1: what half precision loses."""
+SUM_TOLERANCE = 1e-2
+"""How far the probabilities of a chip may be from summing to 1."""
 
 
 class Classifier(Protocol):
@@ -65,3 +71,51 @@ class ConstantClassifier:
     def predict(self, chips: Floats) -> Floats:
         """One for the class, zero for the others, `(n, classes)`."""
         return np.tile(np.eye(len(self.card.legend), dtype=np.float32)[self.class_id], (len(chips), 1))
+
+
+def check_answers(answers: Floats, chips: int, card: ModelCard) -> None:
+    """Refuse what would make nonsense of maps and scores: NaN is class 0 to argmax, one row is broadcast to many chips.
+
+    Args:
+        answers: What a model said, `(chips, classes)`.
+        chips: How many it was asked about.
+        card: The model's. Of several classes a chip, each has a probability of its own.
+
+    Raises:
+        ModelError: These are no probabilities, or not one row a chip.
+    """
+    wanted = chips, len(card.legend)
+    if np.shape(answers) != wanted:
+        raise ModelError(
+            f"{card.name}: expected probabilities of shape {wanted} (chips, classes). Received: {np.shape(answers)}. "
+            "End the model with a softmax over the classes, one row a chip"
+        )
+    if not chips:
+        return
+    low, high = float(np.min(answers)), float(np.max(answers))
+    sums = np.sum(answers, axis=1, dtype=np.float64)
+    # Written so that NaN fails.
+    inside = low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
+    adds_up = card.task == "multi-label" or bool(np.all(np.abs(sums - 1) <= SUM_TOLERANCE))
+    if not (inside and adds_up):
+        finite = "" if np.isfinite(sums).all() else f" {int((~np.isfinite(sums)).sum())} of {chips} chips not finite."
+        raise ModelError(
+            f"{card.name}: expected probabilities from 0 to 1 that sum to 1 for each chip. Received: values "
+            f"from {low:g} to {high:g}, sums from {sums.min():g} to {sums.max():g}.{finite} End the model with a "
+            "softmax; where it gives the logits of one, `landmap models describe FILE --softmax` does so"
+        )
+
+
+def noise_chips(card: ModelCard, n: int = 8) -> Floats:
+    """Chips to try a model on where there are none: noise between the percentiles of its bands.
+
+    Args:
+        card: The model's.
+        n: How many.
+
+    Returns:
+        Reflectance `(n, chip_size, chip_size, bands)`, the same at each call.
+    """
+    low, high = ([getattr(band, end) for band in card.bands] for end in ("p01", "p99"))
+    shape = n, card.chip_size, card.chip_size, len(card.bands)
+    return np.random.default_rng(0).uniform(low, high, shape).astype(np.float32)

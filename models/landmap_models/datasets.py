@@ -18,14 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap_models.band_names import TRUE_COLOR, places_of, told_bands
-from landmap_models.catalogues import Catalogue, find_catalogue
+from landmap_models.catalogues import Catalogue, all_chips, find_catalogue
 from landmap_models.chip_checks import common_bands, listed, look_at, refuse
 from landmap_models.chip_files import decode
 from landmap_models.chip_store import identities, read_file
 from landmap_models.errors import DatasetError
+from landmap_models.input_scale import EIGHT_BIT_REFLECTANCE
 
-EIGHT_BIT_REFLECTANCE = 0.275
-"""Reflectance that EuroSAT's JPEG chips code as 255: the digital numbers 0 to 2750, stretched to 8 bits."""
 DIGITAL_NUMBERS = 10_000
 """Values of 16 bits that make a reflectance of 1."""
 
@@ -136,6 +135,7 @@ def open_chips(
     bands: Sequence[str] | None = None,
     file_bands: Sequence[str] | None = None,
     skip_bad: bool = False,
+    labelled: bool = True,
 ) -> ChipFolder:
     """List labelled chips and decode each once, to see that all can be used.
 
@@ -156,6 +156,7 @@ def open_chips(
         bands: Sentinel-2 names of the bands to read, in this order; all that are there if None.
         file_bands: Names of the bands of the files, in order, where the files don't say or say it wrong.
         skip_bad: Leave out what can't be used (unreadable, of another size than most, unlabelled, with gaps).
+        labelled: False takes all chips below a folder or in a zip file, and no label: `class_names` is empty.
 
     Raises:
         DatasetError: Nothing is there, fewer than two classes, files that can't be used (ten are listed, and how many
@@ -163,14 +164,16 @@ def open_chips(
     """
     root = Path(root)
     told = told_bands(file_bands) if file_bands else None
-    catalogue = find_catalogue(root)
-    _require_classes(root, catalogue, catalogue.problems)
+    catalogue = find_catalogue(root) if labelled else all_chips(root)
+    if labelled:
+        _require_classes(root, catalogue, catalogue.problems)
     forms, problems = look_at(root, catalogue.files, len(told) if told else None)
     problems = {**catalogue.problems, **problems}
     if problems and (not skip_bad or not forms):
         raise refuse(root, problems, len(forms) + len(problems))
     kept = catalogue.only(forms.keys())
-    _require_classes(root, kept, problems)
+    if labelled:
+        _require_classes(root, kept, problems)
     names, places = places_of(bands, common_bands(forms, told), str(root))
     return ChipFolder(
         root,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from landmap_models.card import ModelCard, is_number
+from landmap_models.card import ModelCard
+from landmap_models.card_checks import is_number
 
 
 def describe(card: ModelCard) -> str:
@@ -23,11 +24,17 @@ def describe(card: ModelCard) -> str:
         f"  classes   {', '.join(f'{c.id} {c.name}' for c in card.legend)}",
         f"  task      {_task(card)}",
         f"  training  {card.training.get('data', 'not recorded')}, {_parts(_mapping(card.training.get('split')))}",
+        *_described(_mapping(card.training.get("described"))),
         f"  metrics   {_metrics(card)}",
         f"  weights   {card.weights_sha256}, {card.licence}",
         f"  written   {', '.join(f'{name} {number}' for name, number in card.versions.items()) or 'not recorded'}",
     ]
     return "\n".join(lines)
+
+
+def _described(sources: Mapping[str, Any]) -> list[str]:
+    """Where the entries of a card come from that was made for a model trained elsewhere."""
+    return [f"  described {'; '.join(f'{name}: {origin}' for name, origin in sources.items())}"] if sources else []
 
 
 def _task(card: ModelCard) -> str:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from landmap_models import metrics
 from landmap_models.card import ModelCard
-from landmap_models.classifier import Classifier
+from landmap_models.classifier import Classifier, check_answers
 from landmap_models.errors import DatasetError, ModelError
 from landmap_models.labelled_chips import LabelledChips, left_out, loose_classes, match_labels, read_chips
 from landmap_models.leakage import Part, cautions, leakage, parts_of, random_split, read_split
@@ -216,11 +216,7 @@ def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | 
     for start in range(0, n, BATCH):
         chosen = np.arange(start, min(start + BATCH, n))
         predicted = classifier.predict(read_chips(chips.subset(chosen), card))
-        if predicted.shape != (len(chosen), len(card.legend)) or not np.isfinite(predicted).all():
-            raise ModelError(
-                f"{card.name}: expected finite probabilities of {len(chosen)} chips and {len(card.legend)} classes. "
-                f"Received: shape {predicted.shape}, {int((~np.isfinite(predicted)).sum())} not finite"
-            )
+        check_answers(predicted, len(chosen), card)
         out[chosen] = predicted
         if progress:
             progress(len(chosen) + start, n)

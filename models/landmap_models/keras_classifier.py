@@ -124,10 +124,54 @@ class KerasClassifier:
 
 
 def _check_shapes(model: Any, card: ModelCard) -> None:
-    wanted = (None, card.chip_size, card.chip_size, len(card.bands)), (None, len(card.legend))
-    got = tuple(model.input_shape), tuple(model.output_shape)
+    size, bands, classes = check_form(model, card.name)
+    wanted, got = (card.chip_size, len(card.bands), len(card.legend)), (size, bands, classes)
     if got != wanted:
-        raise CardError(f"{card.name}: the card says input and output {wanted}. The model has {got}")
+        names = "chips of {0}x{0} px, {1} bands, {2} classes"
+        raise CardError(
+            f"{card.name}: the card says input and output are {names.format(*wanted)}. The model has "
+            f"{names.format(*got)}. Correct the card"
+        )
+
+
+def check_form(model: Any, name: str) -> tuple[int, int, int]:
+    """Chip size, number of bands and number of classes of a model that maps can be drawn with.
+
+    Args:
+        model: A loaded `keras.Model`.
+        name: The model's, for errors.
+
+    Raises:
+        ModelError: It has several inputs or outputs, takes chips of any size or that are not square, or answers with
+            something else than one row a chip.
+    """
+    given, answered = _shapes(model, "inputs"), _shapes(model, "outputs")
+    if len(given) != 1 or len(answered) != 1:
+        raise ModelError(
+            f"{name}: expected a model of one input and one output. Received: {len(given)} inputs {given} and "
+            f"{len(answered)} outputs {answered}. Save the part from one to the other: keras.Model(input, output)"
+        )
+    (shape,), (answer,) = given, answered
+    if len(shape) != 4 or None in shape[1:] or shape[1] != shape[2]:
+        raise ModelError(
+            f"{name}: expected chips as input, (height, width, bands) of a fixed square size with the bands last. "
+            f"Received: {shape[1:]}. Build the model for one size: keras.Input((64, 64, bands))"
+        )
+    if len(answer) != 2 or answer[1] is None:
+        per_pixel = " Pixel by pixel is another kind of model." if len(answer) == 4 else ""
+        raise ModelError(
+            f"{name}: expected one row of probabilities a chip as output, (classes,). Received: {answer[1:]}."
+            f"{per_pixel} End the model with a global pooling and a dense layer of one unit a class"
+        )
+    return int(shape[1]), int(shape[3]), int(answer[1])
+
+
+def _shapes(model: Any, name: str) -> list[tuple[Any, ...]]:
+    """Shapes of all inputs or outputs; none where the model was never built."""
+    try:
+        return [tuple(tensor.shape) for tensor in getattr(model, name)]
+    except (AttributeError, TypeError, ValueError):
+        return []
 
 
 @lru_cache(maxsize=4)

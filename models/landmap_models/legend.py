@@ -11,6 +11,9 @@ MAX_CLASS_ID = 253
 UNKNOWN_ID = 254
 """Value of pixels of a map whose class is not told, as the model is not sure enough."""
 
+COLOR = re.compile("#[0-9a-fA-F]{6}")
+"""How a colour is written."""
+
 
 @dataclass(frozen=True, slots=True)
 class LandClass:
@@ -28,7 +31,7 @@ class LandClass:
             raise ValueError(f"Expected a class id from 0 to {UNKNOWN_ID}. Received: {self.id}")
         if not self.name:
             raise ValueError(f"Expected a name for class {self.id}. Received an empty one")
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
+        if not COLOR.fullmatch(self.color):
             raise ValueError(f"Expected a colour like #1f6b2e for class {self.name}. Received: {self.color!r}")
 
     @property

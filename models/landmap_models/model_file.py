@@ -14,14 +14,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from landmap_models.card import ModelCard
+from landmap_models.card import ModelCard, read_content
+from landmap_models.card_fit import card_misfits
 from landmap_models.errors import CardError, ModelError
+from landmap_models.foreign_models import foreign_model, quoted
 from landmap_models.nir import NirPrior
 
 CARD_MEMBER = "landmap.json"
 SPLIT_MEMBER = "landmap_split.csv"
 WEIGHTS_MEMBER = "model.weights.h5"
 CONFIG_MEMBER = "config.json"
+METADATA_MEMBER = "metadata.json"
 
 
 def weights_sha256(path: str | Path) -> str:
@@ -58,48 +61,102 @@ def read_card(path: str | Path) -> ModelCard:
         CardError: It holds no card, or its weights are not those of the card.
     """
     path = Path(path)
-    with _open_archive(path) as archive:
-        try:
-            text = archive.read(CARD_MEMBER).decode()
-        except KeyError as error:
-            raise CardError(
-                f"{path}: expected a model card inside ({CARD_MEMBER}), found none. Without it the bands, level and "
-                f"classes are unknown. Add one: landmap models describe {path} --card card.json"
-            ) from error
-        except UnicodeDecodeError as error:
-            raise CardError(
-                f"{path}: expected the model card ({CARD_MEMBER}) in UTF-8: {error}. "
-                f"Describe the file anew: landmap models describe {path} --card card.json"
-            ) from error
+    text = card_text(path)
+    if text is None:
+        raise CardError(
+            f"{path}: expected a model card inside ({CARD_MEMBER}), found none. Without it the bands, level and "
+            f"classes are unknown. Add one: landmap models describe {quoted(path)} --bands B04,B03,B02 --level L1C "
+            "--classes A,B,… --chips CHIPS"
+        )
     card = ModelCard.from_json(text, origin=str(path))
     if card.weights_sha256 != weights_sha256(path):
         raise CardError(
-            f"{path}: the weights are not those that the card describes (sha256 differs). "
-            f"Describe the file anew: landmap models describe {path} --card card.json"
+            f"{path}: the weights are not those that the card describes (sha256 differs). Describe the file anew; of "
+            "its card only what it says of input and classes can be kept: landmap models describe "
+            f"{quoted(path)} --template {quoted(path)} --name NAME"
         )
     return card
 
 
-def write_card(path: str | Path, card: ModelCard, extra: Mapping[str, str] | None = None) -> ModelCard:
+def card_text(path: Path) -> str | None:
+    """The card inside a `.keras` file as JSON, unchecked; None if it holds none.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, or damaged.
+        CardError: The card is not text.
+    """
+    with _open_archive(path) as archive:
+        if CARD_MEMBER not in archive.namelist():
+            return None
+        try:
+            return archive.read(CARD_MEMBER).decode()
+        except UnicodeDecodeError as error:
+            raise CardError(
+                f"{path}: expected the model card ({CARD_MEMBER}) in UTF-8: {error}. Describe the file anew: "
+                f"landmap models describe {quoted(path)} --card card.json"
+            ) from error
+
+
+def keras_version(path: Path) -> str | None:
+    """The version of Keras that wrote a `.keras` file; None where it does not say."""
+    with _open_archive(path) as archive:
+        try:
+            said = json.loads(archive.read(METADATA_MEMBER).decode())
+        except (KeyError, ValueError, RecursionError):
+            return None
+    version = said.get("keras_version") if isinstance(said, dict) else None
+    return version if isinstance(version, str) else None
+
+
+def write_card(
+    path: str | Path, card: ModelCard, extra: Mapping[str, str] | None = None, output: str | Path | None = None
+) -> ModelCard:
     """Put a card into a `.keras` file, in place of one that is there. The file is replaced atomically.
 
     Args:
         path: The model.
-        card: Its `weights_sha256` is set to that of the file.
+        card: Of these weights, or of none yet (`weights_sha256` is empty): it is set to that of the file.
         extra: More text members by name, such as the split.
+        output: Where the model with its card is written; None replaces `path`.
 
     Returns:
         The card as written.
 
     Raises:
         ModelError: The file is not a `.keras` file, or damaged.
-        CardError: The card's chip size, bands or classes are not those of the model.
+        CardError: The card is that of other weights, or its chip size, bands or classes are not those of the model.
     """
     path = Path(path)
-    _check_against_config(path, card)
-    card = dataclasses.replace(card, weights_sha256=weights_sha256(path))
-    members = {CARD_MEMBER: card.to_json()} | dict(extra or {})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    digest = weights_sha256(path)
+    if misfits := card_misfits(json.loads(card.to_json()), read_config(path), digest):
+        raise CardError(f"{path}: {'; '.join(misfits)}")
+    card = dataclasses.replace(card, weights_sha256=digest)
+    members: dict[str, str | None] = {CARD_MEMBER: card.to_json()}
+    if not is_described(path):
+        members[SPLIT_MEMBER] = None  # of other weights
+    _write_members(path, members | dict(extra or {}), Path(output or path))
+    return card
+
+
+def is_described(path: Path) -> bool:
+    """Whether a `.keras` file holds a card of its own weights, or none at all.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, or damaged.
+    """
+    try:
+        text = card_text(path)
+        return text is None or read_content(text, str(path)).get("weights_sha256") == weights_sha256(path)
+    except CardError:
+        return False
+
+
+def _write_members(path: Path, members: Mapping[str, str | None], output: Path) -> None:
+    """A copy of the file with these members in place of those of their names, at `output`, whole or not at all.
+
+    None leaves a member out.
+    """
+    temporary = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         with _open_archive(path) as old, zipfile.ZipFile(temporary, "w") as new:
             for info in old.infolist():
@@ -107,11 +164,11 @@ def write_card(path: str | Path, card: ModelCard, extra: Mapping[str, str] | Non
                     with old.open(info) as source, new.open(info, "w") as target:
                         shutil.copyfileobj(source, target)
             for name, text in members.items():
-                new.writestr(name, text, compress_type=zipfile.ZIP_DEFLATED)
-        temporary.replace(path)
+                if text is not None:
+                    new.writestr(name, text, compress_type=zipfile.ZIP_DEFLATED)
+        temporary.replace(output)
     finally:
         temporary.unlink(missing_ok=True)
-    return card
 
 
 def attach_nir_prior(path: str | Path, prior: NirPrior | None) -> ModelCard:
@@ -136,65 +193,23 @@ def attach_nir_prior(path: str | Path, prior: NirPrior | None) -> ModelCard:
     return write_card(path, card)
 
 
-def _check_against_config(path: Path, card: ModelCard) -> None:
-    """Compare what the configuration shows without Keras; `KerasClassifier` compares the model itself."""
-    config = read_config(path)
-    shape, classes = _input_shape(config), _output_classes(config)
-    wanted = [card.chip_size, card.chip_size, len(card.bands)]
-    if shape is not None and shape[1:] != wanted:
-        raise CardError(
-            f"{path}: the card says chips of {wanted} (height, width, bands). The model takes {shape[1:]}. "
-            "Correct chip_size or bands of the card"
-        )
-    if classes is not None and classes != len(card.legend):
-        raise CardError(
-            f"{path}: the card says {len(card.legend)} classes. The model has {classes}. Correct the card's legend"
-        )
-
-
-def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Layers of a model's configuration that have one themselves; none where it is built in another way."""
-    inner = config.get("config")
-    layers = inner.get("layers") if isinstance(inner, dict) else None
-    if not isinstance(layers, list):
-        return []
-    return [layer for layer in layers if isinstance(layer, dict) and isinstance(layer.get("config"), dict)]
-
-
-def _input_shape(config: dict[str, Any]) -> list[Any] | None:
-    """`[batch, height, width, bands]` of the first input layer, None where it is not told."""
-    for layer in _layers(config):
-        if layer.get("class_name") == "InputLayer":
-            shape = layer["config"].get("batch_shape")
-            return shape if isinstance(shape, list) else None
-    return None
-
-
-def _output_classes(config: dict[str, Any]) -> int | None:
-    """Units of the output layer, None where that is not a dense one."""
-    layers = _layers(config)
-    outputs = config["config"].get("output_layers") if layers else None
-    while isinstance(outputs, list) and outputs:  # ["dense", 0, 0], or a list of one such
-        outputs = outputs[0]
-    found = [layer for layer in layers if layer.get("name") == outputs] if isinstance(outputs, str) else layers[-1:]
-    if not found or found[0].get("class_name") != "Dense":
-        return None
-    units = found[0]["config"].get("units")
-    return units if isinstance(units, int) else None
-
-
 @contextmanager
 def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """A `.keras` file opened for reading; damage found while it is open becomes a ModelError."""
-    if not path.is_file():
+    if not path.exists():
         raise ModelError(f"{path}: no such model file. `landmap models` lists the packaged models")
     try:
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{path}: expected a .keras file (Keras 3); this is not one") from error
+    except (zipfile.BadZipFile, IsADirectoryError) as error:
+        raise ModelError(f"{path}: expected a .keras file (Keras 3); this is {foreign_model(path)}") from error
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror})") from error
     with archive:
         if WEIGHTS_MEMBER not in archive.namelist():
-            raise ModelError(f"{path}: expected a .keras file with {WEIGHTS_MEMBER} inside; this zip file has none")
+            raise ModelError(
+                f"{path}: expected a .keras file with {WEIGHTS_MEMBER} inside; this zip file has none: it is "
+                f"{foreign_model(path)}"
+            )
         try:
             yield archive
         except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: locked or unknown

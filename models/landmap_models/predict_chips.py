@@ -15,6 +15,7 @@ from landmap_models.band_names import EUROSAT_ORDER, TRUE_COLOR, BandNames, plac
 from landmap_models.batch_picture import true_color
 from landmap_models.card import ModelCard
 from landmap_models.chip_files import ChipFile, decode, is_raster
+from landmap_models.classifier import check_answers
 from landmap_models.datasets import to_reflectance
 from landmap_models.errors import DatasetError, ReportError
 from landmap_models.keras_classifier import load_classifier
@@ -77,9 +78,11 @@ def predict_chips(
     file = find_model(model)
     classifier = load_classifier(file, weights_sha256(file))
     chips = np.stack([_read(path, classifier.card, file_bands) for path in paths])
+    answers = classifier.predict(chips)
+    check_answers(answers, len(chips), classifier.card)
     found = [
         _prediction(path, row, classifier.card, picture)
-        for path, row, picture in zip(paths, classifier.predict(chips), pictures, strict=True)
+        for path, row, picture in zip(paths, answers, pictures, strict=True)
     ]
     drawn = true_color(chips, classifier.card.band_names)  # all stretched alike, so that they can be compared
     for picture, prediction in zip(drawn, found, strict=True):

@@ -48,7 +48,7 @@ def make_card(model: keras.Model, split: Split, settings: TrainSettings, outcome
         name=settings.name,
         version="1",
         description=f"{settings.description} Architecture {model.name}, {model.count_params():,} parameters.",
-        bands=_profiles(split.train),
+        bands=band_profiles(split.train),
         chip_size=model.input_shape[1],
         resolution=10.0,
         levels=(settings.level,),
@@ -99,7 +99,8 @@ def _method(split: Split, settings: TrainSettings) -> str:
     return f"spatial, blocks of {settings.block_km:g} km" if settings.split == "spatial" else "stratified, random"
 
 
-def _profiles(chips: ChipFolder) -> tuple[BandProfile, ...]:
+def band_profiles(chips: ChipFolder) -> tuple[BandProfile, ...]:
+    """What the reflectances of chips are like in each band."""
     chosen = np.unique(np.linspace(0, len(chips) - 1, PROFILE_CHIPS).astype(np.intp))
     values = chips.subset(chosen).reflectance()
     return tuple(_profile(name, values[..., place]) for place, name in enumerate(chips.bands))

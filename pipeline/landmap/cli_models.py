@@ -12,11 +12,13 @@ import click
 from landmap.cli_options import (
     BUDGET_OPTIONS,
     CARD_OPTIONS,
+    CHIP_OPTIONS,
     DATA_OPTIONS,
     FILE_OPTIONS,
     NETWORK_OPTIONS,
     SPLIT_OPTIONS,
     TEACHER_OPTIONS,
+    TOLD_OPTIONS,
     ListType,
     SectionedCommand,
     with_options,
@@ -57,21 +59,39 @@ def show(model: str, as_json: bool) -> None:
     click.echo(card.to_json() if as_json else describe(card))
 
 
-@models.command("describe")
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--card", required=True, type=click.Path(path_type=Path), help="The card, as `show --json` prints one.")
-def describe_model(file: Path, card: Path) -> None:
-    """Put a model card into FILE, a .keras file."""
-    from landmap_models.card import ModelCard
-    from landmap_models.errors import CardError
-    from landmap_models.model_file import write_card
+@models.command("describe", cls=SectionedCommand)
+@click.argument("file", type=FILE_OR_NAME)
+@click.option("--card", type=click.Path(), help="A card of these weights, as `show --json` prints one; - reads a pipe.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here, and leave FILE as it is.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists, or a card of these weights.")
+@with_options(TOLD_OPTIONS, CHIP_OPTIONS)
+def describe_model(file: str, card: str | None, output: Path | None, overwrite: bool, **options: Any) -> None:
+    """Put a model card into FILE, a .keras file.
 
-    try:
-        text = card.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CardError(f"{card}: can't be read: {error}") from error
-    written = write_card(file, ModelCard.from_json(text, origin=str(card)))
-    click.echo(f"{file}: {written.name} {written.version}, weights {written.weights_sha256[:12]}")
+    The card is one that you have (--card), or is made of what you say of the network and what is measured on chips:
+
+    landmap models describe m.keras --bands B04,B03,B02 --classes water,forest,town --level L1C --chips chips/ -o
+    described.keras
+    """
+    from landmap.terminal import print_warnings
+    from landmap_models.describe import describe
+    from landmap_models.describe_file import describe_file, put_card
+
+    if card is not None:
+        given = sorted(f"--{name.replace('_', '-')}" for name, value in options.items() if value)
+        if given:
+            raise click.UsageError(f"--card says all of it: leave out {', '.join(given)}, or --card.")
+        written = put_card(file, card, output=output, overwrite=overwrite)
+        click.echo(f"{output or file}: {written.name} {written.version}, weights {written.weights_sha256[:12]}")
+        return
+    how = {name: options.pop(name) for name in ("template", "chips", "file_bands", "skip_bad")}
+    _start_keras()
+    from landmap_models.described_card import Told
+
+    name = options.pop("name") or (output or Path(file)).stem
+    found = describe_file(file, Told(name, **options), output=output, overwrite=overwrite, **how)
+    print_warnings(found.warnings)
+    click.echo(describe(found.card))
 
 
 @click.command(cls=SectionedCommand)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from landmap_models.architectures import ARCHITECTURES
+from landmap_models.input_scale import INPUTS
 from landmap_models.train_settings import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainSettings, recommended
 
 Command = Callable[..., Any]
@@ -230,4 +231,28 @@ CARD_OPTIONS = (
     _card("--description", help="What it is for, and what it is bad at."),
     _card("--level", type=click.Choice(["L1C", "L2A"]), default=D.level, show_default=True, help="Of the chips."),
     _card("--licence", default=D.licence, show_default=True, metavar="SPDX", help="Of the weights."),
+)
+_told = partial(click.option, cls=SectionOption, section="What you say of it")
+
+TOLD_OPTIONS = (
+    _told("--bands", type=ListType(), help="Of its input, in order, such as B04,B03,B02."),
+    _told("--classes", type=ListType(), help="Of its outputs, in order."),
+    _told("--colors", type=ListType(), metavar="#RRGGBB,…", help="Of the classes.  [default: landmap's]"),
+    _told("--level", "levels", type=ListType(), metavar="L1C|L2A", help="Of what it was trained on, or both."),
+    _told("--resolution", type=float, help="Metres a pixel.  [default: 10]"),
+    _told(
+        "--input",
+        type=click.Choice(list(INPUTS)),
+        help="The numbers that it takes; a scaling to them is put before it.  [default: by its first layer]",
+    ),
+    _told("--softmax", is_flag=True, help="It answers with logits: a softmax is put behind it."),
+    _told("--template", metavar="CARD|MODEL", help="Take what is not said here from the card of a like model."),
+    _told("--name", help="Of the model.  [default: the file's]"),
+    _told("--version", help="Of the model.  [default: 1]"),
+    _told("--description", help="What it is for, and what it is bad at."),
+    _told("--licence", metavar="SPDX", help="Of the weights."),
+)
+CHIP_OPTIONS = (
+    _data("--chips", type=click.Path(), help="Chips, labelled or not, on which bands and quality are measured."),
+    *FILE_OPTIONS,
 )

@@ -12,18 +12,11 @@ import numpy.typing as npt
 from landmap.chips import Pixels, chip_views, extend, fill_nodata, valid_share
 from landmap.grid import Chunk, Grid, Window
 from landmap.mosaic import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
-from landmap_models.card import ModelCard
-from landmap_models.classifier import Classifier, WindowClassifier
-from landmap_models.errors import ModelError
+from landmap_models.classifier import Classifier, WindowClassifier, check_answers
 from landmap_models.legend import UNKNOWN_ID
 from landmap_models.nir import CELL, NirPrior, cell_statistics
 
 Floats = npt.NDArray[np.float32]
-
-RANGE_TOLERANCE = 1e-3
-"""How far a probability may lie outside 0 to 1: what half precision loses."""
-SUM_TOLERANCE = 1e-2
-"""How far the probabilities of a chip may be from summing to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +60,7 @@ def predict_windows(values: Floats, weights: Floats, classifier: Classifier, str
     for start in range(0, len(rows), how.batch_size):
         place = rows[start : start + how.batch_size], cols[start : start + how.batch_size]
         answers = classifier.predict(np.ascontiguousarray(chips[place]))
-        _check_answers(answers, len(place[0]), classifier.card)
+        check_answers(answers, len(place[0]), classifier.card)
         out[place] = answers
     return out
 
@@ -80,27 +73,8 @@ def _all_at_once(
     whole[: values.shape[0], : values.shape[1]] = values
     rows, cols = weights.shape
     answers = classifier.predict_windows(whole, stride)[:rows, :cols]
-    _check_answers(answers.reshape(rows * cols, -1), rows * cols, classifier.card)
+    check_answers(answers.reshape(rows * cols, -1), rows * cols, classifier.card)
     return np.where(weights[..., None] > 0, answers, np.float32(0))
-
-
-def _check_answers(answers: Floats, chips: int, card: ModelCard) -> None:
-    """Refuse what would make a map of nonsense: NaN is class 0 to argmax, and one row is broadcast to many chips."""
-    wanted = chips, len(card.legend)
-    if np.shape(answers) != wanted:
-        raise ModelError(
-            f"{card.name}: expected probabilities of shape {wanted} (chips, classes). Received: {np.shape(answers)}. "
-            "End the model with a softmax over the classes, one row a chip"
-        )
-    low, high = float(np.min(answers)), float(np.max(answers))
-    sums = np.sum(answers, axis=1, dtype=np.float64)
-    # Written so that NaN fails.
-    inside = low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
-    if not (inside and bool(np.all(np.abs(sums - 1) <= SUM_TOLERANCE))):
-        raise ModelError(
-            f"{card.name}: expected probabilities from 0 to 1 that sum to 1 for each chip. Received: values from "
-            f"{low:g} to {high:g}, sums from {sums.min():g} to {sums.max():g}. End the model with a softmax"
-        )
 
 
 def cover_chunk(

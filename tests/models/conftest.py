@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,27 @@ def small_model(plain_model: Path, small_card: ModelCard, tmp_path: Path) -> Pat
     path.write_bytes(plain_model.read_bytes())
     write_card(path, small_card)
     return path
+
+
+@pytest.fixture(scope="session")
+def judge() -> Callable[..., Any]:
+    """A function that builds a network which tells the classes of `chip_zip` by their brightness, without training."""
+
+    def build(
+        classes: tuple[str, ...] = NAMES, scale: float | None = 1 / 255, activation: str | None = "softmax"
+    ) -> Any:
+        import keras
+
+        inputs = keras.Input((64, 64, 3))
+        x = keras.layers.Rescaling(scale)(inputs) if scale else inputs
+        x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(1, 1, name="grey")(x))
+        model = keras.Model(inputs, keras.layers.Dense(len(classes), activation=activation, name="classes")(x))
+        means = np.array([{"bright": 190, "dark": 50, "striped": 120}[name] / 255 for name in classes])
+        model.get_layer("grey").set_weights([np.full((1, 1, 3, 1), 1 / 3, np.float32), np.zeros(1, np.float32)])
+        model.get_layer("classes").set_weights([80 * means[None], -40 * means**2])
+        return model
+
+    return build
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_writing_again_replaces_the_card(small_model: Path, small_card: ModelCar
 
 
 def test_a_model_without_card_is_refused_with_the_way_out(plain_model: Path) -> None:
-    with pytest.raises(CardError, match=r"landmap models describe .*plain.keras --card card.json"):
+    with pytest.raises(CardError, match=r"landmap models describe .*plain.keras --bands B04,B03,B02 .*--chips"):
         read_card(plain_model)
 
 
@@ -143,6 +143,63 @@ def test_cards_that_can_not_be_meant_are_refused(change: Any, message: str, smal
     change(content)
     with pytest.raises(CardError, match=message):
         ModelCard.from_json(json.dumps(content), origin="card.json")
+
+
+def test_all_faults_of_a_card_are_told_at_once(small_card: ModelCard) -> None:
+    """None of them in the words of a Python constructor."""
+    content = json.loads(small_card.to_json())
+    del content["licence"], content["bands"][1]["mean"]
+    content |= {"colour": "red", "levels": "L1C", "chip_size": "64", "nir": {"weight": 0.2}}
+    content["bands"][0] |= {"p01": 3, "median": 9, "p99": 27, "mean": 10}  # percent
+    content["bands"][2] = "B02"
+    content["legend"][2] |= {"name": "dark", "color": "red", "ID": 7}
+    with pytest.raises(CardError) as caught:
+        ModelCard.from_json(json.dumps(content), origin="card.json")
+    told = str(caught.value)
+    for words in (
+        "lacks the entry 'licence'",
+        "has an entry 'colour'",
+        "levels out of L1C and L2A in a list. Received: 'L1C'",
+        "positive chip size in whole pixels. Received: '64'",
+        "bands as a list of objects",
+        "an entry 'ID' of class 2",
+        "colour like #1f6b2e for class dark",
+        "distinct class names. Received more than once: dark",
+        "lacks the entry 'means' of nir",
+    ):
+        assert words in told, words
+    assert "__init__" not in told
+    assert "\n" not in told
+
+
+@pytest.mark.parametrize("factor", [100, 255 / 0.275, 10_000])
+def test_band_ranges_that_are_no_reflectance_are_refused(factor: float, small_card: ModelCard) -> None:
+    content = json.loads(small_card.to_json())
+    for band in content["bands"]:
+        band |= {name: factor * band[name] for name in ("p01", "median", "p99", "mean")}
+    with pytest.raises(CardError, match=r"of band B04 in reflectance .*of band B03 in reflectance"):
+        ModelCard.from_json(json.dumps(content))
+
+
+def test_a_card_is_bound_to_its_weights(small_model: Path, small_card: ModelCard) -> None:
+    """Another model's card of the same form is refused, and the file stays as it is; this one's is written."""
+    before, card = small_model.read_bytes(), read_card(small_model)
+    with pytest.raises(CardError, match=r"describes other weights \(sha256 000000000000….*--template"):
+        write_card(small_model, dataclasses.replace(card, weights_sha256="0" * 64))
+    assert small_model.read_bytes() == before
+    assert write_card(small_model, card) == card
+
+
+def test_the_split_of_other_weights_goes_with_their_card(small_model: Path, small_card: ModelCard) -> None:
+    write_card(small_model, small_card, {"landmap_split.csv": "file,split\n"})
+    write_card(small_model, small_card)
+    with zipfile.ZipFile(small_model) as archive:
+        assert "landmap_split.csv" in archive.namelist()
+    other = dataclasses.replace(small_card, weights_sha256="0" * 64).to_json()
+    rewrite(small_model, landmap__json=other.encode())
+    write_card(small_model, small_card)
+    with zipfile.ZipFile(small_model) as archive:
+        assert "landmap_split.csv" not in archive.namelist()
 
 
 def test_what_is_not_json_is_refused() -> None:

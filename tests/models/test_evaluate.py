@@ -401,7 +401,7 @@ def test_broken_predictions_are_refused(tmp_path: Path) -> None:
         def predict(self, chips: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             return np.full((len(chips), 3), np.nan, np.float32)
 
-    with pytest.raises(ModelError, match="expected finite probabilities"):
+    with pytest.raises(ModelError, match="expected probabilities from 0 to 1"):
         evaluate(Broken(), chips_of(), tmp_path / "report")
     assert not list(tmp_path.iterdir())
 

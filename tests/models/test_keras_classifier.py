@@ -53,7 +53,7 @@ def test_other_weights_than_planned_are_refused(small_model: Path) -> None:
 
 def test_a_card_of_other_shape_is_refused(small_model: Path, small_card: ModelCard) -> None:
     model = load_model(small_model)
-    with pytest.raises(CardError, match="the card says input and output"):
+    with pytest.raises(CardError, match="the card says input and output are chips of 64x64 px, 2 bands"):
         KerasClassifier(model, dataclasses.replace(small_card, bands=small_card.bands[:2]))
 
 

@@ -1,0 +1,88 @@
+"""Whether a card is that of a model: what the two say of input, classes and weights, compared without Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CLAIMS = ("metrics", "training", "nir")
+"""Entries of a card that are true of one set of weights only."""
+INSTEAD = (
+    "Take only what it says of input and classes: give it as --template in place of --card, with --name; with --chips "
+    "the model is measured"
+)
+
+
+def card_misfits(content: Mapping[str, Any], config: dict[str, Any], digest: str) -> list[str]:
+    """What a card says that is not so of a model, each in words, as far as its configuration shows.
+
+    `keras_classifier.check_form` looks at the model itself.
+
+    Args:
+        content: Entries of the card, which may have faults: what is missing is not compared.
+        config: The model's, as in a `.keras` file (`model_file.read_config`).
+        digest: sha256 of its weights.
+    """
+    found = _foreign_claims(content, digest)
+    shape, classes = _input_shape(config), _output_classes(config)
+    bands, legend = (content.get(name) if isinstance(content.get(name), list) else None for name in ("bands", "legend"))
+    wanted = [content.get("chip_size"), content.get("chip_size"), len(bands or ())]
+    if bands is not None and shape is not None and shape[1:] != wanted:
+        found.append(
+            f"the card says chips of {wanted} (height, width, bands). The model takes {shape[1:]}. Correct chip_size "
+            "or bands of the card"
+        )
+    if legend is not None and classes is not None and classes != len(legend):
+        found.append(f"the card says {len(legend)} classes. The model has {classes}. Correct the card's legend")
+    return found
+
+
+def unbound_claims(content: Mapping[str, Any]) -> list[str]:
+    """What a card claims without saying of which weights: nobody knows whether it is true of a model."""
+    claims = [name for name in CLAIMS if content.get(name)]
+    if content.get("weights_sha256") or not claims:
+        return []
+    return [f"the card has {', '.join(claims)}, and does not say of which weights (weights_sha256). {INSTEAD}"]
+
+
+def _foreign_claims(content: Mapping[str, Any], digest: str) -> list[str]:
+    """That name, metrics, training and prior of a card are those of other weights."""
+    told = content.get("weights_sha256")
+    if not told or told == digest:
+        return []
+    claims = ("name", *(name for name in CLAIMS if content.get(name)))
+    return [
+        f"the card describes other weights (sha256 {str(told)[:12]}…) than the file has ({digest[:12]}…): its "
+        f"{', '.join(claims)} are not this model's. {INSTEAD}"
+    ]
+
+
+def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Layers of a model's configuration that have one themselves; none where it is built in another way."""
+    inner = config.get("config")
+    layers = inner.get("layers") if isinstance(inner, dict) else None
+    if not isinstance(layers, list):
+        return []
+    return [layer for layer in layers if isinstance(layer, dict) and isinstance(layer.get("config"), dict)]
+
+
+def _input_shape(config: dict[str, Any]) -> list[Any] | None:
+    """`[batch, height, width, bands]` of the first input layer, None where it is not told."""
+    for layer in _layers(config):
+        if layer.get("class_name") == "InputLayer":
+            shape = layer["config"].get("batch_shape")
+            return shape if isinstance(shape, list) else None
+    return None
+
+
+def _output_classes(config: dict[str, Any]) -> int | None:
+    """Units of the output layer, None where that is not a dense one."""
+    layers = _layers(config)
+    outputs = config["config"].get("output_layers") if layers else None
+    while isinstance(outputs, list) and outputs:  # ["dense", 0, 0], or a list of one such
+        outputs = outputs[0]
+    found = [layer for layer in layers if layer.get("name") == outputs] if isinstance(outputs, str) else layers[-1:]
+    if not found or found[0].get("class_name") != "Dense":
+        return None
+    units = found[0]["config"].get("units")
+    return units if isinstance(units, int) else None
