@@ -44,6 +44,13 @@ def read_file(root: Path, name: str) -> bytes:
         raise DatasetError(f"{name}: can't be read ({error})") from error
 
 
+def read_paths(root: Path, names: Sequence[str]) -> list[Path]:
+    """The files on the disk that chips are read from: each its own, or the zip file; and the list of them, if any."""
+    folder = _folder(root)
+    own = [] if folder is None else [folder / name for name in names]
+    return own if root.is_dir() else [root, *own]
+
+
 def identities(root: Path, names: Sequence[str]) -> list[str]:
     """What tells a file from another without reading its pixels: name, size and, in a zip file, the CRC."""
     folder = _folder(root)

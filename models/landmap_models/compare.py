@@ -116,7 +116,7 @@ def compare(
         ReportError: The folder exists already.
     """
     output = Path(output)
-    _check_output(output, overwrite=overwrite)
+    _check_output(output, Path(data), overwrite=overwrite)
     chips = open_data(data, next(iter(networks.values())))
     for settings in networks.values():
         check_network(make_split(chips, settings), settings)
@@ -177,7 +177,9 @@ def _value(key: str, value: str, spec: str) -> Any:
         raise ModelError(f"{spec}: {key} can't be {value!r}") from error
 
 
-def _check_output(output: Path, *, overwrite: bool) -> None:
+def _check_output(output: Path, data: Path, *, overwrite: bool) -> None:
+    if data.resolve().is_relative_to(output.resolve()):
+        raise ReportError(f"{output}: holds the data that are read. Choose another folder")
     if output.exists() and not (overwrite and (output / TABLE).is_file()):
         raise ReportError(
             f"{output}: exists already. Choose another name"

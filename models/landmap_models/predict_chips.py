@@ -21,6 +21,7 @@ from landmap_models.errors import DatasetError, ReportError
 from landmap_models.keras_classifier import load_classifier
 from landmap_models.model_file import weights_sha256
 from landmap_models.packaged import find_model
+from landmap_models.same_file import first_same
 
 Floats = npt.NDArray[np.float32]
 
@@ -112,6 +113,8 @@ def _pictures(paths: list[Path], output: str | Path | None, *, overwrite: bool) 
     twice = sorted({p.name for p in made if made.count(p) > 1})
     if twice:
         raise ReportError(f"{output}: several images would be written as {twice[0]}. Predict them one after the other")
+    if same := first_same(made, paths):
+        raise ReportError(f"{same}: is one of the images themselves. Choose another folder")
     there = [p for p in made if p.exists()]
     if there and not overwrite:
         raise ReportError(f"{there[0]}: exists already. Choose another folder or give --overwrite")

@@ -18,6 +18,7 @@ from landmap_models.batch_picture import batch_picture
 from landmap_models.calibration import fit_temperature, fold_temperature, logits_of
 from landmap_models.card import ModelCard
 from landmap_models.checkpoints import LogRow
+from landmap_models.chip_store import read_paths
 from landmap_models.datasets import ChipBatches, ChipFolder, open_chips
 from landmap_models.distillation import PatientTeacher, check_teacher, soft_labels
 from landmap_models.errors import DatasetError, ReportError
@@ -25,6 +26,7 @@ from landmap_models.fit import check_tensorboard, fit
 from landmap_models.model_file import SPLIT_MEMBER, write_card
 from landmap_models.network import make_network
 from landmap_models.rounding import rounded
+from landmap_models.same_file import first_same
 from landmap_models.splits import (
     Split,
     chip_coordinates,
@@ -108,7 +110,8 @@ def train(
             arguments was not finished.
     """
     output = Path(output)
-    check_output(output, overwrite=overwrite, resume=resume)
+    root = data if isinstance(data, str | Path) else data.root
+    check_output(output, root, settings.start_from, settings.teacher, overwrite=overwrite, resume=resume)
     split = make_split(open_data(data, settings) if isinstance(data, str | Path) else data, settings)
     augmentation = _augmentation(split.train, settings)
     state, record = folder_of(output), record_of(split, settings)
@@ -168,6 +171,8 @@ def show_batch(chips: ChipFolder, path: Path, settings: TrainSettings, *, overwr
         DatasetError: The chips can't be split, or an augmentation is unknown.
         ReportError: The file exists or can't be written.
     """
+    if first_same([path], read_paths(chips.root, chips.files)):
+        raise ReportError(f"{path}: is one of the chips, or the list of them. Choose another name")
     if path.exists() and not overwrite:
         raise ReportError(f"{path}: exists already. Choose another name or give --overwrite")
     split = make_split(chips, settings)

@@ -10,23 +10,32 @@ from landmap_models.checkpoints import HISTORY
 from landmap_models.errors import ModelError
 from landmap_models.model_file import weights_sha256
 from landmap_models.packaged import find_model
+from landmap_models.same_file import first_same
 from landmap_models.splits import Split
 from landmap_models.train_settings import TrainSettings
 
 RECORD, UNFINISHED_RECORD = "training.json", "training.json.unfinished"
 
 
-def check_output(output: Path, *, overwrite: bool = False, resume: bool = False) -> None:
+def check_output(output: Path, *inputs: str | Path | None, overwrite: bool = False, resume: bool = False) -> None:
     """Refuse names under which a training could not write, before it begins.
 
+    Args:
+        output: The model.
+        *inputs: Files that are read: data, a model to start from, a teacher. None is passed over.
+        overwrite: Replace the model and its history.
+        resume: Go on with a training that was killed.
+
     Raises:
-        ModelError: Not `*.keras`, in a folder that is not there, or the model or its history exists.
+        ModelError: Not `*.keras`, in a folder that is not there, one of the inputs, or the model or its history exists.
     """
     if output.suffix != ".keras":
         raise ModelError(f"{output}: expected a file name that ends in .keras")
     if not output.parent.is_dir():
         raise ModelError(f"{output}: expected a file in a folder that exists. Make {output.parent} first")
     history = history_path(output)
+    if same := first_same((output, history), [name for name in inputs if name is not None]):
+        raise ModelError(f"{same}: is read by this training itself. Choose another name")
     for path, replaced in ((output, overwrite), (history, overwrite or resume)):
         if path.is_dir() or (path.exists() and not replaced):
             raise ModelError(f"{path}: exists already. Choose another name or give --overwrite")

@@ -14,7 +14,7 @@ from landmap.lock import locked
 from landmap.map_file import MapFile, open_cover_map
 from landmap.mosaic import NODATA
 from landmap.olofsson import stratified
-from landmap.outputs import check_outputs
+from landmap.outputs import TABLES, TEXTS, check_ending, check_outputs
 from landmap.reference import Points, Polygons, Raster, read_reference
 from landmap.tally import Counts, Tally, tally_areas, tally_points, tally_sample
 from landmap.text_files import csv_text, publish_texts
@@ -79,13 +79,33 @@ def write_assessment(
         OutputError: A file exists and `overwrite` is not set, or can't be written.
     """
     texts = {}
+    check_assessment_outputs(report, table, overwrite=overwrite)
     if report is not None:
         texts[report] = json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n"
     if table is not None:
         texts[table] = csv_text(found.table())
-    check_outputs(list(texts), "", overwrite=overwrite)
     with locked(list(texts)):
         publish_texts(texts, overwrite=overwrite)
+
+
+def check_assessment_outputs(
+    report: Path | None, table: Path | None, *inputs: str | os.PathLike[str], overwrite: bool = False
+) -> None:
+    """Refuse what can't or must not be written, before any work.
+
+    Args:
+        report: JSON.
+        table: CSV.
+        *inputs: What will be read.
+        overwrite: Replace files that exist.
+
+    Raises:
+        OutputError: See `outputs.check_outputs` and `outputs.check_ending`.
+    """
+    for file, endings, what in ((report, TEXTS, "JSON file"), (table, TABLES, "CSV file")):
+        if file is not None:
+            check_ending(file, endings, what)
+    check_outputs([file for file in (report, table) if file is not None], *inputs, overwrite=overwrite)
 
 
 def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int | None, seed: int) -> tuple[str, Tally]:

@@ -86,7 +86,7 @@ def bench(
     with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="landmap-bench-") as folder:
         path = os.fspath(scene) if scene is not None else str(Path(folder, "scene.tif"))
         cover = Path(folder, "cover.tif")
-        check_outputs([cover], path, overwrite=overwrite)
+        check_outputs([cover], path, *settings.files, overwrite=overwrite)
         if scene is None:
             say(f"writing a scene of {size}x{size} px")
             write_bench_scene(path, size, overwrite=overwrite)

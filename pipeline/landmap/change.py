@@ -18,7 +18,7 @@ from landmap.grid import Window
 from landmap.lock import locked
 from landmap.map_file import Bytes, MapFile, grid_difference, open_cover_map
 from landmap.mosaic import NODATA
-from landmap.outputs import check_outputs
+from landmap.outputs import RASTERS, TABLES, TEXTS, check_ending, check_outputs
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.tally import VALUES, Counts, PairCounter
 from landmap.text_files import csv_text, publish_texts
@@ -132,8 +132,10 @@ def compare_maps(
     """
     files = [Path(path) if path is not None else None for path in (output, report, table)]
     wanted = [file for file in files if file is not None]
-    for source in (before, after):
-        check_outputs(wanted, os.fspath(source), overwrite=overwrite)
+    for file, endings, what in zip(files, (RASTERS, TEXTS, TABLES), ("GeoTIFF", "JSON file", "CSV file"), strict=True):
+        if file is not None:
+            check_ending(file, endings, what)
+    check_outputs(wanted, before, after, overwrite=overwrite)
     one, other = open_cover_map(before), open_cover_map(after)
     onto = one if _differ(one, other, warp=warp) else None
     counter = PairCounter(one.areas())

@@ -89,7 +89,7 @@ def classify(
     percent, each, page, picture = (None if path is None else Path(path) for path in others)
     outputs = Outputs(Path(output), percent, each, derived or Derived(), page, picture)
     settings = with_choices(settings, choices)
-    check_outputs(outputs.paths(), os.fspath(scene), settings.area_files, overwrite=overwrite)
+    check_outputs(outputs.paths(), scene, *settings.files, *outputs.derived.inputs, overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
     where: dict[str, Any] = {"scheduler": scheduler, "workers": workers}

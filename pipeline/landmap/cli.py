@@ -54,7 +54,7 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
     settings = settings_of(options)
     rasters = options["confidence"], options["probabilities"]
     outputs = Outputs(output, *rasters, derived_of(options), options["report"], options["quicklook"])
-    check_outputs(outputs.paths(), scene, settings.area_files, overwrite=options["overwrite"])
+    check_outputs(outputs.paths(), scene, *settings.files, *outputs.derived.inputs, overwrite=options["overwrite"])
     plan = make_plan(scene, settings)
     print_warnings(plan.warnings)
     if verbose:
@@ -131,11 +131,13 @@ def bench(scene: str | None, output: Path | None, overwrite: bool, **options: An
     Sizes are heights and widths in pixels.
     """
     from landmap.bench import bench as measure
-    from landmap.outputs import check_outputs
+    from landmap.outputs import TEXTS, check_ending, check_outputs
     from landmap.terminal import err, print_bench
 
     settings = settings_of(options)
-    check_outputs([output] if output else [], scene or "", settings.area_files, overwrite=overwrite)
+    if output:
+        check_ending(output, TEXTS, "JSON file")
+        check_outputs([output], scene, *settings.files, overwrite=overwrite)
     with err.status("") as status:
         found = measure(scene, settings, overwrite=overwrite, say=status.update, **options)
     if output:

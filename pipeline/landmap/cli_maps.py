@@ -29,20 +29,17 @@ def assess(cover: Path, reference: Path, output: Path | None, table: Path | None
     polygons, or a raster of class ids. Points are taken to be a random sample.
     """
     from landmap.assess import assess as judge
-    from landmap.assess import write_assessment
-    from landmap.outputs import check_outputs
+    from landmap.assess import check_assessment_outputs, write_assessment
     from landmap.terminal import print_warnings
     from landmap.terminal_maps import print_assessment
 
     overwrite = options.pop("overwrite")
-    wanted = [path for path in (output, table) if path]
-    for source in (cover, reference):
-        check_outputs(wanted, str(source), overwrite=overwrite)
+    check_assessment_outputs(output, table, cover, reference, overwrite=overwrite)
     found = judge(cover, reference, **options)
     write_assessment(found, output, table, overwrite=overwrite)
     print_assessment(found)
     print_warnings(found.warnings)
-    for path in wanted:
+    for path in filter(None, (output, table)):
         click.echo(str(path))
 
 

@@ -122,7 +122,8 @@ def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: b
     from landmap_models.training_folder import check_output
 
     if output is not None:
-        check_output(output, overwrite=overwrite, resume=given["resume"])  # before all chips are looked at
+        inputs = data, settings.start_from, settings.teacher
+        check_output(output, *inputs, overwrite=overwrite, resume=given["resume"])  # before all chips are looked at
     chips = training.open_data(data, settings)
     print_warnings([f"{len(chips.skipped)} files were left out: {', '.join(chips.skipped[:5])}"] * bool(chips.skipped))
     if show_batch is not None:

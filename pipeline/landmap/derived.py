@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from pathlib import Path
 from landmap.cover import read_cover
 from landmap.errors import SettingsError, ZoneError
 from landmap.lock import staging
-from landmap.outputs import Staged, check_outputs
+from landmap.outputs import Staged
 from landmap.summarize import check_summary, stage_summary
 from landmap.vector import VectorSettings, check_vector, stage_vector
 from landmap.zones import Zones
@@ -44,6 +43,11 @@ class Derived:
         """Files to be written."""
         return [path for path in (self.vector, self.summary) if path is not None]
 
+    @property
+    def inputs(self) -> list[Path]:
+        """Files that are read for them besides the run's rasters."""
+        return [] if self.zones is None else [self.zones]
+
     def check(self, *, with_probabilities: bool, placed: bool) -> Zones | None:
         """Refuse what can't be done, before any work, and read the zones.
 
@@ -58,8 +62,6 @@ class Derived:
             check_vector(self.vector, self.vector_settings, with_probabilities=with_probabilities, placed=placed)
         if self.zones and not placed:
             raise ZoneError(f"{self.zones}: zones need a scene with a place on the ground (CRS and geotransform)")
-        if self.zones:
-            check_outputs(self.paths(), os.fspath(self.zones), overwrite=True)
         return check_summary(self.summary, self.zones, self.zone_id, self.zone_layer) if self.summary else None
 
     def stage(

@@ -16,6 +16,7 @@ from rasterio.transform import from_origin
 
 from landmap.errors import OutputError, SettingsError
 from landmap.landscape import BANDS, PIXEL, SURFACES, Land, draw_land
+from landmap.outputs import RASTERS, Staged, check_ending, check_outputs, publish
 from landmap_models.legend import EUROSAT
 
 UInt8 = npt.NDArray[np.uint8]
@@ -61,17 +62,16 @@ def write_example(path: str | Path, size: int = 2000, seed: int = 0, *, overwrit
         raise SettingsError(f"Expected a size of at least {MIN_SIZE} pixels. Received: {size}")
     scene = Path(path)
     files = ExampleFiles(scene, scene.with_name(f"{scene.stem}_truth.tif"))
-    for file in (files.scene, files.truth):
-        if file.exists() and not overwrite:
-            raise OutputError(f"{file} exists already. Choose another name or allow overwriting")
+    check_ending(scene, RASTERS, "GeoTIFF")
+    check_outputs([files.scene, files.truth], overwrite=overwrite)
     try:
-        _write_both(files, size, np.random.default_rng(seed))
+        _write_both(files, size, np.random.default_rng(seed), overwrite=overwrite)
     except OSError as error:
         raise OutputError(f"{scene}: can't be written: {error}") from error
     return files
 
 
-def _write_both(files: ExampleFiles, size: int, rng: np.random.Generator) -> None:
+def _write_both(files: ExampleFiles, size: int, rng: np.random.Generator, *, overwrite: bool) -> None:
     """Write into a folder beside the targets and move the files when both are complete."""
     with tempfile.TemporaryDirectory(prefix=".landmap-example-", dir=files.scene.parent) as folder:
         scene, truth = Path(folder, "scene.tif"), Path(folder, "truth.tif")
@@ -80,8 +80,7 @@ def _write_both(files: ExampleFiles, size: int, rng: np.random.Generator) -> Non
         land = draw_land(size, rng)
         _write(truth, np.where(seen, land.truth, np.uint8(TRUTH_NODATA))[None], TRUTH_NODATA, ("class",))
         _write(scene, np.where(seen, _expose(land), np.uint16(NODATA)), NODATA, BANDS)
-        truth.replace(files.truth)
-        scene.replace(files.scene)
+        publish([Staged(files.truth, truth), Staged(files.scene, scene)], overwrite=overwrite)
 
 
 def _write(path: Path, values: UInt8 | UInt16, nodata: int, names: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from landmap.errors import OutputError, SceneError
 from landmap.recognise import find_product
 from landmap.remote import gdal_options
 from landmap.style import style_path
+from landmap_models.same_file import first_same
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
 """Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
@@ -25,6 +26,20 @@ OTHER_SIDECARS = {".gpkg": ("-wal", "-shm", "-journal")} | dict.fromkeys(
     (".geojson", ".json", ".csv", ".parquet", ".geoparquet", ".html", ".png"), ()
 )
 """The same of files that are no rasters: SQLite would play a stale journal into a new GeoPackage."""
+STEM_SIDECARS = (".qml", ".tfw", ".wld", ".prj", ".dbf", ".shx", ".cpg")
+"""Endings of files that belong to a raster or a Shapefile of the same name but for the ending."""
+RASTERS, TEXTS, TABLES = (".tif", ".tiff"), (".json",), (".csv",)
+"""Endings of the names of GeoTIFFs, reports and tables, in small letters."""
+OTHERWISE = {
+    ".png": "a picture of the map is drawn by --quicklook",
+    ".html": "a page about the map is written by --report",
+    ".gpkg": "polygons are written by --vector or landmap vectorize",
+    ".geojson": "polygons are written by --vector or landmap vectorize",
+    ".shp": "polygons are written by --vector or landmap vectorize, as .gpkg, which Shapefile's readers read, too",
+    ".csv": "a table of areas is written by --summary or landmap summarize",
+    ".jp2": "convert the GeoTIFF with gdal_translate",
+}
+"""What helps who wants another format than the one that is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +63,18 @@ def with_sidecars(path: Path) -> list[Path]:
     return [path, *(path.with_name(path.name + ending) for ending in endings), *styles]
 
 
-def check_outputs(paths: list[Path], scene: str, others: Sequence[str] = (), *, overwrite: bool) -> None:
-    """Refuse outputs that would destroy something, before any work.
+def check_outputs(paths: Sequence[Path], *inputs: str | os.PathLike[str] | None, overwrite: bool) -> None:
+    """Refuse outputs that would destroy something, before any work. Every command that writes files asks here.
 
     Args:
         paths: The outputs.
-        scene: What they are made from.
-        others: Files that are read besides.
+        *inputs: All that is read: scenes, with the files of a product and the sources of a VRT, covers, masks, zones,
+            models. None and names of no file are passed over.
         overwrite: Replace outputs that exist.
 
     Raises:
-        OutputError: One (or a sidecar of it) exists and `overwrite` is not set, is a file that is read, is named twice,
-            or has no folder.
+        OutputError: One (or a sidecar of it) exists and `overwrite` is not set, is a file that is read, or belongs to
+            one, is named twice, or has no folder.
     """
     real = [path.resolve() for path in paths]
     files = [file for path in real for file in with_sidecars(path)]
@@ -69,14 +84,34 @@ def check_outputs(paths: list[Path], scene: str, others: Sequence[str] = (), *, 
         if path.is_dir() or not path.parent.is_dir():
             raise OutputError(f"{path}: expected a file name in a folder that exists")
     existing = [file for path in paths for file in with_sidecars(path) if os.path.lexists(file)]
-    needed = [*scene_files(scene), *named_files(others)] if existing else []
-    for file in existing:
-        if any(_same(file, other) for other in needed):
-            raise OutputError(
-                f"{file}: is the scene itself, or a file that it is read from or masked by; choose another output"
-            )
+    read = [os.fspath(name) for name in inputs if name is not None] if existing else []
+    if same := first_same(existing, {file for name in read for file in _with_companions(name)}):
+        raise OutputError(
+            f"{same}: is the scene itself, or a file that it is read from, or another input of this command or a file "
+            "that belongs to one; choose another output"
+        )
     if existing and not overwrite:
         raise _exists(existing[0])
+
+
+def check_ending(path: Path, endings: Sequence[str], what: str) -> None:
+    """Refuse a name that says another format than the one that is written. No ending says nothing.
+
+    Args:
+        path: The output.
+        endings: Those that are right, in small letters.
+        what: Is written: "GeoTIFF".
+
+    Raises:
+        OutputError: It has another ending.
+    """
+    ending = path.suffix.lower()
+    if ending and ending not in endings:
+        instead = f"; {OTHERWISE[ending]}" if endings == RASTERS and ending in OTHERWISE else ""
+        raise OutputError(
+            f"{path}: expected the name of a {what}, such as {path.with_suffix(endings[0]).name}. Received the ending "
+            f"{path.suffix}{instead}"
+        )
 
 
 def publish(files: Sequence[Staged], *, overwrite: bool) -> None:
@@ -165,11 +200,13 @@ def signals_held() -> Iterator[None]:
             signal.raise_signal(caught)
 
 
-def _same(one: Path, other: str) -> bool:
-    try:
-        return one.samefile(other)
-    except (OSError, ValueError):
-        return False
+def _with_companions(name: str) -> Iterator[str]:
+    """Local files that an input is read from, and those beside them that would be read with them."""
+    for file in scene_files(name):
+        yield file
+        yield from (file + ending for ending in SIDECARS)
+        stem = os.path.splitext(file)[0]  # noqa: PTH122 # what a name of GDAL's holds may be no path
+        yield from (stem + ending for ending in STEM_SIDECARS)
 
 
 def scene_files(scene: str) -> list[str]:

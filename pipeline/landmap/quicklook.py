@@ -13,7 +13,9 @@ import numpy as np
 from landmap.cover import read_cover
 from landmap.errors import OutputError
 from landmap.ground import north
+from landmap.lock import locked, staging
 from landmap.mosaic import NODATA
+from landmap.outputs import Staged, check_outputs, publish
 from landmap.pictures import (
     UInt8,
     check_cover,
@@ -50,20 +52,19 @@ def write_quicklook(
 
     Raises:
         SceneError: One of the rasters can't be read, or they don't belong together.
-        OutputError: The picture exists, is no PNG, or matplotlib is not installed.
+        OutputError: The picture exists, is one of the files that are read or no PNG, or matplotlib is not installed.
     """
     output = Path(output)
     check_quicklook(output)
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output}: exists already. Choose another name or give --overwrite")
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.png")
-    try:
-        draw_quicklook(open_scene(scene, settings), Path(cover), temporary, Path(cover).name)
-        temporary.replace(output)
-    except OSError as error:
-        raise OutputError(f"{output}: can't be written: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    settings = settings or Settings()
+    check_outputs([output], scene, cover, *settings.files, overwrite=overwrite)
+    shown = open_scene(scene, settings)
+    with locked([output]), staging(output) as folder:
+        try:
+            draw_quicklook(shown, Path(cover), folder / "quicklook.png", Path(cover).name)
+        except OSError as error:
+            raise OutputError(f"{output}: can't be written: {error}") from error
+        publish([Staged(output, folder / "quicklook.png")], overwrite=overwrite)
 
 
 def check_quicklook(output: Path) -> None:

@@ -19,7 +19,7 @@ from landmap.cover import Cover, open_raster, read_cover
 from landmap.errors import OutputError
 from landmap.ground import north
 from landmap.inline_images import palette_image, percent_colors, photo
-from landmap.lock import staging
+from landmap.lock import locked, staging
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.pictures import (
@@ -84,9 +84,10 @@ def write_report(
     """
     output = Path(output)
     check_report(output)
-    check_outputs([output], os.fspath(scene), overwrite=overwrite)
+    settings = settings or Settings()
+    check_outputs([output], scene, cover, confidence, *settings.files, overwrite=overwrite)
     page = render(Map(open_scene(scene, settings), Path(cover), Path(confidence) if confidence else None))
-    with staging(output) as folder:
+    with locked([output]), staging(output) as folder:
         staged = folder / "report.html"
         try:
             staged.write_text(page, "utf-8")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from landmap.derived import Derived
+from landmap.outputs import RASTERS, check_ending
 from landmap.planning import Plan
 from landmap.quicklook import check_quicklook
 from landmap.report_page import check_report
@@ -23,7 +24,7 @@ class Outputs:
     """Where the results go.
 
     Raises:
-        OutputError: A report or quicklook has another ending than it needs, or a library for it is missing.
+        OutputError: An output has another ending than it needs, or a library for it is missing.
     """
 
     cover: Path
@@ -40,6 +41,8 @@ class Outputs:
     """A picture of the scene beside its cover."""
 
     def __post_init__(self) -> None:
+        for raster in filter(None, (self.cover, self.confidence, self.probabilities)):
+            check_ending(raster, RASTERS, "GeoTIFF")
         if self.report:
             check_report(self.report)
         if self.quicklook:

@@ -165,6 +165,11 @@ class Settings:
         return os.fspath(self.scl) if self.scl else "auto" if self.mask_classes else None
 
     @property
+    def files(self) -> list[str]:
+        """Files that are read besides the scene: the model, unless it is a packaged one, and what masks it."""
+        return [os.fspath(self.model), *self.area_files]
+
+    @property
     def area_files(self) -> list[str]:
         """Files besides the scene that say which of its pixels are mapped."""
         return [os.fspath(name) for name in (self.scl, self.mask, self.aoi) if name and name != "auto"]

@@ -50,10 +50,9 @@ def summarize(
         LandmapError: See `landmap.errors`. Nothing is left behind then.
     """
     output = Path(output)
+    check_table(output)
+    check_outputs([output], cover, confidence, zones, overwrite=overwrite)
     shared_out = check_summary(output, zones, zone_id, zone_layer)
-    for source in (cover, confidence, zones):
-        if source is not None:
-            check_outputs([output], os.fspath(source), overwrite=overwrite)
     with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:
         percent = None if confidence is None else Path(confidence)
         staged, rows, warnings = stage_summary(read_cover(cover), output, folder, percent, shared_out)

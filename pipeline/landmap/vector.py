@@ -73,9 +73,7 @@ def vectorize(
     """
     output, settings = Path(output), dataclasses.replace(settings or VectorSettings(), **choices)
     format_of(output)  # refused before the cover is opened
-    for source in (cover, confidence, probabilities):
-        if source is not None:
-            check_outputs([output], os.fspath(source), overwrite=overwrite)
+    check_outputs([output], cover, confidence, probabilities, overwrite=overwrite)
     drawn = read_cover(cover)
     placed = not misplaced(drawn)
     check_vector(output, settings, with_probabilities=probabilities is not None, placed=placed)
