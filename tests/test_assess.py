@@ -307,3 +307,75 @@ def test_the_command_writes_json_and_csv(land: tuple[Bytes, Bytes], tmp_path: Pa
 
 def test_a_covers_legend_comes_back(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
     assert open_cover_map(write_cover(tmp_path / "cover.tif", land[0])).classes == CLASSES.classes
+
+
+@pytest.mark.parametrize(
+    ("titles", "separator", "comma", "encoding"),
+    [
+        (("x", "y", "class"), ";", False, "utf-8"),
+        (("x", "y", "class"), ";", True, "utf-8-sig"),
+        (("X", "Y", "Class"), ",", False, "utf-16"),
+        (("Easting", "Northing", "CLASS"), "\t", True, "cp1252"),
+        (("Lon", "Lat", "class"), "|", True, "utf-8"),
+        (("longitude", "LATITUDE", "class"), ";", True, "utf-8"),
+    ],
+)
+def test_tables_as_the_worlds_spreadsheets_write_them(
+    titles: tuple[str, str, str], separator: str, comma: bool, encoding: str, land: tuple[Bytes, Bytes], tmp_path: Path
+) -> None:
+    cover = write_cover(tmp_path / "cover.tif", land[0])
+    frame, counts = drawn(land, 200)
+    in_degrees = titles[0].lower().startswith("lon")
+    where = (frame.to_crs(4326) if in_degrees else frame).geometry
+    rows = [
+        f"{x:.8f}{separator}{y:.8f}{separator}{c.upper()}"
+        for x, y, c in zip(where.x, where.y, frame["class"], strict=True)
+    ]
+    text = "\r\n".join([separator.join(titles), *(row.replace(".", ",") if comma else row for row in rows)])
+    (tmp_path / "points.csv").write_bytes(text.encode(encoding))
+    found = assess(cover, tmp_path / "points.csv")
+    np.testing.assert_array_equal(found.confusion, counts)
+    assert found.places.startswith(f"{titles[0]} and {titles[1]} taken as ")
+    assert ("EPSG:4326" in found.places) == in_degrees
+    assert found.to_dict()["places"] == found.places
+
+
+@pytest.mark.parametrize(
+    ("given", "titles", "words", "right"),
+    [
+        ("y x", "x,y", "these columns had each other's titles", "y,x"),
+        ("lon lat", "x,y", "these columns were called lon and lat", "lon,lat"),
+        ("lat lon", "lon,lat", "these columns had each other's titles", "lat,lon"),
+        ("x y", "lon,lat", "these columns were called x and y", "x,y"),
+    ],
+)
+def test_coordinates_of_another_kind_are_recognised_and_the_advice_works(
+    given: str, titles: str, words: str, right: str, land: tuple[Bytes, Bytes], tmp_path: Path
+) -> None:
+    cover = write_cover(tmp_path / "cover.tif", land[0])
+    frame, counts = drawn(land, 50)
+    where = (frame.to_crs(4326) if "lon" in given else frame).geometry
+    columns = dict(zip(("x", "y") if "x" in given else ("lon", "lat"), (where.x, where.y), strict=True))
+    one, other = (columns[name] for name in given.split())
+    rows = [f"{a!r},{b!r},{c}" for a, b, c in zip(one, other, frame["class"], strict=True)]
+    (tmp_path / "points.csv").write_text("\n".join([f"{titles},class", *rows]))
+    with pytest.raises(ReferenceDataError, match=f"50 lie outside.* 50 of them would lie on it if {words}"):
+        assess(cover, tmp_path / "points.csv")
+    (tmp_path / "points.csv").write_text("\n".join([f"{right},class", *rows]))
+    np.testing.assert_array_equal(assess(cover, tmp_path / "points.csv").confusion, counts)
+
+
+def test_some_exchanged_coordinates_are_a_warning_with_their_number(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
+    cover = write_cover(tmp_path / "cover.tif", land[0])
+    rows = [f"{500_405 + 10 * i},4999995,Wood" for i in range(4)] + ["4999995,500405,Wood"] * 3
+    (tmp_path / "points.csv").write_text("\n".join(["x,y,class", *rows]))
+    found = assess(cover, tmp_path / "points.csv")
+    assert found.left_out.outside == 3
+    assert any("of 7 places 3 lie outside the map" in w and "3 of them would lie on it" in w for w in found.warnings)
+
+
+def test_an_ambiguous_number_is_refused_by_its_cell(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
+    cover = write_cover(tmp_path / "cover.tif", land[0])
+    (tmp_path / "points.csv").write_text("x;y;class\n1,234;2,345;Wood\n")
+    with pytest.raises(ReferenceDataError, match=r"points\.csv: .*'1,234', which is 1\.234 or 1234"):
+        assess(cover, tmp_path / "points.csv")

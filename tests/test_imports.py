@@ -15,6 +15,7 @@ import landmap
 ROOT = Path(__file__).parents[1]
 ORDER = (
     "errors",
+    "delimited",
     "settings",
     "grid",
     "chips",

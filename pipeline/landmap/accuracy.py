@@ -120,6 +120,8 @@ class Assessment:
     """Area where the map says that it does not know; no estimate is of it."""
     warnings: tuple[str, ...]
     """What to know before the numbers are trusted."""
+    places: str = ""
+    """How places were read where the reference does not say it itself, in words; empty where it does."""
 
     @property
     def samples(self) -> int:
@@ -131,6 +133,7 @@ class Assessment:
         return {
             "cover": self.cover,
             "reference": self.reference,
+            "places": self.places,
             "design": self.design,
             "samples": {"used": self.samples, **asdict(self.left_out)},
             "hectares": self.hectares,

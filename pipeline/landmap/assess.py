@@ -40,8 +40,8 @@ def assess(
 
     Args:
         cover: A cover that landmap wrote.
-        reference: CSV (x and y in the map's CRS, or lon and lat), GeoPackage, GeoJSON, Shapefile or Parquet of points
-            or polygons, or a raster of class ids.
+        reference: CSV (x and y in the map's CRS, or lon and lat; any separator, decimal points or commas), GeoPackage,
+            GeoJSON, Shapefile or Parquet of points or polygons, or a raster of class ids.
         class_column: Column of class names or ids.
         layer: Name of the reference's layer; None where it has one of points or polygons.
         warp: Take a raster on another grid from its nearest pixels.
@@ -65,7 +65,7 @@ def assess(
         raise ReferenceDataError(
             f"{os.fspath(reference)}: expected places with a class where {opened.path} has one. Found none: "
             f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
-            f"{left.without_class} have no class. Is the CRS right?"
+            f"{left.without_class} have no class. {tally.hint or 'Is the CRS right?'}"
         )
     return _assessment(opened, Path(reference).name, design, tally)
 
@@ -102,10 +102,10 @@ def check_assessment_outputs(
     Raises:
         OutputError: See `outputs.check_outputs` and `outputs.check_ending`.
     """
+    check_outputs([file for file in (report, table) if file is not None], *inputs, overwrite=overwrite)
     for file, endings, what in ((report, TEXTS, "JSON file"), (table, TABLES, "CSV file")):
         if file is not None:
             check_ending(file, endings, what)
-    check_outputs([file for file in (report, table) if file is not None], *inputs, overwrite=overwrite)
 
 
 def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int | None, seed: int) -> tuple[str, Tally]:
@@ -154,6 +154,7 @@ def _assessment(cover: MapFile, reference: str, design: str, tally: Tally) -> As
         unsampled=tuple(c.name for c in classes if c.mapped_hectares > 0 and not c.samples),
         unknown_hectares=float(tally.mapped[UNKNOWN_ID]),
         warnings=tuple(_warnings(design, tally, classes, counts)),
+        places=tally.says,
     )
 
 
@@ -174,7 +175,7 @@ def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], cou
     if design == SAMPLE and left.outside + left.on_nodata + left.without_class:
         found.append(
             f"of {total} places {left.outside} lie outside the map, {left.on_nodata} on nodata, and "
-            f"{left.without_class} have no class: they are left out"
+            f"{left.without_class} have no class: they are left out{f'. {tally.hint}' if tally.hint else ''}"
         )
     if left.on_unknown:
         found.append(

@@ -25,8 +25,8 @@ OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that e
 def assess(cover: Path, reference: Path, output: Path | None, table: Path | None, **options: Any) -> None:
     """Judge COVER by REFERENCE: accuracies and areas of the classes, with 95 % intervals.
 
-    REFERENCE is CSV (x,y in the map's CRS, or lon,lat), GeoPackage, GeoJSON, Shapefile or Parquet of points or
-    polygons, or a raster of class ids. Points are taken to be a random sample.
+    REFERENCE is CSV (x,y in the map's CRS, or lon,lat; any separator), GeoPackage, GeoJSON, Shapefile or Parquet of
+    points or polygons, or a raster of class ids. Points are taken to be a random sample.
     """
     from landmap.assess import assess as judge
     from landmap.assess import check_assessment_outputs, write_assessment

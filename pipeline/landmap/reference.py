@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from rasterio.features import rasterize
 from rasterio.windows import Window as RasterWindow
 from rasterio.windows import bounds, transform
 
+from landmap.delimited import ENDINGS, SEPARATORS, TableError, numbers_of, read_table
 from landmap.errors import GeoreferenceError, ReferenceDataError
 from landmap.map_file import STRIP, Bytes, MapFile, grid_difference, open_map
 from landmap.mosaic import NODATA
@@ -23,13 +23,17 @@ from landmap.vector_layers import read_shapes
 
 VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
 """Endings of files of points or polygons."""
-PLACES = (("lon", "lat"), ("longitude", "latitude"), ("x", "y"))
-"""Names of a CSV file's columns with coordinates: degrees (WGS84), but for x and y, which are in the map's CRS."""
+DEGREES = (("lon", "lat"), ("long", "lat"), ("lng", "lat"), ("longitude", "latitude"))
+"""Titles of a table's columns with longitude and latitude (EPSG:4326)."""
+IN_MAP_CRS = (("x", "y"), ("easting", "northing"), ("east", "north"), ("point_x", "point_y"), ("xcoord", "ycoord"))
+"""Titles of columns with coordinates in the map's CRS."""
+WGS84 = "EPSG:4326"
 NO_CLASS = -1
 LISTED = 8
 """Strange values that an error message lists."""
 
 Ints = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,10 @@ class Points:
     """Column likewise."""
     ids: Ints
     """Class ids, `(n,)`; -1 where none is given."""
+    says: str = ""
+    """How the file was understood, in words, where it does not say itself."""
+    hint: str = ""
+    """Why most of those outside the map may lie there, in words; empty where nothing is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ def read_reference(
     """Open reference data for a map.
 
     Args:
-        path: CSV, anything of `VECTORS`, or a raster of class ids.
+        path: A table of points (CSV and its kin), anything of `VECTORS`, or a raster of class ids.
         cover: The map.
         class_column: Has class names, or ids, of points and polygons.
         layer: Name of its layer; None where it has one of points or polygons.
@@ -103,8 +111,8 @@ def read_reference(
         GeoreferenceError: A raster lies on another grid, and `warp` is not set; or something has no CRS.
     """
     path = Path(path)
-    if path.suffix.lower() == ".csv":
-        return _csv_points(path, cover, class_column)
+    if path.suffix.lower() in ENDINGS:
+        return _table_points(path, cover, class_column)
     if path.suffix.lower() in VECTORS:
         return _vector(path, cover, class_column, layer)
     return _raster(os.fspath(path), cover, warp=warp)
@@ -125,47 +133,59 @@ def _raster(path: str, cover: MapFile, *, warp: bool) -> Raster:
     return Raster(found)
 
 
-def _csv_points(path: Path, cover: MapFile, class_column: str) -> Points:
+def _table_points(path: Path, cover: MapFile, class_column: str) -> Points:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream, skipinitialspace=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ReferenceDataError(f"{path}: can't be read as CSV: {error}") from error
-    if not rows:
-        raise ReferenceDataError(f"{path}: expected a line of titles and lines of points. Found no points")
-    known = {str(name).strip().lower(): name for name in rows[0]}
-    pair = next((pair for pair in PLACES if set(pair) <= set(known)), None)
-    if pair is None:
-        raise ReferenceDataError(
-            f"{path}: expected columns x and y (in the map's CRS), or lon and lat. Found {', '.join(known)}"
-        )
-    places = [np.array([_number(row[known[name]], path) for row in rows]) for name in pair]
-    if pair != ("x", "y"):
-        places = _from_degrees(places, cover)
-    _check_column(class_column, [str(name) for name in rows[0]], path)
-    return _points(places, _class_ids([row[class_column] for row in rows], class_column, path, cover), cover)
+        table = read_table(path)
+        if not table.rows:
+            raise TableError("expected a line of titles and lines of points. Found no points")
+        pair = next((names for names in (*DEGREES, *IN_MAP_CRS) if None not in map(table.find, names)), None)
+        if pair is None:
+            raise TableError(
+                "expected columns x and y (in the map's CRS), or lon and lat. Found "
+                f"{', '.join(table.titles)}, between {SEPARATORS.get(table.separator, repr(table.separator))}"
+            )
+        places = [place for name in pair if (place := table.find(name)) is not None]
+        x, y = (np.array(column, np.float64) for column in numbers_of(*map(table.column, places)))
+    except TableError as error:
+        raise ReferenceDataError(f"{path}: {error}") from error
+    ids = _class_ids(table.column(_place(class_column, table.titles, path)), class_column, path, cover)
+    in_degrees = pair in DEGREES
+    rows, cols = _pixels(x, y, WGS84 if in_degrees else cover.crs, cover)
+    taken = f"longitude and latitude ({WGS84})" if in_degrees else "coordinates in the map's CRS"
+    says = f"{table.titles[places[0]]} and {table.titles[places[1]]} taken as {taken}"
+    return Points(rows, cols, ids, says, _hint(x, y, ~_inside(rows, cols, cover), cover, in_degrees=in_degrees))
 
 
-def _number(text: str | None, path: Path) -> float:
-    """A coordinate; NaN where there is none, so that the point counts as outside."""
-    try:
-        return float(text) if text else math.nan
-    except ValueError as error:
-        raise ReferenceDataError(f"{path}: expected numbers as coordinates. Found {text!r}") from error
+def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: MapFile, *, in_degrees: bool) -> str:
+    """What would bring most of the places outside the map onto it, in words."""
+    own, other = (WGS84, cover.crs) if in_degrees else (cover.crs, WGS84)
+    titles = "x and y" if in_degrees else "lon and lat"
+    for words, place in (
+        ("these columns had each other's titles", (y, x, own)),
+        (f"these columns were called {titles}", (x, y, other)),
+    ):
+        found = int((outside & _inside(*_pixels(*place, cover), cover)).sum())
+        if found > outside.sum() / 2:
+            return f"{found} of them would lie on it if {words}"
+    return ""
 
 
-def _from_degrees(places: list[npt.NDArray[np.float64]], cover: MapFile) -> list[npt.NDArray[np.float64]]:
-    from pyproj import Transformer
+def _pixels(x: Doubles, y: Doubles, crs: str | None, cover: MapFile) -> tuple[Ints, Ints]:
+    """Rows and columns of the map's pixels that places lie in; -1 where a place is none."""
+    if crs != cover.crs:
+        from pyproj import Transformer
 
-    lon, lat = places
-    return list(Transformer.from_crs("EPSG:4326", cover.crs, always_xy=True).transform(lon, lat))
-
-
-def _points(places: Sequence[npt.NDArray[np.float64]], ids: Ints, cover: MapFile) -> Points:
-    cols, rows = ~cover.transform @ (np.asarray(places[0]), np.asarray(places[1]))
+        x, y = Transformer.from_crs(crs, cover.crs, always_xy=True).transform(x, y)
+    x, y = (np.where(np.isfinite(axis), axis, np.nan) for axis in (x, y))
+    t = ~cover.transform
+    cols, rows = t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
     there = np.isfinite(rows) & np.isfinite(cols) & (np.abs(rows) < 2**31) & (np.abs(cols) < 2**31)
     row, col = (np.floor(np.where(there, axis, -1)).astype(np.int64) for axis in (rows, cols))
-    return Points(row, col, ids)
+    return row, col
+
+
+def _inside(rows: Ints, cols: Ints, cover: MapFile) -> npt.NDArray[np.bool_]:
+    return (rows >= 0) & (rows < cover.height) & (cols >= 0) & (cols < cover.width)
 
 
 def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) -> Points | Polygons:
@@ -178,40 +198,54 @@ def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) ->
         raise GeoreferenceError(f"{path}: can't be brought to the CRS of {cover.path}: {error}") from error
     frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)].explode(ignore_index=True)
     kinds = set(frame.geom_type)
-    _check_column(class_column, list(frame.columns), path)
-    ids = _class_ids(frame[class_column], class_column, path, cover)
+    names = [str(name) for name in frame.columns if name != frame.geometry.name]
+    ids = _class_ids(frame[names[_place(class_column, names, path)]], class_column, path, cover)
     if kinds <= {"Point"}:
-        return _points([frame.geometry.x.to_numpy(), frame.geometry.y.to_numpy()], ids, cover)
+        x, y = (np.asarray(axis, np.float64) for axis in (frame.geometry.x, frame.geometry.y))
+        return Points(*_pixels(x, y, cover.crs, cover), ids)
     if kinds <= {"Polygon"}:
         classed = frame[["geometry"]].assign(id=ids)[ids != NO_CLASS]
         return Polygons(classed.reset_index(drop=True), int((ids == NO_CLASS).sum()))
     raise ReferenceDataError(f"{path}: expected points, or polygons, not both. Found {', '.join(sorted(kinds))}")
 
 
-def _check_column(column: str, columns: Sequence[str], path: Path) -> None:
-    if column not in columns:
-        names = ", ".join(name for name in columns if name != "geometry")
+def _place(column: str, columns: Sequence[str], path: Path) -> int:
+    """Place of the column with the classes, in capitals or small letters."""
+    if column in columns:
+        return list(columns).index(column)
+    found = [i for i, name in enumerate(columns) if name.casefold() == column.casefold()]
+    if len(found) != 1:
+        names = ", ".join(columns)
         raise ReferenceDataError(f"{path}: expected a column {column} with the classes. Found {names}: --class-column")
+    return found[0]
 
 
 def _class_ids(values: Iterable[Any], column: str, path: Path, cover: MapFile) -> Ints:
-    """Class ids of cells of a table, by name or by number; -1 where the cell is empty."""
-    known = {str(c.id): c.id for c in cover.classes} | {c.name: c.id for c in cover.classes} | {"": NO_CLASS}
+    """Class ids of cells of a table, by name (capitals or not) or by number; -1 where the cell is empty."""
+    known = {c.name.casefold(): c.id for c in cover.classes} if _distinct(cover.names) else {}
+    known |= {str(c.id): c.id for c in cover.classes} | {c.name: c.id for c in cover.classes} | {"": NO_CLASS}
     texts = [_text(value) for value in values]
-    strange = [text for text in dict.fromkeys(texts) if text not in known]
+    ids = [known.get(text, known.get(text.casefold())) for text in texts]
+    strange = list(dict.fromkeys(text for text, id_ in zip(texts, ids, strict=True) if id_ is None))
     if strange:
         more = f" and {len(strange) - LISTED} more" if len(strange) > LISTED else ""
         raise ReferenceDataError(
             f"{path}: expected classes of the map ({', '.join(cover.names)}, or their ids). Found "
             f"{', '.join(strange[:LISTED])}{more} in column {column}"
         )
-    return np.array([known[text] for text in texts], np.int64)
+    return np.array(ids, np.int64)
+
+
+def _distinct(names: Sequence[str]) -> bool:
+    """Whether names differ by more than capitals."""
+    return len({name.casefold() for name in names}) == len(names)
 
 
 def _text(value: Any) -> str:
     if value is None or value != value:  # NaN and NA are not equal to themselves
         return ""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    text = str(value).strip()
+    return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
 
 
 def _box(place: RasterWindow, cover: MapFile) -> Any:

@@ -35,6 +35,10 @@ class Tally:
     """Of the pairs, likewise, where each of them is a pixel; None where they are points."""
     outside: int = 0
     """Points beyond the map's border."""
+    hint: str = ""
+    """Why they may lie there, in words."""
+    says: str = ""
+    """How the places were read, in words."""
     without_class: int = 0
     """Points or polygons that have none."""
     same_pixel: int = 0
@@ -56,6 +60,8 @@ def tally_points(cover: MapFile, points: Points) -> Tally:
         pairs,
         areas.hectares(units),
         outside=int((~inside).sum()),
+        hint=points.hint,
+        says=points.says,
         without_class=int((inside & (points.ids == NO_CLASS)).sum()),
         same_pixel=len(use) - len(np.unique(rows * cover.width + cols)),
     )

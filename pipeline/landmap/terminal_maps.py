@@ -11,7 +11,8 @@ from landmap.terminal import out, print_columns
 def print_assessment(found: Assessment) -> None:
     """Overall accuracy, a line for each class, and the confusion matrix."""
     kind = "all pixels, nothing to estimate" if found.design == CENSUS else found.design
-    out.print(f"{found.cover} against {found.reference}: {found.samples:,} places ({kind})", markup=False)
+    read = f"; {found.places}" if found.places else ""
+    out.print(f"{found.cover} against {found.reference}: {found.samples:,} places ({kind}){read}", markup=False)
     out.print(f"overall accuracy {_percent(found.overall)}; ± is the 95 % interval", markup=False)
     classes = [c for c in found.classes if c.samples or c.reference_samples or c.mapped_hectares]
     lines = [["class", "samples", "user's accuracy", "producer's accuracy", "mapped ha", "estimated ha"]]
