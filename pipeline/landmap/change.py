@@ -132,10 +132,10 @@ def compare_maps(
     """
     files = [Path(path) if path is not None else None for path in (output, report, table)]
     wanted = [file for file in files if file is not None]
+    check_outputs(wanted, before, after, overwrite=overwrite)
     for file, endings, what in zip(files, (RASTERS, TEXTS, TABLES), ("GeoTIFF", "JSON file", "CSV file"), strict=True):
         if file is not None:
             check_ending(file, endings, what)
-    check_outputs(wanted, before, after, overwrite=overwrite)
     one, other = open_cover_map(before), open_cover_map(after)
     onto = one if _differ(one, other, warp=warp) else None
     counter = PairCounter(one.areas())

@@ -26,7 +26,7 @@ from landmap.layers import open_writers
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
 from landmap.open_files import cache_bytes, close_files
-from landmap.outputs import Staged, check_outputs, publish, signals_held
+from landmap.outputs import Staged, publish, signals_held
 from landmap.planning import Plan, make_plan, with_choices, with_precision
 from landmap.raster import RasterWriter
 from landmap.report_page import Map
@@ -89,7 +89,7 @@ def classify(
     percent, each, page, picture = (None if path is None else Path(path) for path in others)
     outputs = Outputs(Path(output), percent, each, derived or Derived(), page, picture)
     settings = with_choices(settings, choices)
-    check_outputs(outputs.paths(), scene, *settings.files, *outputs.derived.inputs, overwrite=overwrite)
+    outputs.check(scene, settings, overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None)
     how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
     where: dict[str, Any] = {"scheduler": scheduler, "workers": workers}
@@ -111,7 +111,7 @@ def run_plan(
 
     Args:
         plan: What to do.
-        outputs: Where the results go; `check_outputs` has seen them.
+        outputs: Where the results go, once checked (`Outputs.check`).
         overwrite: Replace outputs that exist when all is done; otherwise they are refused then.
         resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
         classifier: Use this one in place of the plan's model. Its chunks can be reused where its card has

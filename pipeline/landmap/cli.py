@@ -44,7 +44,6 @@ def cli() -> None:
 def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: Any) -> None:
     """Classify SCENE into a land-cover map: a raster, a .SAFE product or its zip, a folder of bands, or a STAC Item."""
     from landmap.classify import run_plan
-    from landmap.outputs import check_outputs
     from landmap.planning import make_plan
     from landmap.result import Listener, Outputs
     from landmap.terminal import print_news, print_plan, print_result, print_warnings, progress_bar, show_gdal_messages
@@ -54,7 +53,7 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
     settings = settings_of(options)
     rasters = options["confidence"], options["probabilities"]
     outputs = Outputs(output, *rasters, derived_of(options), options["report"], options["quicklook"])
-    check_outputs(outputs.paths(), scene, *settings.files, *outputs.derived.inputs, overwrite=options["overwrite"])
+    outputs.check(scene, settings, overwrite=options["overwrite"])
     plan = make_plan(scene, settings)
     print_warnings(plan.warnings)
     if verbose:

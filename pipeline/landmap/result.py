@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from landmap.derived import Derived
-from landmap.outputs import RASTERS, check_ending
+from landmap.outputs import RASTERS, check_ending, check_outputs
 from landmap.planning import Plan
 from landmap.quicklook import check_quicklook
 from landmap.report_page import check_report
+from landmap.settings import Settings
 from landmap.summary import ClassShare
 
 Progress = Callable[[int, int], None]
@@ -24,7 +26,7 @@ class Outputs:
     """Where the results go.
 
     Raises:
-        OutputError: An output has another ending than it needs, or a library for it is missing.
+        OutputError: A report or quicklook has another ending than it needs, or a library for it is missing.
     """
 
     cover: Path
@@ -41,12 +43,25 @@ class Outputs:
     """A picture of the scene beside its cover."""
 
     def __post_init__(self) -> None:
-        for raster in filter(None, (self.cover, self.confidence, self.probabilities)):
-            check_ending(raster, RASTERS, "GeoTIFF")
         if self.report:
             check_report(self.report)
         if self.quicklook:
             check_quicklook(self.quicklook)
+
+    def check(self, scene: str | os.PathLike[str], settings: Settings, *, overwrite: bool) -> None:
+        """Refuse outputs that would destroy something, or rasters that are named as other formats, before any work.
+
+        Args:
+            scene: What is classified.
+            settings: How; they name the model and masks.
+            overwrite: Replace outputs that exist.
+
+        Raises:
+            OutputError: See `outputs.check_outputs` and `outputs.check_ending`.
+        """
+        check_outputs(self.paths(), scene, *settings.files, *self.derived.inputs, overwrite=overwrite)
+        for raster in filter(None, (self.cover, self.confidence, self.probabilities)):
+            check_ending(raster, RASTERS, "GeoTIFF")
 
     def paths(self) -> list[Path]:
         """Those that are asked for."""
