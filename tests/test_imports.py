@@ -21,6 +21,7 @@ ORDER = (
     "chips",
     "mosaic",
     "bands",
+    "nodata",
     "radiometry",
     "plausibility",
     "decisions",

@@ -124,7 +124,7 @@ def holes() -> npt.NDArray[np.bool_]:
     return mask
 
 
-NO_NODATA = "0 in every band (the file declares none) and NaN"
+NO_NODATA = "0 in every band (the file declares none)"
 
 
 def declared(values: npt.NDArray[Any], nodata: float) -> tuple[npt.NDArray[Any], dict[str, Any]]:
@@ -188,12 +188,20 @@ def test_zeros_do_not_decide_the_level(write_scene: WriteScene, ordinary: Any) -
     )
 
 
-def test_a_zero_in_one_band_of_three_is_data_unless_declared(write_scene: WriteScene) -> None:
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_a_zero_in_one_band_of_three_is_dark(write_scene: WriteScene, nodata: float | None) -> None:
     values = distinct()
     values[1, 5, 7] = 0
-    assert opened(write_scene(values, "undeclared.tif")).read(ALL).valid.all()
-    valid = opened(write_scene(values, "declared.tif", nodata=0)).read(ALL).valid
-    assert np.argwhere(~valid).tolist() == [[5, 7]], "valid means that every band has data"
+    assert opened(write_scene(values, nodata=nodata)).read(ALL).valid.all()
+
+
+@pytest.mark.parametrize("nodata", [None, 0])
+def test_a_zero_that_the_offset_leaves_below_black_is_no_data(write_scene: WriteScene, nodata: float | None) -> None:
+    """With an offset of -1000 a dark pixel holds 1000, and 0 stands for what was not seen, in one band as in all."""
+    values = distinct()
+    values[1, 5, 7] = 0
+    valid = opened(write_scene(values, nodata=nodata), offset=-1000).read(ALL).valid
+    assert np.argwhere(~valid).tolist() == [[5, 7]]
 
 
 def test_nan_is_no_data_beside_a_declared_value(write_scene: WriteScene) -> None:
@@ -218,7 +226,7 @@ def test_mask_band(write_scene: WriteScene, internal: bool) -> None:
         file.write_mask(holes())
     assert path.with_name("scene.tif.msk").exists() == (not internal)
     scene = opened(path)
-    assert scene.masked
+    assert scene.nodata.masks
     np.testing.assert_array_equal(scene.read(ALL).valid, holes())
 
 

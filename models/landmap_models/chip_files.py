@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,15 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.warp import transform
 
 from landmap_models.band_names import BandNames, described_bands
 from landmap_models.errors import DatasetError
-
-# Chips need not know where they lie.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+from landmap_models.gdal_dataset import ungeoreferenced_allowed
 
 RASTER_SUFFIXES = {".tif", ".tiff"}
 CHIP_SUFFIXES = {".jpg", ".jpeg", ".png"} | RASTER_SUFFIXES
@@ -103,7 +102,7 @@ def _decode_raster(content: bytes, name: str, driver: str, bands: int | None) ->
     if not content:
         raise DatasetError(f"{name}: not a readable image (it is empty)")
     try:
-        with MemoryFile(content) as memory, memory.open(driver=driver) as file:
+        with _opened(content, driver) as file:
             _check_numbers(file, name)
             alpha = _alpha(file, bands)
             kept = [i for i in file.indexes if i != alpha]
@@ -112,6 +111,16 @@ def _decode_raster(content: bytes, name: str, driver: str, bands: int | None) ->
             return ChipFile(values, described_bands([file.descriptions[i - 1] for i in kept]))
     except RasterioError as error:
         raise DatasetError(f"{name}: not a readable image ({_one_line(error)})") from error
+
+
+@contextmanager
+def _opened(content: bytes, driver: str) -> Iterator[Any]:
+    """The open file; a chip need not know where it lies."""
+    with MemoryFile(content) as memory:
+        with ungeoreferenced_allowed():
+            file = memory.open(driver=driver)
+        with file:
+            yield file
 
 
 def _check_numbers(file: Any, name: str) -> None:
@@ -176,7 +185,7 @@ def center(content: bytes, name: str) -> tuple[float, float]:
     if not is_raster(name):
         raise DatasetError(f"{name}: expected a GeoTIFF with a georeference. Received: a picture")
     try:
-        with MemoryFile(content) as memory, memory.open(driver="GTiff") as file:
+        with _opened(content, "GTiff") as file:
             if file.crs is None or file.transform.is_identity:
                 raise DatasetError(f"{name}: expected a georeference (CRS and transform). Received: none")
             x, y = file.transform @ (file.width / 2, file.height / 2)

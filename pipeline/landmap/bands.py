@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from landmap.errors import BandError, SettingsError
 from landmap_models.band_names import band_code, band_name
 
 NAME_TAGS = ("BANDNAME", "BAND_NAME", "NAME", "LONG_NAME", "COMMON_NAME", "EO:COMMON_NAME")
 """Tags of a band, in capitals, that may hold its name."""
+
+ALPHA = re.compile(r"alpha|mask|opacity|transparen", re.IGNORECASE)
+"""What the description of an alpha band may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,25 @@ class FileBand:
         """Whether the description only counts, as "Band 2" or "b2" of the second band does."""
         return re.fullmatch(rf"(band[ _-]?|b){self.index}", self.description.strip().lower()) is not None
 
+    @property
+    def is_alpha(self) -> bool:
+        """Whether it says which pixels are to be seen: by its colour, unless it has a name that says something else.
+
+        GDAL's default colours make the fourth of four bands of 8 bits an alpha, near infrared as well.
+        """
+        named = bool(self.description.strip()) and not self.is_numbered and not ALPHA.search(self.description)
+        return self.color == "alpha" and not named and self.name is None
+
     def __str__(self) -> str:
         return f"{self.index}: {' '.join(self.description.split()) or self.color}"  # errors are one line
+
+
+def file_bands(file: Any) -> tuple[FileBand, ...]:
+    """What an open file says of each of its bands."""
+    return tuple(
+        FileBand(i, file.descriptions[i - 1] or "", file.colorinterp[i - 1].name, tuple(file.tags(i).items()))
+        for i in file.indexes
+    )
 
 
 def parse_bands(
@@ -105,7 +126,7 @@ def find_bands(bands: Sequence[FileBand], wanted: Sequence[str], path: str) -> d
     """
     found: dict[str, list[int]] = {}
     numbered = len(bands) > 1 and all(band.is_numbered for band in bands)
-    picture = sum(band.color != "alpha" for band in bands) == len(wanted)
+    picture = sum(not band.is_alpha for band in bands) == len(wanted)
     for band in bands:
         name = (None if numbered else band.name) or (band_name(band.color) if picture else None)
         if name:

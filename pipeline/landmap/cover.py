@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
@@ -19,6 +18,7 @@ from landmap.attempts import first_cause
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.raster import CELL_TAG, LAYER_TAG, STRIDE_TAG, class_names
+from landmap_models.gdal_dataset import open_dataset
 from landmap_models.legend import UNKNOWN, UNKNOWN_ID, LandClass, legend_for
 
 STRIP_ROWS = 512
@@ -91,7 +91,7 @@ def open_raster(path: str | os.PathLike[str]) -> Iterator[Any]:
         SceneError: It can't be opened or read.
     """
     try:
-        with rasterio.open(path) as file:
+        with open_dataset(path) as file:
             yield file
     except RasterioError as error:
         raise SceneError(f"{path}: can't be read: {first_cause(error)}") from error

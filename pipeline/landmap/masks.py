@@ -138,7 +138,7 @@ def _raster(path: str, scene: Source, called: str) -> Source:
     def describe(file: Any) -> tuple[RasterGrid, Source]:
         index = file.descriptions.index(called) + 1 if called in file.descriptions else 1
         name = file.descriptions[index - 1] or "mask"
-        return raster_grid(file), source_of(file, path, path, (name,), (index,))
+        return raster_grid(file), source_of(file, path, path, (name,), (index,), is_reflectance=False)
 
     grid, source = look_surely(path, describe)
     if grid == here:

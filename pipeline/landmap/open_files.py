@@ -16,9 +16,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import rasterio
-
 from landmap.remote import is_remote
+from landmap_models.gdal_dataset import open_dataset
 
 CACHE_BYTES = 128 * 2**20
 """Of the blocks that GDAL remembers; its own default is a twentieth of all memory, a gigabyte on many machines."""
@@ -59,7 +58,7 @@ class _Open:
         if self.file is not None and self.stamps != _stamps(self.stamps):
             self.close()
         if self.file is None:
-            self.file = rasterio.open(path)
+            self.file = open_dataset(path)
             self.stamps = _stamps(self.file.files)
         return self.file
 
@@ -95,7 +94,7 @@ def open_file(path: str) -> Iterator[Any]:
         RasterioError: It can't be opened.
     """
     if not _keeping.get() or not stays_open(path):
-        with rasterio.open(path) as file:
+        with open_dataset(path) as file:
             yield file
         return
     kept = _kept(path)

@@ -18,6 +18,7 @@ from landmap.errors import OutputError, SceneError
 from landmap.recognise import find_product
 from landmap.remote import gdal_options
 from landmap.style import style_path
+from landmap_models.gdal_dataset import open_dataset
 from landmap_models.same_file import first_same
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
@@ -234,7 +235,7 @@ def named_files(names: Sequence[str]) -> list[str]:
 def _dataset_files(name: str) -> list[str]:
     try:
         # to list the folder of a URL is slow
-        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), rasterio.open(name) as file:
+        with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), open_dataset(name) as file:
             return list(file.files)
     except (RasterioError, OSError):
         return []  # whoever plans with it says why

@@ -225,6 +225,7 @@ def make_plan(
     config = read_config(model_path) if model_path else None
     stride = settings.stride or _stride(scene, card, config)
     grid, dense = Grid(scene.height, scene.width, card.chip_size, stride), _dense(config, card, stride)
+    interpolated = scene.product.interpolated() if scene.product else ()
     return Plan(
         scene=scene,
         card=card,
@@ -233,7 +234,7 @@ def make_plan(
         chunk_shape=chunk_shape(scene, grid, card, dense, settings, itemsize_of(settings.precision)),
         settings=settings,
         dense=dense,
-        warnings=(*warnings, *(scene.product.interpolated() if scene.product else ()), *scene.radiometry.warnings),
+        warnings=(*warnings, *interpolated, *scene.warnings, *scene.radiometry.warnings),
     )
 
 

@@ -24,6 +24,9 @@ DN_SCALE = 1e-4
 DARKEST = -0.01
 """Correction hardly leaves less reflectance than this in any band. Darker means a wrong offset."""
 
+ZERO_BELOW = 0.05
+"""Where an offset leaves 0 this far below reflectance 0, it is no measurement: it stands for what was not seen."""
+
 HAZE: Mapping[str, tuple[float, float]] = {
     "B02": (0.84, 0.075),
     "B03": (0.86, 0.045),
@@ -108,6 +111,11 @@ class Radiometry:
     """Those that neither the user nor the file gave."""
     warnings: tuple[str, ...] = ()
     """What looks wrong, in plain words."""
+
+    @property
+    def has_dark_zeros(self) -> bool:
+        """Whether 0 may be a dark pixel; not where an offset leaves it far below any reflectance."""
+        return all(offset * scale > -ZERO_BELOW for offset, scale in zip(self.offset, self.scale, strict=True))
 
     def to_model(self, values: npt.NDArray[np.generic]) -> Floats:
         """Reflectance at the model's level of values `(..., bands)` as they are in the file."""

@@ -33,6 +33,7 @@ from landmap.mosaic import NODATA
 from landmap.outputs import Staged
 from landmap.sieve import sieve
 from landmap.style import class_style
+from landmap_models.gdal_dataset import open_dataset
 from landmap_models.legend import LandClass, Legend
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class RasterWriter:
             raise
 
     def _create(self, scene: Grounded) -> Any:
-        file = rasterio.open(
+        file = open_dataset(
             self._work,
             "w",
             driver="GTiff",

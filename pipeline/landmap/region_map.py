@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
 
 from landmap.areas import PixelAreas, pixel_areas
 from landmap.cover import Cover, open_companion, open_raster, raster_window, read
@@ -22,6 +19,7 @@ from landmap.ground import ground_pixel_sides
 from landmap.mosaic import NODATA
 from landmap.regions import Floats, Ints, Strip, border_pairs, components, cut_strip, sum_borders
 from landmap.small_regions import absorb
+from landmap_models.gdal_dataset import open_dataset
 
 MAX_REGIONS = 2_000_000
 """About a kilobyte each is needed until all are drawn. A full scene in cells of 8 px has a tenth of that."""
@@ -210,10 +208,7 @@ def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
 @contextmanager
 def open_placeless(path: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
     """Open a raster that lies nowhere on purpose, so that its coordinates are columns and rows."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        file = rasterio.open(path, mode, **profile)
-    with file:
+    with open_dataset(path, mode, **profile) as file:
         yield file
 
 

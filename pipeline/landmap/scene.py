@@ -16,10 +16,11 @@ from landmap.decisions import decide
 from landmap.grid import Window
 from landmap.infrared import Infrared, doubt_infrared, understand_infrared
 from landmap.masks import Mask, find_masks
+from landmap.nodata import alpha_doubt
 from landmap.product import Product
 from landmap.radiometry import Evidence, Radiometry
 from landmap.recognise import find_product
-from landmap.scene_file import Said, read_scene_file
+from landmap.scene_file import Said, SceneFile, read_scene_file
 from landmap.settings import Settings
 from landmap.source import Source, sample
 from landmap.stack import stack
@@ -44,6 +45,8 @@ class Scene(Source):
     """What leaves pixels out of the map though there is data."""
     warp_says: str = ""
     """From which grid to which it is warped, or why it isn't, in words; "" where that was not asked for."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know of it, besides what its radiometry warns of."""
 
     files: tuple[str, ...] = ()
     """Names of the files that its bands are read from, without folders."""
@@ -107,21 +110,38 @@ def open_scene(
     whole = stack(product, card, settings) if product else None
     file = read_scene_file(path, whole, card, settings)
     source, says = file.view.of(file.bands[0]), file.bands[1]
-    evidence = Evidence(
-        path=source.shown_path, dtype=source.dtype, band_names=card.band_names, **says, **sample(source)
-    )
+    found = sample(source)
+    fills = found.pop("fills")
+    evidence = Evidence(path=source.shown_path, dtype=source.dtype, band_names=card.band_names, **says, **found)
+    radiometry = decide(evidence, card, settings)
+    source = replace(source, nodata=replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))
     scene = Scene(
         **{field.name: getattr(source, field.name) for field in fields(source)},
-        radiometry=decide(evidence, card, settings),
+        radiometry=radiometry,
         product=whole.product if whole else None,
         masks=find_masks(source, file.own_classes, settings),
         warp_says=file.view.says,
         files=file.names,
+        warnings=(*fills.says(), *_doubts_of_alpha(file, card)),
     )
     if isinstance(file.infrared, str):
         return replace(scene, infrared_says=file.infrared)
     nir, says = file.infrared
     return _with_infrared(scene, (file.view.of(nir), says), evidence, card, settings)
+
+
+def _doubts_of_alpha(file: SceneFile, card: ModelCard) -> list[str]:
+    """Why a band that is taken as alpha may be none, in words."""
+    bands, doubts = file.bands[0], []
+    for alpha in file.alphas:
+        number = alpha.band_indexes[0]
+        named = zip((*card.band_names, NIR_BAND), (*bands.band_indexes, number), strict=True)
+        hint = f"--bands {','.join(f'{name}={index}' for name, index in named)}"
+        if NIR_BAND not in card.optional_bands:
+            hint = f"take its colour away (gdal_edit.py -colorinterp_{number} undefined {bands.shown_path})"
+        found = sample(file.view.of(alpha, nearest=True))
+        doubts.append(alpha_doubt(number, found["sample"], found["blank"], hint))
+    return [doubt for doubt in doubts if doubt]
 
 
 def _with_infrared(scene: Scene, beside: Said, evidence: Evidence, card: ModelCard, settings: Settings) -> Scene:

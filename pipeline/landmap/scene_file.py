@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from landmap.attempts import look_surely
-from landmap.bands import FileBand, find_bands, given_bands, parse_bands
+from landmap.bands import FileBand, file_bands, find_bands, given_bands, parse_bands
 from landmap.errors import BandError, SceneError
 from landmap.infrared import find_infrared
 from landmap.product import SCL, names_classification
@@ -34,6 +34,8 @@ class SceneFile:
     """B08, or why it is not used."""
     classes: Source | None
     """A band with the scene classification; None where the file has none."""
+    alphas: tuple[Source, ...]
+    """The bands that are taken as alpha, as numbers like any."""
     view: View
     """How the file is looked at."""
     whole: Stack | None
@@ -67,16 +69,20 @@ def read_scene_file(path: str, whole: Stack | None, card: ModelCard, settings: S
 def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, settings: Settings) -> SceneFile:
     name = shown(path)
     _check_kind(file, name)
-    bands = _file_bands(file)
+    bands = file_bands(file)
     found = _choose_bands(bands, card, settings, name)
     indexes, scl = tuple(found[band] for band in card.band_names), _find_scl(bands, found)
     _check_one_dtype(file, indexes, name)
-    source, says = _said(file, card.band_names, indexes, path, whole)
+    source, says = _said(file, card.band_names, found, path, whole)
     nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
     return SceneFile(
         bands=(source, says | {"has_scl": scl is not None}),
-        infrared=nir if isinstance(nir, str) else _said(file, (NIR_BAND,), (nir,), path, whole),
-        classes=source_of(file, path, path, (SCL,), (scl,)) if scl else None,
+        infrared=nir if isinstance(nir, str) else _infrared(file, found | {NIR_BAND: nir}, path, whole),
+        classes=source_of(file, path, path, (SCL,), (scl,), is_reflectance=False) if scl else None,
+        alphas=tuple(
+            source_of(file, path, source.opens, ("alpha",), (number,), is_reflectance=False)
+            for number in source.nodata.alphas
+        ),
         view=find_view(file, name, card, settings),
         whole=whole,
         names=_names(file, path, whole),
@@ -96,10 +102,28 @@ def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | No
     return found.get(SCL) or next(named, None)
 
 
-def _said(file: Any, names: tuple[str, ...], indexes: tuple[int, ...], path: str, whole: Stack | None) -> Said:
-    """Some bands of a file, and what is said of them by it and by the product that it stands for."""
+def _said(file: Any, names: tuple[str, ...], found: Mapping[str, int], path: str, whole: Stack | None) -> Said:
+    """Some bands of a file, and what is said of them by it and by the product that it stands for.
+
+    Args:
+        file: The open file.
+        names: Of the bands.
+        found: Numbers of these and of all others that are known by a name.
+        path: As the user gave it.
+        whole: The product.
+    """
+    indexes = tuple(found[name] for name in names)
+    source = source_of(file, path, whole.vrt if whole else path, names, indexes, found.values())
+    if whole and whole.has_zeros:
+        source = replace(source, nodata=replace(source.nodata, has_zeros=True))
     says = _what_the_file_says(file, indexes) | {"stated": whole.stated(indexes) if whole else Stated()}
-    return source_of(file, path, whole.vrt if whole else path, names, indexes), says
+    return source, says
+
+
+def _infrared(file: Any, found: Mapping[str, int], path: str, whole: Stack | None) -> Said:
+    """As `_said`, of B08: its zeros are no data, whatever is declared, and so not mixed into others."""
+    source, says = _said(file, (NIR_BAND,), found, path, whole)
+    return replace(source, nodata=replace(source.nodata, has_zeros=True)), says
 
 
 def _check_kind(file: Any, path: str) -> None:
@@ -117,13 +141,6 @@ def _check_one_dtype(file: Any, indexes: tuple[int, ...], path: str) -> None:
             f"{path}: expected the same data type in every band. Received: {', '.join(dtypes)}. "
             "Convert it (gdal_translate -ot)"
         )
-
-
-def _file_bands(file: Any) -> tuple[FileBand, ...]:
-    return tuple(
-        FileBand(i, file.descriptions[i - 1] or "", file.colorinterp[i - 1].name, tuple(file.tags(i).items()))
-        for i in file.indexes
-    )
 
 
 def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settings, path: str) -> dict[str, int]:

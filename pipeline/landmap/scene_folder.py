@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import is_zipfile
 
-import rasterio
 from rasterio.errors import RasterioError
 
 from landmap.errors import SceneError
@@ -14,6 +13,7 @@ from landmap.outputs import SIDECARS
 from landmap.raster import LAYER_TAG
 from landmap.recognise import find_product, is_raster_folder, product_at, product_in
 from landmap.stac_file import read_items
+from landmap_models.gdal_dataset import open_dataset
 
 RASTERS = frozenset(
     (
@@ -101,7 +101,7 @@ def _reason_of_archive(entry: Path) -> str | None:
 def _is_own(entry: Path) -> bool:
     """Whether a raster is a map that landmap made."""
     try:
-        with rasterio.open(entry) as file:
+        with open_dataset(entry) as file:
             return LAYER_TAG in file.tags()
     except (RasterioError, OSError):
         return False

@@ -10,6 +10,7 @@ import rasterio
 from rasterio.features import sieve as gdal_sieve
 
 from landmap.mosaic import NODATA
+from landmap_models.gdal_dataset import open_dataset
 
 
 def sieve(path: Path, pixels: int) -> None:
@@ -24,9 +25,9 @@ def sieve(path: Path, pixels: int) -> None:
     """
     seen = path.with_name(path.name + ".seen")
     try:
-        with rasterio.open(path, "r+") as file:
+        with open_dataset(path, "r+") as file:
             _write_seen(file, seen)
-            with rasterio.open(seen) as mask:
+            with open_dataset(seen) as mask:
                 # Bands, not arrays: each would be 120 MB of a full scene. rasterio can't write into one, though.
                 merged = gdal_sieve(rasterio.band(file, 1), pixels, mask=rasterio.band(mask, 1), connectivity=4)
             for _, window in file.block_windows(1):  # all at once would be copied
@@ -37,6 +38,6 @@ def sieve(path: Path, pixels: int) -> None:
 
 def _write_seen(file: Any, path: Path) -> None:
     """Write 1 where a raster has data, and 0 where it has none."""
-    with rasterio.open(path, "w", **file.profile | {"driver": "GTiff", "nodata": None}) as mask:
+    with open_dataset(path, "w", **file.profile | {"driver": "GTiff", "nodata": None}) as mask:
         for _, window in file.block_windows(1):
             mask.write((file.read(1, window=window) != NODATA).astype(np.uint8), 1, window=window)

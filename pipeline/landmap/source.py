@@ -6,9 +6,7 @@ A `Source` is a small picklable value. It holds no open file: each read opens th
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import PurePath
@@ -17,21 +15,16 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
-from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from landmap.attempts import look, unreadable
-from landmap.chips import Bools, finite
+from landmap.chips import Bools
 from landmap.errors import ReadError
 from landmap.grid import Window
+from landmap.nodata import Fills, Nodata, has_data, nodata_of, says_so
 from landmap.remote import is_afresh, is_remote, shown
 from landmap.warp import Warp, read_warped
-
-# A missing georeference is an error of ours with better words (georeference.py), not a warning of rasterio's.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
-# A nodata value that hides an alpha band is dealt with in `_has_data`.
-warnings.filterwarnings("ignore", category=NodataShadowWarning)
 
 Found = TypeVar("Found")
 
@@ -66,8 +59,8 @@ class Source:
     """Rows and columns that the file stores together."""
     dtype: str
     """NumPy name of the file's data type."""
-    masked: bool
-    """The file has a nodata value, a mask or an alpha band for these bands."""
+    nodata: Nodata
+    """What says that pixels of these bands have no data."""
     warp: Warp | None = field(default=None, kw_only=True)
     """How it is brought to another grid when it is read; None: it is read as it is."""
     corner: tuple[int, int] = field(default=(0, 0), kw_only=True)
@@ -83,18 +76,7 @@ class Source:
     @property
     def nodata_rule(self) -> str:
         """Which pixels have no data, in words."""
-        blank = self.warp is not None and self.warp.blank == 0
-        rules = ["the file's nodata value, mask or alpha"] if self.masked and not blank else []
-        if self.zero_is_nodata or blank:
-            rules.append("0 in every band (the file declares none)")
-        if self.dtype.startswith("float"):
-            rules.append("NaN")
-        return " and ".join(rules) or "none"
-
-    @property
-    def zero_is_nodata(self) -> bool:
-        """No nodata is declared: 0 in every band stands for it, as in Sentinel-2 products. One band alone may be 0."""
-        return not self.masked and len(self.band_indexes) > 1
+        return self.nodata.says(self.band_names, self.dtype)
 
     def is_empty(self, window: Window) -> bool:
         """Whether the file stores no block of a rectangle, so that all of it is nodata and need not be read.
@@ -108,18 +90,20 @@ class Source:
             return False
 
         def no_block(file: Any) -> bool:
-            # Where zeros may be data, a block that was left out may be, too.
-            if file.driver not in ("GTiff", "COG") or not (self.zero_is_nodata or file.nodata is not None):
+            if file.driver not in ("GTiff", "COG"):
                 return False
-            return all(_absences(file, self, self.place(window)))
+            # GDAL reads the nodata value there, or 0, which may be data.
+            stored = np.array([value or 0 for value in self.nodata.values], self.dtype)
+            return not has_data(stored[:, None, None], self.nodata).any() and all(
+                _absences(file, self, self.place(window))
+            )
 
         return self.look(no_block, window)
 
     def read_values(self, window: Window, shape: tuple[int, int] | None = None) -> tuple[npt.NDArray[Any], Bools]:
         """Values as they are in the file `(height, width, bands)`, and validity `(height, width)`.
 
-        A pixel is valid where every band has data: it is finite, and no nodata value, mask or alpha says otherwise. In
-        a file of several bands that declares none of these it is not 0 in all of them, Sentinel-2's code for unseen.
+        A pixel is valid where every band has data, by the rule of `landmap.nodata`.
 
         Args:
             window: Inside the scene.
@@ -131,7 +115,7 @@ class Source:
         return self.look(lambda file: read_pixels(file, self, window, shape), window)
 
     def look(self, find: Callable[[Any], Found], window: Window | None = None) -> Found:
-        """What a function finds in the open file, as it is seen on the source's grid.
+        """What a function finds in the open file.
 
         Args:
             find: Given that file.
@@ -145,8 +129,7 @@ class Source:
             _check_same(file, self.plain or self)
             if window is not None:
                 _check_blocks(file, self, window)
-            with self.warp.over(file) if self.warp else nullcontext(file) as seen:
-                return find(seen)
+            return find(file)
 
         return look(self.opens, see, self.path, f" ({window})" if window else "")
 
@@ -156,7 +139,16 @@ class Source:
         return RasterWindow(col + window.col_off, row + window.row_off, window.width, window.height)
 
 
-def source_of(file: Any, path: str, opens: str, names: tuple[str, ...], indexes: tuple[int, ...]) -> Source:
+def source_of(
+    file: Any,
+    path: str,
+    opens: str,
+    names: tuple[str, ...],
+    indexes: tuple[int, ...],
+    named: Collection[int] = (),
+    *,
+    is_reflectance: bool = True,
+) -> Source:
     """Some bands of an open file as it is.
 
     Args:
@@ -165,6 +157,8 @@ def source_of(file: Any, path: str, opens: str, names: tuple[str, ...], indexes:
         opens: What GDAL opens for it.
         names: Of the bands.
         indexes: Their numbers in the file, from 1.
+        named: Numbers of all bands of the file that are known by a name.
+        is_reflectance: Whether the bands hold reflectance, or else numbers of classes, or yes and no.
     """
     return Source(
         path=path,
@@ -177,34 +171,50 @@ def source_of(file: Any, path: str, opens: str, names: tuple[str, ...], indexes:
         band_indexes=indexes,
         block_shape=file.block_shapes[indexes[0] - 1],
         dtype=file.dtypes[indexes[0] - 1],
-        masked=is_masked(file, indexes),
+        nodata=nodata_of(file, indexes, named, is_reflectance=is_reflectance),
     )
 
 
 def read_pixels(
-    file: Any, source: Source, window: Window, shape: tuple[int, int] | None = None
+    file: Any, source: Source, window: Window, shape: tuple[int, int] | None = None, fills: Fills | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
     """`Source.read_values` of an open file, at one attempt.
+
+    Args:
+        file: The open file.
+        source: What is read of it.
+        window: Inside the source.
+        shape: As in `Source.read_values`.
+        fills: Counts constants that the file does not declare as nodata, in what is read of the file.
 
     Raises:
         RasterioError: It can't be read there.
         ReadError: It is not certain what is there.
     """
+
+    def read(place: RasterWindow, shape: tuple[int, int] | None) -> tuple[npt.NDArray[Any], Bools]:
+        values = file.read(source.band_indexes, window=place, out_shape=shape and (len(source.band_indexes), *shape))
+        shown = _shown(file, source.nodata, place, values.shape[1:])
+        if fills is not None:
+            fills.look(values, source.nodata, shown)
+        return np.moveaxis(values, 0, -1), has_data(values, source.nodata) & shown
+
     place = source.place(window)
-    if source.warp is not None:
-        return read_warped(file, source.band_indexes, place, shape)
-    values = np.moveaxis(file.read(source.band_indexes, window=place, out_shape=shape), 0, -1)
-    valid = finite(values)
-    if source.masked:
-        valid &= _has_data(file, source.band_indexes, place, shape)
-    elif source.zero_is_nodata:
-        valid &= (values != 0).any(axis=-1)
-    return values, valid
+    if source.warp is None:
+        return read(place, shape)
+    return read_warped(read, source.plain or source, source.warp, place, shape)
 
 
-def is_masked(file: Any, indexes: tuple[int, ...]) -> bool:
-    """Whether a file has a nodata value, a mask or an alpha band for bands."""
-    return any(MaskFlags.all_valid not in file.mask_flag_enums[i - 1] for i in indexes)
+def _shown(file: Any, nodata: Nodata, place: RasterWindow, shape: tuple[int, ...]) -> Bools:
+    """Which pixels of a rectangle of a file no mask and no alpha band hides, `(height, width)`."""
+    found: Bools = np.ones(shape, np.bool_)
+    if nodata.masks:
+        masks = file.read_masks(nodata.masks, window=place, out_shape=(len(nodata.masks), *shape))
+        found &= (masks > 0).all(axis=0)
+    if nodata.alphas:
+        alphas = file.read(nodata.alphas, window=place, out_shape=(len(nodata.alphas), *shape))
+        found &= (alphas > 0).all(axis=0)
+    return found
 
 
 def _check_same(file: Any, source: Source) -> None:
@@ -212,8 +222,8 @@ def _check_same(file: Any, source: Source) -> None:
 
     A sidecar that a server did not deliver for once is to GDAL one that is not there.
     """
-    shape, masked = (file.height, file.width), is_masked(file, source.band_indexes)
-    if shape != (source.height, source.width) or masked != source.masked:
+    same = (file.height, file.width) == (source.height, source.width)
+    if not (same and says_so(file, source.band_indexes, source.nodata)):
         raise ReadError(f"{source.shown_path}: can't be read as a raster: it has changed since it was planned with")
 
 
@@ -243,18 +253,6 @@ def _check_blocks(file: Any, source: Source, window: Window) -> None:
         raise ReadError(f"{source.shown_path}: can't be read as a raster: blocks are missing ({window})")
 
 
-def _has_data(file: Any, indexes: tuple[int, ...], place: RasterWindow, shape: tuple[int, int] | None) -> Bools:
-    """Where no nodata value, mask or alpha says otherwise, `(height, width)`.
-
-    GDAL leaves an alpha band out of account where there is a nodata value, too; here both count.
-    """
-    valid: Bools = (file.read_masks(indexes, window=place, out_shape=shape) > 0).all(axis=0)
-    for index, color in zip(file.indexes, file.colorinterp, strict=True):
-        if color is ColorInterp.alpha:
-            valid &= file.read(index, window=place, out_shape=shape) > 0
-    return valid
-
-
 def sample(source: Source) -> dict[str, Any]:
     """Values of valid pixels at 25 places spread evenly, as they are in the file, for `Evidence`.
 
@@ -271,15 +269,16 @@ def sample(source: Source) -> dict[str, Any]:
         for row in _places(source.height)
         for col in _places(source.width)
     ]
-    found = source.look(lambda file: np.concatenate([_sampled(file, source, window) for window in windows]))
+    fills = Fills()
+    found = source.look(lambda file: np.concatenate([_sampled(file, source, window, fills) for window in windows]))
     seen = (found != 0).any(axis=-1)
-    return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0}
+    return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0, "fills": fills}
 
 
-def _sampled(file: Any, source: Source, window: Window) -> npt.NDArray[np.float32]:
+def _sampled(file: Any, source: Source, window: Window, fills: Fills) -> npt.NDArray[np.float32]:
     _check_blocks(file, source, window)
     try:
-        values, valid = read_pixels(file, source, window)
+        values, valid = read_pixels(file, source, window, fills=fills)
     except RasterioError as error:
         raise unreadable(source.path, error, f" ({window})") from error
     return values[valid].astype(np.float32)

@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 
 from landmap.errors import SceneError, SettingsError
 from landmap.infrared import ONLY
+from landmap.nodata import Nodata
 from landmap.product import Product
 from landmap.radiometry import Stated
 from landmap.settings import Settings
@@ -32,6 +33,11 @@ class Stack:
     """Why near infrared is left out although the product has it, in words; else ""."""
     settings: Settings
     """What the user gave."""
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether the product says that 0 is no data, whatever else its files declare."""
+        return any(band.nodata == 0 for band in self.product.bands)
 
     def stated(self, indexes: Sequence[int]) -> Stated:
         """What the metadata say of bands, given by their numbers in the raster, from 1."""
@@ -99,7 +105,12 @@ def classification(source: Source, product: Product) -> Source | None:
         band_indexes=(1,),
         block_shape=header.block_shape,
         dtype=header.dtype,
-        masked=header.nodata is not None,
+        nodata=Nodata(
+            values=(header.nodata,),
+            masks=(1,) if header.masked else (),
+            is_reflectance=False,
+            has_zeros=header.nodata == 0,
+        ),
         **place,
     )
 

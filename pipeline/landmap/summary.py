@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 
 from landmap.areas import PixelAreas
 from landmap.grid import Window
 from landmap.mosaic import NODATA
+from landmap_models.gdal_dataset import open_dataset
 from landmap_models.legend import LandClass
 
 Floats = npt.NDArray[np.float64]
@@ -110,7 +110,7 @@ class ClassCounter:
 def count_raster(path: Path, areas: PixelAreas | None) -> ClassCounter:
     """The classes of a raster that is written, block by block."""
     counter = ClassCounter(areas)
-    with rasterio.open(path) as file:
+    with open_dataset(path) as file:
         for _, block in file.block_windows(1):
             window = Window(block.row_off, block.col_off, block.height, block.width)
             counter.add(window, file.read(1, window=block))

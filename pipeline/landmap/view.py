@@ -78,7 +78,6 @@ def _warped(source: Source, warp: Warp) -> Source:
         transform=grid.transform,
         crs=grid.crs,
         block_shape=(min(BLOCK_SHAPE[0], grid.height), min(BLOCK_SHAPE[1], grid.width)),
-        masked=True,
         warp=warp,
     )
 

@@ -56,12 +56,11 @@ class Header:
 
     @property
     def nodata(self) -> float | None:
-        """Value of pixels that were not seen, once what the file and the metadata say is taken together."""
-        if self.band.nodata is not None:
-            return self.band.nodata
-        if self.own_nodata is None and self.masked:
-            return 0.0 if self.dtype[0] in "iu" else float("nan")
-        return self.own_nodata
+        """Value of pixels that were not seen: the file's own, where the metadata say no other one than 0.
+
+        0 of the metadata is a rule for all bands together, beside what the files declare.
+        """
+        return self.own_nodata if self.own_nodata is not None and not self.band.nodata else self.band.nodata
 
 
 def read_header(band: BandFile, path: str) -> Header:
@@ -115,12 +114,13 @@ def _place(file: Any, band: BandFile, where: str) -> tuple[Affine, CRS | None]:
     return band.place.transform @ Affine.scale(cols / file.width, rows / file.height), crs
 
 
-def vrt_text(headers: Sequence[Header], grid: Header) -> str:
+def vrt_text(headers: Sequence[Header], grid: Header, *, masks: bool = True) -> str:
     """The text of a VRT with a band for each file, described by its Sentinel-2 name.
 
     Args:
         headers: Of the files, in the order wanted. All cover the same ground.
         grid: The one whose shape and transform the raster gets.
+        masks: Masks of the files become masks of the bands; or else what they hide becomes nodata.
     """
     root = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     if grid.crs:
@@ -129,11 +129,11 @@ def vrt_text(headers: Sequence[Header], grid: Header) -> str:
         ElementTree.SubElement(root, "GeoTransform").text = ", ".join(map(repr, grid.transform.to_gdal()))
     _add_tags(root, dict(sorted(set.intersection(*(set(header.tags.items()) for header in headers)))))
     for number, header in enumerate(headers, start=1):
-        _add_band(root, number, header, grid)
+        _add_band(root, number, header, grid, masks=masks)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _add_band(root: Element, number: int, header: Header, grid: Header) -> None:
+def _add_band(root: Element, number: int, header: Header, grid: Header, *, masks: bool) -> None:
     rows, cols = grid.block_shape
     band = ElementTree.SubElement(
         root,
@@ -150,18 +150,23 @@ def _add_band(root: Element, number: int, header: Header, grid: Header) -> None:
     ElementTree.SubElement(band, "Scale").text = repr(header.scale)
     ElementTree.SubElement(band, "Offset").text = repr(header.offset)
     if (header.height, header.width) == (grid.height, grid.width):
-        _add_values(band, header, grid)
+        _add_values(band, header, grid, folds=not masks)
     else:
         _add_interpolated(band, header, grid)
+    if header.masked and masks:
+        _add_mask(band, header, grid)
 
 
-def _add_values(band: Element, header: Header, grid: Header) -> None:
-    """The file's own values. Where it masks some, those are left out, and so become nodata."""
+def _add_values(band: Element, header: Header, grid: Header, *, folds: bool) -> None:
+    """The file's own values. Those that are left out, as the metadata name another nodata value, become nodata.
+
+    With `folds` those that the file's mask hides, too.
+    """
     skipped = header.own_nodata if header.own_nodata != header.nodata else None
-    kind = "SimpleSource" if skipped is None and not header.masked else "ComplexSource"
-    source = ElementTree.SubElement(band, kind)
+    hides = header.masked and folds
+    source = ElementTree.SubElement(band, "ComplexSource" if hides or skipped is not None else "SimpleSource")
     _add_place(source, header.band.file, header.band.number or 1, header, grid)
-    if header.masked:
+    if hides:
         ElementTree.SubElement(source, "UseMaskBand").text = "true"
     if skipped is not None:
         ElementTree.SubElement(source, "NODATA").text = repr(skipped)
@@ -169,14 +174,22 @@ def _add_values(band: Element, header: Header, grid: Header) -> None:
 
 def _add_interpolated(band: Element, header: Header, grid: Header) -> None:
     """The file's values on another grid: by way of a VRT of its own, which knows what must not be mixed in."""
-    if header.nodata is None and header.dtype[0] in "iu":  # none is declared: 0 it is, as everywhere
-        header = replace(header, band=replace(header.band, nodata=0.0))
+    if header.nodata is None:  # none is declared: 0 it is, as everywhere
+        unseen = 0.0 if header.dtype[0] in "iu" else float("nan")
+        header = replace(header, band=replace(header.band, nodata=unseen))
     resampling = "nearest" if header.band.name == SCL else "bilinear"
     source = ElementTree.SubElement(band, "SimpleSource", resampling=resampling)
-    _add_place(source, vrt_text([header], header), 1, header, grid)
+    _add_place(source, vrt_text([header], header, masks=False), 1, header, grid)
 
 
-def _add_place(source: Element, file: str, number: int, header: Header, grid: Header) -> None:
+def _add_mask(band: Element, header: Header, grid: Header) -> None:
+    """The mask beside a file's values, by the nearest of its pixels."""
+    mask = ElementTree.SubElement(ElementTree.SubElement(band, "MaskBand"), "VRTRasterBand", dataType="Byte")
+    number = f"mask,{header.band.number or 1}"
+    _add_place(ElementTree.SubElement(mask, "SimpleSource"), header.band.file, number, header, grid)
+
+
+def _add_place(source: Element, file: str, number: int | str, header: Header, grid: Header) -> None:
     ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = file
     ElementTree.SubElement(source, "SourceBand").text = str(number)
     for name, of in (("SrcRect", header), ("DstRect", grid)):

@@ -1,26 +1,41 @@
-"""A raster as it looks on another grid. Nothing is written: GDAL warps what is read."""
+"""A raster as it looks on another grid. Nothing is written: GDAL warps what is read.
+
+Which pixels have data is decided before, on the raster's own grid, so that it is the same warped or not; those without
+are never mixed in.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import rasterio.warp
+from affine import Affine
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, Resampling
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
-from landmap.chips import Bools, finite
+from landmap.chips import Bools
 from landmap.ground import Grounded, RasterGrid
 
+Floats = npt.NDArray[np.float64]
+Read = Callable[[RasterWindow, tuple[int, int] | None], tuple[npt.NDArray[Any], Bools]]
+"""Reads a rectangle of a raster on its own grid, thinned out to a shape: values and validity, as `read_warped` does."""
 BLOCK_SHAPE = 128, 512
 """Rows and columns that GDAL warps together, unless the raster is smaller."""
 TOLERANCE = 0.01
 """Pixels by which GDAL may misplace one."""
+PROBES = 9
+"""Along each side of a block, places of which it is asked where they lie in the raster."""
+MARGIN = 3
+"""Pixels that are read around these places, beside those that are interpolated between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,39 +46,12 @@ class Warp:
     """Where its pixels come to lie."""
     resampling: Literal["nearest", "bilinear", "average"]
     """How values between pixels are found; those without data are never mixed in."""
-    blank: float | None = None
-    """What stands for no data where every band has it, in a file that declares none."""
     source: RasterGrid | None = None
     """Where its pixels lay before, for a file that has nothing but control points; None: where it says."""
     pixel_size: float = math.nan
     """Side in metres that a pixel had before, about."""
     scale: float = 1.0
     """That side in pixels of the grid, at most 1: bilinear interpolation takes in as many more of smaller pixels."""
-
-    def over(self, file: Any) -> WarpedVRT:
-        """An open file as it looks on the grid.
-
-        Where the file has a nodata value, so has this, band by band; otherwise it has an alpha band.
-        """
-        if file.nodata is not None:
-            how: dict[str, Any] = {"UNIFIED_SRC_NODATA": "NO"}
-        else:
-            has_alpha = ColorInterp.alpha in file.colorinterp
-            how = {"src_nodata": self.blank, "nodata": None, "add_alpha": not has_alpha}
-        if self.source is not None:
-            how |= {"src_crs": CRS.from_wkt(self.source.crs), "src_transform": self.source.transform}
-        return WarpedVRT(
-            file,
-            crs=CRS.from_wkt(self.grid.crs),
-            transform=self.grid.transform,
-            height=self.grid.height,
-            width=self.grid.width,
-            resampling=Resampling[self.resampling],
-            tolerance=TOLERANCE,
-            XSCALE=self.scale,  # or else GDAL takes it anew for each block, and what is averaged over changes there
-            YSCALE=self.scale,
-            **how,
-        )
 
 
 def onto(grid: Grounded) -> Warp:
@@ -72,30 +60,35 @@ def onto(grid: Grounded) -> Warp:
 
 
 def read_warped(
-    file: WarpedVRT, indexes: Sequence[int], place: RasterWindow, shape: tuple[int, int] | None = None
+    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
     """Values of a rectangle `(height, width, bands)`, and where all bands have data `(height, width)`.
 
-    It is put together from GDAL's own blocks: GDAL approximates where pixels come from, over what it warps at once.
-    Were that the rectangle, a pixel would depend on it, and so a cover on its chunks.
+    It is put together from blocks that lie fast on the grid: GDAL approximates where pixels come from, over what it
+    warps at once. Were that the rectangle, a pixel would depend on it, and so a cover on its chunks.
 
     Args:
-        file: As `Warp.over` gives it.
-        indexes: Numbers of the bands, from 1.
-        place: The rectangle.
+        read: Of the raster as it is.
+        source: The grid on which that reads, unless the warp has another.
+        warp: To which grid, and how.
+        place: The rectangle, on that grid.
         shape: Rows and columns wanted, if not all: every so many pixels are taken then.
 
     Raises:
         RasterioError: It can't be read there.
     """
+    source = warp.source or source
     if shape is not None:
-        return _read(file, indexes, place, shape)
-    height, width = file.block_shapes[0]
+        return _block(read, source, warp, place, shape)
+    height, width = BLOCK_SHAPE
     rows = range(place.row_off // height * height, place.row_off + place.height, height)
     cols = range(place.col_off // width * width, place.col_off + place.width, width)
+    grid = warp.grid
     blocks = [
         [
-            _read(file, indexes, RasterWindow(col, row, min(width, file.width - col), min(height, file.height - row)))
+            _block(
+                read, source, warp, RasterWindow(col, row, min(width, grid.width - col), min(height, grid.height - row))
+            )
             for col in cols
         ]
         for row in rows
@@ -106,14 +99,101 @@ def read_warped(
     return values[wanted], valid[wanted]
 
 
-def _read(
-    file: WarpedVRT, indexes: Sequence[int], place: RasterWindow, shape: tuple[int, int] | None = None
+def _block(
+    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
-    """Both from one reading: what GDAL warps twice need not come out the same."""
-    alpha = [i for i, color in zip(file.indexes, file.colorinterp, strict=True) if color is ColorInterp.alpha]
-    read = np.moveaxis(file.read([*indexes, *alpha], window=place, out_shape=shape), 0, -1)
-    values, alphas = read[..., : len(indexes)], read[..., len(indexes) :]
-    valid = finite(values) & (alphas > 0).all(axis=-1)
-    if file.nodata is not None:
-        valid &= (values != file.nodata).all(axis=-1)
-    return values, valid
+    """What GDAL warps at once of a rectangle of the grid; see `read_warped`."""
+    seen = _seen(source, warp, place)
+    every = 1 if shape is None else max(1, min(place.height // shape[0], place.width // shape[1]))
+    thin = None if every == 1 else (-(-seen.height // every), -(-seen.width // every))
+    values, valid = read(seen, thin)
+    rows, cols = shape or (place.height, place.width)
+    bands = _with_gaps(values, valid)
+    with MemoryFile() as memory:
+        _store(bands, memory, _within(source.transform, seen, valid.shape), source.crs)
+        with (
+            memory.open() as file,
+            WarpedVRT(
+                file,
+                crs=CRS.from_wkt(warp.grid.crs),
+                transform=_within(warp.grid.transform, place, (rows, cols)),
+                height=rows,
+                width=cols,
+                resampling=Resampling.nearest if shape else Resampling[warp.resampling],
+                tolerance=TOLERANCE,
+                UNIFIED_SRC_NODATA="NO",
+                XSCALE=warp.scale,  # or else GDAL takes it anew for each block, and what is averaged over changes there
+                YSCALE=warp.scale,
+            ) as warped,
+        ):
+            return _without_gaps(np.moveaxis(warped.read(), 0, -1), values.dtype)
+
+
+def _store(bands: npt.NDArray[Any], memory: MemoryFile, transform: Affine, crs: str | None) -> None:
+    """Write bands `(bands, height, width)` with gaps where GDAL can read them, on a grid."""
+    count, height, width = bands.shape
+    place = {"crs": CRS.from_wkt(crs), "transform": transform, "nodata": math.nan}
+    with memory.open(driver="GTiff", count=count, height=height, width=width, dtype=bands.dtype, **place) as file:
+        file.write(bands)
+
+
+def _within(transform: Affine, place: RasterWindow, shape: tuple[int, int]) -> Affine:
+    """The transform of a rectangle of a raster that is thinned out to a shape."""
+    corner = transform @ Affine.translation(place.col_off, place.row_off)
+    return corner @ Affine.scale(place.width / shape[1], place.height / shape[0])
+
+
+def _with_gaps(values: npt.NDArray[Any], valid: Bools) -> npt.NDArray[Any]:
+    """Values `(height, width, bands)` as floats that hold them exactly, `(bands, height, width)`; NaN without data."""
+    exact = np.result_type(values.dtype, np.float32)
+    bands = np.array(np.moveaxis(values, -1, 0), exact, order="C")
+    bands[:, ~valid] = np.nan
+    return bands
+
+
+def _without_gaps(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], Bools]:
+    """Values of a data type, 0 where a band has no data, and where all have data."""
+    valid: Bools = ~np.isnan(values).any(axis=-1)
+    if dtype.kind in "iu":
+        values = np.floor(values + 0.5)
+    return np.where(valid[..., None], values, 0).astype(dtype), valid
+
+
+def _seen(source: Grounded, warp: Warp, place: RasterWindow) -> RasterWindow:
+    """The rectangle of a raster that is looked at for one of the grid; at least a pixel, though that lie far off."""
+    rows, cols = (
+        np.linspace(start, start + length, PROBES)
+        for start, length in ((place.row_off, place.height), (place.col_off, place.width))
+    )
+    there = _transformed(warp.grid, source, np.tile(cols, PROBES), np.repeat(rows, PROBES))
+    col, row = ~source.transform @ there
+    reach = MARGIN + math.ceil(1 / warp.scale)
+    left, right = _clipped(col, reach, source.width)
+    top, bottom = _clipped(row, reach, source.height)
+    return RasterWindow(left, top, right - left, bottom - top)
+
+
+def _clipped(places: Floats, reach: int, size: int) -> tuple[int, int]:
+    """From which to which pixel of an axis something reaches; at least one pixel."""
+    known = places[np.isfinite(places)]
+    if not len(known):
+        return 0, size
+    start = min(max(0, math.floor(known.min()) - reach), size - 1)
+    return start, max(start + 1, min(size, math.ceil(known.max()) + reach))
+
+
+def _transformed(grid: Grounded, source: Grounded, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """Coordinates of a grid's pixels in the CRS of a raster; infinite where that has none.
+
+    Longitudes are those nearest to the raster's middle.
+    """
+    crs = CRS.from_wkt(source.crs)
+    try:
+        found = rasterio.warp.transform(CRS.from_wkt(grid.crs), crs, *(grid.transform @ (cols, rows)))  # type: ignore[operator] # arrays
+    except RasterioError:
+        return np.full_like(cols, np.inf), np.full_like(rows, np.inf)
+    x, y = map(np.asarray, found)
+    if crs.is_geographic:
+        middle, _ = source.transform @ (source.width / 2, source.height / 2)
+        x = middle + (x - middle + 180) % 360 - 180
+    return x, y

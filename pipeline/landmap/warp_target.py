@@ -6,7 +6,6 @@ import math
 from typing import Any, Literal
 
 from rasterio.crs import CRS
-from rasterio.enums import MaskFlags
 from rasterio.transform import from_gcps
 from rasterio.warp import aligned_target, calculate_default_transform
 
@@ -66,7 +65,6 @@ def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
     warp = Warp(
         grid=_around(grid, target, metres),
         resampling=resampling,
-        blank=_blank(file),
         source=points,
         pixel_size=size,
         scale=min(1.0, size / metres),
@@ -102,12 +100,6 @@ def _check_enlargement(size: float, metres: float, path: str) -> None:
             f"{path}: its pixels are about {size:.3g} m, {size / metres:.3g} times the model's {metres:g} m: expected "
             f"at most {MAX_ENLARGEMENT:g} times, as interpolation shows nothing that they do not hold. Get finer ones"
         )
-
-
-def _blank(file: Any) -> float | None:
-    """0, Sentinel-2's code for unseen, where a file of several bands says nothing of nodata."""
-    silent = all(flags == [MaskFlags.all_valid] for flags in file.mask_flag_enums)
-    return 0.0 if silent and file.count > 1 else None
 
 
 def _is_true(grid: RasterGrid) -> bool:
