@@ -37,6 +37,7 @@ ORDER = (
     "infrared",
     "product",
     "band_files",
+    "cube",
     "stac_file",
     "stac_item",
     "band_set",

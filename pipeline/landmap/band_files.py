@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import Any
 from zipfile import Path as ZipPath
 
+from landmap.decisions import level_in
 from landmap.product import SCL, BandFile, names_classification
 from landmap_models.band_names import band_name
 
@@ -48,3 +51,17 @@ def _band_file(entry: Traversable, resolution: float | None) -> BandFile | None:
     name = SCL if names_classification(stem) else band_name(stem)
     by_name = re.search(r"_(\d{2,3})m$", stem, re.IGNORECASE)
     return BandFile(name, gdal_path(entry), resolution=float(by_name[1]) if by_name else resolution) if name else None
+
+
+def level_of(found: Sequence[BandFile]) -> dict[str, Any]:
+    """Level of a product and where it comes from, as fields of `Product`, by its bands alone; empty where unknown.
+
+    It is in their names, or there is a scene classification, which only L2A has.
+    """
+    levels = {level for band in found if (level := level_in(band.label))}
+    if len(levels) == 1:
+        return {"level": levels.pop(), "origins": {"level": "the names of the bands' files"}}
+    if any(band.name == SCL for band in found):
+        origin = "the scene classification (SCL) beside its bands: only L2A has one"
+        return {"level": "L2A", "origins": {"level": origin}}
+    return {}

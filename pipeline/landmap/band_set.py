@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.resources.abc import Traversable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from landmap.band_files import band_files, entries, gdal_path
-from landmap.decisions import level_in
+from landmap.band_files import band_files, entries, gdal_path, level_of
 from landmap.errors import SceneError
 from landmap.product import SCL, BandFile, Product
 from landmap.scene_names import check_one_scene
@@ -42,20 +41,9 @@ def band_set(folder: Traversable, path: str) -> Product | None:
         says=f"{len(bands)} band files",
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
-        **_level(found),
+        **level_of(found),
     )
     return _with_item(own, item_product(item, file)) if item else own
-
-
-def _level(found: list[BandFile]) -> dict[str, Any]:
-    """The product level, and where it comes from: the files' names, or a scene classification, which only L2A has."""
-    levels = {level for band in found if (level := level_in(band.label))}
-    if len(levels) == 1:
-        return {"level": levels.pop(), "origins": {"level": "the names of the bands' files"}}
-    if any(band.name == SCL for band in found):
-        origin = "the scene classification (SCL) beside its bands: only L2A has one"
-        return {"level": "L2A", "origins": {"level": origin}}
-    return {}
 
 
 def _item(folder: Traversable, path: str) -> tuple[Item | None, str]:

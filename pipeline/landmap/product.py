@@ -62,8 +62,8 @@ class BandFile:
 
     @property
     def label(self) -> str:
-        """Name of the file alone."""
-        return self.file.split("?")[0].rsplit("/", 1)[-1]
+        """Name of the file alone; of a variable in a file with its name, as in cube.nc:B04."""
+        return self.file.split("?")[0].rsplit("/", 1)[-1].replace('"', "")
 
 
 @dataclass(frozen=True, slots=True)

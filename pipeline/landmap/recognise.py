@@ -10,6 +10,8 @@ from zipfile import Path as ZipPath
 
 from landmap.band_files import entries
 from landmap.band_set import band_set
+from landmap.cube import ENDINGS as CUBES
+from landmap.cube import cube_product
 from landmap.errors import SceneError
 from landmap.product import Product
 from landmap.remote import shown
@@ -25,7 +27,7 @@ BY_GDAL = (".zarr", ".gdb")
 
 
 def find_product(path: str) -> Product | None:
-    """The product at a path: a .SAFE folder or its zip, a granule of one, band files in a folder, a STAC Item.
+    """The product at a path: a .SAFE folder or its zip, a granule of one, band files in a folder, a STAC Item, a cube.
 
     Returns:
         None for anything else, which is GDAL's to open.
@@ -60,6 +62,8 @@ def _local_product(path: str) -> Product | None:
         local = local.parent
     if _is_folder(local):
         return _in_folder(local.absolute(), path)
+    if local.suffix.lower() in CUBES and _is_file(local):
+        return cube_product(path)
     if local.suffix.lower() == ".zip" and _is_file(local):
         return _in_archive(local, path)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 from landmap.attempts import look_surely
@@ -129,9 +130,21 @@ def _infrared(file: Any, found: Mapping[str, int], path: str, whole: Stack | Non
 def _check_kind(file: Any, path: str) -> None:
     if not file.count:
         inside = ", ".join(file.subdatasets[:4]) or "nothing that GDAL reads"
-        raise SceneError(f"{path}: expected one raster. It holds several: {inside}. Give one of them")
+        raise SceneError(f"{path}: expected one raster. It holds several: {inside}. {_advice(file, path)}")
     if any(dtype.startswith("complex") for dtype in file.dtypes):
         raise SceneError(f"{path}: expected optical bands. Received complex numbers ({file.dtypes[0]}), as of radar")
+
+
+def _advice(file: Any, path: str) -> str:
+    """What to do about a file that holds several rasters, as a sentence without its full stop."""
+    if file.driver == "Zarr":
+        source, made = repr(path), repr(f"{PurePath(path).stem}.nc")
+        return f'Write it as NetCDF: python -c "import xarray; xarray.open_zarr({source}).to_netcdf({made})"'
+    parts = " ".join(f"'{name}'" for name in file.subdatasets)
+    return (
+        "Give the one that holds all bands; or, if each holds one, put them together (gdalbuildvrt -separate scene.vrt "
+        f"{parts}) and say which is which (--bands B04=1,…)"
+    )
 
 
 def _check_one_dtype(file: Any, indexes: tuple[int, ...], path: str) -> None:
