@@ -29,8 +29,8 @@ from landmap_models.packaged import find_model
 WriteScene = Callable[..., Path]
 UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 COARSE = UTM @ Affine.scale(2)
-HEIGHT, WIDTH = 90, 130
-BORDER = 30
+HEIGHT, WIDTH = 60, 100
+BORDER = 24
 NAMES = ("B04", "B03", "B02")
 ALL_NAMES = (*NAMES, "B08")
 
@@ -98,7 +98,7 @@ def test_each_band_has_its_own_nodata_warped_or_not(kind: str, warp: bool, tmp_p
     np.testing.assert_array_equal(found.valid, same.valid)
     np.testing.assert_array_equal(found.values[found.valid], same.values[same.valid])
     share = found.valid.mean()
-    assert abs(share - INSIDE.mean()) < 0.01
+    assert abs(share - INSIDE.mean()) < 0.02
 
 
 FILLS = st.sampled_from([None, 0, 7, 65535])
@@ -167,13 +167,13 @@ def test_a_value_that_the_type_can_not_hold_declares_nothing(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("nodata", [None, 0])
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
-def test_zeros_and_ones_are_the_edge_and_dark_water_is_not(
+def test_zeros_beside_next_to_nothing_are_the_edge_and_dark_water_is_not(
     nodata: float | None, dtype: str, write_scene: WriteScene
 ) -> None:
     one = 1e-4 if dtype == "float32" else 1
     values = bordered(0, dtype)
-    edge = np.array([(0, 0, 1), (0, 1, 0), (1, 0, 1), (1, 1, 0)], dtype) * np.dtype(dtype).type(one)
-    water = np.array([(1, 1, 1), (0, 3, 20), (0, 0, 30), (0, 2, 1)], dtype) * np.dtype(dtype).type(one)
+    edge = np.array([(0, 0, 1), (0, 1, 0), (1, 0, 1), (5, 2, 0)], dtype) * np.dtype(dtype).type(one)
+    water = np.array([(1, 1, 1), (0, 3, 20), (0, 0, 30), (0, 2, 6)], dtype) * np.dtype(dtype).type(one)
     values[:, :4, BORDER] = edge.T
     values[:, 10:14, 90] = water.T
     expected = INSIDE.copy()
@@ -190,6 +190,10 @@ def test_water_of_a_picture_is_no_edge_unless_0_is_declared(write_scene: WriteSc
 
 
 # --- what no reflectance can be
+
+
+WARPED = {-9999, -1000, 65_535, 9.96921e36}
+"""Fills that are tried in a scene that is warped, too."""
 
 
 @pytest.mark.parametrize(
@@ -220,17 +224,15 @@ def test_water_of_a_picture_is_no_edge_unless_0_is_declared(write_scene: WriteSc
         (-np.inf, "float32"),
     ],
 )
-@pytest.mark.parametrize("warp", [None, "auto"])
-def test_undeclared_fill_is_as_declared_fill(
-    fill: float, dtype: str, warp: str | None, write_scene: WriteScene
-) -> None:
-    values, transform = bordered(fill, dtype), COARSE if warp else UTM
+def test_undeclared_fill_is_as_declared(fill: float, dtype: str, write_scene: WriteScene) -> None:
+    values = bordered(fill, dtype)
+    warp, transform = ("auto", COARSE) if fill in WARPED else (None, UTM)
     silent = opened(write_scene(values, "silent.tif", transform=transform), warp=warp)
     told = opened(write_scene(values, "told.tif", nodata=values[0, 0, 0], transform=transform), warp=warp)
     found, expected = pixels_of(silent), pixels_of(told)
     np.testing.assert_array_equal(found.valid, expected.valid)
     np.testing.assert_array_equal(found.values[found.valid], expected.values[expected.valid])
-    assert abs(found.valid.mean() - INSIDE.mean()) < 0.01
+    assert abs(found.valid.mean() - INSIDE.mean()) < 0.02
     assert any("is left out as nodata" in text and f"{values[0, 0, 0]:.7g} (" in text for text in silent.warnings)
     assert silent.radiometry.warnings == told.radiometry.warnings
     assert not told.warnings
@@ -272,7 +274,7 @@ def test_sound_scenes_are_not_warned_of(write_scene: WriteScene) -> None:
 def test_validity_is_that_of_each_pixel_by_itself(dtype: str, declared: float | None, seed: int) -> None:
     """So that it can't depend on how a scene is cut; against the rule as one would write it down for one pixel."""
     rng = np.random.default_rng(seed)
-    choice = np.array([0, 1, 7, 500, 501, -9999, -999, -5, 32767, 65535, np.nan, 1e20])
+    choice = np.array([0, 1, 5, 7, 500, 501, -9999, -999, -5, 32767, 65535, np.nan, 1e20])
     kept = choice if dtype == "float32" else choice[np.isfinite(choice) & (choice < 1e9)]
     if dtype != "float32":
         kept = kept[(kept >= np.iinfo(dtype).min) & (kept <= np.iinfo(dtype).max)]
@@ -286,7 +288,7 @@ def test_validity_is_that_of_each_pixel_by_itself(dtype: str, declared: float | 
 def by_hand(pixel: list[float], declared: float | None, dtype: str) -> bool:
     if not all(np.isfinite(v) and abs(v) < 1e10 for v in pixel) or (declared and declared in pixel):
         return False
-    one = {"float32": 0.00010001, "uint8": 1 if declared is not None else 0}.get(dtype, 1)
+    one = {"float32": 0.00050001, "uint8": 1 if declared is not None else 0}.get(dtype, 5)
     if not declared and 0 in pixel and all(0 <= v <= one for v in pixel):
         return False
     if dtype == "uint8":
@@ -297,7 +299,7 @@ def by_hand(pixel: list[float], declared: float | None, dtype: str) -> bool:
 
 def test_maps_are_the_same_however_they_are_cut(write_scene: WriteScene, tmp_path: Path, sensitive: Classifier) -> None:
     values = bordered(-9999, "int16")
-    values[:, 40:60, 70:90] = 0
+    values[:, 30:40, 70:90] = 0
     path, covers = write_scene(values, transform=COARSE), []
     for chunk in (64, 128, 1024):
         landmap.classify(path, tmp_path / f"{chunk}.tif", classifier=sensitive, warp="auto", chunk=chunk, level="L1C")
