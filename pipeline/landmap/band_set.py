@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from landmap.band_files import band_files, entries, gdal_path, level_of
 from landmap.errors import SceneError
+from landmap.landsat import check_no_landsat
 from landmap.product import SCL, BandFile, Product
 from landmap.scene_names import check_one_scene
 from landmap.stac_file import parse_item
@@ -28,6 +29,7 @@ def band_set(folder: Traversable, path: str) -> Product | None:
 
     Raises:
         SceneError: There are bands of several scenes, or several items.
+        BandError: The bands are Landsat's.
     """
     found = band_files(folder)
     bands = tuple(band for band in found if band.name != SCL)
@@ -36,6 +38,7 @@ def band_set(folder: Traversable, path: str) -> Product | None:
     item, file = _item(folder, path)
     beside = [band.label for band in found if band.name == SCL] + ([item.id] if item else [])
     check_one_scene([band.label for band in bands], path, "Give each scene a folder of its own", beside)
+    check_no_landsat([band.label for band in bands], path, "Name copies of the files red.tif, green.tif and blue.tif")
     own = Product(
         path=path,
         says=f"{len(bands)} band files",

@@ -197,11 +197,9 @@ def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: S
 
 
 def level_in(text: str) -> Level | None:
-    """The product level that a tag or a file name speaks of, or None: "S2MSI1C", "Level-2A", "kempen_L2A.tif"."""
-    found = {
-        match.upper()
-        for match in re.findall(r"(?:level[-_ ]?|msi_?l?|(?<![a-z0-9])l)(1c|2a)(?![a-z0-9])", text.lower())
-    }
+    """The product level that a tag or a name speaks of, or None: "S2MSI1C", "Level-2A", "kempen_L2A.tif", "S2A2A"."""
+    words = re.findall(r"(?:level[-_ ]?|msi_?l?|(?<![a-z0-9])(?:l|s2[a-d]))(1c|2a)(?![a-z0-9])", text.lower())
+    found = {word.upper() for word in words}
     return "L1C" if found == {"1C"} else "L2A" if found == {"2A"} else None
 
 

@@ -12,16 +12,21 @@ from landmap.band_files import entries
 from landmap.band_set import band_set
 from landmap.cube import ENDINGS as CUBES
 from landmap.cube import cube_product
+from landmap.dimap import ENDING, FOLDER, dimap_product
 from landmap.errors import SceneError
+from landmap.hls import hls_product
 from landmap.product import Product
 from landmap.remote import shown
 from landmap.safe import METADATA, find_metadata, safe_product
 from landmap.stac_file import may_be_item, read_item
 from landmap.stac_item import data_assets, item_product
+from landmap.theia import theia_product
 
 if TYPE_CHECKING:
     from pystac import Item
 
+READERS = hls_product, theia_product, band_set
+"""What reads a folder with a file for each band, the most special first."""
 BY_GDAL = (".zarr", ".gdb")
 """Endings of folders that are one raster to GDAL."""
 
@@ -64,6 +69,8 @@ def _local_product(path: str) -> Product | None:
         return _in_folder(local.absolute(), path)
     if local.suffix.lower() in CUBES and _is_file(local):
         return cube_product(path)
+    if local.suffix.lower() == ENDING and _is_file(local):
+        return dimap_product(local, path)
     if local.suffix.lower() == ".zip" and _is_file(local):
         return _in_archive(local, path)
     return None
@@ -95,7 +102,9 @@ def product_at(folder: Path) -> Product | None:
 def _itself(folder: Traversable, path: str) -> Product | None:
     if metadata := find_metadata(folder):
         return safe_product(folder, metadata, path)
-    return band_set(folder, path)
+    if isinstance(folder, Path) and folder.suffix.lower() == FOLDER and folder.with_suffix(ENDING).is_file():
+        return dimap_product(folder.with_suffix(ENDING), path)
+    return next((product for read in READERS if (product := read(folder, path))), None)
 
 
 def product_in(folder: Path) -> Product | None:

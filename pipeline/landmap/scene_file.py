@@ -11,6 +11,7 @@ from landmap.attempts import look_surely
 from landmap.bands import FileBand, file_bands, find_bands, given_bands, parse_bands
 from landmap.errors import BandError, SceneError
 from landmap.infrared import find_infrared
+from landmap.landsat import check_no_landsat
 from landmap.product import SCL, names_classification
 from landmap.radiometry import Stated
 from landmap.remote import shown
@@ -72,6 +73,8 @@ def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, setting
     _check_kind(file, name)
     bands = file_bands(file)
     found = _choose_bands(bands, card, settings, name)
+    if settings.bands is None and not whole:
+        _check_names(bands, found, path)
     indexes, scl = tuple(found[band] for band in card.band_names), _find_scl(bands, found)
     _check_one_dtype(file, indexes, name)
     source, says = _said(file, card.band_names, found, path, whole)
@@ -166,7 +169,6 @@ def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settin
         raise refused
     else:
         found = find_bands(bands, card.band_names, path)
-        _check_one_scene(bands, found, path)
     if palettes & {
         index for name, index in found.items() if name != SCL
     }:  # numbers of colours are no reflectance, whatever band the user says they are
@@ -174,12 +176,13 @@ def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settin
     return found
 
 
-def _check_one_scene(bands: tuple[FileBand, ...], found: Mapping[str, int], path: str) -> None:
-    """Refuse bands whose descriptions speak of several dates, as in a stack of SNAP: B4_13Aug2023, B3_23Aug2023."""
+def _check_names(bands: tuple[FileBand, ...], found: Mapping[str, int], path: str) -> None:
+    """Refuse bands of several dates, as in a stack of SNAP (B4_13Aug2023, B3_23Aug2023), and those of Landsat."""
     names = [bands[index - 1].description for index in found.values()]
     beside = [band.description for band in bands if band.name == NIR_BAND]
-    advice = f"Say which belong together: --bands {','.join(f'{name}=N' for name in found)}"
-    check_one_scene(names, path, advice, beside)
+    given = f"--bands {','.join(f'{name}=N' for name in found)}"
+    check_one_scene(names, path, f"Say which belong together: {given}", beside)
+    check_no_landsat([name_of(path), *names], path, f"Say which is which: {given}")
 
 
 def _what_the_file_says(file: Any, indexes: tuple[int, ...]) -> dict[str, Any]:
