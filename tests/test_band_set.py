@@ -130,6 +130,25 @@ def test_bands_of_other_resolutions_come_onto_the_finest_grid(tmp_path: Path, wr
     np.testing.assert_allclose(scene.read(ALL).values[..., 1:], 0.2, atol=1e-7)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "float32"])
+def test_undeclared_fill_is_not_mixed_into_interpolated_bands(
+    dtype: str, tmp_path: Path, write_band: WriteBand
+) -> None:
+    """Bilinear interpolation of a coarser band leaves -9999 out, though no tag says so, as it leaves 0 out."""
+    one = 1e-4 if dtype == "float32" else 1
+    for folder, fill in (("silent", -9999), ("zeros", 0)):
+        for name in NAMES:
+            step = 1 if name == "B04" else 2
+            band = (values(name, step).astype(np.float64) * one).astype(dtype)
+            band[:, : 30 // step] = fill
+            write_band(tmp_path / folder / f"{name}.tif", band, 10 * step, **({"nodata": 0} if fill == 0 else {}))
+    silent, zeros = (opened(tmp_path / folder).read(ALL) for folder in ("silent", "zeros"))
+    assert not silent.valid[:, :28].any()
+    assert silent.valid[:, 34:].all()
+    both = silent.valid & zeros.valid
+    np.testing.assert_allclose(silent.values[both], zeros.values[both], rtol=1e-6)
+
+
 def test_of_several_resolutions_the_models_own_is_read(folder: Path, write_band: WriteBand) -> None:
     for name in NAMES:
         (folder / f"{name}.tif").rename(folder / f"{name}_10m.tif")

@@ -5,8 +5,9 @@ The rule is one for each pixel by itself, so it does not depend on how a scene i
 - a band holds no number, or one that is infinite or as far from any reflectance as a netCDF file's fill value;
 - a band holds its own nodata value, if that is not 0;
 - a mask or an alpha band of the file says so;
-- every band holds 0, where 0 is the nodata value of one of them, or where nothing is said of nodata at all. A pixel of
-  0 and next to nothing is the edge of such an area, resampled or compressed. 0 in one band alone is dark;
+- every band holds 0, where 0 is the nodata value of one of them, or where nothing is said of nodata at all. 0 in one
+  band alone is dark; but where 0 is declared, 0 beside next to nothing is the edge of what was not seen, resampled or
+  compressed;
 - a band of reflectance holds a negative number that none can have (-9999), or every band the same one out of those that
   are written for "no data" (65535) or come of it (-1000, where an offset was taken off 0).
 """
@@ -36,12 +37,12 @@ WRITTEN = (32767, 32768, 55536, 55537, 64536, 65535, 2**31 - 1, 2**32 - 1)
 without a sign hold them."""
 WRITTEN_AS_FLOATS = (3.2767, 6.5535, 32767.0, 65535.0)
 FAINT = {"i": 5, "u": 5, "f": 5.0001e-4}
-"""DN or, in floats, reflectance: beside 0 in another band, a pixel of nothing more is the edge of an area of zeros.
+"""DN or, in floats, reflectance: a pixel of 0 and nothing more is the edge of an area of zeros, where 0 is declared.
 
 Of 256 such pixels at the edge of a public L2A scene most held 0 and 1, some up to 5; no water is as dark in all bands.
 """
 FAINT_PICTURE = 1
-"""The same in 8 bits that declare 0. Where nothing is declared, 1 of 255 beside 0 may be water."""
+"""The same in 8 bits."""
 
 OPAQUE = 0.5
 """Share of what an alpha band shows that is wholly opaque, at least: all but soft edges."""
@@ -81,8 +82,8 @@ class Nodata:
         rules = [f"the file's {' and '.join(self._declared(names))}"] if self.is_declared else []
         if self.has_zeros:
             alone = "0 in one band alone is dark" if self.has_dark_zeros else "0 in one band alone, too, by the offset"
-            who = "" if self.is_declared else " (the file declares none)"
-            rules.append(f"0 in every band{who}, or 0 beside next to nothing as at an edge; {alone}")
+            more = ", or 0 beside next to nothing as at an edge" if self.is_declared else " (the file declares none)"
+            rules.append(f"0 in every band{more}; {alone}")
         if dtype.startswith("float"):
             rules.append("NaN")
         if self.is_reflectance and dtype != "uint8":
@@ -219,9 +220,9 @@ def _numbers(low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Bools:
 
 def _blank(low: npt.NDArray[Any], high: npt.NDArray[Any], nodata: Nodata) -> Bools:
     """Where every band is 0, or as good as 0 in a pixel that has a 0."""
-    faint = FAINT.get(low.dtype.kind, 0)
-    if low.dtype.itemsize == 1:
-        faint = FAINT_PICTURE if nodata.is_declared else 0
+    faint = (
+        0.0 if not nodata.is_declared else FAINT_PICTURE if low.dtype.itemsize == 1 else FAINT.get(low.dtype.kind, 0)
+    )
     return np.asarray((low == 0) & (high <= faint))
 
 

@@ -20,6 +20,7 @@ from rasterio.errors import CRSError
 
 from landmap.attempts import opened
 from landmap.errors import SceneError
+from landmap.nodata import FARTHEST, LEAST
 from landmap.product import SCL, BandFile
 
 Element = ElementTree.Element
@@ -160,16 +161,31 @@ def _add_band(root: Element, number: int, header: Header, grid: Header, *, masks
 def _add_values(band: Element, header: Header, grid: Header, *, folds: bool) -> None:
     """The file's own values. Those that are left out, as the metadata name another nodata value, become nodata.
 
-    With `folds` those that the file's mask hides, too.
+    With `folds` those that the file's mask hides, too, and what no reflectance can be.
     """
     skipped = header.own_nodata if header.own_nodata != header.nodata else None
-    hides = header.masked and folds
-    source = ElementTree.SubElement(band, "ComplexSource" if hides or skipped is not None else "SimpleSource")
+    hides, fill = header.masked and folds, _fill_to_nodata(header) if folds else ""
+    source = ElementTree.SubElement(band, "ComplexSource" if hides or fill or skipped is not None else "SimpleSource")
     _add_place(source, header.band.file, header.band.number or 1, header, grid)
     if hides:
         ElementTree.SubElement(source, "UseMaskBand").text = "true"
     if skipped is not None:
         ElementTree.SubElement(source, "NODATA").text = repr(skipped)
+    if fill:
+        ElementTree.SubElement(source, "LUT").text = fill
+
+
+def _fill_to_nodata(header: Header) -> str:
+    """A table by which GDAL turns what no reflectance can be into nodata, so that it is not mixed in; "" for none.
+
+    What counts as fill only where every band holds it is left: a band does not know of the others.
+    """
+    kind = header.dtype[0]
+    if kind not in "if" or header.band.name == SCL:
+        return ""
+    nodata = repr(header.nodata)
+    table = [f"{-FARTHEST:g}:{nodata}", f"{LEAST - 1e-3}:{nodata}", f"{LEAST}:{LEAST}"]
+    return ",".join([*table, f"{FARTHEST * 0.99:g}:{FARTHEST * 0.99:g}", f"{FARTHEST:g}:{nodata}"])
 
 
 def _add_interpolated(band: Element, header: Header, grid: Header) -> None:
