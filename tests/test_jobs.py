@@ -35,7 +35,7 @@ def test_a_folder_gives_its_scenes_in_order_and_names_what_is_none(tmp_path: Pat
     jobs = find_jobs(tmp_path)
     assert [(Path(j.scene).name, j.output) for j in jobs] == [("a.jp2", "a_cover.tif"), ("b.tif", "b_cover.tif")]
     deeper, notes = jobs.skipped
-    assert deeper.startswith(f"{tmp_path / 'deeper'} (a folder without a scene; give it by itself")
+    assert deeper.startswith(f"{tmp_path / 'deeper'} (a folder with 1 scene in it; give it by itself")
     assert notes.startswith(f"{tmp_path / 'notes.txt'} (its ending is that of no scene")
     (job,) = find_jobs(tmp_path / "deeper")
     assert job.output == "c_cover.tif"
@@ -49,21 +49,26 @@ def test_a_folder_of_downloads(tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as file:
             file.writestr(inner, "")
     (tmp_path / "broken.zip").write_text("PK")
+    touch(tmp_path, "around/S2_20230813/B04.tif", "several/S2_20230813/B04.tif", "several/notes.txt", "several/a.zip")
+    touch(tmp_path, "mixed/B04_20230813.tif", "mixed/B03_20230901.tif")
     (tmp_path / "item.json").write_text(json.dumps(item("i", {"B04": {"href": "B04.tif"}})))
     (tmp_path / "shapes.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     jobs = find_jobs(tmp_path)
     assert [job.output for job in jobs] == [
         "HLS.v2.0_cover.tif",
         "S2B_33UUP_20230813_0_L2A_cover.tif",
+        "around_cover.tif",
         "bands_cover.tif",
         "broken_cover.tif",
         "cube_cover.tif",
         "inside_cover.tif",
         "i_cover.tif",
+        "mixed_cover.tif",
         "s_cover.tif",
         "x_cover.tif",
     ]
-    assert [Path(text.split(" (")[0]).name for text in jobs.skipped] == ["shapes.geojson", "texts.zip"]
+    assert [Path(text.split(" (")[0]).name for text in jobs.skipped] == ["several", "shapes.geojson", "texts.zip"]
+    assert "a folder with 2 scenes in it; give it by itself" in jobs.skipped[0]
 
 
 def test_a_folder_that_is_a_scene_is_that_scene(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from landmap.result import Progress, Result, Say
 from landmap.settings import Settings
 from landmap_models.classifier import Classifier
 
+LISTED = 20
+"""Things passed over that are each a warning."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BatchResult:
@@ -106,8 +109,7 @@ def run_batch(
     tasks = make_tasks(jobs, settings or Settings(), classifier.card if classifier else None, confidence=confidence)
     begin_folder(folder, tasks)
     skipped = jobs.skipped if isinstance(jobs, Jobs) else ()
-    for text in skipped:
-        (warn or _silent)(f"skipped, as it is no scene: {text}")
+    _tell_skipped(skipped, warn or _silent)
     with Ledger(folder, create=True) as ledger:
         ledger.enrol((task.job.output, shown(task.job.scene)) for task in tasks)
         before = {record.output: record for record in ledger.records()}
@@ -119,6 +121,13 @@ def run_batch(
             files = _publish(ledger, skipped)
         found = {record.output: record for record in ledger.records()}
     return BatchResult(folder, tuple(found[task.job.output] for task in tasks), files)
+
+
+def _tell_skipped(skipped: Sequence[str], warn: Say) -> None:
+    for text in skipped[:LISTED]:
+        warn(f"skipped, as it is no scene: {text}")
+    if len(skipped) > LISTED:
+        warn(f"skipped {len(skipped) - LISTED} more, which the report lists")
 
 
 def batch_status(output: str | os.PathLike[str]) -> tuple[Record, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,14 +125,16 @@ def is_raster_folder(folder: Path) -> bool:
 def _inside(folder: Traversable, path: str) -> Product | None:
     if product := _itself(folder, path):
         return product
-    found = {entry.name: product for entry in entries(folder) if entry.is_dir() and (product := _itself(entry, path))}
+    there = entries(folder)
+    found = {entry.name: product for entry in there if entry.is_dir() and (product := _itself(entry, path))}
     if len(found) > 1:
         advice = "Unpack it, and give" if isinstance(folder, ZipPath) else "Give"
         raise SceneError(
             f"{path}: expected one product. Received: {len(found)}: {', '.join(found)}. {advice} the folder of one, or "
             "all to landmap batch"
         )
-    return next(iter(found.values()), None)
+    which = f", in {next(iter(found), '')}" if len(there) > 1 else ""
+    return next((replace(product, says=f"{product.says}{which}") for product in found.values()), None)
 
 
 def _in_folder(folder: Path, path: str) -> Product | None:

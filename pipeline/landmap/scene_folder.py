@@ -64,7 +64,7 @@ def _reason(entry: Path) -> str | None:
     if suffix == ".data" and entry.with_suffix(".dim").is_file():
         return ""  # SNAP's: the scene is the .dim
     if suffix == ".safe":
-        return None  # also one that is broken: it fails, and is not passed over
+        return None  # also one that is broken
     try:
         if suffix in (".json", ".geojson"):
             return _reason_of_json(entry)
@@ -73,7 +73,8 @@ def _reason(entry: Path) -> str | None:
         if suffix == ".zip":
             return _reason_of_archive(entry)
     except SceneError as error:
-        return None if suffix == ".zip" else str(error).removeprefix(f"{entry}: ")
+        # What is meant as a scene and is none fails, and is not passed over.
+        return None if entry.is_dir() or suffix == ".zip" else str(error).removeprefix(f"{entry}: ")
     if suffix not in RASTERS:
         return "its ending is that of no scene; give it by itself if it is one"
     return "" if _is_own(entry) else None
@@ -87,9 +88,12 @@ def _reason_of_json(entry: Path) -> str | None:
 
 
 def _reason_of_folder(entry: Path) -> str | None:
-    if is_raster_folder(entry) or product_in(entry):
+    if is_raster_folder(entry) or product_at(entry):
         return None
-    return "a folder without a scene; give it by itself if there are scenes deeper in it"
+    inside = scenes_in(entry).scenes
+    if len(inside) == 1 and product_in(entry):  # a folder around a product, as archives have it
+        return None
+    return f"a folder with {len(inside) or 'no'} scene{'s' * (len(inside) != 1)} in it; give it by itself"
 
 
 def _reason_of_archive(entry: Path) -> str | None:
