@@ -282,6 +282,43 @@ def test_what_can_not_be_trusted_is_not_used(change: Any, says: str, write_scene
     assert scene.infrared_says.startswith(says)
 
 
+def test_what_is_there_and_not_used_is_a_warning(write_scene: WriteScene) -> None:
+    floats = write_scene(field().astype(np.float32) / 1e4, bands=RGBN)
+    made = landmap.plan(floats, card=CARD, level="L1C", offset=0)
+    assert made.warnings[-1] == "B08 is not used: of a scale that is assumed: true colour only. Give --scale"
+    obeyed = landmap.plan(floats, card=CARD, level="L1C", offset=0, scale="reflectance")
+    assert (obeyed.scene.infrared is not None, obeyed.warnings) == (True, ())
+    for choices in ({"use_nir": False}, {"bands": "1,2,3"}):
+        assert (
+            landmap.plan(write_scene(field(), bands=RGBN), card=CARD, level="L1C", offset=0, **choices).warnings == ()
+        )
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_near_infrared_is_found_where_its_data_are(said: bool, write_scene: WriteScene) -> None:
+    """Between the places of a scene that are sampled; what metadata say of it never hangs on a sample."""
+    values = np.zeros((4, 1600, 1600), np.uint16)
+    values[:, 450:578, 450:642] = field()
+    path = write_scene(values, bands=RGBN)
+    if said:
+        with rasterio.open(path, "r+") as file:
+            file.scales = (1e-4,) * 4
+    scene = opened(path)
+    assert scene.infrared_says == "used as NIR prior (band 4)"
+    assert scene.warnings == ()
+
+
+def test_what_metadata_say_of_it_is_doubted_aloud_and_not_overruled(write_scene: WriteScene) -> None:
+    path = write_scene(np.concatenate([field()[:3], field()[3:] // 4000]), bands=RGBN)
+    assert opened(path).infrared is None
+    with rasterio.open(path, "r+") as file:
+        file.scales = (1e-4,) * 4
+    scene = opened(path)
+    assert scene.infrared is not None
+    assert scene.warnings[0].startswith("B08 is not like reflectance (median 0.0001, 99th percentile 0.0001), and used")
+    assert opened(path, use_nir=False).warnings == (), "as the warning says"
+
+
 def test_two_bands_of_that_name_are_not_chosen_from(write_scene: WriteScene) -> None:
     values = np.concatenate([field(), field()[3:]])
     scene = opened(write_scene(values, bands=(*RGBN, "nir")))

@@ -89,6 +89,20 @@ def test_windows_without_data_are_no_evidence(
     assert choose_precision(make_plan(scene)).says == "float32: the sample has no data to try another on"
 
 
+def test_windows_are_tried_where_data_are(
+    write_scene: Callable[..., Path], ordinary: Callable[..., Any], processor: Callable[[int], dict[str, Contrary]]
+) -> None:
+    """A corner of a large scene, which chunks spread evenly over all of it would miss."""
+    models = processor(10)
+    values = np.zeros((3, 1500, 1500), np.uint16)
+    values[:, :70, 1420:] = ordinary(70, 80)
+    scene = write_scene(values, nodata=0, tags={"PROCESSING_LEVEL": "L1C"})
+    found = choose_precision(make_plan(scene, stride=8))
+    assert found.precision == "float32"
+    assert "90.00 % of" in found.says or "sampled windows have the same class" in found.says
+    assert models["bfloat16"].windows
+
+
 def test_a_small_scene_is_not_worth_a_trial(scene: Path, processor: Callable[[int], dict[str, Contrary]]) -> None:
     models = processor(0)
     assert choose_precision(make_plan(scene, stride=32)).says == "float32: a small scene"

@@ -434,8 +434,6 @@ def test_unusual_but_true_scenes_look_right(scene: str, change: Any, why: str) -
         ("L1C", "auto", lambda r: r - 0.1, "twice", "--offset 1000", "and no evidence of L2A"),
         ("L2A", "L2A", lambda r: r - 0.1, "twice", "--offset 1000", "for a model of L2A"),
         ("L1C", "L2A", lambda r: r - 0.1, "twice", "--offset 1000", "seen through added haze"),
-        ("L1C", "L1C", lambda r: r * 1e4, "dn", "--scale dn", "10,000 times as bright"),
-        ("L1C", "auto", lambda r: r * 1e4, "dn", "--scale dn", "and the level unknown"),
         ("L1C", "L1C", lambda r: r / 1e4, "black", "--scale reflectance", "scaled twice"),
         ("L1C", "auto", lambda r: r / 1e4, "black", "--scale reflectance", "which looks like L2A, but for that"),
         ("L1C", "L2A", lambda r: r / 1e4, "black", "--scale reflectance", "added haze lends no light"),

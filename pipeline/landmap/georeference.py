@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 from landmap.errors import GeoreferenceError
-from landmap.ground import ground_pixel_sides, ground_pixel_size, has_model_pixels, misplaced, pixel_sides
+from landmap.ground import ground_pixel_sides, ground_pixel_size, has_model_pixels, misplaced
 from landmap.scene import Scene
-from landmap.warp_target import MAX_ENLARGEMENT
+from landmap.warp_target import can_be_warped, is_too_coarse
 from landmap_models.card import ModelCard
 
-MAX_RATIO = 1.5
-"""A pixel size this many times the model's, or this many times below it, is refused."""
+SIZES = 0.499, 1.501
+"""Sides of a pixel on the ground, in the model's, that are accepted: from half to one and a half, and 0.1 % more, as a
+metre of UTM is 1.0004 m in the middle of a zone."""
 
 
 def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[str]:
@@ -37,31 +38,33 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
 
 
 def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
-    sides = pixel_sides(scene)
+    sides = ground_pixel_sides(scene)
     worst = max(sides, key=lambda side: abs(math.log(side / card.resolution)))
     ratio = worst / card.resolution
-    if 1 / MAX_RATIO <= ratio <= MAX_RATIO:
+    if SIZES[0] <= ratio <= SIZES[1]:
         return []
     size = f"{sides[0]:.3g}" if math.isclose(*sides, rel_tol=0.01) else f"{sides[0]:.3g} x {sides[1]:.3g}"
     return [
         f"its pixels are {size} m, {_times(ratio)} those the model was trained on ({card.resolution:g} m); "
-        f"a class would mean something else. {_better_pixels(scene, ratio)}"
+        f"a class would mean something else. {_better_pixels(scene, card)}"
     ]
 
 
-def _better_pixels(scene: Scene, ratio: float) -> str:
+def _better_pixels(scene: Scene, card: ModelCard) -> str:
     """What to do about pixels that are not the model's."""
     absent = [file for name in scene.band_names if scene.product for file in scene.product.absent_of(name)[:1]]
     if absent:
         names = ", ".join(file.rsplit("/", 1)[-1] for file in absent)
         return f"Its metadata list finer files that are not there ({names}): get the complete product"
-    if ratio > MAX_ENLARGEMENT:  # finer pixels would hold nothing finer
+    if is_too_coarse(scene, card.resolution):  # finer pixels would hold nothing finer
         return "Take a scene of finer pixels"
+    if not can_be_warped(scene):
+        return "Warp it to a projection that suits, with pixels of the model's size (gdalwarp -t_srs … -tr …)"
     return "Resample it (--warp auto)"
 
 
 def _interpolated(scene: Scene, card: ModelCard) -> list[str]:
-    if scene.warp is None or scene.warp.pixel_size <= MAX_RATIO * card.resolution:
+    if scene.warp is None or scene.warp.pixel_size <= SIZES[1] * card.resolution:
         return []
     return [
         f"its pixels of {scene.warp.pixel_size:.3g} m are interpolated to the model's {card.resolution:g} m: what is "
@@ -79,7 +82,8 @@ def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
         return []
     sides = ground_pixel_sides(scene)
     ratio = ground_pixel_size(scene) / card.resolution
+    better = "warp the scene to UTM (--warp auto) for a better map" if can_be_warped(scene) else "expect a worse map"
     return [
         f"a pixel is {sides[0]:.3g} x {sides[1]:.3g} m on the ground, by its area {_times(ratio)} the model's "
-        f"{card.resolution:g} m: warp the scene to UTM (--warp auto) for a better map"
+        f"{card.resolution:g} m: {better}"
     ]

@@ -15,7 +15,8 @@ from landmap.bands import FileBand, bands_called
 from landmap.chips import Bools, Floats
 from landmap.decisions import haze_between, scale_and_offset
 from landmap.errors import SceneError
-from landmap.radiometry import Evidence, Radiometry
+from landmap.radiometry import LEAST_PIXELS, Evidence, Radiometry
+from landmap.sample import Sample
 from landmap.settings import Settings
 from landmap.source import Source
 from landmap_models.card import NIR_BAND, ModelCard
@@ -128,18 +129,21 @@ def _radiometry(
     )
 
 
-def doubt_infrared(infrared: Infrared, sample: npt.NDArray[np.float32]) -> str | None:
-    """Why B08 is not used after all, in words, by a sample; None where nothing speaks against it.
+def doubt_infrared(infrared: Infrared, found: Sample) -> str | None:
+    """What the values of B08 speak against it, in words; None where nothing does, or too few were seen.
 
     Args:
         infrared: What was decided.
-        sample: Values of B08 where it has data, as they are in the file, `(n, 1)`, none 0.
+        found: Values of B08 where it has data.
     """
-    if not len(sample):
-        return f"without data where it was looked at: {ONLY}"
+    values = found.values[:, 0]
+    if found.complete and not len(values):
+        return "without data where it was looked at"
+    if len(values) < LEAST_PIXELS:
+        return None
     # At the scene's own level: added haze would lend light to a band that holds none.
-    plain = (sample[:, 0] + infrared.radiometry.offset[2]) * infrared.radiometry.scale[2]
+    plain = (values + infrared.radiometry.offset[2]) * infrared.radiometry.scale[2]
     middle, bright = np.percentile(plain, (50, 99))
     if middle > 1.5 or bright < 0.005:
-        return f"not like reflectance (median {middle:.3g}, 99th percentile {bright:.3g}): {ONLY}"
+        return f"not like reflectance (median {middle:.3g}, 99th percentile {bright:.3g})"
     return None

@@ -24,8 +24,9 @@ from landmap.grid import Window
 from landmap.ground import RasterGrid, bounds, extent, raster_grid
 from landmap.product import SCL
 from landmap.remote import shown
+from landmap.sample import sample
 from landmap.settings import MASKED_CLASSES, SCL_CLASSES, Settings
-from landmap.source import Source, name_of, sample, source_of
+from landmap.source import Source, name_of, source_of
 from landmap.view import View
 from landmap.warp import onto
 
@@ -120,7 +121,7 @@ def _by_classes(scene: Source, own: Callable[[], Source | None], file: str, sett
             f"{scene.shown_path}: expected a scene classification, as masks by class need one. Received: no product "
             "that has it, and no band called SCL. Say where it is: --scl FILE, or --bands …,SCL=N"
         )
-    highest = sample(source)["sample"].max(initial=0)
+    highest = sample(source).values.max(initial=0)
     if highest > HIGHEST_CLASS:
         raise SceneError(
             f"{source.shown_path}: expected a scene classification, with classes from 0 to {HIGHEST_CLASS}. Received: "

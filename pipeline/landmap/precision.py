@@ -12,6 +12,7 @@ from landmap.chunking import SMALLEST_TILE
 from landmap.grid import Chunk, Window
 from landmap.planning import Plan
 from landmap.predict import ChunkSettings, chunk_windows
+from landmap.sample import places_with_data
 from landmap.work import load
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
@@ -21,6 +22,8 @@ AGREEMENT = 0.999
 """Share of windows whose class must be the same as in float32."""
 WINDOWS = 6000
 """A sample has about so many windows that see data."""
+FEW_WITH_DATA = WINDOWS // 10
+"""Where fewer of them see data, the sample is taken anew where data are."""
 FEW_WINDOWS = 50_000
 """A scene of fewer is done in float32 before anything else is tried."""
 
@@ -63,7 +66,17 @@ def choose_precision(plan: Plan) -> Choice:
 
 def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:
     """Share of sampled windows with the same class in both precisions, and how many there are."""
-    chunks = _sample(plan)
+    chunks = _small_chunks(plan)
+    found = _same(plan, fast, _spread(chunks))
+    if found.size < FEW_WITH_DATA and len(chunks) > 1:
+        found = _same(plan, fast, _spread(_with_data(plan, chunks)))
+    return float(found.mean()) if found.size else 0.0, found.size
+
+
+def _same(plan: Plan, fast: Precision, chunks: list[Chunk]) -> npt.NDArray[np.bool_]:
+    """Whether each window of some chunks that sees data has the same class in both precisions."""
+    if not chunks:
+        return np.zeros(0, np.bool_)
     how = ChunkSettings(
         plan.settings.batch_size, _tile([plan.grid.padded_window(c) for c in chunks]) if plan.tile else None
     )
@@ -74,14 +87,31 @@ def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:
             chunk_windows(pixels, plan.grid, chunk, load(plan, precision), how) for precision in ("float32", fast)
         )
         same.append((exact.argmax(axis=-1) == reduced.argmax(axis=-1))[weights > 0])
-    found = np.concatenate(same)
-    return float(found.mean()) if found.size else 0.0, found.size
+    return np.concatenate(same)
 
 
-def _sample(plan: Plan) -> list[Chunk]:
-    """Small chunks, spread evenly over what no mask is known to leave out."""
+def _small_chunks(plan: Plan) -> list[Chunk]:
+    """The scene in small chunks, but for those that a mask is known to leave out."""
     side = SMALLEST_TILE - 2 * plan.grid.chip_size
-    chunks = [c for c in plan.grid.chunks(side, side) if not plan.scene.left_out(plan.grid.owned_window(c))]
+    return [c for c in plan.grid.chunks(side, side) if not plan.scene.left_out(plan.grid.owned_window(c))]
+
+
+def _with_data(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
+    """Those chunks in which data were found that no mask hides."""
+    places = places_with_data(plan.scene, [mask for mask in plan.scene.masks if mask.hides])
+    middles = np.array([(p.row_off + p.height // 2, p.col_off + p.width // 2) for p in places]).reshape(-1, 2)
+
+    def has_data(window: Window) -> bool:
+        inside = (middles >= (window.row_off, window.col_off)) & (
+            middles < (window.row_off + window.height, window.col_off + window.width)
+        )
+        return bool(inside.all(axis=1).any())
+
+    return [chunk for chunk in chunks if has_data(plan.grid.owned_window(chunk))]
+
+
+def _spread(chunks: list[Chunk]) -> list[Chunk]:
+    """So many of the chunks, spread evenly, that they have about `WINDOWS` windows."""
     windows = max((len(c.window_rows) * len(c.window_cols) for c in chunks), default=1)
     number = min(len(chunks), -(-WINDOWS // windows))
     return [chunks[(2 * i + 1) * len(chunks) // (2 * number)] for i in range(number)]

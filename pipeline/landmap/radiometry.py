@@ -21,6 +21,11 @@ Floats = npt.NDArray[np.float32]
 DN_SCALE = 1e-4
 """Sentinel-2's quantification: 10,000 is a reflectance of 1."""
 
+LEAST_PIXELS = 100
+"""Nothing is decided by the dark or bright ones of fewer pixels, of which a percentile is not one."""
+LEAST_FOR_UNIT = 10
+"""Fewer pixels do not even tell what a unit is, which is a matter of powers of ten."""
+
 DARKEST = -0.01
 """Correction hardly leaves less reflectance than this in any band. Darker means a wrong offset."""
 
@@ -81,16 +86,45 @@ class Evidence:
     """Values of valid pixels as they are in the file, `(n, bands)`, none 0 in every band; may be empty."""
     blank: float = 0.0
     """Share of the sampled pixels that are 0 in every band, and yet declared valid."""
+    complete: bool = True
+    """Whether every pixel was looked at for data: where the sample is empty then, the scene is."""
     stated: Stated = field(default_factory=Stated)
     """What is said beside the file, where it is of a product."""
 
     @property
+    def is_float(self) -> bool:
+        """Whether the values are floats, of which nothing but their size tells what they mean."""
+        return self.dtype.startswith("float")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the scene is known to have no pixel with data."""
+        return self.complete and not len(self.sample)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the sample has enough pixels to decide or check anything by dark or bright ones."""
+        return len(self.sample) >= LEAST_PIXELS
+
+    @property
+    def tells_unit(self) -> bool:
+        """Whether the sample has enough pixels to tell digital numbers from reflectance."""
+        return len(self.sample) >= LEAST_FOR_UNIT
+
+    @property
+    def too_few(self) -> str:
+        """How many pixels were looked at, in words, where that is too few to decide anything."""
+        if not len(self.sample):
+            return "no pixel was looked at"
+        return f"only {len(self.sample)} pixels with data were found"
+
+    @property
     def is_reflectance(self) -> bool:
-        """Whether the values are floats of the size of reflectance.
+        """Whether the values are seen to be floats of the size of reflectance.
 
         Reflectance beyond 2 is rare even on snow; digital numbers start at hundreds.
         """
-        return self.dtype.startswith("float") and not (self.sample.size and float(np.median(self.sample)) > 2)
+        return self.is_float and self.tells_unit and float(np.median(self.sample)) <= 2
 
 
 @dataclass(frozen=True, slots=True)

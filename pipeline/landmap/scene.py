@@ -12,17 +12,18 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from landmap.chips import Bools, Pixels
-from landmap.decisions import decide
+from landmap.decisions import decide, is_said
 from landmap.grid import Window
-from landmap.infrared import Infrared, doubt_infrared, understand_infrared
+from landmap.infrared import ONLY, Infrared, doubt_infrared, understand_infrared
 from landmap.masks import Mask, find_masks
 from landmap.nodata import alpha_doubt
 from landmap.product import Product
 from landmap.radiometry import Evidence, Radiometry
 from landmap.recognise import find_product
+from landmap.sample import sample
 from landmap.scene_file import Said, SceneFile, read_scene_file
 from landmap.settings import Settings
-from landmap.source import Source, sample
+from landmap.source import Source
 from landmap.stack import stack
 from landmap_models.card import NIR_BAND, ModelCard
 from landmap_models.model_file import read_card
@@ -47,7 +48,6 @@ class Scene(Source):
     """From which grid to which it is warped, or why it isn't, in words; "" where that was not asked for."""
     warnings: tuple[str, ...] = ()
     """What the user should know of it, besides what its radiometry warns of."""
-
     files: tuple[str, ...] = ()
     """Names of the files that its bands are read from, without folders."""
 
@@ -110,22 +110,30 @@ def open_scene(
     whole = stack(product, card, settings) if product else None
     file = read_scene_file(path, whole, card, settings)
     source, says = file.view.of(file.bands[0]), file.bands[1]
-    found = sample(source)
-    fills = found.pop("fills")
-    evidence = Evidence(path=source.shown_path, dtype=source.dtype, band_names=card.band_names, **says, **found)
+    masks = find_masks(source, file.own_classes, settings)
+    found = sample(source, [mask for mask in masks if mask.hides])
+    evidence = Evidence(
+        path=source.shown_path,
+        dtype=source.dtype,
+        band_names=card.band_names,
+        **says,
+        sample=found.values,
+        blank=found.blank,
+        complete=found.complete,
+    )
     radiometry = decide(evidence, card, settings)
     source = replace(source, nodata=replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))
     scene = Scene(
         **{field.name: getattr(source, field.name) for field in fields(source)},
         radiometry=radiometry,
         product=whole.product if whole else None,
-        masks=find_masks(source, file.own_classes, settings),
+        masks=masks,
         warp_says=file.view.says,
         files=file.names,
-        warnings=(*fills.says(), *_doubts_of_alpha(file, card)),
+        warnings=(*found.fills.says(), *_doubts_of_alpha(file, card)),
     )
     if isinstance(file.infrared, str):
-        return replace(scene, infrared_says=file.infrared)
+        return _without_infrared(scene, file.infrared, is_there=bool(whole and whole.without_nir))
     nir, says = file.infrared
     return _with_infrared(scene, (file.view.of(nir), says), evidence, card, settings)
 
@@ -140,7 +148,7 @@ def _doubts_of_alpha(file: SceneFile, card: ModelCard) -> list[str]:
         if NIR_BAND not in card.optional_bands:
             hint = f"take its colour away (gdal_edit.py -colorinterp_{number} undefined {bands.shown_path})"
         found = sample(file.view.of(alpha, nearest=True))
-        doubts.append(alpha_doubt(number, found["sample"], found["blank"], hint))
+        doubts.append(alpha_doubt(number, found.values, found.blank, hint))
     return [doubt for doubt in doubts if doubt]
 
 
@@ -150,10 +158,20 @@ def _with_infrared(scene: Scene, beside: Said, evidence: Evidence, card: ModelCa
     own = replace(evidence, band_names=(NIR_BAND,), **says)
     infrared = understand_infrared(source, own, scene.radiometry, card, settings)
     if isinstance(infrared, str):
-        return replace(scene, infrared_says=infrared)
-    if doubt := doubt_infrared(infrared, sample(source)["sample"]):
-        return replace(scene, infrared_says=doubt)
-    return replace(scene, infrared=infrared, infrared_says=f"used as NIR prior ({_where(scene, source)})")
+        return _without_infrared(scene, infrared, is_there=True)
+    found = sample(source, [mask for mask in scene.masks if mask.hides])
+    doubt = doubt_infrared(infrared, found)
+    if doubt and not (is_said(own) and len(found.values)):
+        return _without_infrared(scene, f"{doubt}: {ONLY}", is_there=True)
+    doubts = (f"{NIR_BAND} is {doubt}, and used as its metadata say: leave it out with --no-nir",) if doubt else ()
+    says_so = f"used as NIR prior ({_where(scene, source)})"
+    return replace(scene, infrared=infrared, infrared_says=says_so, warnings=(*scene.warnings, *doubts))
+
+
+def _without_infrared(scene: Scene, why: str, *, is_there: bool) -> Scene:
+    """The scene without near infrared, which is a warning where the scene has it."""
+    warnings = (f"{NIR_BAND} is not used: {why}",) if is_there else ()
+    return replace(scene, infrared_says=why, warnings=(*scene.warnings, *warnings))
 
 
 def _where(scene: Scene, source: Source) -> str:

@@ -28,11 +28,6 @@ from landmap.warp import Warp, read_warped
 
 Found = TypeVar("Found")
 
-SAMPLE_PLACES = 5
-"""A sample is read at this many places along each axis,"""
-SAMPLE_SIZE = 64
-"""each of this many pixels in height and width."""
-
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -253,41 +248,23 @@ def _check_blocks(file: Any, source: Source, window: Window) -> None:
         raise ReadError(f"{source.shown_path}: can't be read as a raster: blocks are missing ({window})")
 
 
-def sample(source: Source) -> dict[str, Any]:
-    """Values of valid pixels at 25 places spread evenly, as they are in the file, for `Evidence`.
+def read_place(file: Any, source: Source, window: Window, fills: Fills) -> tuple[npt.NDArray[Any], Bools]:
+    """`Source.read_values` of an open file, for one of many windows that are read while it is open.
 
-    Pixels that are 0 in every band, though declared valid, are counted apart: as values they would mislead.
-
-    Returns:
-        `sample`, `(n, bands)` float32, and `blank`, their share that is 0 in every band and was left out, 0 to 1.
+    Args:
+        file: The open file.
+        source: What is read of it.
+        window: Inside the source.
+        fills: Counts constants that the file does not declare as nodata.
 
     Raises:
-        ReadError: The file can't be read there.
+        ReadError: It can't be read there, or it is not certain what is there.
     """
-    windows = [
-        Window(row, col, min(SAMPLE_SIZE, source.height - row), min(SAMPLE_SIZE, source.width - col))
-        for row in _places(source.height)
-        for col in _places(source.width)
-    ]
-    fills = Fills()
-    found = source.look(lambda file: np.concatenate([_sampled(file, source, window, fills) for window in windows]))
-    seen = (found != 0).any(axis=-1)
-    return {"sample": found[seen], "blank": float(1 - seen.mean()) if len(seen) else 0.0, "fills": fills}
-
-
-def _sampled(file: Any, source: Source, window: Window, fills: Fills) -> npt.NDArray[np.float32]:
     _check_blocks(file, source, window)
     try:
-        values, valid = read_pixels(file, source, window, fills=fills)
+        return read_pixels(file, source, window, fills=fills)
     except RasterioError as error:
         raise unreadable(source.path, error, f" ({window})") from error
-    return values[valid].astype(np.float32)
-
-
-def _places(length: int) -> list[int]:
-    """Where samples start along an axis."""
-    last = max(0, length - SAMPLE_SIZE)
-    return sorted({round(last * i / (SAMPLE_PLACES - 1)) for i in range(SAMPLE_PLACES)})
 
 
 def name_of(path: str) -> str:

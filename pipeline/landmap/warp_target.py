@@ -11,6 +11,7 @@ from rasterio.warp import aligned_target, calculate_default_transform
 
 from landmap.errors import GeoreferenceError
 from landmap.ground import (
+    Grounded,
     RasterGrid,
     bounds,
     crs_name,
@@ -26,6 +27,8 @@ from landmap_models.card import ModelCard
 
 MAX_ENLARGEMENT = 3.0
 """Pixels of more than so many times the model's size are refused: no interpolation shows what they do not hold."""
+TOLERANCE = 1.05
+"""They may be so much larger on the ground: 30 m of UTM are 30.01 m in the middle of a zone, an arc second 30.9 m."""
 AVERAGED = 2.0
 """Where pixels become this much larger their values are averaged; bilinear would skip some."""
 MAX_MISFIT = 0.5
@@ -59,7 +62,7 @@ def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
     is_true, size = _is_true(grid), ground_pixel_size(grid)
     if is_true and not points and has_model_pixels(grid, metres):
         return None, f"not needed: {own}"
-    _check_enlargement(size, metres, path)
+    _check_enlargement(grid, metres, path)
     target = CRS.from_wkt(grid.crs) if is_true else _utm(grid, path)
     resampling: Literal["bilinear", "average"] = "average" if metres >= AVERAGED * size else "bilinear"
     warp = Warp(
@@ -94,36 +97,53 @@ def _around(grid: RasterGrid, target: CRS, metres: float) -> RasterGrid:
     return RasterGrid(height, width, transform, target.to_wkt())
 
 
-def _check_enlargement(size: float, metres: float, path: str) -> None:
-    if size > MAX_ENLARGEMENT * metres:
+def is_too_coarse(grid: Grounded, metres: float) -> bool:
+    """Whether pixels are too large on the ground to be interpolated to a model's, of so many metres."""
+    return ground_pixel_size(grid) > MAX_ENLARGEMENT * TOLERANCE * metres
+
+
+def can_be_warped(grid: Grounded) -> bool:
+    """Whether there is a projection to which `find_warp` brings a grid that has a place on the ground."""
+    return _is_true(grid) or _utm_zone(grid)[0] is not None
+
+
+def _check_enlargement(grid: RasterGrid, metres: float, path: str) -> None:
+    if is_too_coarse(grid, metres):
+        size = ground_pixel_size(grid)
         raise GeoreferenceError(
             f"{path}: its pixels are about {size:.3g} m, {size / metres:.3g} times the model's {metres:g} m: expected "
             f"at most {MAX_ENLARGEMENT:g} times, as interpolation shows nothing that they do not hold. Get finer ones"
         )
 
 
-def _is_true(grid: RasterGrid) -> bool:
+def _is_true(grid: Grounded) -> bool:
     """Whether the CRS's metres are metres on the ground, within 1 %."""
-    crs = CRS.from_wkt(grid.crs)
+    crs = CRS.from_wkt(grid.crs or "")
     metres = crs.is_projected and crs.linear_units_factor[1] == 1
     return metres and abs(math.sqrt(math.prod(pixel_sides(grid))) / ground_pixel_size(grid) - 1) < 0.01
 
 
 def _utm(grid: RasterGrid, path: str) -> CRS:
     """The UTM zone of a grid's middle."""
-    from pyproj import Transformer
-    from pyproj.aoi import AreaOfInterest
-    from pyproj.database import query_utm_crs_info
-
-    to_degrees = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
-    lon, lat = to_degrees.transform(*(grid.transform @ (grid.width / 2, grid.height / 2)))
-    zones = query_utm_crs_info("WGS 84", AreaOfInterest(lon, lat, lon, lat))
-    if not zones:
+    zone, (lon, lat) = _utm_zone(grid)
+    if zone is None:
         raise GeoreferenceError(
             f"{path}: can't be warped: expected a place in one of UTM's zones. Received: longitude {lon:.4g}, latitude "
             f"{lat:.4g}. Warp it to a projection that suits (gdalwarp -t_srs)"
         )
-    return CRS.from_epsg(zones[0].code)
+    return zone
+
+
+def _utm_zone(grid: Grounded) -> tuple[CRS | None, tuple[float, float]]:
+    """The UTM zone of a grid's middle, None beyond all zones; and the middle's longitude and latitude."""
+    from pyproj import Transformer
+    from pyproj.aoi import AreaOfInterest
+    from pyproj.database import query_utm_crs_info
+
+    to_degrees = Transformer.from_crs(grid.crs or "", "EPSG:4326", always_xy=True)
+    lon, lat = to_degrees.transform(*(grid.transform @ (grid.width / 2, grid.height / 2)))
+    zones = query_utm_crs_info("WGS 84", AreaOfInterest(lon, lat, lon, lat))
+    return CRS.from_epsg(zones[0].code) if zones else None, (lon, lat)
 
 
 def _sides(grid: RasterGrid) -> str:
