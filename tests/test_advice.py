@@ -20,6 +20,7 @@ from landmap.grid import Window
 from landmap.planning import Plan
 from landmap_models.card import BandProfile
 from landmap_models.classifier import FAKE_CARD
+from landmap_models.nir import NirPrior, Roles
 
 Draw = Callable[..., npt.NDArray[np.uint16]]
 WriteScene = Callable[..., Path]
@@ -32,6 +33,13 @@ CARD = replace(
     ),
     levels=("L1C",),
 )
+PRIOR = NirPrior(
+    means=((0.7, -1.0), (-0.2, -3.4)),
+    covariances=(((0.02, 0.0), (0.0, 0.1)), ((0.02, 0.0), (0.0, 0.3))),
+    roles=Roles(water=(9,), road=(), open_land=(0,)),
+)
+BOTH = {"scale": 1e-4, "offset": 0}
+RGBN = "B04=1,B03=2,B02=3,B08=4"
 SIDE = 120
 ALL = Window(0, 0, SIDE, SIDE)
 
@@ -179,7 +187,63 @@ def test_unknown_floats(factor: float, name: str, write_scene: WriteScene) -> No
     assert found.values[found.valid] == pytest.approx(0.09)
 
 
+# --- bands
+
+
+def test_swapped_bands_are_given_as_the_message_says(write_scene: WriteScene, ordinary: Draw) -> None:
+    dn = ordinary(SIDE, SIDE)
+    path = write_scene(dn[::-1])
+    text = " ".join(plan(path).warnings)
+    (given,) = re.findall(r"the bands look swapped \(--bands (\S+)\)", text)
+    assert is_right(plan(path, bands=given), dn)
+
+
+NIR = replace(CARD, nir=PRIOR)
+
+
+@pytest.mark.parametrize(
+    ("change", "words", "obeyed"),
+    [
+        (lambda file: file.update_tags(4, BOA_ADD_OFFSET="none"), "Give --offset", {"offset": 0}),
+        (lambda file: _set(file, offsets=(0, 0, 0, -0.1), scales=(1e-4,) * 4), "which holds: --scale, --offset", BOTH),
+        (lambda file: _set(file, scales=(1e-4, 1e-4, 1e-4, 2e-4)), "which holds: --scale, --offset", BOTH),
+        (lambda file: _set(file, descriptions=("B04", "B03", "B02", "B08", "nir")), "--bands B04=N", {"bands": RGBN}),
+    ],
+    ids=["no number", "offset", "scale", "twice"],
+)
+def test_near_infrared_is_used_as_the_message_says(
+    change: Callable[[Any], None], words: str, obeyed: dict[str, Any], write_scene: WriteScene, ordinary: Draw
+) -> None:
+    dn = ordinary(SIDE, SIDE)
+    path = write_scene(np.concatenate([dn, dn[:2] * 2]), bands=("B04", "B03", "B02", "B08", "x"))
+    with rasterio.open(path, "r+") as file:
+        change(file)
+    made = landmap.plan(path, card=NIR, level="L1C")
+    assert made.scene.infrared is None
+    assert words in made.nir
+    obeying = landmap.plan(path, card=NIR, level="L1C", **obeyed)
+    assert obeying.scene.infrared is not None
+    assert is_right(obeying, dn)
+
+
+def _set(file: Any, **values: Any) -> None:
+    for name, value in values.items():
+        setattr(file, name, (*value, *([1.0] if name == "scales" else [0.0] if name == "offsets" else []))[:5])
+
+
 # --- fill that nobody declared
+
+
+def test_zeros_beside_another_nodata_are_left_out_as_the_message_says(write_scene: WriteScene, ordinary: Draw) -> None:
+    values = ordinary(SIDE, SIDE)
+    values[:, :30] = 0
+    path = write_scene(values, nodata=65535)
+    assert any("declare 0 (gdal_edit -a_nodata 0)" in text for text in plan(path).warnings)
+    with rasterio.open(path, "r+") as file:
+        file.nodata = 0
+    made = plan(path)
+    assert not any("declare 0" in text for text in made.warnings)
+    np.testing.assert_array_equal(made.scene.read(ALL).valid, (values > 0).all(axis=0))
 
 
 def test_declared_as_the_message_says_fill_is_left_out(write_scene: WriteScene, ordinary: Draw) -> None:

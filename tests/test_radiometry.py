@@ -60,6 +60,7 @@ def evidence(sample: Floats | None = None, **changes: Any) -> Evidence:
         tags={},
         band_tags=({}, {}, {}),
         has_scl=False,
+        band_indexes=(3, 2, 1),
         sample=np.zeros((0, 3), np.float32) if sample is None else sample,
     )
     return replace(plain, **changes)
@@ -435,12 +436,19 @@ def test_unusual_but_true_scenes_look_right(scene: str, change: Any, why: str) -
         ("L2A", "L2A", lambda r: r - 0.1, "twice", "--offset 1000", "for a model of L2A"),
         ("L1C", "L2A", lambda r: r - 0.1, "twice", "--offset 1000", "seen through added haze"),
         ("L1C", "L1C", lambda r: r / 1e4, "black", "--scale reflectance", "scaled twice"),
-        ("L1C", "auto", lambda r: r / 1e4, "black", "--scale reflectance", "which looks like L2A, but for that"),
+        ("L1C", "auto", lambda r: r / 1e4, "black", "--scale reflectance", "seen as L2A"),
         ("L1C", "L2A", lambda r: r / 1e4, "black", "--scale reflectance", "added haze lends no light"),
         ("L1C", "auto", lambda r: r / 0.275 * 255 / 1e4, "black", "--scale 8bit", "8 bits in 16"),
-        ("L1C", "L1C", lambda r: r[:, ::-1], "swapped", "--bands", "blue given as red"),
-        ("L1C", "auto", lambda r: r[:, ::-1], "swapped", "--bands", "which looks like L2A, but for that"),
-        ("both", "L1C", lambda r: r[:, ::-1], "swapped", "--bands", "for a model of both"),
+        ("L1C", "L1C", lambda r: r[:, ::-1], "swapped", "--bands B04=1,B03=2,B02=3", "blue given as red"),
+        (
+            "L1C",
+            "auto",
+            lambda r: r[:, ::-1],
+            "swapped",
+            "--bands B04=1,B03=2,B02=3",
+            "which looks like L2A, but for that",
+        ),
+        ("both", "L1C", lambda r: r[:, ::-1], "swapped", "--bands B04=1,B03=2,B02=3", "for a model of both"),
         ("L1C", "L1C", lambda r: r + 0.8, "bright", "cloud, snow", "all is cloud"),
     ],
 )

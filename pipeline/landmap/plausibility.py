@@ -41,7 +41,7 @@ def doubts(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> list[
     if evidence.stated.disputed and radiometry.origins["offset"] == evidence.stated.origins["offset"]:
         found.append(_dispute(evidence.stated, evidence, radiometry))
     if evidence.is_enough:
-        found += implausible(evidence.sample, radiometry, card)
+        found += implausible(evidence.sample, radiometry, card, evidence.band_indexes)
     return found
 
 
@@ -56,13 +56,14 @@ def _dispute(stated: Stated, evidence: Evidence, radiometry: Radiometry) -> str:
     return f"{text}. Taken: {taken:g}; the pixels do not decide it. If it is the other: --offset {other:g}"
 
 
-def implausible(sample: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
+def implausible(sample: Floats, radiometry: Radiometry, card: ModelCard, indexes: tuple[int, ...] = ()) -> list[str]:
     """Compare a sample with what the model was trained on.
 
     Args:
         sample: Values of valid pixels as they are in the file, `(n, bands)`, at least one.
         radiometry: What was decided for them.
         card: The model's.
+        indexes: Numbers of the bands in the file, from 1, for what to type; () where they can't be given.
 
     Returns:
         One plain sentence for each thing that looks wrong.
@@ -71,7 +72,7 @@ def implausible(sample: Floats, radiometry: Radiometry, card: ModelCard) -> list
     plain = _without_haze(radiometry, card).to_model(sample)
     return _wrong_scale(sample, radiometry, card) or [
         *_wrong_offset(sample, radiometry, card),
-        *_swapped(plain, radiometry, card),
+        *_swapped(plain, radiometry, card, indexes),
     ]
 
 
@@ -176,7 +177,7 @@ def _fill(sample: Floats) -> str:
     return f"the values begin at {low.min():g}. Say what is added to them first (--offset NUMBER)"
 
 
-def _swapped(reflectance: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
+def _swapped(reflectance: Floats, radiometry: Radiometry, card: ModelCard, indexes: tuple[int, ...]) -> list[str]:
     """Whether red outshines blue in dark pixels; haze does the opposite at the top of the atmosphere.
 
     Not asked of a scene that is known to be corrected. Where the level was assumed, a large difference counts: swapped
@@ -188,6 +189,7 @@ def _swapped(reflectance: Floats, radiometry: Radiometry, card: ModelCard) -> li
     red, blue = (float(np.percentile(reflectance[:, names.index(name)], 1)) for name in ("B04", "B02"))
     if blue > 0.1 or red - blue < (0.03 if assumed else 0.015):
         return []
-    return [
-        "the darkest pixels are brighter in B04 than in B02, which air does not do: the bands look swapped (--bands)"
-    ]
+    places = dict(zip(names, indexes, strict=False))
+    other = places | {"B04": places.get("B02", 0), "B02": places.get("B04", 0)}
+    hint = f" (--bands {','.join(f'{name}={i}' for name, i in other.items())})" if indexes else ""
+    return [f"the darkest pixels are brighter in B04 than in B02, which air does not do: the bands look swapped{hint}"]

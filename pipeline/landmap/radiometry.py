@@ -90,6 +90,8 @@ class Evidence:
     """Whether every pixel was looked at for data: where the sample is empty then, the scene is."""
     stated: Stated = field(default_factory=Stated)
     """What is said beside the file, where it is of a product."""
+    band_indexes: tuple[int, ...] = ()
+    """Numbers of the bands in the file, from 1; () where a product's own names say which file is which."""
 
     @property
     def is_float(self) -> bool:

@@ -120,6 +120,7 @@ def open_scene(
         sample=found.values,
         blank=found.blank,
         complete=found.complete,
+        band_indexes=() if whole else source.band_indexes,
     )
     radiometry = decide(evidence, card, settings)
     source = replace(source, nodata=replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))

@@ -216,8 +216,22 @@ def test_the_products_offset_is_not_put_on_its_8_bit_picture(product: Path) -> N
         assert picture.tags()["BOA_QUANTIFICATION_VALUE"] == "10000"
         assert picture.tags(1)["BOA_ADD_OFFSET"] == "-1000"
     radiometry = landmap.open_scene(name, card=ANY_LEVEL).radiometry
-    assert radiometry.scale == pytest.approx((0.275 / 255,) * 3)
-    assert radiometry.offset == (0.0, 0.0, 0.0)
+    assert radiometry.scale == pytest.approx((0.2505 / 254,) * 3), "a stretch of its own, by its name"
+    assert radiometry.offset == (-1.0, -1.0, -1.0)
+
+
+def test_the_true_color_picture_shows_what_the_products_bands_hold(product: Path) -> None:
+    """Where it is not saturated, within what 8 bits hold."""
+    (folder,) = product.parent.glob("GRANULE/*/IMG_DATA")
+    (picture,) = folder.glob("*_TCI_60m.jp2")
+    scene = landmap.open_scene(picture, card=replace(ANY_LEVEL, levels=("L2A",)))
+    found = scene.read(Window(0, 0, scene.height, scene.width))
+    for i, name in enumerate(scene.band_names):
+        (band,) = folder.glob(f"*_{name}_60m.jp2")
+        with rasterio.open(band) as file:
+            reflectance = (file.read(1) - 1000.0) * 1e-4
+        clear = found.valid & (reflectance > 0.002) & (reflectance < 0.249)
+        np.testing.assert_allclose(found.values[..., i][clear], reflectance[clear], atol=0.0012)
 
 
 @pytest.mark.real
