@@ -121,7 +121,7 @@ def test_every_odd_file_is_in_a_table_below(odd: Path) -> None:
         (RADAR, ONE, "its pixels are 200 m", "far too coarse"),
         (INVERTED, ONE, "its pixels are 5.5.e.04 m", "the globe, south-up"),
         (ALL_NODATA, {}, "its pixels are 3 m", "another satellite"),
-        (ALPHA, {}, "its pixels are 4 m", "a picture from the air"),
+        (ALPHA, {}, "its pixels are 3.09 m", "a picture from the air: 4 m of Web Mercator"),
         (MASK, {}, "its pixels are 0.15 m", "a picture from the air"),
     ],
 )
