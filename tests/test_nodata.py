@@ -343,7 +343,7 @@ def test_an_alpha_that_looks_like_a_band_is_told_and_the_hint_helps(write_scene:
     assert given_bands == "B04=1,B03=2,B02=3,B08=4"
     obeyed = open_scene(path, Settings(bands=given_bands), card=card)
     assert pixels_of(obeyed).valid.all()
-    assert obeyed.warnings == ()
+    assert not any("alpha" in text for text in obeyed.warnings)
 
 
 def test_a_model_without_near_infrared_gets_another_hint(write_scene: WriteScene) -> None:
