@@ -24,6 +24,7 @@ from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
 from landmap.example import write_example
 from landmap.grid import Window as LandmapWindow
 from landmap.mosaic import NODATA
+from landmap.nodata import Nodata
 from landmap.planning import make_plan
 from landmap.result import Outputs
 from landmap.scene import Scene
@@ -429,6 +430,12 @@ def test_a_sparse_file_in_which_zero_may_be_data_is_read(write_scene: Callable[.
     path = write_scene(np.zeros((1, 128, 128), np.uint16), bands=("B04",), tiled=True, SPARSE_OK=True)
     place = {"height": 128, "width": 128, "transform": Affine.identity(), "crs": None, "block_shape": (256, 256)}
     source = Source(
-        path=str(path), opens=str(path), band_names=("B04",), band_indexes=(1,), dtype="uint16", masked=False, **place
+        path=str(path),
+        opens=str(path),
+        band_names=("B04",),
+        band_indexes=(1,),
+        dtype="uint16",
+        nodata=Nodata((None,)),
+        **place,
     )
     assert not source.is_empty(LandmapWindow(0, 0, 128, 128))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.view import View
 from landmap.warp import Warp
-from landmap_models.classifier import FAKE_CARD, Classifier
+from landmap_models.classifier import FAKE_CARD, Classifier, ConstantClassifier
 from landmap_models.packaged import find_model
 
 WriteScene = Callable[..., Path]
@@ -308,6 +309,27 @@ def test_maps_are_the_same_however_they_are_cut(write_scene: WriteScene, tmp_pat
     np.testing.assert_array_equal(covers[0], covers[1])
     np.testing.assert_array_equal(covers[0], covers[2])
     assert 0.2 < (covers[0] == 255).mean() < 0.35
+
+
+@pytest.mark.parametrize("nodata", [None, 0, -9999])
+def test_blocks_that_are_left_out_are_empty_by_the_same_rule(nodata: float | None, write_scene: WriteScene) -> None:
+    values = np.full((3, 128, 128), nodata or 0, np.int16)
+    values[:, :64, :64] = 500
+    blocks: dict[str, Any] = {"tiled": True, "blockxsize": 64, "blockysize": 64, "SPARSE_OK": True}
+    scene = opened(write_scene(values, nodata=nodata, **blocks))
+    for row, col in ((0, 0), (64, 0), (64, 64)):
+        window = Window(row, col, 64, 64)
+        assert scene.is_empty(window) == ((row, col) != (0, 0))
+        assert scene.read(window).valid.any() == ((row, col) == (0, 0))
+
+
+def test_a_run_changes_no_filter_of_warnings(write_scene: WriteScene, tmp_path: Path) -> None:
+    path = write_scene(land(), crs=None)  # rasterio warns of each such file that is opened or written
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        before = list(warnings.filters)
+        landmap.classify(path, tmp_path / "c.tif", classifier=ConstantClassifier(2), force=True, sieve=4, threads=2)
+        assert list(warnings.filters) == before
 
 
 # --- a described band is no alpha

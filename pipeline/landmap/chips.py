@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,12 +37,6 @@ class Pixels:
     def mapped(self) -> Bools:
         """Where the cover gets a class, `(height, width)`."""
         return self.valid if self.inside is None else self.valid & self.inside
-
-
-def finite(values: npt.NDArray[Any]) -> Bools:
-    """Where every band holds a number, `(height, width)`, of values `(height, width, bands)` of any data type."""
-    whole_numbers = values.dtype.kind in "iu"
-    return np.ones(values.shape[:2], np.bool_) if whole_numbers else np.isfinite(values).all(axis=-1)
 
 
 def fill_nodata(pixels: Pixels, fill: Floats) -> Pixels:
