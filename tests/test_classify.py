@@ -439,3 +439,31 @@ def test_a_sparse_file_in_which_zero_may_be_data_is_read(write_scene: Callable[.
         **place,
     )
     assert not source.is_empty(LandmapWindow(0, 0, 128, 128))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "words"),
+    [
+        (40, 40, "40 rows x 40 columns are less than a chip of 64x64 px: 39 % of what the model sees"),
+        (63, 200, "63 rows x 200 columns are less than a chip of 64x64 px: 98 %"),
+        (1, 1, "less than 1 %"),
+        (3, 570, ": 5 %"),
+        (64, 64, ""),
+        (65, 65, ""),
+    ],
+)
+def test_a_scene_smaller_than_a_chip_gets_its_map_and_a_warning(
+    height: int, width: int, words: str, write_scene: Callable[..., Path], ordinary: Callable[..., Any], tmp_path: Path
+) -> None:
+    scene = write_scene(ordinary(height, width))
+    planned = make_plan(scene, card=FAKE_CARD)
+    told = [text for text in planned.warnings if "less than a chip" in text]
+    assert len(told) == bool(words)
+    assert words in "".join(told)
+    result = landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(3))
+    assert [text for text in result.warnings if "less than a chip" in text] == told
+    with rasterio.open(tmp_path / "cover.tif") as file:
+        assert (file.read(1) == np.full((height, width), 3)).all()
+        assert json.loads(file.tags()["LANDMAP_WARNINGS"]) == list(planned.warnings)
+    part = make_plan(write_scene(ordinary(80, 600), "large.tif"), card=FAKE_CARD, window=(0, 0, width, height))
+    assert [text for text in part.warnings if "less than a chip" in text] == told

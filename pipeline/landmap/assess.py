@@ -27,6 +27,7 @@ def assess(
     cover: str | os.PathLike[str],
     reference: str | os.PathLike[str],
     *,
+    legend: str | os.PathLike[str] | None = None,
     class_column: str = "class",
     layer: str | None = None,
     warp: bool = False,
@@ -39,9 +40,11 @@ def assess(
     but give no intervals, as they are no independent sample. A raster is compared pixel by pixel, or by a sample of it.
 
     Args:
-        cover: A cover that landmap wrote.
+        cover: A cover that landmap wrote, or another raster of class ids.
         reference: CSV (x and y in the map's CRS, or lon and lat; any separator, decimal points or commas), GeoPackage,
             GeoJSON, Shapefile or Parquet of points or polygons, or a raster of class ids.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
+            not say so itself.
         class_column: Column of class names or ids.
         layer: Name of the reference's layer; None where it has one of points or polygons.
         warp: Take a raster on another grid from its nearest pixels.
@@ -53,15 +56,14 @@ def assess(
         ReferenceDataError: The reference can't be read, its classes are not the map's, or no place of it is on the map.
         GeoreferenceError: The map or the reference has no place on the ground, or a raster lies on another grid.
     """
-    opened = open_cover_map(cover)
+    opened = open_cover_map(cover, legend)
     opened.areas()  # a map without a place is refused before the reference is read
     found = read_reference(reference, opened, class_column=class_column, layer=layer, warp=warp)
     if sample is not None and not (isinstance(found, Raster) and sample > 0):
         raise SettingsError(f"sample: expected a positive number, and a raster to draw from. Received: {sample}")
     design, tally = _counted(opened, found, sample, seed)
-    known = len(opened.classes)
-    if not tally.pairs[:known, :known].any():
-        left = _left_out(tally, known)
+    if not tally.pairs[np.ix_(opened.ids, opened.ids)].any():
+        left = _left_out(tally, opened.ids)
         raise ReferenceDataError(
             f"{os.fspath(reference)}: expected places with a class where {opened.path} has one. Found none: "
             f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
@@ -89,7 +91,7 @@ def write_assessment(
 
 
 def check_assessment_outputs(
-    report: Path | None, table: Path | None, *inputs: str | os.PathLike[str], overwrite: bool = False
+    report: Path | None, table: Path | None, *inputs: str | os.PathLike[str] | None, overwrite: bool = False
 ) -> None:
     """Refuse what can't or must not be written, before any work.
 
@@ -117,15 +119,15 @@ def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int 
 
 
 def _assessment(cover: MapFile, reference: str, design: str, tally: Tally) -> Assessment:
-    known = len(cover.classes)
-    counts = tally.pairs[:known, :known]
+    square = np.ix_(cover.ids, cover.ids)
+    counts = tally.pairs[square]
     places = counts.sum(axis=1)
     if design == CENSUS and tally.pair_hectares is not None:
         # The population is what was counted: the reference may cover a part of the map. Nothing is estimated.
-        weights = tally.pair_hectares[:known, :known]
+        weights = tally.pair_hectares[square]
         mapped = weights.sum(axis=1)
     else:
-        weights, mapped = counts.astype(np.float64), tally.mapped[:known]
+        weights, mapped = counts.astype(np.float64), tally.mapped[cover.ids]
     assessed = np.where(places > 0, mapped, 0.0)
     found = stratified(weights, assessed, independent=design == SAMPLE)
     total = float(assessed.sum())
@@ -149,7 +151,7 @@ def _assessment(cover: MapFile, reference: str, design: str, tally: Tally) -> As
         overall=estimate(float(found.overall.values), float(found.overall.errors), 1),
         classes=classes,
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
-        left_out=_left_out(tally, known),
+        left_out=_left_out(tally, cover.ids),
         hectares=total,
         unsampled=tuple(c.name for c in classes if c.mapped_hectares > 0 and not c.samples),
         unknown_hectares=float(tally.mapped[UNKNOWN_ID]),
@@ -158,11 +160,11 @@ def _assessment(cover: MapFile, reference: str, design: str, tally: Tally) -> As
     )
 
 
-def _left_out(tally: Tally, known: int) -> LeftOut:
+def _left_out(tally: Tally, ids: list[int]) -> LeftOut:
     return LeftOut(
         outside=tally.outside,
-        on_nodata=int(tally.pairs[NODATA, :known].sum()),
-        on_unknown=int(tally.pairs[UNKNOWN_ID, :known].sum()),
+        on_nodata=int(tally.pairs[NODATA, ids].sum()),
+        on_unknown=int(tally.pairs[UNKNOWN_ID, ids].sum()),
         without_class=tally.without_class,
     )
 
@@ -170,7 +172,7 @@ def _left_out(tally: Tally, known: int) -> LeftOut:
 def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], counts: Counts) -> list[str]:
     """What makes the numbers worth less than they look."""
     found = []
-    left = _left_out(tally, len(classes))
+    left = _left_out(tally, [c.id for c in classes])
     total = int(counts.sum()) + left.outside + left.on_nodata + left.on_unknown + left.without_class
     if design == SAMPLE and left.outside + left.on_nodata + left.without_class:
         found.append(

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landmap.cover import Cover, open_companion, open_raster, raster_window, read
+from landmap.cover import Cover, open_companion, open_raster, raster_window, read_classes
+from landmap.errors import SceneError
 from landmap.mosaic import NODATA
 from landmap.vector_files import Features
 from landmap_models.legend import UNKNOWN_ID
@@ -28,8 +29,13 @@ def cell_features(cover: Cover, probabilities: Path) -> Iterator[Features]:
         SceneError: A raster can't be read, or they don't belong together.
     """
     with open_raster(cover.path) as file, open_companion(probabilities, cover, "probabilities") as percent:
+        if percent.count != (number := sum(c.id != UNKNOWN_ID for c in cover.legend)):
+            raise SceneError(
+                f"{probabilities}: expected a band for each of the {number} classes of {cover.path}. Found "
+                f"{percent.count} bands"
+            )
         for window in cover.strips(cover.cell):
-            classes, layers = read(file, window), percent.read(window=raster_window(window))
+            classes, layers = read_classes(file, window), percent.read(window=raster_window(window))
             features = _features(cover, window.row_off, classes, layers)
             if len(features.geometry):
                 yield features

@@ -16,7 +16,8 @@ import numpy.typing as npt
 from landmap.errors import GeoreferenceError, OutputError, SceneError
 from landmap.grid import Window
 from landmap.lock import locked
-from landmap.map_file import Bytes, MapFile, grid_difference, open_cover_map
+from landmap.map_file import Bytes, MapFile, grid_difference, open_cover_map, open_map
+from landmap.map_legend import check_ids
 from landmap.mosaic import NODATA
 from landmap.outputs import RASTERS, TABLES, TEXTS, check_ending, check_outputs
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
@@ -109,6 +110,7 @@ def compare_maps(
     after: str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,
     *,
+    legend: str | os.PathLike[str] | None = None,
     report: str | os.PathLike[str] | None = None,
     table: str | os.PathLike[str] | None = None,
     warp: bool = False,
@@ -117,9 +119,11 @@ def compare_maps(
     """Compare two covers pixel by pixel.
 
     Args:
-        before: A cover that landmap wrote.
+        before: A cover that landmap wrote, or another raster of class ids.
         after: Another, with the same classes.
         output: Also write a raster of changes, see `change_classes`.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids mean of a map that does not
+            say so itself.
         report: Also write the transition matrix as JSON.
         table: Also write it as CSV.
         warp: Take the second map from its nearest pixels where its grid is another; otherwise that is refused.
@@ -132,11 +136,11 @@ def compare_maps(
     """
     files = [Path(path) if path is not None else None for path in (output, report, table)]
     wanted = [file for file in files if file is not None]
-    check_outputs(wanted, before, after, overwrite=overwrite)
+    check_outputs(wanted, before, after, legend, overwrite=overwrite)
     for file, endings, what in zip(files, (RASTERS, TEXTS, TABLES), ("GeoTIFF", "JSON file", "CSV file"), strict=True):
         if file is not None:
             check_ending(file, endings, what)
-    one, other = open_cover_map(before), open_cover_map(after)
+    one, other = (_open(path, legend) for path in (before, after))
     onto = one if _differ(one, other, warp=warp) else None
     counter = PairCounter(one.areas())
     for row, *strips in _strips(one, other, onto):
@@ -147,12 +151,16 @@ def compare_maps(
     return found
 
 
+def _open(path: str | os.PathLike[str], legend: str | os.PathLike[str] | None) -> MapFile:
+    """A map by its own legend, or by the given one where it has none: of two that say otherwise nothing is the same."""
+    return open_cover_map(path, None if open_map(path).classes else legend)
+
+
 def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:
     """Whether the second map must be warped."""
-    if one.names != other.names:
+    if (one.ids, one.names) != (other.ids, other.names):
         raise SceneError(
-            f"Expected two maps of the same classes. {one.path} has {', '.join(one.names)}; {other.path} has "
-            f"{', '.join(other.names)}"
+            f"Expected two maps of the same classes. {one.path} has {_listed(one)}; {other.path} has {_listed(other)}"
         )
     difference = grid_difference(one, other)
     if difference and not warp:
@@ -163,14 +171,22 @@ def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:
     return bool(difference)
 
 
+def _listed(cover: MapFile) -> str:
+    """Names, with their ids where these are not counted from 0."""
+    counted = cover.ids == list(range(len(cover.ids)))
+    return ", ".join(c.name if counted else f"{c.id} {c.name}" for c in cover.classes)
+
+
 def _strips(one: MapFile, other: MapFile, onto: MapFile | None) -> Iterator[tuple[int, Bytes, Bytes]]:
     for (row, before), (_, after) in zip(one.strips(), other.strips(onto), strict=True):
         yield row, before, after
 
 
 def _change(one: MapFile, other: MapFile, counter: PairCounter, *, warped: bool) -> Change:
-    known, counts, areas = len(one.classes), counter.pixels, counter.hectares
-    pixels, matrix = counts[:known, :known], areas[:known, :known]
+    counts, areas, square = counter.pixels, counter.hectares, np.ix_(one.ids, one.ids)
+    for cover, seen in ((one, counts.sum(axis=1)), (other, counts.sum(axis=0))):
+        check_ids(cover.path, (*cover.classes, UNKNOWN), seen)
+    pixels, matrix = counts[square], areas[square]
     return Change(
         before=one,
         after=other,
@@ -213,7 +229,7 @@ def change_classes(
 ) -> tuple[npt.NDArray[np.uint8], tuple[LandClass, ...]]:
     """Values of a raster of changes, and what they mean.
 
-    A class that stays keeps its id. Changes that occur come after the last class, by class before, then after:
+    A class that stays keeps its id. Changes that occur come after the last class's, by class before, then after:
     "Forest → River". 254 is where one map or the other says Unknown, 255 where one has no data.
 
     Args:
@@ -226,20 +242,20 @@ def change_classes(
     Raises:
         OutputError: More changes occur than a byte can tell apart.
     """
-    known = len(classes)
+    ids = np.array([c.id for c in classes])
+    first = int(ids.max()) + 1
     codes = np.full((VALUES, VALUES), UNKNOWN_ID, np.uint8)
     codes[NODATA], codes[:, NODATA] = NODATA, NODATA
-    stay = np.arange(known)
-    codes[stay, stay] = stay
-    pairs = [(i, j) for i, j in np.argwhere(counts[:known, :known]) if i != j]
-    if known + len(pairs) > MAX_CLASS_ID + 1:
+    codes[ids, ids] = ids
+    pairs = [(i, j) for i, j in np.argwhere(counts[np.ix_(ids, ids)]) if i != j]
+    if first + len(pairs) > MAX_CLASS_ID + 1:
         raise OutputError(
-            f"Expected at most {MAX_CLASS_ID + 1 - known} kinds of change in a raster of bytes. Found {len(pairs)}: "
+            f"Expected at most {MAX_CLASS_ID + 1 - first} kinds of change in a raster of bytes. Found {len(pairs)}: "
             "write the table alone, or compare maps with --sieve"
         )
     legend = [LandClass(c.id, c.name, _pale(c)) for c in classes]
-    for value, (i, j) in enumerate(pairs, known):
-        codes[i, j] = value
+    for value, (i, j) in enumerate(pairs, first):
+        codes[ids[i], ids[j]] = value
         legend.append(LandClass(value, f"{classes[i].name} → {classes[j].name}", classes[j].color))
     return codes, (*legend, *([UNKNOWN] if _unknown(counts) else []))
 

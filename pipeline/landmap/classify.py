@@ -242,6 +242,6 @@ def _others(
     if outputs.derived.paths():
         derived, odd = outputs.derived.stage(stack, files, zones, warnings.listener.say)
         warnings.add(*odd)
-    made = Map(plan.scene, files["classes"], files.get("confidence"), plan, tuple(warnings.all))
+    made = Map(plan.scene, files["classes"], files.get("confidence"), plan=plan, warnings=tuple(warnings.all))
     names = {"report": outputs.report, "quicklook": outputs.quicklook}
     return [*derived, *stage_companions(stack, made, name=outputs.cover.name, **names)]

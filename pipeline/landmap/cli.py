@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from landmap import cli_batch, cli_gis, cli_maps, cli_models, cli_report
-from landmap.cli_gis import derived_of, derived_options
+from landmap.cli_gis import LEGEND, derived_of, derived_options
 from landmap.cli_scene import FILE_OR_NAME, cluster_options, scene_options, settings_of
 from landmap.errors import LandmapError, SettingsError
 
@@ -106,13 +106,15 @@ def example(path: Path, size: int, seed: int, overwrite: bool) -> None:
 @SCENE
 @click.argument("cover", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The picture to write (PNG).")
+@LEGEND
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
 @scene_options
-def quicklook(scene: str, cover: Path, output: Path, overwrite: bool, **options: Any) -> None:
+def quicklook(scene: str, cover: Path, output: Path, **options: Any) -> None:
     """Draw SCENE in true colour beside its COVER, with a legend."""
     from landmap.quicklook import write_quicklook
 
-    write_quicklook(scene, cover, output, settings_of(options), overwrite=overwrite)
+    settings = settings_of(options)
+    write_quicklook(scene, cover, output, settings, **options)
     click.echo(str(output))
 
 

@@ -18,6 +18,9 @@ VECTOR_OPTIONS = (
     ),
     click.option("--cells", is_flag=True, help="Also a layer of cells with all probabilities (GeoPackage)."),
 )
+LEGEND = click.option(
+    "--legend", type=click.Path(path_type=Path), help="Says what the ids mean: a cover, model, card, QML or CSV."
+)
 ZONE_OPTIONS = (
     click.option("--zones", type=click.Path(path_type=Path), help="Polygons; the table is made for each of them."),
     click.option("--zone-id", metavar="COLUMN", help="Column of the zones that names them."),
@@ -61,11 +64,12 @@ def _with(options: tuple[Any, ...]) -> Callable[[Callable[..., None]], Callable[
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="To write: .gpkg, .geojson or .parquet."
 )
 @CONFIDENCE
+@LEGEND
 @click.option("--probabilities", type=click.Path(path_type=Path), help="Raster that was written beside COVER.")
 @_with(VECTOR_OPTIONS)
 @OVERWRITE
 def vectorize(cover: Path, output: Path, **options: Any) -> None:
-    """Write the polygons of COVER, a map that `classify` wrote."""
+    """Write the polygons of COVER, a map that `classify` wrote or any raster of class ids."""
     from landmap.vector import vectorize as run
 
     count = run(cover, output, **options)
@@ -78,6 +82,7 @@ def vectorize(cover: Path, output: Path, **options: Any) -> None:
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="To write: .csv, .json or .parquet."
 )
 @CONFIDENCE
+@LEGEND
 @_with(ZONE_OPTIONS)
 @OVERWRITE
 def summarize(cover: Path, output: Path, **options: Any) -> None:

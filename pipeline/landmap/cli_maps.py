@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from landmap.cli_gis import LEGEND
+
 PATH = click.Path(path_type=Path)
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
@@ -16,6 +18,7 @@ OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace files that e
 @click.argument("reference", type=PATH)
 @click.option("-o", "--output", type=PATH, help="Write the report (JSON).")
 @click.option("--csv", "table", type=PATH, help="Write a table of the classes (CSV).")
+@LEGEND
 @click.option("--class-column", default="class", show_default=True, help="Has class names or ids.")
 @click.option("--layer", metavar="NAME", help="Layer of REFERENCE, in a file of several layers.")
 @click.option("--warp", is_flag=True, help="Take a raster on another grid from its nearest pixels.")
@@ -34,7 +37,7 @@ def assess(cover: Path, reference: Path, output: Path | None, table: Path | None
     from landmap.terminal_maps import print_assessment
 
     overwrite = options.pop("overwrite")
-    check_assessment_outputs(output, table, cover, reference, overwrite=overwrite)
+    check_assessment_outputs(output, table, cover, reference, options["legend"], overwrite=overwrite)
     found = judge(cover, reference, **options)
     write_assessment(found, output, table, overwrite=overwrite)
     print_assessment(found)
@@ -49,6 +52,7 @@ def assess(cover: Path, reference: Path, output: Path | None, table: Path | None
 @click.option("-o", "--output", type=PATH, help="Write a raster of the changes (GeoTIFF).")
 @click.option("--json", "report", type=PATH, help="Write the transition matrix as JSON.")
 @click.option("--csv", "table", type=PATH, help="Write it as CSV.")
+@LEGEND
 @click.option("--warp", is_flag=True, help="Take AFTER from its nearest pixels where its grid is another.")
 @OVERWRITE
 def compare_maps(before: Path, after: Path, **options: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from affine import Affine
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from landmap.attempts import first_cause
 from landmap.errors import SceneError
 from landmap.grid import Window
-from landmap.raster import CELL_TAG, LAYER_TAG, STRIDE_TAG, class_names
+from landmap.map_legend import class_ids, legend_or_refuse
+from landmap.mosaic import NODATA
+from landmap.raster import CELL_TAG, LAYER_TAG, STRIDE_TAG
 from landmap_models.gdal_dataset import open_dataset
-from landmap_models.legend import UNKNOWN, UNKNOWN_ID, LandClass, legend_for
+from landmap_models.legend import LandClass
 
 STRIP_ROWS = 512
 """Rows that are read at once: whole blocks of the files that landmap writes."""
@@ -63,22 +66,25 @@ class Cover:
             yield Window(row, 0, min(rows, self.height - row), self.width)
 
 
-def read_cover(path: str | os.PathLike[str]) -> Cover:
-    """Read the header of a cover.
+def read_cover(path: str | os.PathLike[str], legend: str | os.PathLike[str] | None = None) -> Cover:
+    """Read the header of a cover, or of any raster of class ids.
+
+    Args:
+        path: A raster of one band.
+        legend: A file that says what the ids mean, see `map_legend.read_legend`; None: the raster itself.
 
     Raises:
-        SceneError: It can't be opened, or is no cover that landmap wrote.
+        SceneError: It can't be opened, or nothing says what its ids mean.
     """
     with open_raster(path) as file:
         tags = file.tags()
-        names = class_names(tags, path)
         return Cover(
             path=os.fspath(path),
             height=file.height,
             width=file.width,
             transform=file.transform,
             crs=file.crs.to_wkt() if file.crs else None,
-            legend=_legend(names, file),
+            legend=legend_or_refuse(file, legend),
             cell=int(tags.get(CELL_TAG, tags.get(STRIDE_TAG, 1))),
         )
 
@@ -122,6 +128,26 @@ def open_companion(path: str | os.PathLike[str] | None, cover: Cover, layer: str
         yield file
 
 
+def read_classes(file: Any, window: Window, shape: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
+    """Class ids of a rectangle of an open cover, `(height, width)`; 255 where it has no data, whatever its nodata is.
+
+    Args:
+        file: Of integers, or of whole numbers.
+        window: The rectangle.
+        shape: Rows and columns that are wanted of it, from the nearest pixels; None: all.
+
+    Raises:
+        SceneError: A value is no class id.
+    """
+    how: dict[str, Any] = {"window": raster_window(window)}
+    if shape is not None:
+        how |= {"out_shape": shape, "resampling": Resampling.nearest}
+    values = file.read(1, **how)
+    if file.nodata == NODATA and values.dtype == np.uint8:
+        return np.asarray(values, np.uint8)
+    return class_ids(file.name, values, file.read_masks(1, **how) > 0)
+
+
 def read(file: Any, window: Window) -> npt.NDArray[np.uint8]:
     """The first band of a rectangle, `(height, width)`."""
     return np.asarray(file.read(1, window=raster_window(window)), np.uint8)
@@ -130,13 +156,3 @@ def read(file: Any, window: Window) -> npt.NDArray[np.uint8]:
 def raster_window(window: Window) -> RasterWindow:
     """The same rectangle as rasterio's own."""
     return RasterWindow(window.col_off, window.row_off, window.width, window.height)
-
-
-def _legend(names: Mapping[str, str], file: Any) -> tuple[LandClass, ...]:
-    """Names from the tag, colours from the palette; a cover that went through other programs may have lost that."""
-    try:
-        palette = file.colormap(1)
-    except ValueError:
-        known = legend_for(tuple(name for i, name in names.items() if int(i) != UNKNOWN_ID)).classes
-        return (*known, UNKNOWN) if str(UNKNOWN_ID) in names else known
-    return tuple(LandClass(int(i), name, "#{:02x}{:02x}{:02x}".format(*palette[int(i)])) for i, name in names.items())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +22,9 @@ from landmap.areas import PixelAreas, pixel_areas
 from landmap.attempts import first_cause, opened, unreadable
 from landmap.errors import GeoreferenceError, SceneError
 from landmap.ground import Grounded
+from landmap.map_legend import class_ids, legend_or_refuse, own_legend
 from landmap.mosaic import NODATA
-from landmap.raster import LAYER_TAG, LEGEND_TAG
+from landmap.raster import LEGEND_TAG
 from landmap_models.legend import UNKNOWN_ID, LandClass
 
 STRIP = 512
@@ -51,8 +51,13 @@ class MapFile:
     """What the ids mean, without "Unknown"; empty where the file does not say."""
 
     @property
+    def ids(self) -> list[int]:
+        """Class ids, ascending."""
+        return [c.id for c in self.classes]
+
+    @property
     def names(self) -> tuple[str, ...]:
-        """Class names by id."""
+        """Class names, by ascending id."""
         return tuple(c.name for c in self.classes)
 
     def areas(self) -> PixelAreas:
@@ -92,15 +97,7 @@ class MapFile:
                 values, seen = warped.read(1, window=place), warped.read_masks(1, window=place) > 0
             except RasterioError as error:
                 raise unreadable(self.path, error, f" ({place})") from error
-        return self._ids(values, seen)
-
-    def _ids(self, values: npt.NDArray[Any], seen: npt.NDArray[np.bool_]) -> Bytes:
-        whole = np.where(seen, values, NODATA)
-        if whole.dtype != np.uint8:
-            strange = whole[(whole != np.floor(whole)) | (whole < 0) | (whole > NODATA)]
-            if strange.size:
-                raise SceneError(f"{self.path}: expected class ids from 0 to {UNKNOWN_ID}. Found {strange[0]:g}")
-        return whole.astype(np.uint8)
+        return class_ids(self.path, values, seen)
 
 
 def open_map(path: str | os.PathLike[str]) -> MapFile:
@@ -113,34 +110,29 @@ def open_map(path: str | os.PathLike[str]) -> MapFile:
     with opened(path) as file:
         if file.count != 1:
             raise SceneError(f"{path}: expected one band of class ids. Found {file.count} bands")
-        crs = file.crs.to_wkt() if file.crs else None
-        return MapFile(path, file.height, file.width, file.transform, crs, _classes(file))
+        # Names that other programs gave a reference may be written otherwise: its ids are then taken to be the map's.
+        return _map(path, file, own_legend(file) if LEGEND_TAG in file.tags() else ())
 
 
-def open_cover_map(path: str | os.PathLike[str]) -> MapFile:
-    """Read the header of a cover.
+def open_cover_map(path: str | os.PathLike[str], legend: str | os.PathLike[str] | None = None) -> MapFile:
+    """Read the header of a cover, or of any raster of class ids.
+
+    Args:
+        path: A raster of one band.
+        legend: A file that says what the ids mean, see `map_legend.read_legend`; None: the raster itself.
 
     Raises:
-        SceneError: It can't be opened, or is no cover that landmap wrote.
+        SceneError: It can't be opened, or nothing says what its ids mean.
     """
-    found = open_map(path)
-    if not found.classes:
-        raise SceneError(f"{found.path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
-    return found
+    path = os.fspath(path)
+    with opened(path) as file:
+        return _map(path, file, legend_or_refuse(file, legend))
 
 
-def _classes(file: Any) -> tuple[LandClass, ...]:
-    tags = file.tags()
-    if tags.get(LAYER_TAG) != "classes":
-        return ()
-    try:
-        names = {int(i): str(name) for i, name in json.loads(tags[LEGEND_TAG]).items()}
-        colors = file.colormap(1)
-        return tuple(
-            LandClass(i, name, "#{:02x}{:02x}{:02x}".format(*colors[i])) for i, name in names.items() if i != UNKNOWN_ID
-        )
-    except (KeyError, ValueError, AttributeError) as error:
-        raise SceneError(f"{file.name}: expected a cover with its legend and palette: {error}") from error
+def _map(path: str, file: Any, legend: Iterable[LandClass]) -> MapFile:
+    crs = file.crs.to_wkt() if file.crs else None
+    classes = tuple(c for c in legend if c.id != UNKNOWN_ID)
+    return MapFile(path, file.height, file.width, file.transform, crs, classes)
 
 
 def grid_difference(one: Grounded, other: Grounded) -> str:

@@ -88,8 +88,8 @@ def check_outputs(paths: Sequence[Path], *inputs: str | os.PathLike[str] | None,
     read = [os.fspath(name) for name in inputs if name is not None] if existing else []
     if same := first_same(existing, {file for name in read for file in _with_companions(name)}):
         raise OutputError(
-            f"{same}: is the scene itself, or a file that it is read from, or another input of this command or a file "
-            "that belongs to one; choose another output"
+            f"{same}: is the scene itself, or a file that it is read from or masked by, another input of this command, "
+            "or a file that belongs to one; choose another output"
         )
     if existing and not overwrite:
         raise _exists(existing[0])

@@ -14,7 +14,7 @@ import rasterio
 from rasterio.enums import Resampling
 
 from landmap.chips import Bools
-from landmap.cover import open_raster
+from landmap.cover import open_raster, read_classes
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.ground import ground_pixel_sides, misplaced
@@ -137,6 +137,17 @@ def check_cover(scene: Scene, cover: Path) -> None:
 def hex_color(rgb: Sequence[int]) -> str:
     """A colour as "#rrggbb"; what follows red, green and blue is left out."""
     return "#{:02x}{:02x}{:02x}".format(*rgb[:3])
+
+
+def thinned_classes(path: Path, most: int) -> UInt8:
+    """A cover's class ids `(height, width)`, at most so many along the longer side; 255 where it has no data.
+
+    Raises:
+        SceneError: It can't be read.
+    """
+    with open_raster(path) as file:
+        whole = Window(0, 0, file.height, file.width)
+        return read_classes(file, whole, thinned(file.height, file.width, most))
 
 
 def thinned_values(path: Path, most: int) -> UInt8:

@@ -222,6 +222,7 @@ def make_plan(
     _check_task(card)
     scene = open_scene(path, settings, card=card)
     warnings = check_georeference(scene, card, force=settings.force) + large_blocks(scene)
+    warnings += _smaller_than_a_chip(scene, card)
     config = read_config(model_path) if model_path else None
     stride = settings.stride or _stride(scene, card, config)
     grid, dense = Grid(scene.height, scene.width, card.chip_size, stride), _dense(config, card, stride)
@@ -236,6 +237,19 @@ def make_plan(
         dense=dense,
         warnings=(*warnings, *interpolated, *scene.warnings, *scene.radiometry.warnings),
     )
+
+
+def _smaller_than_a_chip(scene: Scene, card: ModelCard) -> list[str]:
+    """The warning for a scene that mirrors have to fill up: the model sees less of the land than it was trained to."""
+    chip = card.chip_size
+    share = min(scene.height, chip) * min(scene.width, chip) / chip**2
+    if share == 1:
+        return []
+    percent = f"{100 * share:.0f} %" if share >= 0.005 else "less than 1 %"
+    return [
+        f"{scene.height} rows x {scene.width} columns are less than a chip of {chip}x{chip} px: {percent} of what the "
+        "model sees is the scene, the rest its mirror image, and classes are less sure. Take a larger part of the land"
+    ]
 
 
 def _check_task(card: ModelCard) -> None:

@@ -14,6 +14,7 @@ from landmap.cover import read_cover
 from landmap.errors import OutputError
 from landmap.ground import north
 from landmap.lock import locked, staging
+from landmap.map_legend import check_ids
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.pictures import (
@@ -23,7 +24,7 @@ from landmap.pictures import (
     metres_per_pixel,
     scale_bar,
     scene_name,
-    thinned_values,
+    thinned_classes,
 )
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
@@ -39,15 +40,18 @@ def write_quicklook(
     output: str | os.PathLike[str],
     settings: Settings | None = None,
     *,
+    legend: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Draw a scene in true colour beside its cover with legend, scale bar and north arrow, as PNG.
 
     Args:
         scene: What was classified.
-        cover: What `classify` wrote for it.
+        cover: What `classify` wrote for it, or another raster of class ids on its grid.
         output: The PNG file.
         settings: `bands`, `scale`, `offset` and `level`, if they were given to `classify`.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
+            not say so itself.
         overwrite: Replace a file that exists.
 
     Raises:
@@ -57,11 +61,11 @@ def write_quicklook(
     output = Path(output)
     check_quicklook(output)
     settings = settings or Settings()
-    check_outputs([output], scene, cover, *settings.files, overwrite=overwrite)
+    check_outputs([output], scene, cover, legend, *settings.files, overwrite=overwrite)
     shown = open_scene(scene, settings)
     with locked([output]), staging(output) as folder:
         try:
-            draw_quicklook(shown, Path(cover), folder / "quicklook.png", Path(cover).name)
+            draw_quicklook(shown, Path(cover), folder / "quicklook.png", Path(cover).name, legend)
         except OSError as error:
             raise OutputError(f"{output}: can't be written: {error}") from error
         publish([Staged(output, folder / "quicklook.png")], overwrite=overwrite)
@@ -79,7 +83,9 @@ def check_quicklook(output: Path) -> None:
         raise OutputError("Pictures need matplotlib: pip install 'landmap[plot]'")
 
 
-def draw_quicklook(scene: Scene, cover: Path, output: Path, title: str) -> None:
+def draw_quicklook(
+    scene: Scene, cover: Path, output: Path, title: str, legend_file: str | os.PathLike[str] | None = None
+) -> None:
     """Draw into a file at once.
 
     Args:
@@ -87,6 +93,7 @@ def draw_quicklook(scene: Scene, cover: Path, output: Path, title: str) -> None:
         cover: Its cover; it may have a temporary name.
         output: The PNG file.
         title: What the cover is called.
+        legend_file: Says what its ids mean; None: itself.
 
     Raises:
         SceneError: One of the rasters can't be read, or they don't belong together.
@@ -95,7 +102,8 @@ def draw_quicklook(scene: Scene, cover: Path, output: Path, title: str) -> None:
     from matplotlib.figure import Figure
 
     check_cover(scene, cover)
-    legend, classes = read_cover(cover).legend, thinned_values(cover, MAX_SIDE)
+    legend, classes = read_cover(cover, legend_file).legend, thinned_classes(cover, MAX_SIDE)
+    check_ids(str(cover), legend, np.bincount(classes.ravel(), minlength=256))
     shown = composite(scene, MAX_SIDE)
     height, width = classes.shape
     figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.areas import PixelAreas, pixel_areas
-from landmap.cover import Cover, open_companion, open_raster, raster_window, read
+from landmap.cover import Cover, open_companion, open_raster, raster_window, read, read_classes
 from landmap.errors import OutputError
 from landmap.grid import Window
 from landmap.ground import ground_pixel_sides
+from landmap.map_legend import check_ids
 from landmap.mosaic import NODATA
 from landmap.regions import Floats, Ints, Strip, border_pairs, components, cut_strip, sum_borders
 from landmap.small_regions import absorb
@@ -61,13 +62,14 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
     with open_companion(confidence, cover, "confidence") as percent:
         for strip, window in _strips(cover):
             parts.add(strip, read(percent, window) if percent else None, window)
+    check_ids(cover.path, cover.legend, parts.pixels_by_class())
     return _Table.of(parts).regions(parts, min_hectares)
 
 
 def _strips(cover: Cover) -> Iterator[tuple[Strip, Any]]:
     with open_raster(cover.path) as file:
         for window in cover.strips():
-            yield cut_strip(read(file, window)), window
+            yield cut_strip(read_classes(file, window)), window
 
 
 def _border_sides(cover: Cover) -> tuple[float, float]:
@@ -114,6 +116,12 @@ class _Parts:
         self._add_neighbours(strip.classes, strip.pixel_parts.astype(np.int64) + self.count)
         self.count += strip.num_parts
         _check_number(self.count // 2)  # parts are more than regions, but not many times as many
+
+    def pixels_by_class(self) -> Ints:
+        """Number of pixels by class id, `(256,)`."""
+        ids = np.concatenate([np.empty(0, np.uint8), *self.class_id])
+        pixels = np.concatenate([np.empty(0), *self.pixels])
+        return np.bincount(ids, pixels, minlength=256).astype(np.int64)
 
     def _add_neighbours(self, classes: npt.NDArray[np.uint8], numbers: Ints) -> None:
         if self._above is not None:

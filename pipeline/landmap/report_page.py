@@ -28,6 +28,7 @@ from landmap.pictures import (
     hex_color,
     metres_per_pixel,
     scene_name,
+    thinned_classes,
     thinned_values,
 )
 from landmap.planning import Plan
@@ -53,6 +54,8 @@ class Map:
     """Its cover; it may have a temporary name."""
     confidence: Path | None = None
     """Its confidence, if there is one; as the cover."""
+    legend: str | os.PathLike[str] | None = None
+    """A file that says what the cover's ids mean; None: the cover itself."""
     plan: Plan | None = None
     """What the cover was made by, where that is known; otherwise its tags must do."""
     warnings: Sequence[str] = ()
@@ -66,16 +69,19 @@ def write_report(
     settings: Settings | None = None,
     *,
     confidence: str | os.PathLike[str] | None = None,
+    legend: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write a page about a cover: one HTML file.
 
     Args:
         scene: What was classified.
-        cover: What `classify` wrote for it.
+        cover: What `classify` wrote for it, or another raster of class ids on its grid.
         output: The HTML file.
         settings: `bands`, `scale`, `offset` and `level`, if they were given to `classify`.
         confidence: What `classify` wrote, too.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
+            not say so itself.
         overwrite: Replace a file that exists.
 
     Raises:
@@ -85,8 +91,8 @@ def write_report(
     output = Path(output)
     check_report(output)
     settings = settings or Settings()
-    check_outputs([output], scene, cover, confidence, *settings.files, overwrite=overwrite)
-    page = render(Map(open_scene(scene, settings), Path(cover), Path(confidence) if confidence else None))
+    check_outputs([output], scene, cover, confidence, legend, *settings.files, overwrite=overwrite)
+    page = render(Map(open_scene(scene, settings), Path(cover), Path(confidence) if confidence else None, legend))
     with locked([output]), staging(output) as folder:
         staged = folder / "report.html"
         try:
@@ -141,11 +147,11 @@ def _policy(script: str) -> str:
 
 def _content(made: Map) -> dict[str, Any]:
     """What the template shows."""
-    scene, cover = made.scene, read_cover(made.cover)
+    scene, cover = made.scene, read_cover(made.cover, made.legend)
     legend, areas = cover.legend, _areas(made, cover)
     with open_raster(made.cover) as file:
         tags = file.tags()
-    shown, classes = composite(scene, MAX_SIDE), thinned_values(made.cover, MAX_SIDE)
+    shown, classes = composite(scene, MAX_SIDE), thinned_classes(made.cover, MAX_SIDE)
     height, width = classes.shape
     warnings: list[str] = json.loads(tags.get("LANDMAP_WARNINGS", "[]"))
     step = north(scene)

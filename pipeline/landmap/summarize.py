@@ -10,9 +10,10 @@ from typing import Any
 import rasterio
 
 from landmap.areas import pixel_areas
-from landmap.cover import Cover, open_companion, open_raster, read, read_cover
+from landmap.cover import Cover, open_companion, open_raster, read, read_classes, read_cover
 from landmap.errors import SettingsError
 from landmap.lock import locked, staging
+from landmap.map_legend import check_ids
 from landmap.open_files import CACHE_BYTES
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.summary import ClassCounter, ClassShare
@@ -25,6 +26,7 @@ def summarize(
     output: str | os.PathLike[str],
     *,
     confidence: str | os.PathLike[str] | None = None,
+    legend: str | os.PathLike[str] | None = None,
     zones: str | os.PathLike[str] | None = None,
     zone_id: str | None = None,
     zone_layer: str | None = None,
@@ -37,9 +39,11 @@ def summarize(
     (percent), with `zone` before them where there are zones. Every class of the legend has a row.
 
     Args:
-        cover: What `classify` wrote.
+        cover: What `classify` wrote, or another raster of class ids.
         output: CSV, JSON or Parquet, by its ending.
         confidence: Raster of the run that wrote the cover; without it `mean_confidence` is empty.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
+            not say so itself.
         zones: Polygons in any CRS; a pixel that they cut counts in part.
         zone_id: The column of `zones` that names each.
         zone_layer: Name of the layer of `zones`; None where the file has one of polygons.
@@ -51,11 +55,11 @@ def summarize(
     """
     output = Path(output)
     check_table(output)
-    check_outputs([output], cover, confidence, zones, overwrite=overwrite)
+    check_outputs([output], cover, confidence, legend, zones, overwrite=overwrite)
     shared_out = check_summary(output, zones, zone_id, zone_layer)
     with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:
         percent = None if confidence is None else Path(confidence)
-        staged, rows, warnings = stage_summary(read_cover(cover), output, folder, percent, shared_out)
+        staged, rows, warnings = stage_summary(read_cover(cover, legend), output, folder, percent, shared_out)
         publish([staged], overwrite=overwrite)
     for warning in warnings:
         (warn or _ignore)(warning)
@@ -116,7 +120,8 @@ def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
     counter = ClassCounter(pixel_areas(cover))
     with open_raster(cover.path) as file, open_companion(confidence, cover, "confidence") as percent:
         for window in cover.strips():
-            counter.add(window, read(file, window), read(percent, window) if percent else None)
+            counter.add(window, read_classes(file, window), read(percent, window) if percent else None)
+    check_ids(cover.path, cover.legend, counter.pixels)
     return counter
 
 

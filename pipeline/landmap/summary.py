@@ -96,6 +96,16 @@ class ClassCounter:
             self._units += weighted_counts(classes, self._areas.of(window))
 
     @property
+    def pixels(self) -> Ints:
+        """Pixels by class id so far, `(256,)`; nodata is 255."""
+        return self._counts
+
+    @property
+    def hectares(self) -> Floats | None:
+        """Their area, `(256,)`; None where the raster has no place on the ground."""
+        return self._areas.hectares(self._units) if self._areas else None
+
+    @property
     def nodata(self) -> int:
         """Pixels without data so far."""
         return int(self._counts[NODATA])
@@ -103,8 +113,7 @@ class ClassCounter:
     def shares(self, legend: Sequence[LandClass]) -> tuple[ClassShare, ...]:
         """Share of every class of the legend, in its order."""
         pixels: list[Any] = self._counts.tolist()
-        hectares = self._areas.hectares(self._units) if self._areas else None
-        return class_shares(legend, pixels, hectares, self._percent)
+        return class_shares(legend, pixels, self.hectares, self._percent)
 
 
 def count_raster(path: Path, areas: PixelAreas | None) -> ClassCounter:

@@ -12,9 +12,10 @@ from landmap.areas import PixelAreas
 from landmap.errors import ReferenceDataError
 from landmap.grid import Window
 from landmap.map_file import STRIP, Bytes, MapFile
+from landmap.map_legend import check_ids
 from landmap.reference import NO_CLASS, Points, Polygons, Raster
-from landmap.summary import weighted_counts
-from landmap_models.legend import UNKNOWN_ID
+from landmap.summary import ClassCounter
+from landmap_models.legend import UNKNOWN, UNKNOWN_ID
 
 VALUES = 256
 """A byte has so many."""
@@ -51,14 +52,16 @@ def tally_points(cover: MapFile, points: Points) -> Tally:
     use = np.flatnonzero(inside & (points.ids != NO_CLASS))
     use = use[np.argsort(points.rows[use], kind="stable")]
     rows, cols, ids = points.rows[use], points.cols[use], points.ids[use]
-    pairs, units, areas = np.zeros((VALUES, VALUES), np.int64), np.zeros(VALUES, np.int64), cover.areas()
+    pairs, counter = np.zeros((VALUES, VALUES), np.int64), ClassCounter(cover.areas())
     for top, values in cover.strips():
-        units += weighted_counts(values, areas.of(Window(top, 0, *values.shape)))
+        counter.add(Window(top, 0, *values.shape), values)
         here = slice(*np.searchsorted(rows, (top, top + STRIP)))
         np.add.at(pairs, (values[rows[here] - top, cols[here]], ids[here]), 1)
+    _check_map(counter.pixels, cover)
+    mapped = counter.hectares
     return Tally(
         pairs,
-        areas.hectares(units),
+        np.zeros(VALUES) if mapped is None else mapped,
         outside=int((~inside).sum()),
         hint=points.hint,
         says=points.says,
@@ -76,7 +79,8 @@ def tally_areas(cover: MapFile, reference: Polygons | Raster) -> Tally:
     found = PairCounter(cover.areas())
     for row, values, truth in _both(cover, reference):
         found.add(row, values, truth)
-    _check_ids(found.pixels, cover)
+    _check_map(found.pixels.sum(axis=1), cover)
+    _check_reference(found.pixels, cover)
     left_out = reference.without_class if isinstance(reference, Polygons) else 0
     return Tally(found.pixels, found.hectares.sum(axis=1), found.hectares, without_class=left_out)
 
@@ -91,21 +95,22 @@ def tally_sample(cover: MapFile, reference: Raster, size: int, seed: int) -> Tal
         seed: Equal seeds draw equal pixels.
     """
     whole = tally_areas(cover, reference)
-    known = len(cover.classes)
-    population = whole.pairs[:known, :known].sum(axis=1)
+    square = np.ix_(cover.ids, cover.ids)
+    known = np.isin(np.arange(VALUES), cover.ids)
+    population = whole.pairs[square].sum(axis=1)
     rng = np.random.default_rng(seed)
     wanted = [np.sort(rng.choice(n, min(size, n), replace=False, shuffle=False)) for n in population]
-    pairs, passed = np.zeros((VALUES, VALUES), np.int64), np.zeros(known, np.int64)
+    pairs, passed = np.zeros((VALUES, VALUES), np.int64), np.zeros(len(wanted), np.int64)
     for _, values, truth in _both(cover, reference):
-        for i in range(known):
+        for i, class_id in enumerate(cover.ids):
             # Drawn are ranks among the pixels of the class, counted row by row from the top.
-            candidates = truth[(values == i) & (truth < known)]
+            candidates = truth[(values == class_id) & known[truth]]
             first, last = np.searchsorted(wanted[i], (passed[i], passed[i] + len(candidates)))
-            pairs[i] += np.bincount(candidates[wanted[i][first:last] - passed[i]], minlength=VALUES)
+            pairs[class_id] += np.bincount(candidates[wanted[i][first:last] - passed[i]], minlength=VALUES)
             passed[i] += len(candidates)
     mapped = whole.mapped.copy()
     if whole.pair_hectares is not None:
-        mapped[:known] = whole.pair_hectares[:known, :known].sum(axis=1)
+        mapped[cover.ids] = whole.pair_hectares[square].sum(axis=1)
     return Tally(pairs, mapped)
 
 
@@ -141,11 +146,16 @@ def _both(cover: MapFile, reference: Polygons | Raster) -> Iterator[tuple[int, B
         yield row, values, truth
 
 
-def _check_ids(pairs: Counts, cover: MapFile) -> None:
-    found = np.flatnonzero(pairs[:, :UNKNOWN_ID].any(axis=0))
-    strange = [str(i) for i in found if i >= len(cover.classes)]
-    if strange:
+def _check_map(pixels: Counts, cover: MapFile) -> None:
+    check_ids(cover.path, (*cover.classes, UNKNOWN), pixels)
+
+
+def _check_reference(pairs: Counts, cover: MapFile) -> None:
+    found = np.flatnonzero(pairs[:, :UNKNOWN_ID].any(axis=0)).tolist()
+    ids = cover.ids
+    if strange := [str(i) for i in found if i not in ids]:
+        whole = ids == list(range(len(ids)))
+        known = f"0 to {ids[-1]}" if whole else ", ".join(map(str, ids))
         raise ReferenceDataError(
-            f"Expected class ids of the map, 0 to {len(cover.classes) - 1}, or nodata, in the reference raster. "
-            f"Found {', '.join(strange)}"
+            f"Expected class ids of the map, {known}, or nodata, in the reference raster. Found {', '.join(strange)}"
         )

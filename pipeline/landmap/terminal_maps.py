@@ -22,7 +22,8 @@ def print_assessment(found: Assessment) -> None:
     print_columns(lines, left=1)
     out.print("\nplaces by class of the map (rows) and of the reference (columns)")
     lines = [["", *(c.name for c in classes)]]
-    lines += [[c.name, *(f"{found.confusion[c.id][other.id]:,}" for other in classes)] for c in classes]
+    place = {c.id: i for i, c in enumerate(found.classes)}
+    lines += [[c.name, *(f"{found.confusion[place[c.id]][place[other.id]]:,}" for other in classes)] for c in classes]
     print_columns(lines, left=1)
 
 

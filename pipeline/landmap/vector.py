@@ -51,6 +51,7 @@ def vectorize(
     settings: VectorSettings | None = None,
     *,
     confidence: str | os.PathLike[str] | None = None,
+    legend: str | os.PathLike[str] | None = None,
     probabilities: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     **choices: Any,
@@ -58,12 +59,14 @@ def vectorize(
     """Write the polygons of a cover and return their number.
 
     Args:
-        cover: What `classify` wrote.
+        cover: What `classify` wrote, or another raster of class ids.
         output: GeoPackage (.gpkg), GeoJSON (.geojson) or GeoParquet (.parquet). Its layer `cover` has `class_id`,
             `name`, `hectares` and `mean_confidence` (percent; null without `confidence`), in the cover's CRS, or as
             GeoJSON in longitude and latitude.
         settings: How.
         confidence: Raster of the run that wrote the cover.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
+            not say so itself.
         probabilities: Raster of the run that wrote the cover; needed for cells.
         overwrite: Replace an output that exists.
         **choices: Fields of `VectorSettings`, such as `min_area=1`.
@@ -73,8 +76,8 @@ def vectorize(
     """
     output, settings = Path(output), dataclasses.replace(settings or VectorSettings(), **choices)
     format_of(output)  # refused before the cover is opened
-    check_outputs([output], cover, confidence, probabilities, overwrite=overwrite)
-    drawn = read_cover(cover)
+    check_outputs([output], cover, confidence, legend, probabilities, overwrite=overwrite)
+    drawn = read_cover(cover, legend)
     placed = not misplaced(drawn)
     check_vector(output, settings, with_probabilities=probabilities is not None, placed=placed)
     with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:

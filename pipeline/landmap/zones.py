@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.areas import PixelAreas, pixel_areas
-from landmap.cover import Cover, open_companion, open_raster, read
+from landmap.cover import Cover, open_companion, open_raster, read, read_classes
 from landmap.errors import SettingsError, ZoneError
 from landmap.grid import Window
 from landmap.ground import misplaced
+from landmap.map_legend import check_ids
 from landmap.mosaic import NODATA
 from landmap.summary import ClassShare, class_shares
 from landmap.vector_layers import read_shapes
@@ -120,6 +121,7 @@ def zone_shares(
     for i, zone in enumerate(zones.ids):
         pixels, percent, hectares = sums[i]
         found.append((zone, class_shares(cover.legend, pixels.tolist(), hectares, percent if confidence else None)))
+    check_ids(cover.path, cover.legend, np.ceil(sum(found_in[0] for found_in in sums.values())).astype(np.int64))
     outside = [zone for i, zone in enumerate(zones.ids) if i not in set(inside.tolist())]
     return found, [*zones.warnings, *([f"{zones.path}: {_few(outside)} lie outside the cover"] if outside else [])]
 
@@ -201,7 +203,7 @@ class _Codes:
     def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.uint16]:
         rows, cols = place
         window = Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-        classes = read(self._classes, window)
+        classes = read_classes(self._classes, window)
         percent = read(self._percent, window) if self._percent else np.zeros_like(classes)
         codes = 1 + classes.astype(np.uint16) * STEPS + np.minimum(percent, STEPS - 1)
         return np.where(classes == NODATA, np.uint16(NO_CODE), codes)
