@@ -32,6 +32,8 @@ ORDER = (
     "attempts",
     "ground",
     "areas",
+    "longitudes",
+    "outlines",
     "warp",
     "warp_target",
     "source",

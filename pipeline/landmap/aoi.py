@@ -13,22 +13,20 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
-from rasterio.crs import CRS
 from rasterio.features import geometry_mask
-from rasterio.warp import transform_bounds
 
 from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.ground import Grounded, bounds, crs_name, four
+from landmap.longitudes import as_written, boxes_in
+from landmap.outlines import outlines
 from landmap.remote import shown
 from landmap.source import name_of
 from landmap.vector_layers import read_shapes
 
 PRECISION = 1 / 4096
 """Pixels to which corners of polygons are rounded: millimetres."""
-EDGE = 20
-"""An edge that is brought to another CRS is at most a 200th of a scene long: within a pixel of where it should be."""
 
 _DRAWING = Lock()
 """rasterio silences a warning of its own while it draws, which Python lets only one thread do at a time."""
@@ -84,13 +82,21 @@ def read_area(path: str, grid: Grounded, scene: str, layer: str | None = None) -
     if grid.crs is None:
         raise SceneError(f"{scene}: expected a CRS, to place the area of interest {shown(path)}. The scene has none")
     polygons = _polygons_of(path, layer)
-    near = _near(polygons, grid, path)
-    pixels = near.to_crs(grid.crs).affine_transform((~grid.transform).to_shapely())
-    pixels = shapely.set_precision(pixels.make_valid().to_numpy(), PRECISION)
+    try:
+        found = outlines(polygons.to_numpy(), polygons.crs.to_wkt(), grid)
+    except RuntimeError as error:  # pyproj's own
+        raise SceneError(f"{shown(path)}: can't be brought to the CRS of {scene}: {error}") from error
+    pixels = shapely.transform(found.shapes, lambda corners: np.stack((~grid.transform) @ corners.T, axis=1))
+    pixels = shapely.set_precision(shapely.make_valid(pixels), PRECISION)
+    if found.joined:  # or else pixels could be lost between two parts that meet at 180 degrees
+        pixels = np.array([shapely.union_all(pixels, grid_size=PRECISION)])
+    if not shapely.intersects(pixels, shapely.box(0, 0, grid.width, grid.height)).any():
+        raise _elsewhere(polygons, grid, path)
     parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
     number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
     where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
-    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), f"outside of {where}, {number}")
+    says = "; ".join([f"outside of {where}, {number}", *found.says])
+    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), says)
 
 
 def _polygons_of(path: str, layer: str | None) -> Any:
@@ -109,24 +115,13 @@ def _polygons_of(path: str, layer: str | None) -> Any:
     return shapes
 
 
-def _near(polygons: Any, grid: Grounded, path: str) -> Any:
-    """What of polygons lies around a scene, in their own CRS, with corners so close that edges may be bent by another.
-
-    What lies far off may have no place in the scene's CRS.
-    """
-    import shapely
-
-    west, south, east, north = transform_bounds(CRS.from_wkt(grid.crs), polygons.crs, *bounds(grid))
-    margin = max(east - west, north - south) / 10
-    around = shapely.box(west - margin, south - margin, east + margin, north + margin)
-    near = polygons.make_valid().intersection(around)
-    if not near.intersects(shapely.box(west, south, east, north)).any():
-        here, there = four(*polygons.total_bounds), four(west, south, east, north)
-        raise SceneError(
-            f"{shown(path)}: expected an area that touches the scene. It lies at {here}, the scene at {there} "
-            f"(in {crs_name(polygons.crs.to_wkt())})"
-        )
-    return near if polygons.crs == grid.crs else near.segmentize(margin / EDGE)
+def _elsewhere(polygons: Any, grid: Grounded, path: str) -> SceneError:
+    crs = polygons.crs.to_wkt()
+    there = [four(*as_written(box, crs)) for box in boxes_in(bounds(grid), grid.crs or "", crs)]
+    return SceneError(
+        f"{shown(path)}: expected an area that touches the scene. It lies at {four(*polygons.total_bounds)}, the scene "
+        f"at {' and '.join(there) or 'no place that is known there'} (in {crs_name(crs)})"
+    )
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,8 @@ def assess(
             f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
             f"{left.without_class} have no class. {tally.hint or 'Is the CRS right?'}"
         )
-    return _assessment(opened, Path(reference).name, design, tally)
+    says = found.says if isinstance(found, Polygons) else ()
+    return _assessment(opened, Path(reference).name, design, tally, says)
 
 
 def write_assessment(
@@ -118,7 +120,7 @@ def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int 
     return POLYGONS if isinstance(reference, Polygons) else CENSUS, tally_areas(cover, reference)
 
 
-def _assessment(cover: MapFile, reference: str, design: str, tally: Tally) -> Assessment:
+def _assessment(cover: MapFile, reference: str, design: str, tally: Tally, says: Sequence[str]) -> Assessment:
     square = np.ix_(cover.ids, cover.ids)
     counts = tally.pairs[square]
     places = counts.sum(axis=1)
@@ -155,7 +157,7 @@ def _assessment(cover: MapFile, reference: str, design: str, tally: Tally) -> As
         hectares=total,
         unsampled=tuple(c.name for c in classes if c.mapped_hectares > 0 and not c.samples),
         unknown_hectares=float(tally.mapped[UNKNOWN_ID]),
-        warnings=tuple(_warnings(design, tally, classes, counts)),
+        warnings=(*says, *_warnings(design, tally, classes, counts)),
         places=tally.says,
     )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from landmap.cover_item import COLLECTION
 from landmap.errors import OutputError
+from landmap.longitudes import span
 from landmap.outputs import write_text
 
 if TYPE_CHECKING:
@@ -84,9 +85,8 @@ def _extent(items: Sequence[pystac.Item]) -> pystac.Extent:
     import pystac
 
     boxes = [item.bbox for item in items if item.bbox] or [WORLD]
-    west, south, east, north = ([box[i] for box in boxes] for i in range(4))
-    around = any(box[0] > box[2] for box in boxes)  # the antimeridian lies in one of them
-    box = [WORLD[0] if around else min(west), min(south), WORLD[2] if around else max(east), max(north)]
+    west, east = span(boxes)
+    box = [west, min(box[1] for box in boxes), east, max(box[3] for box in boxes)]
     return pystac.Extent(pystac.SpatialExtent([box]), _times(items))
 
 

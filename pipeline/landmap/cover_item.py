@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from landmap.acquisition import LAUNCH
 from landmap.jobs import local_path
 from landmap.mosaic import NODATA
+from landmap.outlines import degrees_outline
 from landmap.remote import shown
 from landmap.result import Result
 from landmap.scene import Scene
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 COLLECTION = "collection.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 """pystac has no class for it."""
-EDGE_POINTS = 21
-"""Along each edge of a footprint: a straight line of a map projection is bent in degrees."""
 
 
 def make_item(
@@ -89,26 +88,12 @@ def _interval(acquired: date | None, now: datetime) -> tuple[datetime | None, da
 
 def footprint(scene: Scene) -> dict[str, Any] | None:
     """A scene's outline in degrees (WGS84), as GeoJSON, cut at the antimeridian; None where it has no place."""
-    import numpy as np
     import shapely
-    from rasterio.errors import RasterioError
-    from rasterio.warp import transform_geom
 
-    if not scene.crs:
+    found = degrees_outline(scene) if scene.crs else None
+    if found is None:
         return None
-    steps = np.linspace(0, 1, EDGE_POINTS)[:-1]
-    there = [(s, 0.0) for s in steps] + [(1.0, s) for s in steps]
-    back = [(1 - col, 1 - row) for col, row in there]
-    corners = [*there, *back, (0.0, 0.0)]
-    ring = [tuple(scene.transform @ (col * scene.width, row * scene.height)) for col, row in corners]
-    try:
-        found = transform_geom(scene.crs, "EPSG:4326", {"type": "Polygon", "coordinates": [ring]}, precision=7)
-    except RasterioError:
-        return None
-    shape = shapely.geometry.shape(found)
-    if shape.is_empty or not np.isfinite(shape.bounds).all():
-        return None
-    shape = shapely.simplify(shape, 1e-6)  # degrees: a tenth of a metre
+    shape = shapely.simplify(found, 1e-6)  # degrees: a tenth of a metre
     return dict(shapely.geometry.mapping(shapely.orient_polygons(shape)))
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 from affine import Affine
 
 NORTHWARD = 1e-4
@@ -167,8 +168,9 @@ def north(scene: Grounded) -> tuple[float, float] | None:
     to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     middle = scene.width / 2, scene.height / 2
     lon, lat = to_degrees.transform(*(scene.transform @ middle))
-    x, y = to_degrees.transform(lon, lat + NORTHWARD, direction="INVERSE")
-    col, row = ~scene.transform @ (x, y)
-    right, down = col - middle[0], row - middle[1]
+    # Both ends of the step are brought back: beyond 180 degrees the middle comes back elsewhere.
+    ends = to_degrees.transform([lon, lon], [lat, lat + NORTHWARD], direction="INVERSE")
+    (col, end_col), (row, end_row) = ~scene.transform @ (np.asarray(ends[0]), np.asarray(ends[1]))
+    right, down = end_col - col, end_row - row
     length = math.hypot(right, down)
     return (right / length, down / length) if 0 < length < math.inf else None

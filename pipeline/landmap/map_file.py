@@ -21,7 +21,8 @@ from rasterio.windows import Window as RasterWindow
 from landmap.areas import PixelAreas, pixel_areas
 from landmap.attempts import first_cause, opened, unreadable
 from landmap.errors import GeoreferenceError, SceneError
-from landmap.ground import Grounded
+from landmap.ground import Grounded, RasterGrid, raster_grid
+from landmap.longitudes import unbroken
 from landmap.map_legend import class_ids, legend_or_refuse, own_legend
 from landmap.mosaic import NODATA
 from landmap.raster import LEGEND_TAG
@@ -168,14 +169,20 @@ def _on_grid(file: Any, onto: Grounded | None) -> Iterator[Any]:
         return
     # Without nodata, what lies beyond the border would be 0, a class like any other.
     nodata = NODATA if file.nodata is None else file.nodata
-    place = {"height": onto.height, "width": onto.width, "transform": onto.transform}
+    own = raster_grid(file)
+    moved = unbroken(own)
+    source = {} if moved is own else {"src_crs": CRS.from_wkt(moved.crs), "src_transform": moved.transform}
+    grid = unbroken(RasterGrid(onto.height, onto.width, onto.transform, onto.crs))
     try:
         with WarpedVRT(
             file,
-            crs=CRS.from_wkt(onto.crs) if onto.crs else None,
+            crs=CRS.from_wkt(grid.crs) if grid.crs else None,
+            transform=grid.transform,
+            height=grid.height,
+            width=grid.width,
             resampling=Resampling.nearest,
             nodata=nodata,
-            **place,
+            **source,
         ) as warped:
             yield warped
     except (CRSError, CPLE_BaseError) as error:  # rasterio lets some of GDAL's own through

@@ -12,16 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from rasterio.crs import CRS
-from rasterio.errors import RasterioError
-from rasterio.warp import transform_bounds
 
 from landmap.aoi import read_area
 from landmap.attempts import look_surely
 from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.grid import Window
-from landmap.ground import RasterGrid, bounds, extent, raster_grid
+from landmap.ground import RasterGrid, extent, raster_grid
+from landmap.longitudes import touch
 from landmap.product import SCL
 from landmap.remote import shown
 from landmap.sample import sample
@@ -155,12 +153,7 @@ def _check_place(grid: RasterGrid, path: str, scene: Source) -> None:
             f"{path}: expected a mask on the scene's grid, or a CRS in both to bring it there. Received: no CRS in "
             f"{scene.shown_path if scene.crs is None else 'the mask'}"
         )
-    try:
-        there = transform_bounds(CRS.from_wkt(grid.crs), CRS.from_wkt(scene.crs), *bounds(grid))
-    except RasterioError:
-        return  # a raster of the whole Earth, say
-    (west, south, east, north), (left, bottom, right, top) = there, bounds(scene)
-    if west >= right or east <= left or south >= top or north <= bottom:
+    if not touch(grid, scene):
         raise SceneError(
             f"{path}: expected a mask that touches the scene, which {extent(scene)}. Received: one that {extent(grid)}"
         )

@@ -17,8 +17,10 @@ from rasterio.windows import bounds, transform
 
 from landmap.delimited import ENDINGS, SEPARATORS, TableError, numbers_of, read_table
 from landmap.errors import GeoreferenceError, ReferenceDataError
+from landmap.longitudes import coordinates
 from landmap.map_file import STRIP, Bytes, MapFile, grid_difference, open_map
 from landmap.mosaic import NODATA
+from landmap.outlines import outlines
 from landmap.vector_layers import read_shapes
 
 VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
@@ -60,6 +62,8 @@ class Polygons:
     """GeoDataFrame in the map's CRS with a column `id`."""
     without_class: int
     """Polygons that were left out as they have none."""
+    says: tuple[str, ...] = ()
+    """How borders were read that could mean two areas, in words."""
 
     def strips(self, cover: MapFile) -> Iterator[Bytes]:
         """Class ids on the map's grid, as `MapFile.strips` cuts it: pixels whose centre is inside, elsewhere 255.
@@ -172,10 +176,7 @@ def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: MapFile
 
 def _pixels(x: Doubles, y: Doubles, crs: str | None, cover: MapFile) -> tuple[Ints, Ints]:
     """Rows and columns of the map's pixels that places lie in; -1 where a place is none."""
-    if crs != cover.crs:
-        from pyproj import Transformer
-
-        x, y = Transformer.from_crs(crs, cover.crs, always_xy=True).transform(x, y)
+    x, y = coordinates(x, y, crs or "", cover)
     x, y = (np.where(np.isfinite(axis), axis, np.nan) for axis in (x, y))
     t = ~cover.transform
     cols, rows = t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
@@ -192,21 +193,31 @@ def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) ->
     frame = read_shapes(path, layer, option="--layer", kinds=("Point", "Polygon"), error=ReferenceDataError)
     if frame.crs is None:
         raise GeoreferenceError(f"{path}: expected a coordinate reference system (CRS), found none: give it one")
-    try:
-        frame = frame.to_crs(cover.crs)
-    except (RuntimeError, ValueError) as error:  # pyproj's own are RuntimeErrors
-        raise GeoreferenceError(f"{path}: can't be brought to the CRS of {cover.path}: {error}") from error
-    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)].explode(ignore_index=True)
+    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
     kinds = set(frame.geom_type)
     names = [str(name) for name in frame.columns if name != frame.geometry.name]
-    ids = _class_ids(frame[names[_place(class_column, names, path)]], class_column, path, cover)
-    if kinds <= {"Point"}:
-        x, y = (np.asarray(axis, np.float64) for axis in (frame.geometry.x, frame.geometry.y))
-        return Points(*_pixels(x, y, cover.crs, cover), ids)
-    if kinds <= {"Polygon"}:
-        classed = frame[["geometry"]].assign(id=ids)[ids != NO_CLASS]
-        return Polygons(classed.reset_index(drop=True), int((ids == NO_CLASS).sum()))
+    column = names[_place(class_column, names, path)]
+    try:
+        if kinds <= {"Point", "MultiPoint"}:
+            frame = frame.explode(ignore_index=True)
+            ids = _class_ids(frame[column], class_column, path, cover)
+            x, y = (np.asarray(axis, np.float64) for axis in (frame.geometry.x, frame.geometry.y))
+            return Points(*_pixels(x, y, frame.crs.to_wkt(), cover), ids)
+        if kinds <= {"Polygon", "MultiPolygon"}:
+            return _polygons(frame, _class_ids(frame[column], class_column, path, cover), cover)
+    except RuntimeError as error:  # pyproj's own
+        raise GeoreferenceError(f"{path}: can't be brought to the CRS of {cover.path}: {error}") from error
     raise ReferenceDataError(f"{path}: expected points, or polygons, not both. Found {', '.join(sorted(kinds))}")
+
+
+def _polygons(frame: Any, ids: Ints, cover: MapFile) -> Polygons:
+    """Polygons of a table with a CRS, each with its class, around a map."""
+    import geopandas
+
+    found = outlines(frame.geometry.to_numpy(), frame.crs.to_wkt(), cover)
+    placed = geopandas.GeoDataFrame({"id": ids}, geometry=found.shapes, crs=cover.crs)
+    kept = placed[(ids != NO_CLASS) & ~placed.is_empty].reset_index(drop=True)
+    return Polygons(kept, int((ids == NO_CLASS).sum()), found.says)
 
 
 def _place(column: str, columns: Sequence[str], path: Path) -> int:

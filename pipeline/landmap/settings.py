@@ -150,7 +150,7 @@ class Settings:
                 object.__setattr__(self, name, tuple(int(n) if name == "window" else float(n) for n in numbers))
         if self.window is not None and not (min(self.window[:2]) >= 0 and min(self.window[2:]) > 0):
             raise SettingsError(f"window: expected column, row, width and height. Received: {self.window!r}")
-        if self.bbox is not None and not (self.bbox[0] < self.bbox[2] and self.bbox[1] < self.bbox[3]):
+        if self.bbox is not None and not (self.bbox[0] != self.bbox[2] and self.bbox[1] < self.bbox[3]):
             raise SettingsError(f"bbox: expected west, south, east and north. Received: {self.bbox!r}")
         if self.window is not None and self.bbox is not None:
             raise SettingsError("Expected a window or a bbox. Received: both")

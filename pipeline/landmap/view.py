@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioError
-from rasterio.warp import transform_bounds
+from rasterio.errors import CRSError
 
 from landmap.errors import SceneError, SettingsError
 from landmap.grid import Window
-from landmap.ground import Grounded, extent, four, raster_grid
+from landmap.ground import Grounded, bounds, extent, four, raster_grid
+from landmap.longitudes import Box, boxes_in, continuous, turns
 from landmap.settings import Settings
 from landmap.source import Source
 from landmap.warp import BLOCK_SHAPE, Warp
@@ -110,28 +110,58 @@ def _cropped(source: Source, part: Window) -> Source:
 
 def _around(bbox: Sequence[float], bbox_crs: str | None, grid: Grounded, path: str) -> Window:
     """The smallest window around a box, as far as it lies in the scene."""
-    west, south, east, north = _in_scene(bbox, bbox_crs, grid, path)
-    corners = [~grid.transform @ (x, y) for x in (west, east) for y in (south, north)]
-    cols, rows = ([corner[i] for corner in corners] for i in (0, 1))
-    left, top = (max(0, math.floor(min(places) + SLACK)) for places in (cols, rows))
-    right = min(grid.width, math.ceil(max(cols) - SLACK))
-    bottom = min(grid.height, math.ceil(max(rows) - SLACK))
-    if left >= right or top >= bottom:
-        there = four(west, south, east, north)
+    boxes = _in_scene(bbox, bbox_crs, grid, path)
+    corners = [~grid.transform @ (box[i], box[j]) for box in boxes for i in (0, 2) for j in (1, 3)]
+    cols, rows = ([corner[i] for corner in corners] or [math.inf] for i in (0, 1))
+    left, top = (max(0.0, min(places) + SLACK) for places in (cols, rows))
+    right, bottom = min(grid.width, max(cols) - SLACK), min(grid.height, max(rows) - SLACK)
+    if not (left < right and top < bottom):
+        there = f"{four(*bbox)}{f' in {bbox_crs}' if bbox_crs else ''}"
         raise SceneError(f"{path}: expected a bbox that touches the scene, which {extent(grid)}. Received: {there}")
-    return Window(top, left, bottom - top, right - left)
+    first_row, first_col = math.floor(top), math.floor(left)
+    return Window(first_row, first_col, math.ceil(bottom) - first_row, math.ceil(right) - first_col)
 
 
-def _in_scene(bbox: Sequence[float], crs: str | None, grid: Grounded, path: str) -> tuple[float, float, float, float]:
-    west, south, east, north = bbox
-    if crs is None:
-        return west, south, east, north
-    if grid.crs is None:
+def _in_scene(bbox: Sequence[float], crs: str | None, grid: Grounded, path: str) -> list[Box]:
+    """What of a box lies around the scene, in boxes in the scene's CRS: of degrees it may be more than one."""
+    there, own = _wkt(crs) or grid.crs, grid.crs
+    box = continuous(bbox, there)
+    if box is None:
+        raise SettingsError(f"bbox: expected west, south, east and north. Received: {bbox!r}")
+    if there is None or own is None:
+        if crs is None:
+            return [box]
         raise SceneError(f"{path}: expected a scene with a CRS, to place a bbox in {crs}: leave out --bbox-crs")
     try:
-        found = transform_bounds(CRS.from_user_input(crs), CRS.from_wkt(grid.crs), west, south, east, north)
+        parts = [part for frame in boxes_in(bounds(grid), own, there) for part in _parts(box, frame, there)]
+        found = [placed for part in parts for placed in boxes_in(part, there, own)]
+    except RuntimeError as error:  # pyproj's own
+        raise SceneError(f"{path}: a bbox in {crs} can't be placed: {error}") from error
+    return [_moved(placed, east) for placed in found for east in turns(placed, bounds(grid), own)]
+
+
+def _wkt(crs: str | None) -> str | None:
+    try:
+        return CRS.from_user_input(crs).to_wkt() if crs is not None else None
     except CRSError as error:
         raise SettingsError(f"bbox_crs: expected a CRS, such as EPSG:4326. Received: {crs!r}") from error
-    except RasterioError as error:
-        raise SceneError(f"{path}: a bbox in {crs} can't be placed: {error}") from error
-    return cast("tuple[float, float, float, float]", found)
+
+
+def _parts(box: Box, frame: Box, crs: str) -> list[Box]:
+    """A box, moved by whole turns to a frame around the scene, without what lies farther off than the frame is long."""
+    west, south, east, north = frame
+    margin = max(east - west, north - south)
+    moved = [_moved(box, turn) for turn in turns(box, frame, crs)]
+    return [
+        (
+            max(box[0], west - margin),
+            max(box[1], south - margin),
+            min(box[2], east + margin),
+            min(box[3], north + margin),
+        )
+        for box in moved
+    ]
+
+
+def _moved(box: Box, east: float) -> Box:
+    return box[0] + east, box[1], box[2] + east, box[3]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from rasterio.windows import Window as RasterWindow
 
 from landmap.chips import Bools
 from landmap.ground import Grounded, RasterGrid
+from landmap.longitudes import near, turn, unbroken
 
 Floats = npt.NDArray[np.float64]
 Read = Callable[[RasterWindow, tuple[int, int] | None], tuple[npt.NDArray[Any], Bools]]
@@ -77,7 +78,8 @@ def read_warped(
     Raises:
         RasterioError: It can't be read there.
     """
-    source = warp.source or source
+    source = unbroken(warp.source or RasterGrid(source.height, source.width, source.transform, source.crs))
+    warp = replace(warp, grid=unbroken(warp.grid))
     if shape is not None:
         return _block(read, source, warp, place, shape)
     height, width = BLOCK_SHAPE
@@ -103,18 +105,29 @@ def _block(
     read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
     """What GDAL warps at once of a rectangle of the grid; see `read_warped`."""
-    seen = _seen(source, warp, place)
+    parts = [_warped(read, source, warp, place, shape, seen) for seen in _seen(source, warp, place)]
+    found, dtype = parts[0]
+    for other, _ in parts[1:]:
+        found = np.where(np.isnan(found), other, found)
+    return _without_gaps(found, dtype)
+
+
+def _warped(
+    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None, seen: RasterWindow
+) -> tuple[npt.NDArray[Any], np.dtype[Any]]:
+    """What a rectangle of the source shows of one of the grid, as floats with gaps, and the data type it had."""
     every = 1 if shape is None else max(1, min(place.height // shape[0], place.width // shape[1]))
     thin = None if every == 1 else (-(-seen.height // every), -(-seen.width // every))
     values, valid = read(seen, thin)
     rows, cols = shape or (place.height, place.width)
     bands = _with_gaps(values, valid)
     with MemoryFile() as memory:
-        _store(bands, memory, _within(source.transform, seen, valid.shape), source.crs)
+        _store(bands, memory, _within(source.transform, seen, valid.shape))
         with (
             memory.open() as file,
             WarpedVRT(
                 file,
+                src_crs=CRS.from_wkt(source.crs),  # a GeoTIFF can't hold each
                 crs=CRS.from_wkt(warp.grid.crs),
                 transform=_within(warp.grid.transform, place, (rows, cols)),
                 height=rows,
@@ -126,13 +139,13 @@ def _block(
                 YSCALE=warp.scale,
             ) as warped,
         ):
-            return _without_gaps(np.moveaxis(warped.read(), 0, -1), values.dtype)
+            return np.moveaxis(warped.read(), 0, -1), values.dtype
 
 
-def _store(bands: npt.NDArray[Any], memory: MemoryFile, transform: Affine, crs: str | None) -> None:
-    """Write bands `(bands, height, width)` with gaps where GDAL can read them, on a grid."""
+def _store(bands: npt.NDArray[Any], memory: MemoryFile, transform: Affine) -> None:
+    """Write bands `(bands, height, width)` with gaps where GDAL can read them, at a place in no CRS."""
     count, height, width = bands.shape
-    place = {"crs": CRS.from_wkt(crs), "transform": transform, "nodata": math.nan}
+    place = {"transform": transform, "nodata": math.nan}
     with memory.open(driver="GTiff", count=count, height=height, width=width, dtype=bands.dtype, **place) as file:
         file.write(bands)
 
@@ -159,18 +172,30 @@ def _without_gaps(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.N
     return np.where(valid[..., None], values, 0).astype(dtype), valid
 
 
-def _seen(source: Grounded, warp: Warp, place: RasterWindow) -> RasterWindow:
-    """The rectangle of a raster that is looked at for one of the grid; at least a pixel, though that lie far off."""
+def _seen(source: Grounded, warp: Warp, place: RasterWindow) -> list[RasterWindow]:
+    """The rectangles of a raster that are looked at for one of the grid.
+
+    One, of at least a pixel, though that lie far off. Two at both ends of a raster that goes round the Earth, where the
+    seam between them runs through what is asked for.
+    """
     rows, cols = (
         np.linspace(start, start + length, PROBES)
         for start, length in ((place.row_off, place.height), (place.col_off, place.width))
     )
-    there = _transformed(warp.grid, source, np.tile(cols, PROBES), np.repeat(rows, PROBES))
-    col, row = ~source.transform @ there
+    x, y = _transformed(warp.grid, source, np.tile(cols, PROBES), np.repeat(rows, PROBES))
+    col, row = ~source.transform @ (x, y)
     reach = MARGIN + math.ceil(1 / warp.scale)
-    left, right = _clipped(col, reach, source.width)
     top, bottom = _clipped(row, reach, source.height)
-    return RasterWindow(left, top, right - left, bottom - top)
+    left, right = _clipped(col, reach, source.width)
+    half = (turn(source.crs) or math.inf) / 2
+    known = np.isfinite(x) & np.isfinite(col)
+    if not known.any() or np.ptp(x[known]) <= half:
+        return [RasterWindow(left, top, right - left, bottom - top)]
+    is_end = known & (col > source.width / 2)
+    start, _ = _clipped(col[is_end], reach, source.width)
+    _, end = _clipped(col[known & ~is_end], reach, source.width)
+    sides = [(start, source.width), (0, end)] if end < start else [(0, source.width)]
+    return [RasterWindow(a, top, b - a, bottom - top) for a, b in sides]
 
 
 def _clipped(places: Floats, reach: int, size: int) -> tuple[int, int]:
@@ -183,17 +208,12 @@ def _clipped(places: Floats, reach: int, size: int) -> tuple[int, int]:
 
 
 def _transformed(grid: Grounded, source: Grounded, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
-    """Coordinates of a grid's pixels in the CRS of a raster; infinite where that has none.
-
-    Longitudes are those nearest to the raster's middle.
-    """
-    crs = CRS.from_wkt(source.crs)
+    """Coordinates of a grid's pixels in the CRS of a raster, close to it; infinite where that has none."""
+    places = CRS.from_wkt(grid.crs), CRS.from_wkt(source.crs)
     try:
-        found = rasterio.warp.transform(CRS.from_wkt(grid.crs), crs, *(grid.transform @ (cols, rows)))  # type: ignore[operator] # arrays
+        found = rasterio.warp.transform(*places, *(grid.transform @ (cols, rows)))  # type: ignore[operator] # arrays
     except RasterioError:
         return np.full_like(cols, np.inf), np.full_like(rows, np.inf)
     x, y = map(np.asarray, found)
-    if crs.is_geographic:
-        middle, _ = source.transform @ (source.width / 2, source.height / 2)
-        x = middle + (x - middle + 180) % 360 - 180
-    return x, y
+    middle, _ = source.transform @ (source.width / 2, source.height / 2)
+    return near(x, middle, source.crs), y

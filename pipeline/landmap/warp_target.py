@@ -22,6 +22,7 @@ from landmap.ground import (
     pixel_sides,
     raster_grid,
 )
+from landmap.longitudes import degrees, near, unbroken
 from landmap.warp import Warp
 from landmap_models.card import ModelCard
 
@@ -91,6 +92,7 @@ def _by_points(file: Any, path: str) -> RasterGrid:
 
 def _around(grid: RasterGrid, target: CRS, metres: float) -> RasterGrid:
     """A north-up grid in a CRS that covers another one; its lines are at multiples of the size of its pixels."""
+    grid = unbroken(grid)
     crs, size = CRS.from_wkt(grid.crs), (grid.width, grid.height)
     found = calculate_default_transform(crs, target, *size, *bounds(grid), resolution=metres)
     transform, width, height = aligned_target(*found, metres)
@@ -140,8 +142,9 @@ def _utm_zone(grid: Grounded) -> tuple[CRS | None, tuple[float, float]]:
     from pyproj.aoi import AreaOfInterest
     from pyproj.database import query_utm_crs_info
 
-    to_degrees = Transformer.from_crs(grid.crs or "", "EPSG:4326", always_xy=True)
+    to_degrees = Transformer.from_crs(grid.crs or "", degrees(), always_xy=True)
     lon, lat = to_degrees.transform(*(grid.transform @ (grid.width / 2, grid.height / 2)))
+    lon = float(near(lon, 0, degrees()))
     zones = query_utm_crs_info("WGS 84", AreaOfInterest(lon, lat, lon, lat))
     return CRS.from_epsg(zones[0].code) if zones else None, (lon, lat)
 

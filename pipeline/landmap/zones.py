@@ -19,6 +19,7 @@ from landmap.grid import Window
 from landmap.ground import misplaced
 from landmap.map_legend import check_ids
 from landmap.mosaic import NODATA
+from landmap.outlines import outlines
 from landmap.summary import ClassShare, class_shares
 from landmap.vector_layers import read_shapes
 
@@ -111,7 +112,7 @@ def zone_shares(
         SceneError: A raster can't be read, or they don't belong together.
         ZoneError: The cover has no CRS.
     """
-    placed = _pixel_coordinates(zones, cover)
+    placed, says = _pixel_coordinates(zones, cover)
     inside = np.flatnonzero(_touching(placed, cover))
     nothing = np.zeros((3, 256))
     sums = dict.fromkeys(range(len(zones.ids)), nothing) | dict(
@@ -123,35 +124,35 @@ def zone_shares(
         found.append((zone, class_shares(cover.legend, pixels.tolist(), hectares, percent if confidence else None)))
     check_ids(cover.path, cover.legend, np.ceil(sum(found_in[0] for found_in in sums.values())).astype(np.int64))
     outside = [zone for i, zone in enumerate(zones.ids) if i not in set(inside.tolist())]
-    return found, [*zones.warnings, *([f"{zones.path}: {_few(outside)} lie outside the cover"] if outside else [])]
+    warnings = [*zones.warnings, *(f"{zones.path}: {words}" for words in says)]
+    return found, [*warnings, *([f"{zones.path}: {_few(outside)} lie outside the cover"] if outside else [])]
 
 
-def _pixel_coordinates(zones: Zones, cover: Cover) -> npt.NDArray[Any]:
-    """Geometry in columns from the left and rows from the *bottom*, so that any geotransform will do."""
+def _pixel_coordinates(zones: Zones, cover: Cover) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """Geometry in columns from the left and rows from the *bottom*, so that any geotransform will do.
+
+    Returns:
+        What of the zones lies around the cover, and how doubtful borders were read, in words.
+    """
     import shapely
-    from pyproj import CRS, Transformer
 
     if cover.crs is None or misplaced(cover):
         raise ZoneError(f"{cover.path}: zones need a cover with a place on the ground (CRS and geotransform)")
-    project = Transformer.from_crs(CRS.from_wkt(zones.crs), CRS.from_wkt(cover.crs), always_xy=True)
+    try:
+        found = outlines(zones.geometry, zones.crs, cover)
+    except RuntimeError as error:  # pyproj's own
+        raise ZoneError(f"{zones.path}: can't be brought to the CRS of {cover.path}: {error}") from error
     t = ~cover.transform
     matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.height - t.f)
 
-    def to_pixels(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        x, y = project.transform(points[:, 0], points[:, 1])
-        return np.asarray(np.stack([x, y], axis=1) @ matrix + origin)
-
-    return np.asarray(shapely.transform(zones.geometry, to_pixels))
+    return np.asarray(shapely.transform(found.shapes, lambda points: points @ matrix + origin)), found.says
 
 
 def _touching(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[np.bool_]:
-    """Which of them lie in part on the cover; not those that its projection does not know."""
+    """Which of them lie in part on the cover."""
     import shapely
 
-    known = np.isfinite(shapely.bounds(geometry)).all(axis=1)
-    found = np.zeros(len(geometry), np.bool_)
-    found[known] = shapely.intersects(geometry[known], shapely.box(0, 0, cover.width, cover.height))
-    return found
+    return np.asarray(shapely.intersects(geometry, shapely.box(0, 0, cover.width, cover.height)))
 
 
 def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:
