@@ -254,6 +254,18 @@ def test_any_error_of_a_scene_is_only_its_own(scenes: Callable[[int], Path]) -> 
     assert "MemoryError: on purpose" in found.records[0].error
 
 
+def test_an_output_is_never_a_scene_of_the_batch(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+    """A scene that lies below the batch's folder, by the name that another scene's cover is to get."""
+    one, other = sorted(scenes(2).glob("*.tif"))[:2]
+    (tmp_path / "maps/2023").mkdir(parents=True)
+    there = one.rename(tmp_path / "maps/2023/a.tif")
+    before = there.read_bytes()
+    jobs = [Job(str(there), "a_cover.tif"), Job(str(other), "2023/a.tif")]
+    with pytest.raises(OutputError, match=r"2023/a\.tif: is read by this batch itself"):
+        run_batch(jobs, tmp_path / "maps", classifier=CLASSIFIER, overwrite=True)
+    assert there.read_bytes() == before
+
+
 def test_nothing_is_begun_where_the_whole_can_not_be_meant(scenes: Callable[[int], Path], tmp_path: Path) -> None:
     folder = scenes(1)
     for how, error in (

@@ -116,6 +116,14 @@ def test_a_csv_names_scenes_relative_to_itself(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_list_of_another_separator_is_read(mark: str, tmp_path: Path) -> None:
+    rows = ["scene", "output", "options"], ["a.tif", "2023/a.tif", '"{""stride"": 16, ""bands"": ""3,2,1""}"']
+    (tmp_path / "jobs.csv").write_text("".join(mark.join(row) + "\r\n" for row in rows))
+    (job,) = find_jobs(tmp_path / "jobs.csv")
+    assert job == Job(str(tmp_path / "a.tif"), "2023/a.tif", {"stride": 16, "bands": "3,2,1"})
+
+
 def test_the_list_in_the_documents_is_one(tmp_path: Path) -> None:
     page = (Path(__file__).parents[1] / "docs/scenes.md").read_text()
     (tmp_path / "jobs.csv").write_text(page.split("```csv\n")[1].split("```")[0])

@@ -21,6 +21,7 @@ from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap_models.card import ModelCard
 from landmap_models.model_file import read_card
 from landmap_models.packaged import find_model
+from landmap_models.same_file import first_same
 
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "device", "force")
 """Settings that make no other cover, or are told apart by what they came to."""
@@ -106,7 +107,8 @@ def begin_folder(folder: Path, tasks: Sequence[Task]) -> None:
     """Make the folder of a batch.
 
     Raises:
-        OutputError: It lies in no folder, has scenes of the batch in it, or a catalogue or report that is no batch's.
+        OutputError: It lies in no folder, has scenes of the batch in it, or a catalogue or report that is no batch's;
+            or an output is a file that is read.
     """
     if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
         raise OutputError(f"{folder}: expected the name of a folder, in a folder that exists")
@@ -116,6 +118,9 @@ def begin_folder(folder: Path, tasks: Sequence[Task]) -> None:
             raise OutputError(
                 f"{folder}: {path.name} of the scenes lies there. Choose a folder that has none for covers"
             )
+    outputs = [folder / name for task in tasks for name in task.files]
+    if same := first_same(outputs, {name for task in tasks for name in (task.job.scene, *task.settings.files)}):
+        raise OutputError(f"{same}: is read by this batch itself. Choose another folder, or name other outputs")
     with suppress(FileExistsError):
         folder.mkdir()
     foreign = [name for name in (COLLECTION, JSON_NAME, HTML_NAME) if (folder / name).exists()]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landmap.delimited import SEPARATORS
 from landmap.errors import SceneError, SettingsError
 from landmap.jobs import Job, Jobs, default_output, scene_path
 from landmap.remote import shown
@@ -28,9 +29,9 @@ def find_jobs(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     """The jobs that some sources name, in their order.
 
     A source is a folder (all in it that `classify` takes, or the scene whose bands it holds), a glob, a scene, or a
-    list: CSV with the columns scene,output,options,datetime, JSON lines with these keys, or a STAC ItemCollection.
-    Relative paths in a list are relative to the list. `options` is a JSON object of fields of `Settings`. Where no
-    output is named it is `<scene's stem>_cover.tif`, of a STAC Item `<its id>_cover.tif`.
+    list: CSV (of any separator) with the columns scene,output,options,datetime, JSON lines with these keys, or a STAC
+    ItemCollection. Relative paths in a list are relative to the list. `options` is a JSON object of fields of
+    `Settings`. Where no output is named it is `<scene's stem>_cover.tif`, of a STAC Item `<its id>_cover.tif`.
 
     Args:
         sources: One or several.
@@ -80,7 +81,9 @@ def _few(skipped: Sequence[str]) -> str:
 
 
 def _from_csv(path: Path) -> list[Job]:
-    rows = csv.DictReader(_text(path).splitlines(), strict=True)
+    lines = _text(path).splitlines()
+    marks = [mark for mark in SEPARATORS if lines and mark in lines[0]]
+    rows = csv.DictReader(lines, delimiter=marks[0] if len(marks) == 1 else ",", strict=True)
     try:
         entries = [(rows.line_num, row) for row in rows]
     except csv.Error as error:
