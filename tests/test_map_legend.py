@@ -180,8 +180,14 @@ def test_two_maps_that_say_otherwise_are_never_compared(
     _, cover = mapped
     (tmp_path / "other.csv").write_text("".join(["id,name\n", *(f"{c.id},other {c.name}\n" for c in EUROSAT)]))
     plain = write_raster("plain.tif", values_of(cover))
-    with pytest.raises(SceneError, match=r"Expected two maps of the same classes\. .*AnnualCrop.*other AnnualCrop"):
+    with pytest.raises(SceneError, match=r"cover\.tif: says itself .*other AnnualCrop.*--legend is for maps"):
         compare_maps(cover, plain, legend=tmp_path / "other.csv")
+    renamed = tmp_path / "renamed.tif"
+    rasterio.shutil.copy(cover, renamed, driver="GTiff")
+    with rasterio.open(renamed, "r+") as file:
+        file.update_tags(LANDMAP_LEGEND=json.dumps({c.id: f"other {c.name}" for c in EUROSAT}))
+    with pytest.raises(SceneError, match=r"Expected two maps of the same classes\. .*AnnualCrop.*other AnnualCrop"):
+        compare_maps(cover, renamed)
     assert compare_maps(cover, plain, legend=cover).changed == 0
 
 

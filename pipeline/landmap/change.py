@@ -17,7 +17,7 @@ from landmap.errors import GeoreferenceError, OutputError, SceneError
 from landmap.grid import Window
 from landmap.lock import locked
 from landmap.map_file import Bytes, MapFile, grid_difference, open_cover_map, open_map
-from landmap.map_legend import check_ids
+from landmap.map_legend import check_ids, read_legend
 from landmap.mosaic import NODATA
 from landmap.outputs import RASTERS, TABLES, TEXTS, check_ending, check_outputs
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
@@ -152,8 +152,21 @@ def compare_maps(
 
 
 def _open(path: str | os.PathLike[str], legend: str | os.PathLike[str] | None) -> MapFile:
-    """A map by its own legend, or by the given one where it has none: of two that say otherwise nothing is the same."""
-    return open_cover_map(path, None if open_map(path).classes else legend)
+    """A map by its own legend, or by the given one where it has none.
+
+    Raises:
+        SceneError: It can't be read, nothing says what its ids mean, or it says otherwise than the given legend.
+    """
+    own = open_map(path).classes
+    if not own or legend is None:
+        return open_cover_map(path, legend)
+    given = tuple(c for c in read_legend(legend) if c.id != UNKNOWN_ID)
+    if [(c.id, c.name) for c in own] != [(c.id, c.name) for c in given]:
+        raise SceneError(
+            f"{os.fspath(path)}: says itself what its ids mean ({', '.join(c.name for c in own)}), and otherwise than "
+            f"{os.fspath(legend)} ({', '.join(c.name for c in given)}): --legend is for maps that don't say it"
+        )
+    return open_cover_map(path)
 
 
 def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:

@@ -124,7 +124,7 @@ def read_reference(
 
 def _raster(path: str, cover: MapFile, *, warp: bool) -> Raster:
     found = open_map(path)
-    if found.classes and found.names != cover.names:
+    if found.classes and (found.ids, found.names) != (cover.ids, cover.names):
         raise ReferenceDataError(
             f"{path}: expected the classes of {cover.path} ({', '.join(cover.names)}). Found {', '.join(found.names)}"
         )
