@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from landmap_models.errors import DatasetError
+from landmap_models.errors import ZIP_DAMAGE, DatasetError
 
 _kept = threading.local()
 
@@ -18,13 +17,16 @@ def file_names(root: Path) -> list[str]:
     """Names of all files below a folder or in a zip file, "/" between parts; hidden ones aside.
 
     Raises:
-        DatasetError: `root` is neither.
+        DatasetError: `root` is neither, or is damaged.
     """
     if root.is_dir():
         return _visible(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
     if zipfile.is_zipfile(root):
-        with zipfile.ZipFile(root) as archive:
-            return _visible(name for name in archive.namelist() if not name.endswith("/"))
+        try:
+            with zipfile.ZipFile(root) as archive:
+                return _visible(name for name in archive.namelist() if not name.endswith("/"))
+        except (*ZIP_DAMAGE, OSError) as error:
+            raise DatasetError(f"{root}: expected a whole zip file, found damage: {error}. Get it anew") from error
     raise DatasetError(
         f"{root}: expected a folder or a zip file of chips, one folder per class, a Pascal VOC folder, or a CSV file "
         f"with the columns file and label. Received: {'another file' if root.exists() else 'nothing is there'}"
@@ -40,7 +42,7 @@ def read_file(root: Path, name: str) -> bytes:
     folder = _folder(root)
     try:
         return (folder / name).read_bytes() if folder else _archive(root).read(name)
-    except (OSError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+    except (*ZIP_DAMAGE, OSError, KeyError, ValueError) as error:
         raise DatasetError(f"{name}: can't be read ({error})") from error
 
 

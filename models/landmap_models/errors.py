@@ -11,6 +11,20 @@ LandmapError
 A message says what was expected, what came, and what to do about it.
 """
 
+from __future__ import annotations
+
+import zipfile
+import zlib
+
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python that was built without it opens no such archives, either
+    LZMAError = zlib.error  # type: ignore[misc]
+
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, UnicodeDecodeError)
+"""What Python's zipfile raises for an archive that is damaged, locked, packed in a way that it does not know
+(RuntimeError), or whose names are in no known encoding; and OSError, which has other causes, too."""
+
 
 class LandmapError(Exception):
     """Root of every error that landmap raises on purpose."""

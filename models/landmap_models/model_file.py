@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import shutil
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from landmap_models.card import ModelCard, read_content
 from landmap_models.card_fit import card_misfits
-from landmap_models.errors import CardError, ModelError
+from landmap_models.errors import ZIP_DAMAGE, CardError, ModelError
 from landmap_models.foreign_models import foreign_model, quoted
 from landmap_models.nir import NirPrior
 
@@ -200,7 +200,7 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
         raise ModelError(f"{path}: no such model file. `landmap models` lists the packaged models")
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, IsADirectoryError) as error:
+    except (*ZIP_DAMAGE, IsADirectoryError) as error:
         raise ModelError(f"{path}: expected a .keras file (Keras 3); this is {foreign_model(path)}") from error
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror})") from error
@@ -212,5 +212,9 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
             )
         try:
             yield archive
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: locked or unknown
+        except ZIP_DAMAGE as error:
             raise ModelError(f"{path}: expected a whole .keras file, found damage: {error}. Get it anew") from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a place before the file's beginning: what the archive lists is damaged
+                raise
+            raise ModelError(f"{path}: expected a whole .keras file, found damage in its list. Get it anew") from error

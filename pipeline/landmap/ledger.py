@@ -206,7 +206,7 @@ class Ledger:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, TypeError) as error:  # the latter two: a line that can't be understood
             raise OutputError(f"{self._path}: can't be used as a batch's ledger: {error}") from error
 
 

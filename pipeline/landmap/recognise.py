@@ -6,8 +6,8 @@ from dataclasses import replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile, ZipFile
 from zipfile import Path as ZipPath
+from zipfile import ZipFile
 
 from landmap.band_files import entries
 from landmap.band_set import band_set
@@ -22,6 +22,7 @@ from landmap.safe import METADATA, find_metadata, safe_product
 from landmap.stac_file import may_be_item, read_item
 from landmap.stac_item import data_assets, item_product
 from landmap.theia import theia_product
+from landmap_models.errors import ZIP_DAMAGE
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -155,5 +156,9 @@ def _in_archive(archive: Path, path: str) -> Product | None:
     try:
         with ZipFile(archive) as file:
             return _inside(ZipPath(file), path)
-    except (BadZipFile, OSError) as error:
-        raise SceneError(f"{path}: expected a whole zip archive. Received: a broken one ({error})") from error
+    except (*ZIP_DAMAGE, OSError) as error:
+        words = " ".join(str(error).split())
+        raise SceneError(
+            f"{path}: expected a whole zip archive. Received: one that can't be read ({words}). Get it anew, or unpack "
+            "it and give the folder"
+        ) from error
