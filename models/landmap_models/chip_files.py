@@ -18,13 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 from rasterio.io import MemoryFile
 from rasterio.warp import transform
 
 from landmap_models.band_names import BandNames, described_bands
 from landmap_models.errors import DatasetError
-from landmap_models.gdal_dataset import ungeoreferenced_allowed
+from landmap_models.gdal_dataset import READ_ERRORS, ungeoreferenced_allowed
 
 RASTER_SUFFIXES = {".tif", ".tiff"}
 CHIP_SUFFIXES = {".jpg", ".jpeg", ".png"} | RASTER_SUFFIXES
@@ -109,7 +108,7 @@ def _decode_raster(content: bytes, name: str, driver: str, bands: int | None) ->
             values = np.ascontiguousarray(np.moveaxis(file.read(kept), 0, -1))
             _refuse_missing(_missing(file, values, alpha), name)
             return ChipFile(values, described_bands([file.descriptions[i - 1] for i in kept]))
-    except RasterioError as error:
+    except READ_ERRORS as error:
         raise DatasetError(f"{name}: not a readable image ({_one_line(error)})") from error
 
 
@@ -190,6 +189,6 @@ def center(content: bytes, name: str) -> tuple[float, float]:
                 raise DatasetError(f"{name}: expected a georeference (CRS and transform). Received: none")
             x, y = file.transform @ (file.width / 2, file.height / 2)
             (longitude,), (latitude,) = transform(file.crs, "EPSG:4326", [x], [y])
-    except RasterioError as error:
+    except READ_ERRORS as error:
         raise DatasetError(f"{name}: not a readable image ({_one_line(error)})") from error
     return latitude, longitude

@@ -13,6 +13,7 @@ from rasterio.errors import RasterioError
 from landmap.errors import ReadError, SceneError
 from landmap.open_files import open_file
 from landmap.remote import advice, afresh, gdal_options, is_remote, scrub, shown, wait
+from landmap_models.gdal_dataset import READ_ERRORS
 
 Found = TypeVar("Found")
 
@@ -87,11 +88,11 @@ def opened(path: str, name: str = "", where: str = "") -> Iterator[Any]:
     try:
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), open_file(path) as file:
             yield file
-    except RasterioError as error:
+    except READ_ERRORS as error:
         raise unreadable(name or path, error, where) from error
 
 
-def unreadable(path: str, error: RasterioError, where: str = "") -> ReadError:
+def unreadable(path: str, error: RasterioError | UnicodeDecodeError, where: str = "") -> ReadError:
     """The error that says why GDAL can't read a file, in one line, without secrets."""
     scrub(error, path)
     return ReadError(f"{shown(path)}: can't be read as a raster: {first_cause(error)}{where}")

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from affine import Affine
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from landmap.attempts import first_cause
@@ -21,7 +20,7 @@ from landmap.grid import Window
 from landmap.map_legend import class_ids, legend_or_refuse
 from landmap.mosaic import NODATA
 from landmap.raster import CELL_TAG, LAYER_TAG, STRIDE_TAG
-from landmap_models.gdal_dataset import open_dataset
+from landmap_models.gdal_dataset import READ_ERRORS, open_dataset
 from landmap_models.legend import LandClass
 
 STRIP_ROWS = 512
@@ -99,7 +98,7 @@ def open_raster(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
         with open_dataset(path) as file:
             yield file
-    except RasterioError as error:
+    except READ_ERRORS as error:
         raise SceneError(f"{path}: can't be read: {first_cause(error)}") from error
 
 

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import rasterio
-from rasterio.errors import RasterioError
 
 from landmap.errors import OutputError, SceneError
 from landmap.recognise import find_product
 from landmap.remote import gdal_options
 from landmap.style import style_path
-from landmap_models.gdal_dataset import open_dataset
+from landmap_models.gdal_dataset import READ_ERRORS, open_dataset
 from landmap_models.same_file import first_same
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
@@ -237,7 +236,7 @@ def _dataset_files(name: str) -> list[str]:
         # to list the folder of a URL is slow
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), open_dataset(name) as file:
             return list(file.files)
-    except (RasterioError, OSError):
+    except (*READ_ERRORS, OSError):
         return []  # whoever plans with it says why
 
 
