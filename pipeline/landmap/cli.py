@@ -184,6 +184,12 @@ def _drop_output() -> None:
     os.close(nowhere)
 
 
+def _without_gdal_messages(unraisable: Any) -> None:
+    """Leave out messages of GDAL that rasterio can't decode: they quote names as a damaged file has them."""
+    if not isinstance(unraisable.exc_value, UnicodeDecodeError):
+        sys.__unraisablehook__(unraisable)
+
+
 def main() -> None:
     """Run the command line.
 
@@ -191,6 +197,7 @@ def main() -> None:
     setting can't be meant.
     """
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # GDAL's words reach the user inside our own errors
+    sys.unraisablehook = _without_gdal_messages
     _end_on_signals()
     arguments = [a for a in sys.argv[1:] if a != "--debug"]  # welcome anywhere in the line
     try:
