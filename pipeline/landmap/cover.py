@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -84,8 +85,17 @@ def read_cover(path: str | os.PathLike[str], legend: str | os.PathLike[str] | No
             transform=file.transform,
             crs=file.crs.to_wkt() if file.crs else None,
             legend=legend_or_refuse(file, legend),
-            cell=int(tags.get(CELL_TAG, tags.get(STRIDE_TAG, 1))),
+            cell=_cell(tags, path),
         )
+
+
+def _cell(tags: Mapping[str, str], path: str | os.PathLike[str]) -> int:
+    text = tags.get(CELL_TAG, tags.get(STRIDE_TAG, "1"))
+    if not re.fullmatch(r"[1-9]\d{0,4}", text):
+        raise SceneError(
+            f"{path}: expected pixels along a cell as its tag {CELL_TAG} or {STRIDE_TAG}. Received: {text!r}"
+        )
+    return int(text)
 
 
 @contextmanager

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from landmap.ground import ground_pixel_sides, misplaced
 from landmap.pictures import scene_name
 from landmap.planning import Plan
+from landmap.raster import tag_content
 from landmap.scene import Scene
 from landmap.settings import Settings
 
@@ -25,26 +27,34 @@ FACTS = (
 """Tags of a cover, and what they are called."""
 
 
-def facts(scene: Scene, tags: Mapping[str, str], plan: Plan | None) -> list[tuple[str, str]]:
+def facts(scene: Scene, cover: Path, tags: Mapping[str, str], plan: Plan | None) -> list[tuple[str, str]]:
     """How a cover was made: names and texts.
 
     Args:
         scene: What was classified.
+        cover: The map, for messages.
         tags: Of the cover.
         plan: What it was made by, where that is known.
+
+    Raises:
+        SceneError: A tag is damaged.
     """
-    bands, files = json.loads(tags.get("LANDMAP_BANDS", "{}")), json.loads(tags.get("LANDMAP_FILES", "[]"))
+    nothing: dict[str, Any] = {}
+    bands, files = (
+        tag_content(tags, "LANDMAP_BANDS", nothing, cover),
+        tag_content(tags, "LANDMAP_FILES", list[Any](), cover),
+    )
     found = [
         ("Scene", scene.path),
         *([("Files", ", ".join(files))] if len(files) > 1 else []),
         ("Bands in the file", ", ".join(f"{name} is band {i}" for name, i in bands.items())),
     ]
-    found += _place(scene) + _radiometry(json.loads(tags.get("LANDMAP_RADIOMETRY", "{}")))
+    found += _place(scene) + _radiometry(tag_content(tags, "LANDMAP_RADIOMETRY", nothing, cover))
     found += [(title, tags[tag]) for tag, title in FACTS if tags.get(tag)]
     if plan:
         side = plan.grid.chip_size
         found.append(("Seen at once", f"{side} x {side} px: a class is what that neighbourhood is, not a pixel"))
-    found.append(("Settings", _given(json.loads(tags.get("LANDMAP_SETTINGS", "{}")))))
+    found.append(("Settings", _given(tag_content(tags, "LANDMAP_SETTINGS", nothing, cover))))
     return [(name, without_folder(text, scene)) for name, text in found]
 
 
@@ -75,7 +85,7 @@ def _place(scene: Scene) -> list[tuple[str, str]]:
 
 def _radiometry(decided: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
-        (name.capitalize(), origin if name == "haze" else f"{_short(decided[name])} ({origin})")
+        (name.capitalize(), origin if name == "haze" else f"{_short(decided.get(name))} ({origin})")
         for name, origin in decided.get("origins", {}).items()
     ]
 

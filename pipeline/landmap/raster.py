@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -43,6 +43,8 @@ BLOCK_SIZES = (512, 256, 384)
 """Height and width of the blocks inside the written files, most wanted first."""
 FULL = 2**20
 """A disk with fewer free bytes is what made writing fail."""
+Content = TypeVar("Content", dict[str, Any], list[Any])
+
 LEGEND_TAG = "LANDMAP_LEGEND"
 LAYER_TAG = "LANDMAP_LAYER"
 STRIDE_TAG = "LANDMAP_STRIDE"
@@ -238,7 +240,31 @@ def class_names(tags: Mapping[str, str], path: str | os.PathLike[str]) -> dict[s
     """
     if tags.get(LAYER_TAG) != "classes" or LEGEND_TAG not in tags:
         raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
-    return dict(json.loads(tags[LEGEND_TAG]))
+    return {i: str(name) for i, name in tag_content(tags, LEGEND_TAG, dict[str, Any](), path).items() if i.isdecimal()}
+
+
+def tag_content(tags: Mapping[str, str], name: str, otherwise: Content, path: str | os.PathLike[str]) -> Content:
+    """What a tag of a cover holds as JSON.
+
+    Args:
+        tags: Of the file.
+        name: Of the tag.
+        otherwise: What is returned where there is no such tag; it must be of this kind, a dict or a list.
+        path: The file's name, for the error.
+
+    Raises:
+        SceneError: The tag is damaged, or another program's.
+    """
+    if name not in tags:
+        return otherwise
+    try:
+        found = json.loads(tags[name])
+    except (ValueError, RecursionError) as error:
+        raise SceneError(f"{path}: expected JSON as its tag {name}: {error}. Classify the scene again") from error
+    if not isinstance(found, type(otherwise)):
+        kind = "an object" if isinstance(otherwise, dict) else "a list"
+        raise SceneError(f"{path}: expected {kind} as its tag {name}. Received: {tags[name][:40]}")
+    return found
 
 
 def legend_tag(legend: Iterable[LandClass]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 import os
 import re
@@ -33,6 +32,7 @@ from landmap.pictures import (
 )
 from landmap.planning import Plan
 from landmap.provenance import facts, plan_text, without_folder
+from landmap.raster import tag_content
 from landmap.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.style import RAMP
@@ -153,7 +153,7 @@ def _content(made: Map) -> dict[str, Any]:
         tags = file.tags()
     shown, classes = composite(scene, MAX_SIDE), thinned_classes(made.cover, MAX_SIDE)
     height, width = classes.shape
-    warnings: list[str] = json.loads(tags.get("LANDMAP_WARNINGS", "[]"))
+    warnings: list[str] = tag_content(tags, "LANDMAP_WARNINGS", list[Any](), made.cover)
     step = north(scene)
     return {
         "scene": scene_name(scene.path),
@@ -166,7 +166,7 @@ def _content(made: Map) -> dict[str, Any]:
         "ramp": ", ".join(f"{color} {percent}%" for percent, color in RAMP.items()),
         "north": step and round(math.degrees(math.atan2(step[0], -step[1])), 1),
         "warnings": [without_folder(text, scene) for text in dict.fromkeys((*warnings, *made.warnings))],
-        "facts": facts(scene, tags, made.plan),
+        "facts": facts(scene, made.cover, tags, made.plan),
         "plan": made.plan and plan_text(made.plan),
         "data": _data(scene, legend, width, height),
         **areas,

@@ -494,9 +494,7 @@ KINDS = (
 
 @pytest.mark.timeout(7200)
 # rasterio passes GDAL's messages on, and can't where they are not UTF-8; the command line leaves those out.
-@pytest.mark.filterwarnings(
-    "ignore:.*rasterio._env.log_error:pytest.PytestUnraisableExceptionWarning"
-)
+@pytest.mark.filterwarnings("ignore:.*rasterio._env.log_error:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_damage_is_understood_or_refused(
     kind: Callable[[Workshop], Damaged],
