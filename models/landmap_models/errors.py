@@ -19,7 +19,7 @@ import zlib
 try:
     from lzma import LZMAError
 except ImportError:  # a Python that was built without it opens no such archives, either
-    LZMAError = zlib.error  # type: ignore[misc]
+    LZMAError = zlib.error  # type: ignore[misc, assignment]
 
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError, UnicodeDecodeError)
 """What Python's zipfile raises for an archive that is damaged, locked, packed in a way that it does not know
