@@ -16,6 +16,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS, Geod, Transformer
+from rasterio.control import GroundControlPoint
 from shapely import affinity
 
 import landmap
@@ -351,6 +352,46 @@ def test_maps_in_degrees_that_are_written_otherwise_are_the_same(
     found = compare_maps(*covers, warp=True)
     assert (found.changed, found.nodata_pixels, found.total) == (0, 0, HEIGHT * WIDTH)
     assert assess(covers[0], covers[1], warp=True).overall.value == pytest.approx(1)
+
+
+def test_a_map_of_the_whole_earth_as_reference(covers: list[Path], tmp_path: Path, write_scene: WriteScene) -> None:
+    """Its two ends meet in the map."""
+    lines = (np.arange(3600) // 2 % 5).astype(np.uint8)
+    world = write_scene(np.tile(lines, (1, 20, 1)), crs="EPSG:4326", transform=Affine(0.1, 0, -180, 0, -0.1, -16))
+    found = np.array(assess(covers[1], world, warp=True).confusion)
+    assert found.sum() == HEIGHT * WIDTH
+    assert found[:, 0].sum() > 1000  # from -180 degrees on
+    assert found[:, 4].sum() > 1000  # up to 180 degrees
+
+
+@pytest.mark.parametrize("shift", [SHIFT, SHIFT - 360])
+def test_polygons_in_geojson_are_cut(
+    shift: float, tmp_path: Path, write_scene: WriteScene, ordinary: Callable[..., Any], sensitive: Classifier
+) -> None:
+    scene = write_scene(ordinary(HEIGHT, WIDTH), crs="EPSG:4326", transform=east(DEGREES, shift))
+    landmap.classify(scene, tmp_path / "c.tif", classifier=sensitive, force=True, **HOW)
+    landmap.vectorize(tmp_path / "c.tif", tmp_path / "c.geojson")
+    shapes = geopandas.read_file(tmp_path / "c.geojson").geometry
+    assert shapes.total_bounds[[0, 2]].tolist() == [-180, 180]
+    assert not shapely.intersects(shapes, shapely.box(-179.9, -90, 179.9, 90)).any()
+    whole = HEIGHT * WIDTH * PIXEL**2
+    assert shapely.area(shapes.to_numpy()).sum() == pytest.approx(whole, rel=1e-4)
+
+
+@pytest.mark.parametrize("shift", [SHIFT, SHIFT - 360])
+def test_control_points_on_both_sides(shift: float, tmp_path: Path) -> None:
+    corners = [(row, col) for row in (0, HEIGHT / 2, HEIGHT) for col in (0, WIDTH / 2, WIDTH)]
+    places = [DEGREES @ (col, row) for row, col in corners]
+    points = [
+        GroundControlPoint(row, col, (x + SHIFT + 180) % 360 - 180 if shift > 0 else x + shift, y)
+        for (row, col), (x, y) in zip(corners, places, strict=True)
+    ]
+    profile: dict[str, Any] = {"driver": "GTiff", "height": HEIGHT, "width": WIDTH, "count": 3, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "p.tif", "w", gcps=points, crs="EPSG:4326", **profile) as file:
+        file.write(np.full((3, HEIGHT, WIDTH), 900, np.uint16))
+        file.descriptions = ("B04", "B03", "B02")
+    scene = opened(tmp_path / "p.tif", warp="auto")
+    assert scene.read(everything(scene)).valid.mean() > 0.9
 
 
 # --- footprints, arrows

@@ -40,6 +40,8 @@ class AreaOfInterest:
     """Polygons as one MultiPolygon, x in columns and y in rows of the scene."""
     says: str
     """What it is, in words."""
+    doubts: tuple[str, ...] = ()
+    """How borders were read that could mean two areas, in words; warnings."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -95,8 +97,8 @@ def read_area(path: str, grid: Grounded, scene: str, layer: str | None = None) -
     parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
     number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
     where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
-    says = "; ".join([f"outside of {where}, {number}", *found.says])
-    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), says)
+    doubts = tuple(f"{shown(path)}: {words}" for words in found.says)
+    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), f"outside of {where}, {number}", doubts)
 
 
 def _polygons_of(path: str, layer: str | None) -> Any:

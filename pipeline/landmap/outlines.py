@@ -70,7 +70,7 @@ def outlines(shapes: Shapes, crs: str, grid: Grounded) -> Outlines:
     """
     import shapely
 
-    frames = [_grown(box) for box in boxes_in(bounds(grid), grid.crs or "", crs)]
+    frames = [_grown(box, crs) for box in boxes_in(bounds(grid), grid.crs or "", crs)]
     found, says = _uncut(shapes, crs, frames)
     around = _around(shapely.make_valid(found), crs, frames)
     if not _same(crs, grid.crs):
@@ -93,10 +93,13 @@ def _placed(points: Floats, crs: str, grid: Grounded) -> Floats:
     return found
 
 
-def _grown(box: Box) -> Box:
+def _grown(box: Box, crs: str) -> Box:
+    """A box with a margin; not one of longitudes where it already has them all, around a pole."""
     west, south, east, north = box
-    margin = MARGIN * max(east - west, north - south)
-    return west - margin, south - margin, east + margin, north + margin
+    aside = above = MARGIN * max(east - west, north - south)
+    if east - west >= (turn(crs) or math.inf) * (1 - ROUNDING):
+        aside = 0
+    return west - aside, south - above, east + aside, north + above
 
 
 def _same(crs: str, other: str | None) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from landmap.aoi import AreaOfInterest
 from landmap.chunking import SMALLEST_TILE, bytes_per_pixel, chunk_shape, itemsize_of, large_blocks, remembered_bytes
 from landmap.errors import SettingsError
 from landmap.georeference import check_georeference
@@ -226,6 +227,7 @@ def make_plan(
     config = read_config(model_path) if model_path else None
     stride = settings.stride or _stride(scene, card, config)
     grid, dense = Grid(scene.height, scene.width, card.chip_size, stride), _dense(config, card, stride)
+    warnings += [words for mask in scene.masks if isinstance(mask, AreaOfInterest) for words in mask.doubts]
     interpolated = scene.product.interpolated() if scene.product else ()
     return Plan(
         scene=scene,

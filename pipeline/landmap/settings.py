@@ -79,7 +79,10 @@ class Settings:
     window: Sequence[int] | None = None
     """Column, row, width and height of the part that is mapped, as if the scene had been cut out."""
     bbox: Sequence[float] | None = None
-    """West, south, east and north of that part, in the scene's CRS (after `warp`), widened to whole pixels."""
+    """West, south, east and north of that part, in the scene's CRS (after `warp`), widened to whole pixels.
+
+    In degrees west may be more than east: over 180°.
+    """
     bbox_crs: str | None = None
     """Another CRS that `bbox` is in, such as EPSG:4326."""
     warp: Literal["auto"] | None = None

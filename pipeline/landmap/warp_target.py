@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rasterio.transform import from_gcps
 from rasterio.warp import aligned_target, calculate_default_transform
@@ -79,6 +80,9 @@ def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
 def _by_points(file: Any, path: str) -> RasterGrid:
     """The grid that a file's control points lie on."""
     points, crs = file.gcps
+    # All on one side of 180 degrees, where some may be written to lie on the other.
+    x = near([point.x for point in points], points[0].x, crs.to_wkt()).tolist()
+    points = [GroundControlPoint(p.row, p.col, east, p.y, p.z) for p, east in zip(points, x, strict=True)]
     transform = from_gcps(points)
     to_pixels = ~transform
     off = max(math.dist(to_pixels @ (point.x, point.y), (point.col, point.row)) for point in points)
