@@ -14,9 +14,10 @@ from threading import Lock
 from typing import Any, cast
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-READ_ERRORS = (RasterioError, UnicodeDecodeError)
+READ_ERRORS = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
 """What rasterio raises where a file can't be read; UnicodeDecodeError where its names or tags are damaged."""
 
 _allowed: ContextVar[bool] = ContextVar("allowed", default=False)

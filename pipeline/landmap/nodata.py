@@ -110,14 +110,10 @@ def nodata_of(file: Any, indexes: Sequence[int], named: Collection[int] = (), *,
         named: Numbers of all bands that are known by a name, and so are no alpha whatever their colour.
         is_reflectance: As in `Nodata`.
     """
-    flags, bands = file.mask_flag_enums, file_bands(file)
-    masked = [i for i in indexes if not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags[i - 1])]
-    masks = [i for i in masked if flags[i - 1] != [MaskFlags.nodata]]
-    shared = [i for i in masks if MaskFlags.per_dataset in flags[i - 1]]
     found = Nodata(
-        values=tuple(_held(file.nodatavals[i - 1], file.dtypes[i - 1]) for i in indexes),
-        masks=tuple(i for i in masks if i not in shared[1:]),
-        alphas=tuple(band.index for band in bands if band.is_alpha and band.index not in {*indexes, *named}),
+        values=_values(file, indexes),
+        masks=_masks(file, indexes),
+        alphas=tuple(i for i in _alphas(file) if i not in {*indexes, *named}),
         is_reflectance=is_reflectance,
     )
     unsaid = not found.is_declared and len(indexes) > 1  # a single band must declare it
@@ -126,9 +122,27 @@ def nodata_of(file: Any, indexes: Sequence[int], named: Collection[int] = (), *,
 
 def says_so(file: Any, indexes: Sequence[int], nodata: Nodata) -> bool:
     """Whether a file still says of its bands what it said before."""
-    now = nodata_of(file, indexes)
-    told = repr((now.values, now.masks)) == repr((nodata.values, nodata.masks))  # in words, NaN is like NaN
-    return told and set(nodata.alphas) <= set(now.alphas)
+    # As words, in which NaN is like NaN. Colours are asked for only where they count: of a header that was cut short,
+    # rasterio raises GDAL's own error at them.
+    same = repr(_values(file, indexes)) == repr(nodata.values) and _masks(file, indexes) == nodata.masks
+    return same and (not nodata.alphas or set(nodata.alphas) <= set(_alphas(file)))
+
+
+def _masks(file: Any, indexes: Sequence[int]) -> tuple[int, ...]:
+    """Bands with a mask beside their values; one of those that share theirs."""
+    flags = file.mask_flag_enums
+    masked = [i for i in indexes if not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags[i - 1])]
+    masks = [i for i in masked if flags[i - 1] != [MaskFlags.nodata]]
+    shared = [i for i in masks if MaskFlags.per_dataset in flags[i - 1]]
+    return tuple(i for i in masks if i not in shared[1:])
+
+
+def _alphas(file: Any) -> tuple[int, ...]:
+    return tuple(band.index for band in file_bands(file) if band.is_alpha)
+
+
+def _values(file: Any, indexes: Sequence[int]) -> tuple[float | None, ...]:
+    return tuple(_held(file.nodatavals[i - 1], file.dtypes[i - 1]) for i in indexes)
 
 
 def _held(value: float | None, dtype: str) -> float | None:
