@@ -224,6 +224,19 @@ def read_names(path: Path) -> tuple[str, ...]:
     return read_card(path).legend.names
 
 
+def test_a_class_of_one_chip_is_named_before_any_is_opened(tmp_path: Path) -> None:
+    """The chips are no pictures: nothing was decoded. Without that class, that is what is told."""
+    for name, n in (("Forest", 4), ("Highway", 1), ("River", 4)):
+        (tmp_path / "chips" / name).mkdir(parents=True)
+        for i in range(n):
+            (tmp_path / "chips" / name / f"{i}.jpg").touch()
+    command = ["train", str(tmp_path / "chips"), "-o", str(tmp_path / "t.keras")]
+    refused = CliRunner().invoke(cli, command)
+    assert re.search(r"at least 3 chips of each class.*too few of Highway \(1\)\. Add", str(refused.exception))
+    (tmp_path / "chips/Highway").rename(tmp_path / "Highway")
+    assert "8 of 8 files can't be used" in str(CliRunner().invoke(cli, command).exception)
+
+
 def test_example_writes_a_scene_and_its_truth(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["example", str(tmp_path / "s.tif"), "--size", "128", "--seed", "2"])
     assert done.output.split() == [str(tmp_path / "s.tif"), str(tmp_path / "s_truth.tif")]
@@ -413,6 +426,7 @@ OPTIONS: tuple[tuple[str, str, object], ...] = (
     ("--split", "spatial", "spatial"),
     ("--coordinates", "c.csv", "c.csv"),
     ("--block-km", "5", 5.0),
+    ("--buffer", "2", 2.0),
     ("--limit", "40", 40),
     ("--bands", "B04,B08", ("B04", "B08")),
     ("--file-bands", "B08,B04", ("B08", "B04")),
@@ -439,6 +453,7 @@ def test_every_option_reaches_the_training(chip_folder: Path, tmp_path: Path, mo
         "--no-frozen-norm",
         "--no-calibration",
         "--round-weights",
+        "--allow-overlap",
         "--resume",
         "--overwrite",
         "--workers",
@@ -454,9 +469,10 @@ def test_every_option_reaches_the_training(chip_folder: Path, tmp_path: Path, mo
         assert getattr(settings, FIELDS.get(name, name)) == value, option
     assert (settings.skip_bad, settings.calibrate, settings.frozen_norm) == (True, False, False)
     assert settings.round_weights
+    assert settings.allow_overlap
     assert (how["resume"], how["overwrite"], how["workers"], how["tensorboard"]) == (True, True, 3, Path("logs"))
     fields = {f.name for f in dataclasses.fields(settings)}
-    flagged = {"skip_bad", "calibrate", "round_weights", "start_from", "frozen_norm"}
+    flagged = {"skip_bad", "calibrate", "round_weights", "allow_overlap", "start_from", "frozen_norm"}
     told = {FIELDS.get(o[2:], o[2:].replace("-", "_")) for o, _, _ in OPTIONS} | flagged
     assert fields == told
 

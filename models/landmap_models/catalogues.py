@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from landmap_models.chip_files import CHIP_SUFFIXES
-from landmap_models.chip_store import file_names, read_file
+from landmap_models.chip_store import file_names, folder_names, read_file
 from landmap_models.errors import DatasetError
 
 PARTS = {"train": "train", "validation": "validation", "val": "validation", "valid": "validation", "test": "test"}
 """Part of a split by the name of a folder, in small letters, or in the column `split`."""
+
+OTHER_PICTURES = {".bmp", ".gif", ".webp", ".jp2", ".j2k", ".heic", ".npy"}
+"""Suffixes, in small letters, of what may be meant as a chip and can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def find_catalogue(root: Path) -> Catalogue:
     names = file_names(root)
     if any(re.search(r"(^|/)Annotations/[^/]+\.xml$", name) for name in names):
         return _from_voc(root, names)
-    return _from_folders(names)
+    return _from_folders(names, folder_names(root))
 
 
 def all_chips(root: Path) -> Catalogue:
@@ -104,7 +107,7 @@ def _is_chip(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in CHIP_SUFFIXES
 
 
-def _from_folders(names: Sequence[str]) -> Catalogue:
+def _from_folders(names: Sequence[str], folders: Sequence[str]) -> Catalogue:
     """`<any folders>/[<part>/]<class>/<file>`."""
     places = {name: PurePosixPath(name).parts for name in names if _is_chip(name)}
     parts = {name: PARTS[p[-3].lower()] for name, p in places.items() if len(p) > 2 and p[-3].lower() in PARTS}
@@ -116,7 +119,28 @@ def _from_folders(names: Sequence[str]) -> Catalogue:
             if name not in parts
         }
     labels = {name: p[-2:-1] for name, p in places.items()}
+    problems |= {
+        folder: f"{folder}: a class folder without JPEG, PNG or GeoTIFF chips"
+        for folder in _empty_classes(list(places), names, folders)
+    }
     return _catalogue(labels, parts, problems, "two class folders with JPEG, PNG or GeoTIFF chips")
+
+
+def _empty_classes(chips: Sequence[str], names: Sequence[str], folders: Sequence[str]) -> list[str]:
+    """Folders beside class folders that are empty, or hold pictures of other kinds alone: a class would be missed."""
+    filled = {str(parent) for name in chips for parent in PurePosixPath(name).parents}
+    beside = {str(PurePosixPath(name).parent.parent) for name in chips if "/" in name}
+    other = {
+        str(parent): PurePosixPath(name).suffix.lower() in OTHER_PICTURES
+        for name in names
+        for parent in PurePosixPath(name).parents
+        if str(parent) not in filled
+    }
+    return [
+        name
+        for name in folders
+        if name not in filled and str(PurePosixPath(name).parent) in beside and other.get(name, True)
+    ]
 
 
 # A table.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from landmap_models.band_names import EUROSAT_ORDER, TRUE_COLOR, BandNames
 from landmap_models.chip_files import decode, is_raster
+from landmap_models.chip_ground import Ground
 from landmap_models.chip_store import read_file
 from landmap_models.errors import DatasetError
 
@@ -18,7 +20,7 @@ LISTED = 10
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What must be equal in all files of a data set."""
+    """What is looked at of a file; size, bands and bits must be equal in all files of a data set."""
 
     height: int
     width: int
@@ -29,6 +31,10 @@ class Form:
     """By the file's descriptions."""
     raster: bool
     """Whether it is a GeoTIFF."""
+    digest: str
+    """Of its pixels: equal chips have equal ones."""
+    ground: Ground | None
+    """What it covers; None if it has no georeference."""
 
 
 def look_at(root: Path, files: Iterable[str], bands: int | None) -> tuple[dict[str, Form], dict[str, str]]:
@@ -50,7 +56,8 @@ def look_at(root: Path, files: Iterable[str], bands: int | None) -> tuple[dict[s
 def _form(root: Path, name: str, bands: int | None) -> Form:
     chip = decode(read_file(root, name), name, bands)
     height, width, count = chip.values.shape
-    return Form(height, width, count, 8 * chip.values.itemsize, chip.names, is_raster(name))
+    digest = hashlib.blake2b(chip.values.tobytes(), digest_size=8).hexdigest()
+    return Form(height, width, count, 8 * chip.values.itemsize, chip.names, is_raster(name), digest, chip.ground)
 
 
 def _odd_sizes(forms: Mapping[str, Form]) -> dict[str, str]:

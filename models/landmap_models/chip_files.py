@@ -19,9 +19,9 @@ import numpy.typing as npt
 from PIL import Image
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import MemoryFile
-from rasterio.warp import transform
 
 from landmap_models.band_names import BandNames, described_bands
+from landmap_models.chip_ground import Ground, crs_name
 from landmap_models.errors import DatasetError
 from landmap_models.gdal_dataset import READ_ERRORS, ungeoreferenced_allowed
 
@@ -46,6 +46,8 @@ class ChipFile:
     """`(height, width, bands)`, uint8, uint16 or int16."""
     names: BandNames | None
     """Bands by the file's own descriptions; None if it has none."""
+    ground: Ground | None = None
+    """What it covers; None if it has no georeference."""
 
 
 def is_raster(name: str) -> bool:
@@ -107,7 +109,7 @@ def _decode_raster(content: bytes, name: str, driver: str, bands: int | None) ->
             kept = [i for i in file.indexes if i != alpha]
             values = np.ascontiguousarray(np.moveaxis(file.read(kept), 0, -1))
             _refuse_missing(_missing(file, values, alpha), name)
-            return ChipFile(values, described_bands([file.descriptions[i - 1] for i in kept]))
+            return ChipFile(values, described_bands([file.descriptions[i - 1] for i in kept]), _ground(file))
     except READ_ERRORS as error:
         raise DatasetError(f"{name}: not a readable image ({_one_line(error)})") from error
 
@@ -120,6 +122,16 @@ def _opened(content: bytes, driver: str) -> Iterator[Any]:
             file = memory.open(driver=driver)
         with file:
             yield file
+
+
+def _ground(file: Any) -> Ground | None:
+    """What a file covers; None where it does not say, or says what can't be."""
+    a, b, c, d, e, f = tuple(file.transform)[:6]
+    if file.crs is None or file.transform.is_identity or not np.isfinite([a, b, c, d, e, f]).all():
+        return None
+    x, y = file.transform @ (file.width / 2, file.height / 2)
+    width, height = (abs(file.width * row) + abs(file.height * col) for row, col in ((a, b), (d, e)))
+    return Ground(crs_name(file.crs.wkt), float(x), float(y), width, height)
 
 
 def _check_numbers(file: Any, name: str) -> None:
@@ -173,22 +185,3 @@ def _joined(numbers: set[float]) -> str:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error.__cause__ or error).split())
-
-
-def center(content: bytes, name: str) -> tuple[float, float]:
-    """Latitude and longitude of the middle of a GeoTIFF in degrees, WGS84.
-
-    Raises:
-        DatasetError: It has no georeference, or is no GeoTIFF.
-    """
-    if not is_raster(name):
-        raise DatasetError(f"{name}: expected a GeoTIFF with a georeference. Received: a picture")
-    try:
-        with _opened(content, "GTiff") as file:
-            if file.crs is None or file.transform.is_identity:
-                raise DatasetError(f"{name}: expected a georeference (CRS and transform). Received: none")
-            x, y = file.transform @ (file.width / 2, file.height / 2)
-            (longitude,), (latitude,) = transform(file.crs, "EPSG:4326", [x], [y])
-    except READ_ERRORS as error:
-        raise DatasetError(f"{name}: not a readable image ({_one_line(error)})") from error
-    return latitude, longitude

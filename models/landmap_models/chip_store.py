@@ -6,7 +6,7 @@ import os
 import threading
 import zipfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from landmap_models.errors import ZIP_DAMAGE, DatasetError
 
@@ -31,6 +31,17 @@ def file_names(root: Path) -> list[str]:
         f"{root}: expected a folder or a zip file of chips, one folder per class, a Pascal VOC folder, or a CSV file "
         f"with the columns file and label. Received: {'another file' if root.exists() else 'nothing is there'}"
     )
+
+
+def folder_names(root: Path) -> list[str]:
+    """Names of all folders below a folder or in a zip file, "/" between parts; hidden ones aside."""
+    if root.is_dir():
+        return _visible(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_dir())
+    with zipfile.ZipFile(root) as archive:
+        names = archive.namelist()
+    found = {parent.as_posix() for name in names for parent in PurePosixPath(name).parents}
+    found |= {name.rstrip("/") for name in names if name.endswith("/")}
+    return _visible(sorted(found - {"."}))
 
 
 def read_file(root: Path, name: str) -> bytes:

@@ -215,7 +215,7 @@ def _measure(
     card = (
         read_card(path)
         if path.exists()
-        else train(chips, path, settings, resume=True, workers=workers, verbose=verbose)
+        else train(chips, path, settings, resume=True, workers=workers, verbose=verbose, warn=_told_at_the_end)
     )
     found, classifier = (
         evaluate(path, chips, report, part="test", overwrite=True),
@@ -231,6 +231,10 @@ def _measure(
         minutes=sum(row["seconds"] for row in card.training["log"]) / 60,
     )
     return row, found.warnings
+
+
+def _told_at_the_end(text: str) -> None:
+    """The evaluation reads what the split warned of from the card, and says it."""
 
 
 def _speed(classifier: KerasClassifier) -> float:

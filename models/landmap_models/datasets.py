@@ -21,6 +21,7 @@ from landmap_models.band_names import TRUE_COLOR, places_of, told_bands
 from landmap_models.catalogues import Catalogue, all_chips, find_catalogue
 from landmap_models.chip_checks import common_bands, listed, look_at, refuse
 from landmap_models.chip_files import decode
+from landmap_models.chip_ground import Ground
 from landmap_models.chip_store import identities, read_file
 from landmap_models.errors import DatasetError
 from landmap_models.input_scale import EIGHT_BIT_REFLECTANCE
@@ -59,6 +60,12 @@ class ChipFolder:
     """Number of bands in the files as the user told it; see `chip_files.decode`."""
     skipped: tuple[str, ...] = ()
     """Files that `open_chips` left out, each with the reason."""
+    shape: tuple[int, int] = (64, 64)
+    """Height and width of the chips in pixels."""
+    digests: tuple[str, ...] = ()
+    """Of the pixels of each file; equal chips have equal ones."""
+    grounds: tuple[Ground | None, ...] = ()
+    """What each chip covers by its own georeference; None where it has none."""
 
     def __len__(self) -> int:
         return len(self.files)
@@ -75,6 +82,8 @@ class ChipFolder:
             files=tuple(self.files[i] for i in indices),
             labels=tuple(self.labels[i] for i in indices),
             parts=tuple(self.parts[i] for i in indices) if self.parts else None,
+            digests=tuple(self.digests[i] for i in indices) if self.digests else (),
+            grounds=tuple(self.grounds[i] for i in indices) if self.grounds else (),
         )
 
     def counts(self) -> dict[str, int]:
@@ -175,6 +184,7 @@ def open_chips(
     if labelled:
         _require_classes(root, kept, problems)
     names, places = places_of(bands, common_bands(forms, told), str(root))
+    form = next(iter(forms.values()))
     return ChipFolder(
         root,
         kept.files,
@@ -184,9 +194,12 @@ def open_chips(
         kept.multi_label,
         names,
         places,
-        bits=next(iter(forms.values())).bits,
+        bits=form.bits,
         told=len(told) if told else None,
         skipped=tuple(problems.values()),
+        shape=(form.height, form.width),
+        digests=tuple(forms[name].digest for name in kept.files),
+        grounds=tuple(forms[name].ground for name in kept.files),
     )
 
 

@@ -30,6 +30,7 @@ from landmap_models.model_file import (
 )
 from landmap_models.packaged import find_model, packaged_models
 from landmap_models.quiet import quietly
+from landmap_models.same_file import first_same
 
 if TYPE_CHECKING:  # these import Keras
     from landmap_models.datasets import ChipFolder
@@ -97,7 +98,7 @@ def describe_file(
         DatasetError: The chips can't be used, or don't fit the model.
     """
     path = find_model(model)
-    target = _target(path, output, overwrite=overwrite)
+    target = _target(path, output, template, overwrite=overwrite)
     if output is None and not overwrite:
         _refuse_described(path)
     like = None if template is None else _read_template(template)
@@ -125,8 +126,8 @@ def _write(path: Path, found: Described, origin: Path, target: Path) -> ModelCar
     return write_card(path, card, output=target)
 
 
-def _target(path: Path, output: Path | None, *, overwrite: bool) -> Path:
-    """Where to write."""
+def _target(path: Path, output: Path | None, template: str | Path | None = None, *, overwrite: bool) -> Path:
+    """Where to write: never onto a packaged model, or onto the template."""
     if output is None:
         if path in packaged_models().values():
             raise ModelError(f"{path.stem}: comes with landmap and stays as it is. Write to a file of your own with -o")
@@ -135,6 +136,9 @@ def _target(path: Path, output: Path | None, *, overwrite: bool) -> Path:
         raise ModelError(f"{output}: expected a file name that ends in .keras")
     if output.exists() and not overwrite:
         raise ModelError(f"{output}: exists already. Choose another name or give --overwrite")
+    read = [*packaged_models().values(), *([] if template is None else [template])]
+    if first_same([output], read):
+        raise ModelError(f"{output}: is the template or a packaged model, and stays as it is. Choose another name")
     if not output.parent.is_dir():
         raise ModelError(f"{output}: expected a file in a folder that exists")
     return output

@@ -19,7 +19,7 @@ from landmap_models.card import ModelCard
 from landmap_models.classifier import Classifier, check_answers
 from landmap_models.errors import DatasetError, ModelError
 from landmap_models.labelled_chips import LabelledChips, left_out, loose_classes, match_labels, read_chips
-from landmap_models.leakage import Part, cautions, leakage, parts_of, random_split, read_split
+from landmap_models.leakage import Learnt, Part, cautions, known_again, leakage, parts_of, read_split, recorded
 from landmap_models.model_file import SPLIT_MEMBER, weights_sha256
 from landmap_models.packaged import find_model
 from landmap_models.quiet import quietly
@@ -88,12 +88,14 @@ def evaluate(
     """
     output = Path(output)
     check_output(output, overwrite=overwrite)
-    classifier, split = _open_model(model)
+    classifier, split, learnt = _open_model(model)
     card = classifier.card
     chips, warnings = _select(_open_chips(data, card, file_bands, skip_bad), split, part)
     warnings += left_out(chips)
+    if part != "train":
+        warnings += known_again(chips, parts_of(chips.files, split), learnt)
     if part in ("test", "validation"):
-        warnings += random_split(card)
+        warnings += recorded(card)
     labels = match_labels(chips, card)
     warnings += loose_classes(labels, card.legend.names)
     found = _compare(labels, _predict(classifier, chips, progress), card, beta, resamples)
@@ -173,14 +175,14 @@ def _joined(flags: npt.NDArray[Any], names: tuple[str, ...]) -> str:
     return ";".join(name for name, flag in zip(names, flags, strict=True) if flag)
 
 
-def _open_model(model: str | Path | Classifier) -> tuple[Classifier, dict[str, str]]:
-    """A classifier, and the part that each chip of its training data was in, where it records that."""
+def _open_model(model: str | Path | Classifier) -> tuple[Classifier, dict[str, str], Learnt]:
+    """A classifier, the part that each chip of its training data was in, and what was learnt, where it records that."""
     if not isinstance(model, str | Path):
-        return model, {}
+        return model, {}, Learnt()
     from landmap_models.keras_classifier import load_classifier
 
     path = find_model(model)
-    return load_classifier(path, weights_sha256(path)), read_split(path)
+    return load_classifier(path, weights_sha256(path)), *read_split(path)
 
 
 def _open_chips(

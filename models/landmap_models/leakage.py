@@ -5,33 +5,77 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+import numpy as np
+
 from landmap_models.card import ModelCard
+from landmap_models.chip_ground import Ground, close_to, usable_grounds
 from landmap_models.errors import ModelError
+from landmap_models.labelled_chips import LabelledChips
 from landmap_models.model_file import SPLIT_MEMBER
 
 Part = Literal["train", "validation", "test"]
 
 
-def read_split(path: Path) -> dict[str, str]:
-    """Part by file name, as a model file records it; empty if it records none.
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What a model file records of the chips of its training part."""
+
+    pixels: frozenset[str] = frozenset()
+    """Digests of their pixels."""
+    grounds: tuple[Ground, ...] = ()
+    """What they cover, where that is known."""
+
+
+def read_split(path: Path) -> tuple[dict[str, str], Learnt]:
+    """Part by file name, as a model file records it, and what was learnt; empty if it records none.
 
     Raises:
         ModelError: The record is not a table of `file` and `split`.
     """
     with zipfile.ZipFile(path) as archive:
         if SPLIT_MEMBER not in archive.namelist():
-            return {}
-        rows = csv.DictReader(io.StringIO(archive.read(SPLIT_MEMBER).decode()))
-        try:
-            return {row["file"]: row["split"] for row in rows}
-        except KeyError as error:
-            raise ModelError(
-                f"{path}: expected the columns file and split in {SPLIT_MEMBER}. Received: {rows.fieldnames}"
-            ) from error
+            return {}, Learnt()
+        table = csv.DictReader(io.StringIO(archive.read(SPLIT_MEMBER).decode()))
+        rows = list(table)
+    try:
+        learnt = [row for row in rows if row["split"] == "train"]
+        pixels = frozenset(row["pixels"] for row in learnt if row.get("pixels"))
+        return {row["file"]: row["split"] for row in rows}, Learnt(pixels, tuple(_grounds(learnt)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{path}: expected the columns file and split in {SPLIT_MEMBER}, and numbers where chips lie. "
+            f"Received: {table.fieldnames}"
+        ) from error
+
+
+def _grounds(rows: Sequence[Mapping[str, str]]) -> Iterator[Ground]:
+    for row in rows:
+        if row.get("crs"):
+            yield Ground(row["crs"], *(float(row[name]) for name in ("x", "y", "width", "height")))
+
+
+def known_again(chips: LabelledChips, parts: Sequence[str | None], learnt: Learnt) -> list[str]:
+    """Chips that the model was not trained on by their names, but by their pixels or the ground that they cover.
+
+    Args:
+        chips: Those that are evaluated.
+        parts: The part of each by its name, None for those that the split doesn't list.
+        learnt: What the model was trained on.
+    """
+    digests: Sequence[str] = getattr(chips, "digests", ())
+    grounds = usable_grounds(getattr(chips, "grounds", ()))
+    others = np.array([part != "train" for part in parts], bool)
+    found = []
+    if digests and (n := int((others & [digest in learnt.pixels for digest in digests]).sum())):
+        found.append(f"{n:,} of these {len(parts):,} chips have the very pixels of chips in the model's training part")
+    elif grounds and learnt.grounds and (n := int((others & close_to(grounds, learnt.grounds)).sum())):
+        found.append(f"{n:,} of these {len(parts):,} chips share ground with chips of the model's training part")
+    return [f"{text}, so the numbers look better than the model is on new land." for text in found]
 
 
 def parts_of(files: Sequence[str], split: Mapping[str, str]) -> list[str | None]:
@@ -76,12 +120,15 @@ def cautions(part: Part, chips: int, recorded: int, data: str) -> list[str]:
     return told
 
 
-def random_split(card: ModelCard) -> list[str]:
-    """What a split at random hides."""
-    method = card.training.get("split", {}).get("method")
-    if not str(method).startswith("stratified"):
-        return []
+def recorded(card: ModelCard) -> list[str]:
+    """What a split at random hides, and what the training was warned of."""
+    split = card.training.get("split", {})
+    told = split.get("warnings", [])
+    warned = [str(text) for text in told] if isinstance(told, list) else []
+    if not str(split.get("method")).startswith("stratified"):
+        return warned
     return [
+        *warned,
         "The parts were split at random: neighbouring chips are in several of them, and that flatters. Chips of "
-        "another region, or a spatial split, tell more."
+        "another region, or a spatial split, tell more.",
     ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from landmap_models.batch_picture import batch_picture
 from landmap_models.calibration import fit_temperature, fold_temperature, logits_of
 from landmap_models.card import ModelCard
 from landmap_models.checkpoints import LogRow
+from landmap_models.chip_coordinates import read_coordinates
 from landmap_models.chip_store import read_paths
 from landmap_models.datasets import ChipBatches, ChipFolder, open_chips
 from landmap_models.distillation import PatientTeacher, check_teacher, soft_labels
@@ -27,14 +29,7 @@ from landmap_models.model_file import SPLIT_MEMBER, write_card
 from landmap_models.network import make_network
 from landmap_models.rounding import rounded
 from landmap_models.same_file import first_same
-from landmap_models.splits import (
-    Split,
-    chip_coordinates,
-    given_split,
-    read_coordinates,
-    spatial_split,
-    stratified_split,
-)
+from landmap_models.splits import Split, given_split, spatial_split, stratified_split
 from landmap_models.thresholds import fit_thresholds
 from landmap_models.train_settings import TrainSettings
 from landmap_models.trained_card import Outcome, make_card, split_table
@@ -85,6 +80,7 @@ def train(
     workers: int = 1,
     tensorboard: Path | None = None,
     verbose: int = 2,
+    warn: Callable[[str], None] = lambda text: warnings.warn(text, stacklevel=3),
 ) -> ModelCard:
     """Train a network; write `output`, and beside it `<name>.history.csv`, one row of losses and metrics an epoch.
 
@@ -100,6 +96,7 @@ def train(
         workers: Threads that load chips.
         tensorboard: Folder for TensorBoard's logs.
         verbose: Of Keras: 0 nothing, 1 a progress bar, 2 a line an epoch.
+        warn: Called with what the split left out, and what makes scores on its parts lie, before the training.
 
     Returns:
         The model's card, with metrics on the test part.
@@ -113,6 +110,8 @@ def train(
     root = data if isinstance(data, str | Path) else data.root
     check_output(output, root, settings.start_from, settings.teacher, overwrite=overwrite, resume=resume)
     split = make_split(open_data(data, settings) if isinstance(data, str | Path) else data, settings)
+    for text in split.warnings:
+        warn(text)
     augmentation = _augmentation(split.train, settings)
     state, record = folder_of(output), record_of(split, settings)
     check_folder(state, record, resume=resume)
@@ -129,7 +128,7 @@ def train(
     if settings.round_weights:
         model = rounded(model)
     card = make_card(model, split, settings, _judge(model, split, settings, log, str(augmentation)))
-    return _write(output, model, card, split, state)
+    return _write(output, model, card, split_table(split, settings), state)
 
 
 def check_network(split: Split, settings: TrainSettings) -> keras.Model:
@@ -151,13 +150,13 @@ def make_split(chips: ChipFolder, settings: TrainSettings) -> Split:
     Raises:
         DatasetError: They can't be split like that.
     """
-    if chips.parts is not None:
-        return given_split(chips, settings.seed, settings.validation)
     shares = settings.seed, settings.validation, settings.test
+    places = read_coordinates(settings.coordinates, chips) if settings.coordinates else None
+    if chips.parts is not None:
+        return given_split(chips, settings.seed, settings.validation, places)
     if settings.split == "stratified":
-        return stratified_split(chips, *shares)
-    places = read_coordinates(settings.coordinates, chips) if settings.coordinates else chip_coordinates(chips)
-    return spatial_split(chips, places, *shares, settings.block_km)
+        return stratified_split(chips, *shares, places, allow_overlap=settings.allow_overlap)
+    return spatial_split(chips, places, *shares, settings.block_km, settings.buffer)
 
 
 def _augmentation(chips: ChipFolder, settings: TrainSettings) -> augment.Augmentation:
@@ -265,11 +264,11 @@ def _predict(model: keras.Model, chips: ChipFolder) -> Any:
     return model.predict(ChipBatches(chips, PREDICT_BATCH), verbose=0)
 
 
-def _write(output: Path, model: keras.Model, card: ModelCard, split: Split, state: Path) -> ModelCard:
+def _write(output: Path, model: keras.Model, card: ModelCard, table: str, state: Path) -> ModelCard:
     """The model last: where it is, all is."""
     finished, history, log = state / "finished.keras", state / "history.csv", card.training["log"]
     model.save(finished)
-    card = write_card(finished, card, {SPLIT_MEMBER: split_table(split)})
+    card = write_card(finished, card, {SPLIT_MEMBER: table})
     with history.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in log for key in row)), lineterminator="\n")
         writer.writeheader()

@@ -59,6 +59,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "head_learning_rate": _POSITIVE,
     "teacher_temperature": _POSITIVE,
     "block_km": _POSITIVE,
+    "buffer": _NOT_NEGATIVE,
     "validation": _POSITIVE,
     "test": _POSITIVE,
 }
@@ -151,9 +152,14 @@ class TrainSettings:
     split: Literal["stratified", "spatial"] = "stratified"
     """How chips are shared out, where the data do not say."""
     coordinates: str | None = None
-    """CSV file with file, latitude, longitude for a spatial split; None: the chips' own."""
+    """CSV file with file, latitude, longitude: where the chips lie, by which they are split and held apart; None: by
+    their own georeference."""
     block_km: float = 50.0
     """Side of the blocks of a spatial split in kilometres."""
+    buffer: float = 1.0
+    """Chips' sides that lie between two parts of a spatial split at least."""
+    allow_overlap: bool = False
+    """Split at random although chips of several parts then share ground."""
     limit: int | None = None
     """Use so many chips only, drawn class by class."""
     bands: tuple[str, ...] | None = None
@@ -218,8 +224,6 @@ def _check_together(settings: TrainSettings) -> None:
     if settings.validation + settings.test >= 1:
         shares = f"{settings.validation:g} and {settings.test:g}"
         raise ModelError(f"validation, test: expected shares that leave chips for training. Received: {shares}")
-    if settings.coordinates is not None and settings.split != "spatial":
-        raise ModelError("coordinates: expected with a spatial split only. Received: a stratified one")
     chosen = settings.options  # checks itself
     if settings.start_from is not None and chosen != ArchitectureOptions():
         raise ModelError(

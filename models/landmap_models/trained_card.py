@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,6 +16,8 @@ import numpy.typing as npt
 
 from landmap_models.card import BandProfile, ModelCard
 from landmap_models.checkpoints import LogRow
+from landmap_models.chip_coordinates import read_coordinates
+from landmap_models.chip_ground import Ground, grounds_at
 from landmap_models.datasets import ChipFolder
 from landmap_models.legend import legend_for
 from landmap_models.metrics import measure, measure_several
@@ -86,6 +91,7 @@ def _training(split: Split, settings: TrainSettings, outcome: Outcome) -> dict[s
             "seed": settings.seed,
             "parts": {n: {"chips": len(p), "sha256": p.fingerprint()} for n, p in split.parts().items()},
             "member": SPLIT_MEMBER,
+            "warnings": list(split.warnings),
         },
         "settings": settings.to_content(),
         "temperature": round(outcome.temperature, 4),
@@ -96,7 +102,9 @@ def _training(split: Split, settings: TrainSettings, outcome: Outcome) -> dict[s
 def _method(split: Split, settings: TrainSettings) -> str:
     if split.train.parts is not None:
         return "as the data set comes"
-    return f"spatial, blocks of {settings.block_km:g} km" if settings.split == "spatial" else "stratified, random"
+    if settings.split == "spatial":
+        return f"spatial, blocks of {settings.block_km:g} km, {settings.buffer:g} chips between parts"
+    return "stratified, random"
 
 
 def band_profiles(chips: ChipFolder) -> tuple[BandProfile, ...]:
@@ -111,7 +119,22 @@ def _profile(name: str, values: npt.NDArray[np.float32]) -> BandProfile:
     return BandProfile(name, low, median, high, round(float(values.mean(dtype=np.float64)), 4))
 
 
-def split_table(split: Split) -> str:
-    """`file,split` of every chip, as CSV text."""
-    rows = sorted((file, name) for name, part in split.parts().items() for file in part.files)
-    return "file,split\n" + "".join(f"{file},{name}\n" for file, name in rows)
+def split_table(split: Split, settings: TrainSettings) -> str:
+    """Part, digest of the pixels and ground of every chip, as CSV text: by these an evaluation knows chips again."""
+    columns = "file,split,pixels,crs,x,y,width,height"
+    rows = sorted(row for name, part in split.parts().items() for row in _rows(name, part, settings))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([columns.split(","), *rows])
+    return text.getvalue()
+
+
+def _rows(name: str, part: ChipFolder, settings: TrainSettings) -> list[list[str]]:
+    grounds: Sequence[Ground | None] = part.grounds or [None] * len(part)
+    if settings.coordinates is not None:
+        grounds = grounds_at(read_coordinates(settings.coordinates, part), part.shape)
+    digests = part.digests or [""] * len(part)
+    return [
+        [file, name, digest, *(map(str, dataclasses.astuple(ground)) if ground else [""] * 5)]
+        for file, digest, ground in zip(part.files, digests, grounds, strict=True)
+    ]

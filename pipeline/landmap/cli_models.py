@@ -113,10 +113,13 @@ def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: b
     if output is None and show_batch is None:
         raise click.UsageError("Missing option '-o' / '--output', or '--show-batch'.")
     from landmap.terminal import print_warnings, training_lines
+    from landmap_models.class_counts import check_data
     from landmap_models.describe import describe
 
     given = {name: options.pop(name) for name in ("resume", "tensorboard", "workers")}
     settings = _train_settings(options, output)
+    if settings.split == "stratified":
+        check_data(data)  # before Keras is started, and all chips are looked at
     _start_keras()
     from landmap_models import train as training
     from landmap_models.training_folder import check_output
@@ -130,7 +133,8 @@ def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: b
         training.show_batch(chips, show_batch, settings, overwrite=overwrite)
         click.echo(str(show_batch))
     if output is not None:
-        card = training.train(chips, output, settings, overwrite=overwrite, verbose=training_lines(), **given)
+        how = given | {"verbose": training_lines(), "warn": lambda text: print_warnings([text])}
+        card = training.train(chips, output, settings, overwrite=overwrite, **how)
         click.echo(describe(card))
 
 

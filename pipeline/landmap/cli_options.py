@@ -113,8 +113,17 @@ SPLIT_OPTIONS = (
     ),
     _split("--validation", type=float, default=D.validation, show_default=True, help="Share of the validation part."),
     _split("--test", type=float, default=D.test, show_default=True, help="Share of the test part."),
-    _split("--coordinates", type=click.Path(), help="CSV file,latitude,longitude of the chips, for a spatial split."),
+    _split("--coordinates", type=click.Path(), help="CSV file,latitude,longitude: where the chips lie."),
     _split("--block-km", type=float, default=D.block_km, show_default=True, help="Side of a block of a spatial split."),
+    _split(
+        "--buffer",
+        type=float,
+        default=D.buffer,
+        show_default=True,
+        metavar="CHIPS",
+        help="Chips' sides between the parts of a spatial split; nearer chips are left out.",
+    ),
+    _split("--allow-overlap", is_flag=True, help="Split at random though chips of several parts then share ground."),
 )
 NETWORK_OPTIONS = (
     _network(

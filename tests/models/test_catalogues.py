@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -35,6 +36,25 @@ def test_folders_name_classes(tmp_path: Path) -> None:
     assert found.files == ("a/3.jpeg", "x/b/1.JPG", "x/b/2.png")
     assert found.labels == (("a",), ("b",), ("b",))
     assert (found.parts, found.multi_label, dict(found.problems)) == (None, False, {})
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_class_folders_without_chips_are_told(packed: bool, tmp_path: Path) -> None:
+    """Empty, or full of pictures that can't be read; what lies beside them and was never a class is let be."""
+    root = draw(tmp_path / "data", "x/a/1.png", "x/b/2.png")
+    (root / "x/empty").mkdir()
+    (root / "x/bitmaps").mkdir()
+    (root / "x/bitmaps/1.bmp").touch()
+    (root / "x/notes").mkdir()
+    (root / "x/notes/readme.txt").touch()
+    (root / "elsewhere").mkdir()
+    if packed:
+        shutil.make_archive(str(tmp_path / "data"), "zip", root)
+        root = tmp_path / "data.zip"
+    assert set(find_catalogue(root).problems) == {"x/empty", "x/bitmaps"}
+    with pytest.raises(DatasetError, match="x/bitmaps: a class folder without JPEG, PNG or GeoTIFF chips"):
+        open_chips(root)
+    assert open_chips(root, skip_bad=True).class_names == ("a", "b")
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "Valid"])

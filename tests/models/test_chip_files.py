@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,8 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.io import MemoryFile
 
-from landmap_models.chip_files import center, decode
+from landmap_models.chip_files import decode
+from landmap_models.chip_ground import Ground, middles
 from landmap_models.errors import DatasetError
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -181,21 +181,16 @@ def test_numbers_that_say_their_scale_are_read() -> None:
     np.testing.assert_array_equal(decode(content, "1.tif").values, DEEP)
 
 
-def test_the_middle_of_a_chip_is_where_the_file_says(tmp_path: Path) -> None:
+def test_a_chip_knows_the_ground_that_it_covers() -> None:
     """At the central meridian of UTM zone 33, 15 degrees east, on the equator."""
     place = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500_000 - 25, 0, -10, 30)}
-    latitude, longitude = center(tif(DEEP, **place), "1.tif")
-    assert latitude == pytest.approx(0, abs=1e-9)
-    assert longitude == pytest.approx(15, abs=1e-9)
+    ground = decode(tif(DEEP, **place), "1.tif").ground
+    assert ground == Ground("EPSG:32633", 500_000, 0, 10 * DEEP.shape[1], 10 * DEEP.shape[0])
+    assert middles([ground])[0] == pytest.approx((0, 15), abs=1e-9)
 
 
-def test_chips_that_do_not_know_their_place_are_refused() -> None:
-    with pytest.raises(DatasetError, match=r"1.tif: expected a georeference .*none"):
-        center(tif(DEEP), "1.tif")
-    with pytest.raises(DatasetError, match=r"1.jpg: expected a GeoTIFF"):
-        center(b"", "1.jpg")
-    with pytest.raises(DatasetError, match="not a readable image"):
-        center(b"text", "1.tif")
+def test_chips_that_do_not_know_their_place_have_none() -> None:
+    assert decode(tif(DEEP), "1.tif").ground is None
 
 
 def test_rasterio_is_what_wrote_these() -> None:

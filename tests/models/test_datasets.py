@@ -15,10 +15,11 @@ import rasterio
 from PIL import Image
 
 from landmap_models.augment import d4, haze, radiometric_jitter, standard, straddle
+from landmap_models.chip_coordinates import read_coordinates
 from landmap_models.chip_files import decode
 from landmap_models.datasets import ChipBatches, ChipFolder, open_chips, to_reflectance
 from landmap_models.errors import DatasetError
-from landmap_models.splits import block_numbers, read_coordinates, spatial_split, stratified_split
+from landmap_models.splits import block_numbers, spatial_split, stratified_split
 
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 

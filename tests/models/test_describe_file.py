@@ -220,6 +220,14 @@ def test_the_packaged_model_stays_as_it_is(tmp_path: Path) -> None:
     assert put_card("default", tmp_path / "card.json", output=tmp_path / "renamed.keras") == card
 
 
+def test_a_template_is_not_written_over(write: Callable[..., Path], small_model: Path, chip_zip: Path) -> None:
+    before = small_model.read_bytes()
+    for output in (small_model, next(iter(packaged_models().values()))):
+        with pytest.raises(ModelError, match="stays as it is"):
+            describe_file(write(), TOLD, template=small_model, chips=chip_zip, output=output, overwrite=True)
+    assert small_model.read_bytes() == before
+
+
 # What maps can't be drawn with.
 
 

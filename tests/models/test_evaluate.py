@@ -23,7 +23,7 @@ from landmap_models.card import ModelCard
 from landmap_models.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.errors import DatasetError, ModelError, ReportError
 from landmap_models.evaluate import Evaluation, evaluate
-from landmap_models.leakage import parts_of, read_split
+from landmap_models.leakage import Learnt, parts_of, read_split
 from landmap_models.legend import legend_for
 from landmap_models.model_file import SPLIT_MEMBER
 
@@ -341,7 +341,7 @@ def test_a_split_without_its_columns_is_refused(tmp_path: Path) -> None:
         read_split(path)
     with zipfile.ZipFile(tmp_path / "none.keras", "w") as archive:
         archive.writestr("other", "")
-    assert read_split(tmp_path / "none.keras") == {}
+    assert read_split(tmp_path / "none.keras") == ({}, Learnt())
 
 
 # What must not happen to folders.

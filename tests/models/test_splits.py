@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import zipfile
 from pathlib import Path
 
@@ -13,15 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
+from landmap_models.chip_coordinates import chip_coordinates, read_coordinates
+from landmap_models.chip_ground import Ground, close_to, grounds_at
 from landmap_models.datasets import ChipFolder, open_chips
 from landmap_models.errors import DatasetError
 from landmap_models.splits import (
     Split,
     _deal,
     block_numbers,
-    chip_coordinates,
     given_split,
-    read_coordinates,
     spatial_split,
     stratified_split,
 )
@@ -144,11 +146,161 @@ def test_shares_that_are_none_are_refused(share: float) -> None:
 def test_a_class_that_is_too_rare_is_refused() -> None:
     labels = ((2,), *((0,), (1,)) * 50)
     files = tuple(f"{i}.png" for i in range(101))
-    with pytest.raises(DatasetError, match=r"each class in every part\. Received: too few, .* of c \(1\)"):
+    with pytest.raises(DatasetError, match=r"at least 3 chips of each class.*too few of c \(1\)"):
         stratified_split(ChipFolder(Path("x"), files, labels, ("a", "b", "c"), multi_label=True), 0)
     single = ChipFolder(Path("x"), files, (2, 2, *(0, 1) * 49, 0), ("a", "b", "c"))
-    with pytest.raises(DatasetError, match=r"can't be split into three parts"):
+    with pytest.raises(DatasetError, match=r"can't be split into three parts.*too few of c \(2\)"):
         stratified_split(single, 0)
+    enough = ChipFolder(Path("x"), files, (2, 2, 2, *(0, 1) * 49), ("a", "b", "c"))
+    for seed in range(5):
+        assert [part.counts()["c"] for part in stratified_split(enough, seed).parts().values()] == [1, 1, 1]
+
+
+def test_shares_too_small_for_the_classes_are_told_and_the_way_out_works() -> None:
+    chips = ChipFolder(Path("x"), tuple(f"{i}.png" for i in range(90)), (0, 1, 2) * 30, ("a", "b", "c"))
+    with pytest.raises(DatasetError, match=r"a share of which each of 3 classes.*0\.05 or more"):
+        stratified_split(chips, 0, validation=0.01)
+    assert len(stratified_split(chips, 0, validation=0.05).validation) >= 3
+
+
+# Chips that lie on each other, or are equal.
+
+
+def cut(side: int, stride: int) -> tuple[Ground, ...]:
+    """Chips of 64 px at 10 m, cut every so many pixels from a square of so many rows of them."""
+    places = [
+        (500_000 + 10 * stride * col, 5_000_000 - 10 * stride * row) for row in range(side) for col in range(side)
+    ]
+    return tuple(Ground("EPSG:32633", x, y, 640.0, 640.0) for x, y in places)
+
+
+def lying(grounds: tuple[Ground, ...]) -> ChipFolder:
+    """Made-up chips of two classes at these places."""
+    n = len(grounds)
+    files = tuple(f"{i:05d}.tif" for i in range(n))
+    return ChipFolder(Path("made/up"), files, tuple(i % 2 for i in range(n)), ("a", "b"), grounds=grounds)
+
+
+def shares_ground(one: ChipFolder, other: ChipFolder, gap: float = 0) -> int:
+    """How many of one lie nearer than a gap to any of the other: every pair, by the edges of the squares in metres."""
+    some, others = (np.array([(g.x, g.y) for g in part.grounds if g]) for part in (one, other))
+    apart = np.abs(some[:, None] - others[None]).max(axis=2)
+    return int((apart < 640 * (1 + gap) - 10).any(axis=1).sum())
+
+
+def test_a_random_split_of_overlapping_chips_is_refused_and_the_way_out_works() -> None:
+    chips = lying(cut(60, 16))
+    with pytest.raises(
+        DatasetError, match=r"360 of 360 test chips share ground.*--split spatial --block-km \S+; or"
+    ) as e:
+        stratified_split(chips, 1)
+    block_km = float(str(e.value).split("--block-km ")[1].split(";")[0])
+    split = spatial_split(chips, None, 1, block_km=block_km)
+    assert shares_ground(split.test, split.train, 1) == shares_ground(split.test, split.validation, 1) == 0
+    assert shares_ground(split.validation, split.train, 1) == 0
+    n = sum(map(len, split.parts().values()))
+    assert 0 < n < len(chips)
+    assert sum(int(k.replace(",", "")) for k in re.findall(r"([\d,]+) of", split.warnings[0])) == len(chips) - n
+
+
+def test_overlap_is_allowed_aloud() -> None:
+    split = stratified_split(lying(cut(20, 32)), 1, allow_overlap=True)
+    assert "40 of 40 test chips share ground with chips of the training part" in split.warnings[0]
+
+
+def test_chips_in_too_small_a_place_are_told_so() -> None:
+    with pytest.raises(DatasetError, match=r"too close together for a split by place.*folders train and test"):
+        stratified_split(lying(cut(8, 8)), 1)
+
+
+def test_chips_that_only_touch_are_split_at_random() -> None:
+    assert stratified_split(lying(cut(20, 64)), 1).warnings == ()
+
+
+def test_a_split_that_the_user_made_is_kept_and_its_overlap_is_counted() -> None:
+    chips = lying(cut(20, 60))
+    parts = tuple("train" if i % 20 < 10 else "test" if i % 20 > 10 else "validation" for i in range(400))
+    chips = dataclasses.replace(chips, parts=parts)
+    split = given_split(chips, 0)
+    assert (len(split.train), len(split.test)) == (200, 180)
+    assert split.warnings[0].startswith("20 of 20 validation chips share ground with chips of the training part")
+
+
+def test_one_place_for_all_is_no_georeference() -> None:
+    """Chips that were cut without their own transform all claim the scene's corner."""
+    chips = lying(cut(1, 1) * 100)
+    assert stratified_split(chips, 0).warnings == ()
+
+
+def test_equal_chips_stay_out_of_the_looser_part() -> None:
+    """Ten chips come three times, under other names: no part has one of another, and the test part keeps all."""
+    digests = tuple(str(i) for i in range(90)) + tuple(str(i // 2) for i in range(20))
+    files = tuple(f"{i:03d}.png" for i in range(110))
+    chips = ChipFolder(Path("x"), files, (0, 1) * 55, ("a", "b"), digests=digests)
+    split = stratified_split(chips, 0)
+    seen = [set(part.digests) for part in split.parts().values()]
+    assert sum(map(len, seen)) == len(set.union(*seen))
+    assert len(split.test) == 11
+    assert "are left out: they have the very pixels" in split.warnings[0]
+    parts = ("validation",) * 10 + ("train",) * 80 + ("test",) * 20
+    told = given_split(dataclasses.replace(chips, parts=parts), 0).warnings
+    assert told == ()
+    told = given_split(dataclasses.replace(chips, parts=parts[10:] + ("validation",) * 10), 0).warnings
+    assert told[0].startswith("10 of 10 validation chips and 10 of 20 test chips have the very pixels")
+
+
+def test_a_part_that_lacks_a_class_is_told() -> None:
+    split = given_split(divided("tttvvxx", "abcabab"), 0)
+    assert split.warnings == ("No validation chips of c.", "No test chips of c.")
+
+
+def test_scores_on_overlapping_chips_no_longer_lie() -> None:
+    """Classes of 8x8 chips are drawn by lot: a model that learns pixels by heart is right where chips overlap alone."""
+    rng, side, stride, n = np.random.default_rng(0), 16, 4, 61
+    grounds = tuple(dataclasses.replace(ground, width=160.0, height=160.0) for ground in cut(n, stride))
+    land = rng.integers(0, 2, (8, 8)).repeat(8, axis=0).repeat(8, axis=1)[:n, :n].ravel()
+    files = tuple(f"{i:05d}.tif" for i in range(n * n))
+    chips = ChipFolder(Path("x"), files, tuple(land.tolist()), ("a", "b"), grounds=grounds)
+
+    def pixels(file: str) -> tuple[slice, slice]:
+        row, col = divmod(int(file[:5]), n)
+        return slice(row * stride, row * stride + side), slice(col * stride, col * stride + side)
+
+    def accuracy(split: Split) -> float:
+        """Of the class that most training chips had that a pixel was in, or a coin where none was."""
+        votes = np.zeros((n * stride + side,) * 2)
+        for file, label in zip(split.train.files, split.train.labels, strict=True):
+            votes[pixels(file)] += 1 if label else -1
+        found = np.array([votes[pixels(file)].sum() for file in split.test.files])
+        chosen = np.where(found == 0, rng.integers(0, 2, len(found)), found > 0)
+        return float((chosen == np.asarray(split.test.labels)).mean())
+
+    assert accuracy(stratified_split(chips, 1, allow_overlap=True)) > 0.85
+    assert accuracy(spatial_split(chips, None, 1, block_km=0.5)) == pytest.approx(0.5, abs=0.1)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.0, 1.0, 2.5]))
+@settings(max_examples=20)
+def test_close_chips_are_those_of_brute_force(seed: int, gap: float) -> None:
+    rng = np.random.default_rng(seed)
+    some, others = (
+        tuple(Ground("EPSG:32633", *(500_000 + 10 * rng.integers(0, 1000, 2)), 640.0, 640.0) for _ in range(40))
+        for _ in range(2)
+    )
+    x, y = (np.array([(g.x, g.y) for g in each]) for each in (some, others))
+    expected = (np.abs(x[:, None] - y[None]).max(axis=2) < 640 * (1 + gap) - 10).any(axis=1)
+    np.testing.assert_array_equal(close_to(some, others, gap), expected)
+
+
+@pytest.mark.parametrize(("east", "overlaps"), [(0, True), (500, True), (700, False)])
+@pytest.mark.parametrize("longitude", [12.0, 15.0, 180.0, -180.0])
+def test_chips_of_other_zones_and_in_degrees_are_compared(longitude: float, east: float, overlaps: bool) -> None:
+    """At the border of two UTM zones, within one, and over the 180th meridian."""
+    metre = 1 / (111_195 * np.cos(np.radians(50)))
+    one = Ground("EPSG:4326", longitude - 300 * metre, 50, 640 * metre, 640 / 111_195)
+    (other,) = grounds_at(np.array([[50.0, (longitude + (east - 300) * metre + 180) % 360 - 180]]), (64, 64))
+    assert close_to([one], [other]).tolist() == [overlaps]
+    assert close_to([other], [one]).tolist() == [overlaps]
 
 
 # By place.

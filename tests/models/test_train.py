@@ -133,10 +133,10 @@ def test_a_killed_training_ends_where_an_uninterrupted_one_does(chip_zip: Path, 
 def test_other_classes_get_a_new_head_on_the_same_base(chip_zip: Path, small_model: Path, tmp_path: Path) -> None:
     """Fine-tuned for an epoch with a frozen base: that is the old one's, weight for weight."""
     renamed = tmp_path / "renamed"
-    for name in ("north", "south"):
+    for place, name in enumerate(("north", "south")):
         (renamed / name).mkdir(parents=True)
         for i in range(10):
-            pixels = np.random.default_rng(i).integers(60, 200, (64, 64, 3)).astype(np.uint8)
+            pixels = np.random.default_rng((place, i)).integers(60, 200, (64, 64, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(renamed / name / f"{i}.png")
     settings = TrainSettings(start_from=str(small_model), epochs=0, head_epochs=1, batch_size=16, precision="float32")
     card = train(renamed, tmp_path / "tuned.keras", settings)
@@ -275,6 +275,55 @@ def test_several_classes_a_chip_from_files_to_labels(voc: Path, tmp_path: Path) 
     assert sum(right) >= 24
 
 
+# Chips that are known again.
+
+
+def placed(root: Path, step: int) -> Path:
+    """Chips of 32 px at 10 m in a row of 40, so many metres apart; their class is told by their brightness."""
+    for i in range(40):
+        path = root / ("leaf", "soil")[i % 2] / f"{i:02d}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(i).integers(500 + 1000 * (i % 2), 1500 + 1000 * (i % 2), (13, 32, 32))
+        place = {"crs": "EPSG:32633", "transform": Affine(10, 0, 400_000 + step * i, 0, -10, 5_000_000)}
+        with rasterio.open(path, "w", driver="GTiff", count=13, height=32, width=32, dtype="uint16", **place) as file:
+            file.write(values.astype(np.uint16))
+    return root
+
+
+def test_overlap_is_refused_or_told_by_training_card_and_evaluation(tmp_path: Path) -> None:
+    data, path = placed(tmp_path / "data", 160), tmp_path / "m.keras"
+    with pytest.raises(DatasetError, match=r"share ground with chips of the training part.*--allow-overlap"):
+        train(data, path, QUICK)
+    told: list[str] = []
+    card = train(data, path, dataclasses.replace(QUICK, allow_overlap=True), warn=told.append)
+    assert "test chips share ground" in told[0]
+    assert card.training["split"]["warnings"] == told
+    found = evaluate(path, data, tmp_path / "report", part="test", resamples=5)
+    assert told[0] in found.warnings
+    assert any("4 of these 4 chips share ground with chips of the model's training part" in w for w in found.warnings)
+
+
+def test_an_evaluation_knows_chips_of_the_training_part_by_their_ground_and_pixels(tmp_path: Path) -> None:
+    """Under other names; chips of other land are new."""
+    data, path = placed(tmp_path / "data", 320), tmp_path / "m.keras"
+    train(data, path, QUICK)
+    others = {name: placed(tmp_path / name, 320) for name in ("shifted", "same", "far")}
+    for name, east in (("shifted", 100), ("same", 0), ("far", 50_000)):
+        for file in sorted(others[name].rglob("*.tif")):
+            with rasterio.open(file, "r+") as chip:
+                chip.transform = Affine.translation(east, 0) @ chip.transform
+                if name != "same":
+                    chip.write(chip.read() + np.uint16(1))
+            file.rename(file.with_name(f"new_{file.name}"))
+    said = {
+        name: " ".join(evaluate(path, root, tmp_path / f"report-{name}", resamples=5).warnings)
+        for name, root in others.items()
+    }
+    assert "32 of these 40 chips have the very pixels" in said["same"]
+    assert "of these 40 chips share ground" in said["shifted"]
+    assert "training part" not in said["far"]
+
+
 # What is refused before anything is written.
 
 
@@ -320,7 +369,8 @@ def test_chips_must_be_square(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / "chips" / name).mkdir(parents=True)
         for i in range(10):
-            Image.fromarray(np.zeros((64, 80, 3), np.uint8)).save(tmp_path / "chips" / name / f"{i}.png")
+            pixels = np.full((64, 80, 3), 10 * i + ord(name), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "chips" / name / f"{i}.png")
     with pytest.raises(DatasetError, match="expected square chips"):
         train(tmp_path / "chips", tmp_path / "model.keras", QUICK)
 

@@ -45,7 +45,7 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"name": " "}, "name: expected a text on one line"),
     ({"name": "a\nb"}, "name: expected a text on one line"),
     ({"description": ""}, "description: expected a text. Received: ''"),
-    ({"coordinates": "c.csv"}, "coordinates: expected with a spatial split only"),
+    ({"buffer": -1.0}, "buffer: expected a number from 0 on"),
     ({"start_from": "default", "filters": (8, 8)}, "the model brings its own network. Leave out weights, filters"),
     ({"start_from": "default", "weights": "imagenet"}, "the model brings its own network"),
 )
