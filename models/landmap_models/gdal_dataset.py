@@ -18,8 +18,8 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 READ_ERRORS = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
-"""What rasterio raises where a file can't be read: its own errors, some of GDAL's that it lets through, and UnicodeDecodeError
-where names or tags are damaged."""
+"""What rasterio raises where a file can't be read: its own errors, some of GDAL's that it lets through, and
+UnicodeDecodeError where names or tags are damaged."""
 
 _allowed: ContextVar[bool] = ContextVar("allowed", default=False)
 
