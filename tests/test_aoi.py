@@ -279,7 +279,7 @@ def test_files_that_are_none(scene: Path, tmp_path: Path) -> None:
 
 
 def test_it_is_not_overwritten(scene: Path, area: Path, sensitive: Classifier) -> None:
-    with pytest.raises(OutputError, match="masked by"):
+    with pytest.raises(OutputError, match="another input"):
         landmap.classify(scene, area, classifier=sensitive, aoi=area, overwrite=True)
 
 

@@ -18,6 +18,7 @@ ORDER = (
     "delimited",
     "settings",
     "grid",
+    "left_out",
     "chips",
     "mosaic",
     "bands",
@@ -54,12 +55,19 @@ ORDER = (
     "vrt",
     "stack",
     "view",
+    "mask_layers",
     "vector_files",
     "vector_layers",
     "aoi",
+    "mask_rules",
     "masks",
+    "cloud_polygons",
+    "clouds",
+    "scene_masks",
     "scene_file",
     "scene",
+    "mask_checks",
+    "cloud_detection",
     "georeference",
     "predict",
     "style",
@@ -150,6 +158,7 @@ HEAVY = {
     "rioxarray",
     "xarray",
     "pystac",
+    "s2cloudless",
 }
 GRAPH_ORDER = ("executor", "threads", "connect", "worker", "cluster")
 MODULES = sorted((ROOT / "pipeline/landmap").rglob("*.py"))
@@ -199,7 +208,7 @@ def test_models_never_import_the_pipeline(path: Path) -> None:
     assert not {n for n in imported(path) if n == "landmap" or n.startswith("landmap.")}
 
 
-@pytest.mark.parametrize("name", ["grid", "chips", "mosaic"])
+@pytest.mark.parametrize("name", ["grid", "left_out", "chips", "mosaic"])
 def test_the_arithmetic_needs_numpy_only(name: str) -> None:
     outside = {n.split(".")[0] for n in imported(ROOT / f"pipeline/landmap/{name}.py")} - set(sys.stdlib_module_names)
     assert outside <= {"numpy", "landmap"}

@@ -24,6 +24,7 @@ from landmap.cli import cli
 from landmap.errors import BandError, LandmapError, OutputError, SceneError, SettingsError
 from landmap.fingerprint import difference, fingerprint
 from landmap.grid import Window
+from landmap.masks import laid
 from landmap.planning import make_plan
 from landmap.safe import parse_metadata
 from landmap.scene import Scene, open_scene
@@ -306,8 +307,8 @@ def test_a_scene_classification_is_known(make_safe: MakeSafe, write_band: WriteB
     assert [(band.file, band.resolution) for band in scene.product.scl[:1]] == [(str(scl), 20)]
     source = classification(scene, scene.product)
     assert source
-    found, valid = source.read_values(Window(3, 50, 90, 77))
-    np.testing.assert_array_equal(found[..., 0], classes.repeat(2, axis=0).repeat(2, axis=1)[3:93, 50:127])
+    found, valid = laid(source, scene).read(Window(3, 50, 90, 77))
+    np.testing.assert_array_equal(found, classes.repeat(2, axis=0).repeat(2, axis=1)[3:93, 50:127])
     assert valid.all()
     assert opened(make_safe("L1C")).product.scl == ()
 
@@ -497,7 +498,7 @@ def test_real_metadata_without_images_are_refused(shared: Path) -> None:
 def test_the_real_product_lacks_10_m_bands(shared: Path) -> None:
     product = next((shared / "scenes/safe").glob("*.SAFE"))
     assert "its pixels are 60 m" in refusal(product)
-    scene = opened(product)
+    scene = opened(product, clouds="none")
     assert scene.radiometry.offset == (-1000, -1000, -1000)
     assert scene.product
     assert [band.resolution for band in scene.product.scl] == [20, 60]
@@ -509,3 +510,9 @@ def test_the_real_product_lacks_10_m_bands(shared: Path) -> None:
     np.testing.assert_array_equal(pixels.valid, stored > 0)
     np.testing.assert_allclose(pixels.values[..., 2][pixels.valid], (stored[stored > 0] - 1000.0) / 10_000, atol=1e-6)
     assert 0.1 < pixels.valid.mean() < 0.9
+    with rasterio.open(scene.product.scl[0].file) as file:
+        classes = file.read(1)[1::3, 1::3]  # those of 20 m around the middles of 60 m
+    masked, left_out = opened(product), np.isin(classes[:192], [0, 1, 3, 8, 9, 10, 11])
+    np.testing.assert_array_equal(masked.read(window).valid, pixels.valid & ~left_out)
+    assert masked.clouds.shares["cloud"] == pytest.approx(0.9925, abs=0.003), "as MTD_TL.xml says"
+    assert any("leaves in" in text for text in make_plan(product, Settings(force=True), card=FAKE_CARD).warnings)

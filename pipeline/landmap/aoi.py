@@ -19,7 +19,9 @@ from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.ground import Grounded, bounds, crs_name, four
+from landmap.left_out import OUTSIDE, Reasons
 from landmap.longitudes import as_written, boxes_in
+from landmap.mask_layers import Thin
 from landmap.outlines import outlines
 from landmap.remote import shown
 from landmap.source import name_of
@@ -53,14 +55,33 @@ class AreaOfInterest:
         """What lies outside is land like that inside, and helps to tell what lies at the border."""
         return False
 
-    def usable(self, window: Window) -> Bools:
-        """Where the middle of a pixel lies inside, `(height, width)`."""
-        near = _touching(self.wkb, window)
+    @property
+    def asked(self) -> str:
+        """What asked for it."""
+        return "aoi"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it leaves pixels out."""
+        return (OUTSIDE,)
+
+    def why(self, window: Window) -> Reasons:
+        """1 where the middle of a pixel lies outside, else 0, `(height, width)`."""
+        return (~self.usable(window)).astype(np.uint8)
+
+    def why_thinned(self, thin: Thin) -> Reasons:
+        """The same of all of the scene, every so many pixels."""
+        return (~self.usable(thin.window, thin.shape)).astype(np.uint8)
+
+    def usable(self, window: Window, shape: tuple[int, int] | None = None) -> Bools:
+        """Where the middle of a pixel lies inside, `(height, width)`, or of so many larger ones."""
+        near, (rows, cols) = _touching(self.wkb, window), shape or window.shape
         if not len(near):
-            return np.zeros(window.shape, np.bool_)
+            return np.zeros((rows, cols), np.bool_)
         place = Affine.translation(window.col_off, window.row_off)
+        place @= Affine.scale(window.width / cols, window.height / rows)
         with _DRAWING:
-            return np.asarray(geometry_mask(near, window.shape, place, invert=True), np.bool_)
+            return np.asarray(geometry_mask(near, (rows, cols), place, invert=True), np.bool_)
 
     def misses(self, window: Window) -> bool:
         """Whether no polygon touches a rectangle."""

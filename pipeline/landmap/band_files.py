@@ -10,11 +10,13 @@ from typing import Any
 from zipfile import Path as ZipPath
 
 from landmap.decisions import level_in
-from landmap.product import SCL, BandFile, names_classification
+from landmap.product import CLASSI, CLOUDS, SCL, BandFile, names_classification
 from landmap_models.band_names import band_name
 
 RASTERS = (".jp2", ".tif", ".tiff", ".img", ".vrt")
 """Endings of files that may hold a band."""
+QUALITY_FOLDERS = ("QI_DATA", "qi")
+"""Folders of a granule that hold its masks, by ESA and on AWS."""
 RESOLUTION_FOLDERS = re.compile(r"R(10|20|60)m")
 
 
@@ -65,3 +67,22 @@ def level_of(found: Sequence[BandFile]) -> dict[str, Any]:
         origin = "the scene classification (SCL) beside its bands: only L2A has one"
         return {"level": "L2A", "origins": {"level": origin}}
     return {}
+
+
+def cloud_files(folder: Traversable) -> tuple[BandFile, ...]:
+    """L1C's own cloud masks in a folder, and in the folder for masks in it."""
+    folders = [folder, *(inner for name in QUALITY_FOLDERS if (inner := folder / name).is_dir())]
+    return tuple(
+        BandFile(name, gdal_path(entry))
+        for place in folders
+        for entry in entries(place)
+        if (name := cloud_file(entry.name)) and entry.is_file()
+    )
+
+
+def cloud_file(name: str) -> str | None:
+    """Which of L1C's own cloud masks a file is by its name, MSK_CLASSI or MSK_CLOUDS; None where it is none."""
+    stem, dot, ending = name.upper().rpartition(".")
+    if CLASSI in stem and (dot + ending).lower() in RASTERS:
+        return CLASSI
+    return CLOUDS if CLOUDS in stem and ending == "GML" else None

@@ -6,7 +6,7 @@ from dataclasses import replace
 from importlib.resources.abc import Traversable
 from typing import TYPE_CHECKING
 
-from landmap.band_files import band_files, entries, gdal_path, level_of
+from landmap.band_files import band_files, cloud_files, entries, gdal_path, level_of
 from landmap.errors import SceneError
 from landmap.landsat import check_no_landsat
 from landmap.product import SCL, BandFile, Product
@@ -44,6 +44,7 @@ def band_set(folder: Traversable, path: str) -> Product | None:
         says=f"{len(bands)} band files",
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
+        clouds=cloud_files(folder),
         **level_of(found),
     )
     return _with_item(own, item_product(item, file)) if item else own
@@ -71,6 +72,7 @@ def _with_item(own: Product, item: Product) -> Product:
         bands=tuple(_told(band, item.bands) for band in own.bands),
         scl=tuple(_told(band, item.scl) for band in own.scl),
         level=item.level or own.level,
+        cloud_cover=item.cloud_cover,
         origins={**own.origins, **item.origins},
         files=item.files,
     )

@@ -239,6 +239,9 @@ def _report(result: Result, job: Job) -> dict[str, Any]:
     return {
         "classes": [dataclasses.asdict(c) | {"color": colors[c.id]} for c in result.classes],
         "nodata_pixels": result.nodata_pixels,
+        "left_out": dict(result.left_out),
+        "left_out_text": result.left_out_says,
+        "clouds": result.plan.scene.clouds.says,
         "precision": result.precision,
         "warnings": [_without_secrets(text, job.scene) for text in result.warnings],
     }

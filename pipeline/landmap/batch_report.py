@@ -140,6 +140,8 @@ td.outdated { color: #8a5200; font-weight: 600; }
 </div>
 <small>{% for name, color, percent, area in areas(job) %}{{ name }} {{ "%.1f"|format(percent) }} %
 {%- if area %} ({{ area }}){% endif %}{{ "" if loop.last else ", " }}{% endfor %}</small>
+{% if job.get("left_out_text") %}<small>left out: {{ job.left_out_text }}</small>{% endif %}
+{% if job.get("clouds") %}<small>clouds: {{ job.clouds }}</small>{% endif %}
 {% for warning in job.warnings %}<small>warning: {{ warning }}</small>{% endfor %}
 {% endif %}
 </td></tr>

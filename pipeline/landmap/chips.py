@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.grid import Window
+from landmap.left_out import Reasons
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -26,6 +27,8 @@ class Pixels:
     level; NaN in near infrared where that has no data. None where the prior is not used."""
     inside: Bools | None = None
     """True where a class is wanted, `(height, width)`; windows see what lies outside all the same. None: everywhere."""
+    why: Reasons | None = None
+    """Why pixels get no class, by number; None where nobody asked."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[:2] != self.valid.shape:

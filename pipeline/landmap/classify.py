@@ -23,6 +23,7 @@ from landmap.grid import Chunk
 from landmap.ground import misplaced
 from landmap.journal import Journal
 from landmap.layers import open_writers
+from landmap.left_out import LEFT_OUT_TAG, ReasonCounter, left_out_tag
 from landmap.lock import locked
 from landmap.mosaic import ChunkCover
 from landmap.open_files import cache_bytes, close_files
@@ -141,8 +142,9 @@ def run_plan(
         if listener.say and journal.reused:
             listener.say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
         writers = open_writers(stack, plan, outputs, engine.says)
-        counter = _run(plan, executor, journal, writers, listener.progress)
-        rasters = {name: writer.finish() for name, writer in writers.items()}
+        counter, reasons = _run(plan, executor, journal, writers, listener.progress)
+        tags = {LEFT_OUT_TAG: left_out_tag(reasons.found())}
+        rasters = {name: writer.finish(tags) for name, writer in writers.items()}
         if plan.settings.sieve is not None:
             counter = count_raster(rasters["classes"].file, pixel_areas(plan.scene))
         warnings.add(*_empty(plan, counter))
@@ -155,7 +157,7 @@ def run_plan(
         outputs=outputs,
         plan=plan,
         classes=counter.shares(plan.map_classes),
-        nodata_pixels=counter.nodata,
+        left_out=reasons.found(),
         seconds=time.perf_counter() - start,
         precision=engine.says,
         warnings=tuple(warnings.all),
@@ -201,10 +203,11 @@ def _journal(plan: Plan, outputs: Outputs, engine: Engine, *, resume: bool) -> J
 
 def _run(
     plan: Plan, executor: Executor, journal: Journal, writers: Mapping[str, RasterWriter], progress: Progress | None
-) -> ClassCounter:
+) -> tuple[ClassCounter, ReasonCounter]:
     """Every chunk from the journal, or from the scene by way of the journal, to the writers."""
     work = chunk_work(plan, keep_probabilities="probabilities" in writers)
-    counter, done, missing = ClassCounter(pixel_areas(plan.scene)), 0, list[Chunk]()
+    counter, reasons = ClassCounter(pixel_areas(plan.scene)), ReasonCounter(plan.scene.reasons)
+    done, missing = 0, list[Chunk]()
 
     def keep(chunk: Chunk, cover: ChunkCover) -> None:
         nonlocal done
@@ -213,6 +216,7 @@ def _run(
         for name, writer in writers.items():
             writer.write(window, getattr(cover, name))
         counter.add(window, cover.classes, cover.confidence)
+        reasons.add(cover.left_out)
         done += cover.classes.size
         if progress:
             progress(done, plan.scene.height * plan.scene.width)
@@ -226,7 +230,7 @@ def _run(
         else:
             missing.append(chunk)
     executor.run(work, missing, write)
-    return counter
+    return counter, reasons
 
 
 def _others(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from landmap.settings import MASKED_CLASSES, PRECISIONS, Settings
+from landmap.settings import CLOUDS, MASKED_CLASSES, PRECISIONS, Settings
 
 FILE_OR_NAME = click.Path(readable=False)
 """A string, passed on as it is typed (it may be a URL, or a model's name); shells complete it as a file."""
@@ -92,11 +92,20 @@ def scene_options(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--scale", type=ScaleType(), default="auto", help="What a unit of the file means."),
             click.option("--offset", type=OffsetType(), default="auto", help="Added before scaling, in file units."),
             click.option("--level", type=click.Choice(["auto", "L1C", "L2A"]), default="auto", help="Product level."),
+            click.option(
+                "--clouds",
+                type=click.Choice(CLOUDS),
+                default="auto",
+                show_default=True,
+                help="Leave out clouds by the product's own classification, if it has one; map them; or find them.",
+            ),
             click.option("--scl", metavar="FILE|auto", help="Leave out pixels by this scene classification."),
             click.option(
                 "--mask-classes", metavar="A,B,…", help=f"What is left out.  [default: {','.join(MASKED_CLASSES)}]"
             ),
             click.option("--mask", metavar="FILE", help="Leave out pixels where this raster is 0 or has no data."),
+            click.option("--mask-values", metavar="V,V,…", help="Values of --mask that are left out, in place of 0."),
+            click.option("--invert-mask", is_flag=True, help="Leave in what --mask leaves out: its 1 is cloud."),
             click.option("--aoi", metavar="FILE", help="Map only what lies inside these polygons (any vector file)."),
             click.option("--aoi-layer", metavar="NAME", help="Layer of the polygons, in a file of several layers."),
             click.option("--window", type=FourType(int, "COL,ROW,WIDTH,HEIGHT"), help="Map only this part, in pixels."),
@@ -146,7 +155,8 @@ def cluster_options(command: Callable[..., None]) -> Callable[..., None]:
 def settings_of(options: dict[str, Any]) -> Settings:
     """`Settings` from the options of `scene_options`, which are taken out of `options`."""
     reading = "model", "bands", "use_nir", "scale", "offset", "level"
-    area = "scl", "mask_classes", "mask", "aoi", "aoi_layer", "window", "bbox", "bbox_crs", "warp"
+    masks = "clouds", "scl", "mask_classes", "mask", "mask_values", "invert_mask"
+    area = *masks, "aoi", "aoi_layer", "window", "bbox", "bbox_crs", "warp"
     computing = "stride", "smooth", "precision", "device", "memory", "chunk", "batch_size", "threads", "force"
     names = *reading, *area, "unknown_below", "sieve", *computing
     chosen = {name: options.pop(name) for name in names}

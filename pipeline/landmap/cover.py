@@ -18,6 +18,7 @@ from rasterio.windows import Window as RasterWindow
 from landmap.attempts import first_cause
 from landmap.errors import SceneError
 from landmap.grid import Window
+from landmap.left_out import LEFT_OUT_TAG
 from landmap.map_legend import class_ids, legend_or_refuse
 from landmap.mosaic import NODATA
 from landmap.raster import CELL_TAG, LAYER_TAG, STRIDE_TAG
@@ -46,6 +47,8 @@ class Cover:
     """Names and colours of the class ids."""
     cell: int
     """Pixels along a cell, the smallest square with probabilities of its own."""
+    left_out_tag: str | None = None
+    """What its tag says of the pixels without a class; see `left_out.parse_left_out`."""
 
     @property
     def names(self) -> npt.NDArray[np.object_]:
@@ -86,6 +89,7 @@ def read_cover(path: str | os.PathLike[str], legend: str | os.PathLike[str] | No
             crs=file.crs.to_wkt() if file.crs else None,
             legend=legend_or_refuse(file, legend),
             cell=_cell(tags, path),
+            left_out_tag=tags.get(LEFT_OUT_TAG),
         )
 
 

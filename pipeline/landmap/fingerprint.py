@@ -37,7 +37,8 @@ CONSEQUENCES = "reading", "chunks"
 """They follow from the others, and are worth a word only where none of those differs."""
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
 """Settings that change no pixel, or are told apart by what they came to."""
-UNREAD = "path", "opens", "product", "origins", "assumed", "warnings", "block_shape", "says", "warp_says", "files"
+WORDS = "origins", "assumed", "warnings", "says", "warp_says", "clouds", "asked", "by_default"
+UNREAD = "path", "opens", "product", "block_shape", "files", "bits", *WORDS
 """Fields of a scene that change no value read from it, or are told apart as files."""
 
 

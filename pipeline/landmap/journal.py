@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 import zlib
@@ -20,6 +21,8 @@ from landmap.grid import Chunk, Grid
 from landmap.mosaic import ChunkCover
 
 NAME = "journal.json"
+COUNTS = "<i8"
+"""How counts of pixels are kept behind those, by NumPy's name."""
 SEAL = 32
 """Bytes of a checksum (SHA-256)."""
 
@@ -74,8 +77,10 @@ class Journal:
         if sealed is None:
             self.reused.discard(chunk.index)
             return None
-        values = np.frombuffer(zlib.decompress(sealed), np.uint8).reshape(self._shape(chunk))
-        return ChunkCover(values[0], values[1], values[2:] if self._layers else None)
+        content, shape = zlib.decompress(sealed), self._shape(chunk)
+        values = np.frombuffer(content, np.uint8, math.prod(shape)).reshape(shape)
+        left_out = np.frombuffer(content, COUNTS, offset=values.size).tolist()
+        return ChunkCover(values[0], values[1], values[2:] if self._layers else None, tuple(left_out))
 
     def keep(self, chunk: Chunk, cover: ChunkCover) -> None:
         """Keep a chunk's part of the cover, unless it comes from here.
@@ -96,7 +101,7 @@ class Journal:
                 cover.confidence[None],
                 *([] if cover.probabilities is None else [cover.probabilities]),
             ]
-            packed = zlib.compress(np.concatenate(parts).tobytes(), 1)
+            packed = zlib.compress(np.concatenate(parts).tobytes() + np.array(cover.left_out, COUNTS).tobytes(), 1)
             _write(self._file(chunk), self._seal(chunk, packed) + packed)
 
     def discard(self) -> None:

@@ -1,4 +1,4 @@
-"""Which pixels of a scene are left out though it has data there: by its classification, a raster, or an area.
+"""What leaves pixels of a scene out though it has data there: rasters, and areas of interest.
 
 What is left out is nodata in the map. A raster hides it, too: as with any nodata, windows see the model's mean there,
 and what lies beside a cloud may get another class than without the mask. An area hides nothing: inside it all is as
@@ -9,26 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from landmap.aoi import read_area
 from landmap.attempts import look_surely
 from landmap.chips import Bools
 from landmap.errors import SceneError
 from landmap.grid import Window
 from landmap.ground import RasterGrid, extent, raster_grid
+from landmap.left_out import Reasons
 from landmap.longitudes import touch
-from landmap.product import SCL
+from landmap.mask_layers import Layer, Thin, are_parallel, read_layers, thinned_layers
+from landmap.mask_rules import Rule, apply_rules, reasons_of
 from landmap.remote import shown
-from landmap.sample import sample
-from landmap.settings import MASKED_CLASSES, SCL_CLASSES, Settings
-from landmap.source import Source, name_of, source_of
+from landmap.source import Source, source_of
 from landmap.view import View
 from landmap.warp import onto
 
-HIGHEST_CLASS = max(max(numbers) for numbers in SCL_CLASSES.values())
+Asked = Literal["clouds", "scl", "mask", "mask inverted", "mask of flags"]
+"""What asked for a mask: `--clouds` or `--scl auto`, `--scl FILE`, `--mask`, that with `--invert-mask`, or that with a
+file which looks like MSK_CLASSI."""
 
 
 class Mask(Protocol):
@@ -46,104 +47,114 @@ class Mask(Protocol):
     def hides(self) -> bool:
         """Whether windows do not see what is left out."""
 
+    @property
+    def asked(self) -> str:
+        """What asked for it: see `Asked`, or "aoi"."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What pixels that are left out count as."""
+
+    def why(self, window: Window) -> Reasons:
+        """For each pixel of a rectangle of the scene, `(height, width)`, the number of its reason, from 1, or 0."""
+
     def usable(self, window: Window) -> Bools:
         """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
 
+    def why_thinned(self, thin: Thin) -> Reasons:
+        """The same of all of the scene, every so many pixels."""
+
     def misses(self, window: Window) -> bool:
-        """Whether all of a rectangle is known to be left out, without reading anything."""
+        """Whether all of a rectangle is known to be left out, without reading anything; only of what hides nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class RasterMask:
-    """Leaves out the pixels where a raster has no data or certain values."""
+    """Leaves out the pixels where rasters have certain values."""
 
-    source: Source
-    """The raster, on the scene's grid."""
-    left_out: tuple[int, ...]
-    """Values that are left out."""
+    layers: tuple[Layer, ...]
+    """The bands of the mask, each by itself."""
+    rules: tuple[Rule, ...]
+    """Which values are left out."""
+    blank: str
+    """What pixels without data in the mask count as; "" leaves them in."""
     says: str
     """What is left out, in words."""
+    asked: Asked = "clouds"
+    """What asked for it."""
+    by_default: bool = False
+    """Nobody said which of the raster's values are left out."""
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The raster."""
-        return (self.source.path,)
+        """The rasters."""
+        return tuple(dict.fromkeys(layer.source.path for layer in self.layers))
 
     @property
     def hides(self) -> bool:
         """Clouds and what is unknown are no land."""
         return True
 
-    def usable(self, window: Window) -> Bools:
-        """Which pixels are left in, `(height, width)`.
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What pixels that are left out count as."""
+        return reasons_of(self.rules, self.blank)
+
+    def why(self, window: Window) -> Reasons:
+        """See `Mask.why`.
 
         Raises:
             SceneError: The raster can't be read there.
         """
-        values, valid = self.source.read_values(window)
-        return valid & ~np.isin(values[..., 0], self.left_out)
+        return apply_rules(*read_layers(self.layers, window), self.rules, self.blank)
+
+    def usable(self, window: Window) -> Bools:
+        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
+        return np.asarray(self.why(window) == 0, np.bool_)
+
+    def why_thinned(self, thin: Thin) -> Reasons:
+        """See `Mask.why_thinned`.
+
+        Raises:
+            SceneError: The raster can't be read.
+        """
+        values, valid, _ = thinned_layers(self.layers)
+        return apply_rules(values, valid, self.rules, self.blank)
 
     def misses(self, window: Window) -> bool:
         """Never known without reading."""
         return False
 
 
-def find_masks(scene: Source, own: Callable[[], Source | None], settings: Settings) -> tuple[Mask, ...]:
-    """What the settings leave out of a scene.
+def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]) -> tuple[Layer, ...]:
+    """Bands of a raster on a scene's grid, by the nearest of its pixels; each by itself.
 
     Args:
-        scene: Which.
-        own: Finds the scene's own classification, on its grid.
-        settings: `scl`, `mask_classes`, `mask`, `aoi` and `aoi_layer` are used.
+        path: The raster.
+        scene: What they are brought to.
+        choose: Says, of the open file, which bands, from 1.
 
     Raises:
-        SceneError: A file can't be read, or lies elsewhere; or the scene has no classification of its own.
+        SceneError: It can't be read, has no place, or lies elsewhere.
     """
-    found: list[Mask] = []
-    if settings.classification is not None:
-        found.append(_by_classes(scene, own, settings.classification, settings))
-    if settings.mask is not None:
-        source = _raster(str(settings.mask), scene, "")
-        found.append(RasterMask(source, (0,), f"0 or no data in {name_of(str(settings.mask))}"))
-    if settings.aoi is not None:
-        found.append(read_area(str(settings.aoi), scene, scene.shown_path, settings.aoi_layer))
-    return tuple(found)
-
-
-def _by_classes(scene: Source, own: Callable[[], Source | None], file: str, settings: Settings) -> RasterMask:
-    """By the scene classification. What that does not classify is left out in any case: nothing is known of it."""
-    names = settings.mask_classes or MASKED_CLASSES
-    source = own() if file == "auto" else _raster(file, scene, SCL)
-    if source is None:
-        raise SceneError(
-            f"{scene.shown_path}: expected a scene classification, as masks by class need one. Received: no product "
-            "that has it, and no band called SCL. Say where it is: --scl FILE, or --bands …,SCL=N"
-        )
-    highest = sample(source).values.max(initial=0)
-    if highest > HIGHEST_CLASS:
-        raise SceneError(
-            f"{source.shown_path}: expected a scene classification, with classes from 0 to {HIGHEST_CLASS}. Received: "
-            f"{highest:g} among its values (band {source.band_indexes[0]})"
-        )
-    numbers = {0} | {number for name in names for number in SCL_CLASSES[name]}
-    where = "the scene's own classification" if file == "auto" else name_of(file)
-    return RasterMask(source, tuple(sorted(numbers)), f"{', '.join(names)} by {where}, and what it does not classify")
-
-
-def _raster(path: str, scene: Source, called: str) -> Source:
-    """A raster on a scene's grid, by the nearest of its pixels: its band that is called so, or its first one."""
     here = RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
 
-    def describe(file: Any) -> tuple[RasterGrid, Source]:
-        index = file.descriptions.index(called) + 1 if called in file.descriptions else 1
-        name = file.descriptions[index - 1] or "mask"
-        return raster_grid(file), source_of(file, path, path, (name,), (index,), is_reflectance=False)
+    def describe(file: Any) -> tuple[RasterGrid, tuple[Source, ...]]:
+        found = tuple(
+            source_of(file, path, path, (f"mask {index}",), (index,), is_reflectance=False) for index in choose(file)
+        )
+        return raster_grid(file), found
 
-    grid, source = look_surely(path, describe)
-    if grid == here:
-        return source
-    _check_place(grid, shown(path), scene)
-    return View(onto(scene), "", None).of(source)
+    grid, sources = look_surely(path, describe)
+    if grid != here:
+        _check_place(grid, shown(path), scene)
+    return tuple(laid(source, scene) for source in sources)
+
+
+def laid(source: Source, scene: Source) -> Layer:
+    """A band of a mask, on a grid of its own, on that of a scene."""
+    here = RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
+    return Layer(source if are_parallel(source, here) else View(onto(scene), "", None).of(source), here)
 
 
 def _check_place(grid: RasterGrid, path: str, scene: Source) -> None:

@@ -32,6 +32,8 @@ class ChunkCover:
     """Probability of the most probable class in percent, `(height, width)`; 255 where there is no data."""
     probabilities: Bytes | None
     """Probability of each class in percent, `(classes, height, width)`; None unless asked for."""
+    left_out: tuple[int, ...] = ()
+    """Pixels without a class by the number of the reason; see `left_out.count_reasons`."""
 
 
 def cell_probabilities(windows: Floats, weights: Floats, grid: Grid, chunk: Chunk) -> Floats:

@@ -12,9 +12,11 @@ from typing import Any
 
 from landmap.aoi import AreaOfInterest
 from landmap.chunking import SMALLEST_TILE, bytes_per_pixel, chunk_shape, itemsize_of, large_blocks, remembered_bytes
+from landmap.cloud_detection import without_clouds
 from landmap.errors import SettingsError
 from landmap.georeference import check_georeference
 from landmap.grid import Chunk, Grid
+from landmap.mask_checks import mask_doubts
 from landmap.predict import ChunkSettings
 from landmap.scene import Scene, open_scene
 from landmap.settings import STRIDES, Settings
@@ -156,6 +158,12 @@ class Plan:
                 "corner": list(scene.corner),
                 "warp": scene.warp_says or None,
             },
+            "clouds": {
+                "text": scene.clouds.says,
+                "source": scene.clouds.source or None,
+                "used": scene.clouds.used,
+                "shares": dict(scene.clouds.shares),
+            },
             "masks": self.masks,
             "nir": {
                 "used": scene.infrared is not None,
@@ -222,6 +230,8 @@ def make_plan(
     card = card or read_card(find_model(settings.model))
     _check_task(card)
     scene = open_scene(path, settings, card=card)
+    if settings.clouds == "s2cloudless":
+        scene = without_clouds(scene, settings)
     warnings = check_georeference(scene, card, force=settings.force) + large_blocks(scene)
     warnings += _smaller_than_a_chip(scene, card)
     config = read_config(model_path) if model_path else None
@@ -237,7 +247,14 @@ def make_plan(
         chunk_shape=chunk_shape(scene, grid, card, dense, settings, itemsize_of(settings.precision)),
         settings=settings,
         dense=dense,
-        warnings=(*warnings, *interpolated, *scene.warnings, *scene.radiometry.warnings),
+        warnings=(
+            *warnings,
+            *interpolated,
+            *scene.warnings,
+            *scene.clouds.warnings,
+            *mask_doubts(scene),
+            *scene.radiometry.warnings,
+        ),
     )
 
 

@@ -9,8 +9,9 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from landmap.chips import Pixels, chip_views, extend, fill_nodata, valid_share
+from landmap.chips import Bools, Pixels, chip_views, extend, fill_nodata, valid_share
 from landmap.grid import Chunk, Grid, Window
+from landmap.left_out import count_reasons
 from landmap.mosaic import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
 from landmap_models.classifier import Classifier, WindowClassifier, check_answers
 from landmap_models.legend import UNKNOWN_ID
@@ -86,19 +87,34 @@ def cover_chunk(
     are weighed by what near infrared says of that cell.
 
     Args:
-        pixels: Of `grid.read_window(chunk)`; None where it is known to hold no data.
+        pixels: Of `grid.read_window(chunk)`; None where it is known that nothing gets a class, and then it is not
+            counted why.
         grid: Of the scene.
         chunk: Which one.
         classifier: Which model.
         how: The same for all chunks of the scene.
     """
     window = grid.owned_window(chunk)
-    owned = pixels.mapped[_within(window, grid.read_window(chunk))] if pixels else np.zeros(window.shape, np.bool_)
-    if pixels is None or not owned.any():
-        return empty_cover(owned, len(classifier.card.legend), keep_probabilities=how.keep_probabilities)
+    if pixels is None:
+        return _empty(np.zeros(window.shape, np.bool_), classifier, how)
+    place = _within(window, grid.read_window(chunk))
+    owned, left_out = pixels.mapped[place], () if pixels.why is None else count_reasons(pixels.why[place])
+    if not owned.any():
+        return replace(_empty(owned, classifier, how), left_out=left_out)
+    return replace(_covered(pixels, owned, grid, chunk, classifier, how), left_out=left_out)
+
+
+def _empty(owned: Bools, classifier: Classifier, how: ChunkSettings) -> ChunkCover:
+    return empty_cover(owned, len(classifier.card.legend), keep_probabilities=how.keep_probabilities)
+
+
+def _covered(
+    pixels: Pixels, owned: Bools, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings
+) -> ChunkCover:
+    """Classes and confidence of the pixels that a chunk owns, of which at least one gets a class."""
     probabilities, side = _cells(pixels, grid, chunk, classifier, how)
     if how.smooth:
-        around = grid.blended_window(chunk)
+        around, window = grid.blended_window(chunk), grid.owned_window(chunk)
         before = (window.row_off - around.row_off) // side, (window.col_off - around.col_off) // side
         found = smooth_cover(probabilities, before, owned, side, keep_probabilities=how.keep_probabilities)
     else:

@@ -25,6 +25,11 @@ def names_classification(text: str) -> bool:
     return _CLASSIFICATION.search(text.upper()) is not None
 
 
+CLASSI, CLOUDS = "MSK_CLASSI", "MSK_CLOUDS"
+"""Names of L1C's own cloud masks: three bands of 0 or 1 (opaque cloud, cirrus, snow), since baseline 04.00; polygons
+(GML) before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where metadata say that a raster lies."""
@@ -42,7 +47,7 @@ class BandFile:
     """A band's file, and what the product's metadata say of its values: None where they say nothing."""
 
     name: str
-    """Sentinel-2 name, or SCL."""
+    """Sentinel-2 name, SCL, MSK_CLASSI or MSK_CLOUDS."""
     file: str
     """What GDAL opens."""
     number: int | None = None
@@ -78,10 +83,14 @@ class Product:
     """Every band's file; of a band that comes in several resolutions each."""
     scl: tuple[BandFile, ...] = ()
     """Its scene classification, in every resolution that is there."""
+    clouds: tuple[BandFile, ...] = ()
+    """L1C's own cloud masks."""
+    cloud_cover: float | None = None
+    """Percent of cloud by its metadata; `origins` say where, as "clouds"."""
     level: Level | None = None
     """Product level."""
     origins: Mapping[str, str] = field(default_factory=dict)
-    """Where "scale", "offset" and "level" come from, in words."""
+    """Where "scale", "offset", "level" and "clouds" come from, in words."""
     absent: tuple[str, ...] = ()
     """Files that the metadata list and that are not there."""
     files: tuple[str, ...] = ()
@@ -89,7 +98,7 @@ class Product:
 
     def local_files(self) -> list[str]:
         """Files on this machine that the product may be read from; names that GDAL alone understands among them."""
-        names = [*self.files, *(band.file for band in (*self.bands, *self.scl))]
+        names = [*self.files, *(band.file for band in (*self.bands, *self.scl, *self.clouds))]
         return [name for name in names if not name.startswith(tuple(REMOTE.values()))]
 
     def choose(self, name: str, resolution: float) -> BandFile:

@@ -21,6 +21,7 @@ FACTS = (
     ("LANDMAP_PRECISION", "Precision"),
     ("LANDMAP_STRIDE", "Stride in pixels"),
     ("LANDMAP_NODATA", "No data"),
+    ("LANDMAP_CLOUDS", "Clouds"),
     ("LANDMAP_NIR", "Near infrared"),
     ("LANDMAP_VERSION", "landmap"),
 )

@@ -140,18 +140,26 @@ class RasterWriter:
                 raise OutputError(f"{self.path}: can't be written: the run has ended")
             self._attempt(lambda: self._file.write(layers, window=place))
 
-    def finish(self) -> Staged:
+    def finish(self, tags: Mapping[str, str] | None = None) -> Staged:
         """Make the cloud-optimised GeoTIFF and its sidecars, still under temporary names.
+
+        Args:
+            tags: What is known only now, in addition to those of the layers.
 
         Raises:
             OutputError: The disk is full, or the like.
         """
         with self._lock:
-            self._attempt(self._file.close)
+            self._attempt(lambda: self._close(tags or {}))
         if self._layers.sieve is not None:
             pixels = self._layers.sieve
             self._attempt(lambda: sieve(self._work, pixels))
         return cast(Staged, self._attempt(self._optimise))
+
+    def _close(self, tags: Mapping[str, str]) -> None:
+        if tags:
+            self._file.update_tags(**tags)
+        self._file.close()
 
     def _optimise(self) -> Staged:
         rasterio.shutil.copy(

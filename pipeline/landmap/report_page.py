@@ -18,6 +18,7 @@ from landmap.cover import Cover, open_raster, read_cover
 from landmap.errors import OutputError
 from landmap.ground import north
 from landmap.inline_images import palette_image, percent_colors, photo
+from landmap.left_out import NO_DATA, left_out_words, parse_left_out, percent_words
 from landmap.lock import locked, staging
 from landmap.mosaic import NODATA
 from landmap.outputs import Staged, check_outputs, publish
@@ -197,6 +198,8 @@ def _areas(made: Map, cover: Cover) -> dict[str, Any]:
         _numbers(c) | {"id": c.id, "name": c.name, "color": colors[c.id], "width": round(100 * c.share / most, 2)}
         for c in found
     ]
+    left_out = parse_left_out(cover.left_out_tag, counter.nodata)
+    missing = left_out.get(NO_DATA, 0)
     hectares = sum(c.hectares or 0 for c in found) if found and found[0].hectares is not None else None
     mean = sum(c.pixels * (c.mean_confidence or 0) for c in found) / max(1, pixels)
     total = ClassShare(NODATA, "", pixels, 1.0, hectares, mean)
@@ -206,7 +209,9 @@ def _areas(made: Map, cover: Cover) -> dict[str, Any]:
         "has_hectares": hectares is not None,
         "has_means": made.confidence is not None,
         "absent": [c.name for c in shares if not c.pixels],
-        "nodata": _percent(counter.nodata / (pixels + counter.nodata)) if counter.nodata else None,
+        "nodata": percent_words(missing / (pixels + counter.nodata)) if missing else None,
+        "left_out": left_out_words(left_out, int(pixels) + counter.nodata),
+        "has_gaps": counter.nodata > 0,
         "summary": _summary(made.scene, hectares, found),
     }
 
@@ -215,13 +220,9 @@ def _numbers(share: ClassShare) -> dict[str, str]:
     """As they are printed."""
     return {
         "hectares": "" if share.hectares is None else f"{share.hectares:,.{0 if share.hectares >= 100 else 1}f}",
-        "share": _percent(share.share),
+        "share": percent_words(share.share),
         "confidence": "" if share.mean_confidence is None else f"{share.mean_confidence:.0f} %",
     }
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
 
 
 def _breakable(name: str) -> str:
@@ -236,5 +237,5 @@ def _summary(scene: Scene, hectares: float | None, found: Sequence[ClassShare]) 
     if hectares is not None:
         parts.append(f"{hectares / 100:,.{0 if hectares >= 10_000 else 1}f} km² mapped")
     if found:
-        parts.append(f"mostly {found[0].name} ({_percent(found[0].share)})")
+        parts.append(f"mostly {found[0].name} ({percent_words(found[0].share)})")
     return " · ".join(parts)

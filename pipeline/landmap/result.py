@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from landmap.derived import Derived
+from landmap.left_out import NO_DATA, left_out_words
 from landmap.outputs import RASTERS, check_ending, check_outputs
 from landmap.planning import Plan
 from landmap.quicklook import check_quicklook
@@ -79,8 +80,8 @@ class Result:
     """What they were made by."""
     classes: tuple[ClassShare, ...]
     """Share of each class."""
-    nodata_pixels: int
-    """Pixels without data."""
+    left_out: Mapping[str, int]
+    """Pixels without a class by reason, such as "no data", "cloud", "outside the area"; those that occur."""
     seconds: float
     """Time from the plan to the last file."""
     precision: str
@@ -89,6 +90,16 @@ class Result:
     """Those of the plan, and what was found on the way."""
     reused: int = 0
     """Chunks that a run before had finished."""
+
+    @property
+    def nodata_pixels(self) -> int:
+        """Pixels in which the scene has no data; what masks leave out is counted apart."""
+        return self.left_out.get(NO_DATA, 0)
+
+    @property
+    def left_out_says(self) -> str:
+        """What share of the scene is left out though it has data there, and why, in words; "" where none is."""
+        return left_out_words(self.left_out, self.plan.scene.height * self.plan.scene.width)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
 from xml.etree import ElementTree
 
-from landmap.band_files import band_files, entries, gdal_path
+from landmap.band_files import band_files, cloud_files, entries, gdal_path
 from landmap.errors import SceneError
 from landmap.product import SCL, BandFile, Product
 from landmap.radiometry import Level
@@ -20,6 +20,7 @@ METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml|S2\w_\w{4}_MTD_SAFL(1C|2A)_.*\.xml"
 """Names of the file that describes a product: compact naming, and that of products until 2016."""
 OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 QUANTIFICATIONS = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
+COVERAGE = "Cloud_Coverage_Assessment"
 IMAGES = ("IMAGE_FILE", "IMAGE_ID", "IMAGE_FILE_2A", "IMAGE_ID_2A")
 OFFSET_SINCE = "04.00"
 """Processing baseline since which products have an offset."""
@@ -47,6 +48,8 @@ class SafeMetadata:
     """Value of pixels that were not seen."""
     images: tuple[str, ...]
     """Files of bands, without their ending, as they are listed."""
+    cloud_cover: float | None = None
+    """Percent of cloud; None where it isn't named."""
 
     def origins(self) -> dict[str, str]:
         """Where scale, offset and level come from, in words."""
@@ -60,6 +63,8 @@ class SafeMetadata:
             found["offset"] = f"{self.name} names none, as is right for baseline {self.baseline}"
         else:
             found["offset"] = f"assumed: 0, as {self.name} names none, though baseline {self.baseline or '?'} has one"
+        if self.cloud_cover is not None:
+            found["clouds"] = f"{self.name} says {COVERAGE}"
         return found
 
     def describe(self, band: BandFile) -> BandFile:
@@ -87,7 +92,8 @@ def safe_product(root: Traversable, metadata: Traversable, path: str, granule: s
         SceneError: The metadata can't be understood, or there are several granules.
     """
     found = parse_metadata(metadata.read_bytes(), metadata.name, path)
-    folder = _image_folder(root, granule, path)
+    inside = _granule(root, granule, path)
+    folder = _image_folder(root, inside)
     bands = [found.describe(band) if band.name != SCL else band for band in (band_files(folder) if folder else [])]
     optical = tuple(band for band in bands if band.name != SCL)
     check_one_scene([band.label for band in bands], path, "Get the product anew")
@@ -97,6 +103,8 @@ def safe_product(root: Traversable, metadata: Traversable, path: str, granule: s
         says=f"SAFE {found.level}, baseline {found.baseline or '?'}{sensed}, {len(optical)} band files",
         bands=optical,
         scl=tuple(band for band in bands if band.name == SCL),
+        clouds=cloud_files(inside) if inside else (),
+        cloud_cover=found.cloud_cover,
         level=found.level,
         origins=found.origins(),
         absent=_absent(found.images, bands) if granule is None else (),
@@ -104,8 +112,8 @@ def safe_product(root: Traversable, metadata: Traversable, path: str, granule: s
     )
 
 
-def _image_folder(root: Traversable, granule: str | None, path: str) -> Traversable | None:
-    """Where the bands lie: in the granule's IMG_DATA; beside the metadata where there is no granule."""
+def _granule(root: Traversable, granule: str | None, path: str) -> Traversable | None:
+    """The folder of the granule; the product's own where it has no granules, None where there is none."""
     granules = root / "GRANULE"
     if not granules.is_dir():
         return root
@@ -113,8 +121,15 @@ def _image_folder(root: Traversable, granule: str | None, path: str) -> Traversa
     if len(there) > 1:
         names = ", ".join(entry.name for entry in there)
         raise SceneError(f"{path}: expected one granule. Received: {len(there)}: {names}. Give the folder of one")
-    images = there[0] / "IMG_DATA" if there else None
-    return images if images and images.is_dir() else None
+    return there[0] if there else None
+
+
+def _image_folder(root: Traversable, granule: Traversable | None) -> Traversable | None:
+    """Where the bands lie: in the granule's IMG_DATA; beside the metadata where there is no granule."""
+    if granule is root or granule is None:
+        return granule
+    images = granule / "IMG_DATA"
+    return images if images.is_dir() else None
 
 
 def _absent(images: tuple[str, ...], bands: list[BandFile]) -> tuple[str, ...]:
@@ -157,6 +172,7 @@ def _parse(root: ElementTree.Element, name: str) -> SafeMetadata:
         offset_name=offset_name,
         nodata=_special_value(root, "NODATA"),
         images=tuple(value for key, value in _texts(root) if key in IMAGES),
+        cloud_cover=float(text[COVERAGE]) if COVERAGE in text else None,
     )
 
 

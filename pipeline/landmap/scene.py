@@ -7,21 +7,26 @@ to any thread or process.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain
 
 import numpy as np
 
 from landmap.chips import Bools, Pixels
+from landmap.clouds import UNKNOWN_CLOUDS, Clouds
 from landmap.decisions import decide, is_said
 from landmap.grid import Window
 from landmap.infrared import ONLY, Infrared, doubt_infrared, understand_infrared
-from landmap.masks import Mask, find_masks
+from landmap.left_out import NO_DATA, Reasons, merge_reasons
+from landmap.masks import Mask
 from landmap.nodata import alpha_doubt
 from landmap.product import Product
 from landmap.radiometry import Evidence, Radiometry
 from landmap.recognise import find_product
 from landmap.sample import sample
 from landmap.scene_file import Said, SceneFile, read_scene_file
+from landmap.scene_masks import find_masks
 from landmap.settings import Settings
 from landmap.source import Source
 from landmap.stack import stack
@@ -44,6 +49,8 @@ class Scene(Source):
     """What it was delivered as; None for a raster file."""
     masks: tuple[Mask, ...] = ()
     """What leaves pixels out of the map though there is data."""
+    clouds: Clouds = UNKNOWN_CLOUDS
+    """What is known of clouds in the scene, and whether it is used."""
     warp_says: str = ""
     """From which grid to which it is warped, or why it isn't, in words; "" where that was not asked for."""
     warnings: tuple[str, ...] = ()
@@ -77,15 +84,37 @@ class Scene(Source):
             ReadError: The file can't be read there.
         """
         values, valid = self.read_values(window)
+        told = [(mask, mask.why(window)) for mask in self.masks]
+        why = self._merged([*told, (None, (~valid).astype(np.uint8))])
         inside: Bools = np.ones(window.shape, np.bool_)
-        for mask in self.masks:
+        for mask, numbers in told:
             left_in = valid if mask.hides else inside
-            left_in &= mask.usable(window)
+            left_in &= numbers == 0
         spectrum = None
         if self.infrared is not None:
             nir, seen = self.infrared.source.read_values(window)
             spectrum = self.infrared.spectrum(values, nir[..., 0], seen)
-        return Pixels(self.radiometry.to_model(values), valid, spectrum, inside if self.masks else None)
+        return Pixels(self.radiometry.to_model(values), valid, spectrum, inside if self.masks else None, why)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why a pixel may get no class; of several the first counts."""
+        areas, hiding = ([m.reasons for m in self.masks if m.hides is hides] for hides in (False, True))
+        return tuple(dict.fromkeys([*chain(*areas), NO_DATA, *chain(*hiding)]))
+
+    def why_unread(self, window: Window) -> Reasons:
+        """Why the pixels of a rectangle that `is_empty` get no class, by number in `reasons`; nothing is read."""
+        told: list[tuple[Mask | None, Reasons]] = [(m, m.why(window)) for m in self.masks if not m.hides]
+        return self._merged([*told, (None, np.ones(window.shape, np.uint8))])
+
+    def _merged(self, told: Sequence[tuple[Mask | None, Reasons]]) -> Reasons:
+        """What each mask says of some pixels, and the scene itself (None), as one number by the order of `reasons`."""
+        order = self.reasons
+        found = np.zeros(told[0][1].shape, np.uint8)
+        for mask, numbers in sorted(told, key=lambda pair: 1 if pair[0] is None else 2 * pair[0].hides):
+            reasons = (NO_DATA,) if mask is None else mask.reasons
+            found = merge_reasons(found, numbers, [order.index(reason) + 1 for reason in reasons])
+        return found
 
 
 def open_scene(
@@ -93,10 +122,13 @@ def open_scene(
 ) -> Scene:
     """Open a scene for a model: find its bands and decide its radiometry. Reads headers and a small sample.
 
+    Clouds that `clouds` wants found (s2cloudless) are not looked for here, but by `make_plan`.
+
     Args:
         path: Anything that GDAL opens as one raster (file, URL or /vsi path), a SAFE product (folder or zip), a
             folder with a file for each band, or a STAC Item (file or URL).
-        settings: `model`, `bands`, `use_nir`, `scale`, `offset`, `level`, and those of the area: `scl` to `warp`.
+        settings: `model`, `bands`, `use_nir`, `scale`, `offset`, `level`, and those of the area: `clouds` to
+            `warp`.
         card: Of a classifier that is not a file; `settings.model` is then not used.
 
     Raises:
@@ -110,7 +142,7 @@ def open_scene(
     whole = stack(product, card, settings) if product else None
     file = read_scene_file(path, whole, card, settings)
     source, says = file.view.of(file.bands[0]), file.bands[1]
-    masks = find_masks(source, file.own_classes, settings)
+    masks, clouds = find_masks(source, file.own_clouds, whole.product if whole else None, settings)
     found = sample(source, [mask for mask in masks if mask.hides])
     evidence = Evidence(
         path=source.shown_path,
@@ -129,6 +161,7 @@ def open_scene(
         radiometry=radiometry,
         product=whole.product if whole else None,
         masks=masks,
+        clouds=clouds,
         warp_says=file.view.says,
         files=file.names,
         warnings=(*found.fills.says(), *_doubts_of_alpha(file, card)),

@@ -9,16 +9,19 @@ from typing import Any
 
 from landmap.attempts import look_surely
 from landmap.bands import FileBand, file_bands, find_bands, given_bands, parse_bands
+from landmap.clouds import Classification, Scl
 from landmap.errors import BandError, SceneError
 from landmap.infrared import find_infrared
 from landmap.landsat import check_no_landsat
-from landmap.product import SCL, names_classification
+from landmap.masks import laid
+from landmap.product import CLASSI, CLOUDS, SCL, names_classification
 from landmap.radiometry import Stated
 from landmap.remote import shown
+from landmap.scene_masks import classification_file
 from landmap.scene_names import check_one_scene
 from landmap.settings import Settings
 from landmap.source import Source, name_of, source_of
-from landmap.stack import Stack, classification
+from landmap.stack import Stack, classification, finest
 from landmap.view import View, find_view
 from landmap_models.card import NIR_BAND, ModelCard
 
@@ -45,10 +48,23 @@ class SceneFile:
     names: tuple[str, ...]
     """Names of the files that the bands are read from: of a product's, of a VRT itself and of what it is made of."""
 
-    def own_classes(self) -> Source | None:
-        """The scene's own classification, as the scene is looked at; None where it has none."""
-        found = classification(self.bands[0], self.whole.product) if self.whole else self.classes
-        return self.view.of(found, nearest=True) if found else None
+    def own_clouds(self) -> Classification | None:
+        """The scene's own classification of clouds, as the scene is looked at; None where it has none.
+
+        L2A's counts before the masks of the L1C product that it was made from.
+
+        Raises:
+            SceneError: It can't be read, or lies elsewhere.
+        """
+        product, scene = self.whole.product if self.whole else None, self.view.of(self.bands[0])
+        if self.classes is not None:
+            name = f"band {self.classes.band_indexes[0]} (SCL)"
+            return Scl(name, (laid(self.view.of(self.classes, nearest=True), scene),))
+        if product and (found := classification(self.bands[0], product)):
+            return Scl(finest(product.scl).label, (laid(found, scene),))
+        masks = {band.name: band.file for band in product.clouds} if product else {}
+        file = masks.get(CLASSI, masks.get(CLOUDS))
+        return classification_file(file, scene) if file else None
 
 
 def read_scene_file(path: str, whole: Stack | None, card: ModelCard, settings: Settings) -> SceneFile:

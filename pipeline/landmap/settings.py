@@ -39,6 +39,7 @@ SCL_CLASSES: Mapping[str, tuple[int, ...]] = {
     "cloud": (8, 9, 10),
 }
 """Numbers of Sentinel-2's scene classification (SCL) by name; the last one stands for three."""
+CLOUDS = ("auto", "none", "s2cloudless")
 MASKED_CLASSES = ("cloud", "shadow", "snow", "saturated")
 """Left out where a scene classification is used and nothing else is said."""
 FILE_SETTINGS = ("model", "scl", "mask", "aoi")
@@ -65,13 +66,21 @@ class Settings:
     """Added to the file's values before scaling, in the file's own units (-1000 for baseline 04.00 and later)."""
     level: Literal["auto", "L1C", "L2A"] = "auto"
     """Product level of the scene."""
+    clouds: Literal["auto", "none", "s2cloudless"] = "auto"
+    """auto: leave out what the product's own classification calls cloud, shadow or snow, if it has one; none: map that,
+    too; s2cloudless: leave out what the library of that name takes for cloud in an L1C scene with the bands for it."""
     scl: str | os.PathLike[str] | None = None
-    """Scene classification by which pixels are left out: a raster, or auto for the scene's own."""
+    """Scene classification by which pixels are left out: a raster (SCL, or L1C's MSK_CLASSI), or auto for the scene's
+    own, which then must have one."""
     mask_classes: str | Sequence[str] | None = None
     """Names in `SCL_CLASSES` of what is left out, such as "cloud,shadow"; given alone, `scl` is auto. None:
     `MASKED_CLASSES`."""
     mask: str | os.PathLike[str] | None = None
-    """Raster whose pixels of 0 or without data are left out; of any grid."""
+    """Raster by which pixels are left out: where it has certain values or no data; of any grid."""
+    mask_values: str | Sequence[float] | None = None
+    """Values of `mask` that are left out, such as "0,3"; None: 0, or what MSK_CLASSI marks, if it is one."""
+    invert_mask: bool = False
+    """Leave out what `mask` would leave in, and the other way round: for masks whose 1 is cloud."""
     aoi: str | os.PathLike[str] | None = None
     """Vector file with polygons, outside of which all is left out."""
     aoi_layer: str | None = None
@@ -122,6 +131,8 @@ class Settings:
             raise SettingsError(f"offset: expected auto or a number. Received: {self.offset!r}")
         if self.level not in ("auto", "L1C", "L2A"):
             raise SettingsError(f"level: expected auto, L1C or L2A. Received: {self.level!r}")
+        if self.clouds not in CLOUDS:
+            raise SettingsError(f"clouds: expected {', '.join(CLOUDS)}. Received: {self.clouds!r}")
         if self.precision not in PRECISIONS:
             raise SettingsError(f"precision: expected {', '.join(PRECISIONS)}. Received: {self.precision!r}")
         if not (isinstance(self.device, str) and DEVICE.fullmatch(self.device)):
@@ -146,6 +157,7 @@ class Settings:
             raise SettingsError(f"aoi_layer: expected the name of a layer of aoi, a file. Received: {self.aoi_layer!r}")
         if self.mask_classes is not None:
             object.__setattr__(self, "mask_classes", _class_names(self.mask_classes))
+        self._check_masks()
         for name, is_kind, kind in (("window", _is_integer, "whole numbers"), ("bbox", _is_number, "numbers")):
             if (numbers := getattr(self, name)) is not None:
                 if not isinstance(numbers, list | tuple) or len(numbers) != 4 or not all(map(is_kind, numbers)):
@@ -161,6 +173,18 @@ class Settings:
             raise SettingsError(f"bbox_crs: expected a bbox, too. Received: {self.bbox_crs!r} alone")
         if self.warp not in (None, "auto"):
             raise SettingsError(f"warp: expected auto, or nothing. Received: {self.warp!r}")
+
+    def _check_masks(self) -> None:
+        if self.clouds == "none" and (self.scl is not None or self.mask_classes is not None):
+            told = "scl" if self.scl is not None else "mask_classes"
+            raise SettingsError(f"clouds: none maps clouds, and {told} leaves them out: expected one of the two")
+        if self.mask_values is not None:
+            object.__setattr__(self, "mask_values", _mask_values(self.mask_values))
+        if not isinstance(self.invert_mask, bool):
+            raise SettingsError(f"invert_mask: expected true or false. Received: {self.invert_mask!r}")
+        if self.mask is None and (self.mask_values is not None or self.invert_mask):
+            told = "mask_values" if self.mask_values is not None else "invert_mask"
+            raise SettingsError(f"{told}: expected a mask that it speaks of, too: --mask FILE")
 
     @property
     def classification(self) -> str | None:
@@ -190,6 +214,17 @@ def _class_names(given: str | Sequence[str]) -> tuple[str, ...]:
     if not names or set(names) - set(SCL_CLASSES):
         raise SettingsError(f"mask_classes: expected names out of {', '.join(SCL_CLASSES)}. Received: {given!r}")
     return names
+
+
+def _mask_values(given: object) -> tuple[float, ...]:
+    try:
+        listed = given.split(",") if isinstance(given, str) else list(given)  # type: ignore[call-overload]
+        values = tuple(float(value) for value in listed)
+    except (TypeError, ValueError):
+        values = ()
+    if not values or not all(map(math.isfinite, values)):
+        raise SettingsError(f"mask_values: expected numbers, such as 0 or 1,3. Received: {given!r}")
+    return values
 
 
 def _is_integer(value: object) -> bool:

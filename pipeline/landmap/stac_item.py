@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from affine import Affine
 
 from landmap.decisions import level_in
 from landmap.errors import SceneError
-from landmap.product import REMOTE, SCL, BandFile, Place, Product, names_classification
+from landmap.product import CLASSI, CLOUDS, REMOTE, SCL, BandFile, Place, Product, names_classification
 from landmap.radiometry import Level
 from landmap.stac_file import is_url, split_address
 from landmap_models.band_names import band_name
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NO_DATA_ROLES = frozenset(("thumbnail", "overview", "visual", "metadata"))
 LEVEL_KEYS = ("processing:level", "product:type", "s2:product_type", "s2:product_uri")
 BASELINE_KEYS = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+CLOUD_COVER = "eo:cloud_cover"
 OFFSET_SINCE = "04.00"
 """Processing baseline since which products have an offset."""
 OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
@@ -48,8 +49,10 @@ def item_product(item: Item, path: str) -> Product:
         says=f"STAC item {item.id}{_words(item, level)}, {len(bands)} band files",
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
+        clouds=_clouds(item),
+        cloud_cover=_number(item.properties, (CLOUD_COVER,), path),
         level=level,
-        origins=origins | ({"level": level_origin} if level else {}),
+        origins=origins | ({"level": level_origin} if level else {}) | {"clouds": f"the STAC item's {CLOUD_COVER}"},
         files=() if is_url(path) else (str(Path(split_address(path)[0]).absolute()),),
     )
 
@@ -88,6 +91,17 @@ def item_bands(item: Item, path: str) -> list[BandFile]:
             else:
                 several.append(band)
     return list(found.values()) or several
+
+
+def _clouds(item: Item) -> tuple[BandFile, ...]:
+    """The assets that are L1C's own cloud masks, by their key or the name of their file."""
+    found = []
+    for key, asset in item.assets.items():
+        words = f"{key} {PurePosixPath(urlsplit(asset.href).path).name}".upper()
+        name = next((name for name in (CLASSI, CLOUDS) if name in words), None)
+        if name:
+            found.append(BandFile(name, _gdal_name(asset.get_absolute_href() or asset.href)))
+    return tuple(found)
 
 
 def _is_geotiff(asset: Asset) -> bool:

@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from landmap.errors import SceneError, SettingsError
 from landmap.infrared import ONLY
 from landmap.nodata import Nodata
-from landmap.product import Product
+from landmap.product import BandFile, Product
 from landmap.radiometry import Stated
 from landmap.settings import Settings
 from landmap.source import Source
@@ -77,7 +77,7 @@ def stack(product: Product, card: ModelCard, settings: Settings) -> Stack:
 
 
 def classification(source: Source, product: Product) -> Source | None:
-    """The scene classification (SCL) of a product on a scene's grid, by the nearest of its pixels.
+    """The scene classification (SCL) of a product, on its own grid.
 
     Args:
         source: The scene, which has been read of the product.
@@ -92,14 +92,16 @@ def classification(source: Source, product: Product) -> Source | None:
     """
     if not product.scl:
         return None
-    header = read_header(min(product.scl, key=lambda band: band.resolution or math.inf), product.path)
+    header = read_header(finest(product.scl), product.path)
     crs = CRS.from_wkt(source.crs) if source.crs else None
     place: dict[str, Any] = {"height": source.height, "width": source.width, "transform": source.transform}
-    grid = replace(header, band=product.bands[0], crs=crs, **place)
-    _check_place(header, grid, product.path)
+    _check_place(header, replace(header, band=product.bands[0], crs=crs, **place), product.path)
     return Source(
         path=source.path,
-        opens=vrt_text([header], grid),
+        opens=vrt_text([header], header),  # which says where it lies, where the file itself does not
+        height=header.height,
+        width=header.width,
+        transform=header.transform,
         crs=source.crs,
         band_names=(header.band.name,),
         band_indexes=(1,),
@@ -111,8 +113,12 @@ def classification(source: Source, product: Product) -> Source | None:
             is_reflectance=False,
             has_zeros=header.nodata == 0,
         ),
-        **place,
     )
+
+
+def finest(bands: Sequence[BandFile]) -> BandFile:
+    """Of several files of one band the one with the smallest pixels."""
+    return min(bands, key=lambda band: band.resolution or math.inf)
 
 
 def _infrared(product: Product, card: ModelCard, settings: Settings, grid: Header) -> Header | str | None:

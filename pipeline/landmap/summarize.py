@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ import rasterio
 from landmap.areas import pixel_areas
 from landmap.cover import Cover, open_companion, open_raster, read, read_classes, read_cover
 from landmap.errors import SettingsError
+from landmap.left_out import NO_DATA, parse_left_out
 from landmap.lock import locked, staging
 from landmap.map_legend import check_ids
+from landmap.mosaic import NODATA
 from landmap.open_files import CACHE_BYTES
 from landmap.outputs import Staged, check_outputs, publish
 from landmap.summary import ClassCounter, ClassShare
@@ -36,7 +38,9 @@ def summarize(
     """Write how much of each class a cover holds, and return the rows of the table.
 
     Columns: `class_id`, `name`, `pixels`, `hectares`, `share` (of the valid pixels, 0 to 1) and `mean_confidence`
-    (percent), with `zone` before them where there are zones. Every class of the legend has a row.
+    (percent), with `zone` before them where there are zones. Every class of the legend has a row. Where masks left out
+    pixels, so has each reason for which pixels have no class, in a table of the whole: class_id 255, "without a class:
+    cloud", with pixels alone.
 
     Args:
         cover: What `classify` wrote, or another raster of class ids.
@@ -103,7 +107,9 @@ def stage_summary(
     file = folder / f"summary{output.suffix.lower()}"
     warnings: list[str] = []
     if zones is None:
-        rows = [_row(share) for share in count_cover(cover, confidence).shares(cover.legend)]
+        counter = count_cover(cover, confidence)
+        rows = [_row(share) for share in counter.shares(cover.legend)]
+        rows += _left_out_rows(parse_left_out(cover.left_out_tag, counter.nodata))
     else:
         found, warnings = zone_shares(cover, confidence, zones)
         rows = [{"zone": zone} | _row(share) for zone, shares in found for share in shares]
@@ -127,6 +133,17 @@ def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
 
 def _ignore(warning: str) -> None:
     """Nobody wants to hear it."""
+
+
+def _left_out_rows(left_out: Mapping[str, int]) -> list[dict[str, Any]]:
+    """A row for each reason why pixels have no class, where masks left out some, under their number in the cover."""
+    if not set(left_out) - {NO_DATA}:
+        return []
+    empty = {"hectares": None, "share": None, "mean_confidence": None}
+    return [
+        {"class_id": NODATA, "name": f"without a class: {reason}", "pixels": pixels, **empty}
+        for reason, pixels in left_out.items()
+    ]
 
 
 def _row(share: ClassShare) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def print_plan(plan: Plan) -> None:
         *([("files", ", ".join(scene.files))] if len(scene.files) > 1 and not scene.product else []),
         *([("warp", scene.warp_says)] if scene.warp_says else []),
         *([("part", _part(plan))] if plan.settings.window or plan.settings.bbox else []),
+        ("clouds", scene.clouds.says),
         *(("masks", text) for text in plan.masks),
         ("bands", _bands(scene)),
         ("nir", plan.nir),
@@ -147,7 +148,8 @@ def print_result(result: Result) -> None:
     scene, grid = result.plan.scene, result.plan.grid
     pixels = scene.height * scene.width
     out.print(
-        f"{pixels / 1e6:.2f} Mpx, {100 * result.nodata_pixels / pixels:.1f} % nodata, in {result.seconds:.1f} s: "
+        f"{pixels / 1e6:.2f} Mpx, {100 * result.nodata_pixels / pixels:.1f} % nodata, "
+        f"{f'left out: {result.left_out_says}, ' if result.left_out_says else ''}in {result.seconds:.1f} s: "
         f"{pixels / 1e6 / result.seconds:.2f} Mpx/s, {grid.num_windows / result.seconds:.0f} chips/s",
         markup=False,
     )

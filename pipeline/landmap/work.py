@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +12,7 @@ import rasterio
 from landmap.chips import Pixels
 from landmap.errors import ChunkError, LandmapError
 from landmap.grid import Chunk, Grid
+from landmap.left_out import count_reasons
 from landmap.mosaic import ChunkCover
 from landmap.open_files import cache_bytes, keeping_open
 from landmap.planning import Plan
@@ -110,7 +111,15 @@ class ChunkWork:
             ModelError: The model's answers are no probabilities.
             ChunkError: Something else went wrong.
         """
-        return self.named(chunk, lambda: cover_chunk(pixels, self.grid, chunk, classifier, self.how))
+
+        def predict() -> ChunkCover:
+            found = cover_chunk(pixels, self.grid, chunk, classifier, self.how)
+            if pixels is not None:
+                return found
+            why = self.scene.why_unread(self.grid.owned_window(chunk))
+            return replace(found, left_out=count_reasons(why))
+
+        return self.named(chunk, predict)
 
     def failed(self, chunk: Chunk, why: str) -> ChunkError:
         """The error that names a chunk."""
