@@ -305,6 +305,30 @@ def test_a_broken_classification_names_what_helps(make_l1c: MakeL1C) -> None:
     assert left_in(scene, clouds="none").any()
 
 
+def test_a_classification_that_a_product_lists_and_that_is_not_there_is_a_warning(
+    make_l1c: MakeL1C, tmp_path: Path
+) -> None:
+    """As where somebody downloads the bands of a STAC Item and nothing else."""
+    root, colors = make_l1c(), {"B04": "red", "B03": "green", "B02": "blue"}
+    assets: dict[str, Any] = {
+        color: {"href": str(path), "eo:bands": [{"name": color}]}
+        for band, color in colors.items()
+        for path in root.rglob(f"*_{band}.jp2")
+    }
+    item = {"type": "Feature", "stac_version": "1.0.0", "id": "a", "links": [], "bbox": None, "geometry": None}
+    path = tmp_path / "item.json"
+    item |= {"properties": {"datetime": "2023-08-13T10:05:59Z"}, "assets": assets | {"scl": {"href": "./SCL.tif"}}}
+    path.write_text(json.dumps(item))
+    made = plan(path)
+    assert made.scene.clouds.warnings == (
+        "clouds are mapped as land, for the scene's own classification can't be used: SCL.tif, which the product "
+        "lists, is not there",
+    )
+    np.testing.assert_array_equal(left_in(path), seen())
+    with pytest.raises(ReadError, match=r"SCL\.tif"):
+        plan(path, scl="auto")
+
+
 @pytest.mark.parametrize(
     ("choices", "words"),
     [
@@ -344,6 +368,78 @@ def test_assets_that_are_cloud_masks_are_found(make_l1c: MakeL1C, tmp_path: Path
         np.testing.assert_array_equal(left_in(path), seen() & ~fine(flags().max(axis=0)))
     path.write_text(json.dumps(item | {"assets": assets}))
     assert "31.2 % of all of it by the STAC item's eo:cloud_cover" in plan(path).scene.clouds.says
+
+
+# --- masks of other products
+
+THEIA = "SENTINEL2A_20230813-100559-024_L2A_T31TCJ_C_V1-0"
+
+
+@pytest.mark.parametrize(
+    ("name", "mask"),
+    [
+        ("HLS.S30.T31TCJ.2023225T105031.v2.0.{}.tif", "HLS.S30.T31TCJ.2023225T105031.v2.0.Fmask.tif"),
+        (f"{THEIA}_FRE_{{}}.tif", f"MASKS/{THEIA}_CLM_R1.tif"),
+    ],
+)
+def test_a_mask_that_can_not_be_read_is_a_warning_that_helps(
+    name: str, mask: str, tmp_path: Path, write_band: WriteBand, ordinary: Ordinary
+) -> None:
+    for band, values in zip(("B04", "B03", "B02"), ordinary(SIZE, SIZE), strict=True):
+        write_band(tmp_path / "set" / name.format(band if "HLS" in name else band.replace("0", "")), values)
+    bits = np.zeros((SIZE, SIZE), np.uint8)
+    bits[20:60, 30:90] = 2  # cloud, in both formats
+    write_band(tmp_path / "set" / mask, bits)
+    made = plan(tmp_path / "set")
+    (warning,) = made.scene.clouds.warnings
+    assert warning.startswith(
+        f"clouds are mapped as land: {Path(mask).name} tells of clouds in a form that is not read"
+    )
+    assert made.scene.clouds.says == "not known" + warning.removeprefix("clouds are mapped as land")
+    clear = write_band(tmp_path / "clear.tif", (bits & 2 == 0).astype(np.uint8))
+    mended = plan(tmp_path / "set", mask=clear)
+    assert not mended.scene.clouds.warnings
+    np.testing.assert_array_equal(mended.scene.read(ALL).mapped, bits == 0)
+
+
+# --- many scenes, and a cluster
+
+
+def test_a_batch_maps_scenes_with_and_without_a_classification_and_says_so(
+    make_l1c: MakeL1C, write_scene: Callable[..., Path], ordinary: Ordinary, tmp_path: Path
+) -> None:
+    """`--scl auto` fails those without, and names what maps them."""
+    with_mask, without = make_l1c(marks=flags()), write_scene(ordinary(SIZE, SIZE), tags={"PROCESSING_LEVEL": "L1C"})
+    jobs = [landmap.Job(str(scene), f"{number}.tif") for number, scene in enumerate((with_mask, without))]
+    classifier = ConstantClassifier(4)
+    demanding = landmap.run_batch(jobs, tmp_path / "scl", landmap.Settings(scl="auto"), classifier=classifier)
+    assert [record.state for record in demanding.records] == ["done", "failed"]
+    assert demanding.records[1].error.endswith("use one only where there is one: --clouds auto")
+    found = landmap.run_batch(jobs, tmp_path / "maps", landmap.Settings(clouds="auto"), classifier=classifier)
+    assert found.all_done
+    first, second = json.loads((tmp_path / "maps/report.json").read_text())["jobs"]
+    cloud, snow = fine(flags()[:2].max(axis=0)), fine(flags()[2])
+    assert first["left_out"] == {
+        "no data": (~seen()).sum(),
+        "cloud": (seen() & cloud).sum(),
+        "snow": (seen() & snow & ~cloud).sum(),
+    }
+    assert first["nodata_pixels"] == (~seen()).sum()
+    assert first["clouds"].startswith("MSK_CLASSI_B00.jp2 says ")
+    assert (second["left_out"], second["clouds"]) == ({}, "not known: the scene has no classification")
+    page = (tmp_path / "maps/report.html").read_text()
+    assert f"left out: {first['left_out_text']}" in page
+    assert "clouds: not known: the scene has no classification" in page
+
+
+def test_a_cluster_counts_the_same(make_l1c: MakeL1C, tmp_path: Path) -> None:
+    scene = make_l1c(gml=polygons()[0])
+    how: dict[str, Any] = {"chunk": 64, "stride": 16, "classifier": ConstantClassifier(4)}
+    here = landmap.classify(scene, tmp_path / "here.tif", **how)
+    there = landmap.classify(scene, tmp_path / "there.tif", workers=1, **how)
+    assert there.left_out == here.left_out
+    assert set(here.left_out) == {"no data", "cloud"}
+    assert (tmp_path / "here.tif").read_bytes() == (tmp_path / "there.tif").read_bytes()
 
 
 # --- how much was left out, and why

@@ -52,6 +52,7 @@ def hls_product(folder: Traversable, path: str) -> Product | None:
         says=f"HLS {kind} ({'Landsat' if kind == 'L30' else 'Sentinel-2'}), surface reflectance, sensed "
         f"{f'{sensed[0]:%Y-%m-%d %H:%M} UTC' if sensed else '?'}, {len(bands)} band files",
         bands=bands,
+        unread_clouds=tuple(name for name, (_, match) in found.items() if match[2].lower() == "fmask"),
         level="L2A",
         origins={"level": "HLS is surface reflectance, as L2A is", "scale": GUIDE, "offset": GUIDE},
     )

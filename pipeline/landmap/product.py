@@ -85,6 +85,8 @@ class Product:
     """Its scene classification, in every resolution that is there."""
     clouds: tuple[BandFile, ...] = ()
     """L1C's own cloud masks."""
+    unread_clouds: tuple[str, ...] = ()
+    """Names of files or assets that classify clouds in a form that landmap does not read, such as bits."""
     cloud_cover: float | None = None
     """Percent of cloud by its metadata; `origins` say where, as "clouds"."""
     level: Level | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,8 @@ from landmap.product import SCL, Product
 from landmap.settings import MASKED_CLASSES, Settings
 from landmap.source import Source, name_of
 
+NOT_THERE = re.compile(r"No such file|does not exist|HTTP response code: 404")
+"""GDAL's words for a file that a product lists and that was not downloaded, or is not kept where the product lies."""
 Own = Callable[[], Classification | None]
 """Finds the scene's own classification, on its grid; None where it has none."""
 
@@ -56,7 +58,7 @@ def _by_class(scene: Source, own: Own, product: Product | None, settings: Settin
     try:
         found = own()
         if found is None:
-            return (), _none(scene, product, needed=file == "auto")
+            return (), _none(scene, product, settings)
         if settings.clouds == "none":
             return (), _unused(found)
         if settings.clouds == "s2cloudless" and file is None:
@@ -65,6 +67,9 @@ def _by_class(scene: Source, own: Own, product: Product | None, settings: Settin
     except SceneError as error:
         if file == "auto":
             raise
+        if product and isinstance(error, ReadError) and NOT_THERE.search(str(error)):
+            listed = ", ".join(dict.fromkeys(band.label for band in (*product.scl, *product.clouds)))
+            return (), _unusable(f"{listed}, which the product lists, is not there", settings)
         if isinstance(error, ReadError) and settings.clouds != "none":  # another time it may be readable
             what = str(error).rstrip(".")
             raise ReadError(f"{what}. To map the scene without it, clouds and all: --clouds none") from error
@@ -108,13 +113,13 @@ def _told(found: Classification, shares: dict[str, float], of_what: str) -> str:
     return f"{found.name} says {share_words(shares)} ({of_what})" if shares else f"{found.name}: {of_what}"
 
 
-def _none(scene: Source, product: Product | None, *, needed: bool) -> Clouds:
+def _none(scene: Source, product: Product | None, settings: Settings) -> Clouds:
     """What is known of a scene without classification.
 
     Raises:
-        SceneError: One is needed.
+        SceneError: One is asked for.
     """
-    if needed:
+    if settings.classification == "auto":
         raise SceneError(
             f"{scene.shown_path}: expected a scene classification, as masks by class need one. Received: no product "
             "that has it (SCL, MSK_CLASSI or MSK_CLOUDS), and no band called SCL. Say where it is: --scl FILE, or "
@@ -122,11 +127,23 @@ def _none(scene: Source, product: Product | None, *, needed: bool) -> Clouds:
         )
     if product is None:
         return UNKNOWN_CLOUDS
+    if product.unread_clouds:
+        return _unread(product.unread_clouds, settings)
     says = "not known: the product has no classification"
     if product.cloud_cover is None:
         return Clouds(says)
     share = percent_words(product.cloud_cover / 100)
     return Clouds(f"{says}; {share} of all of it by {product.origins.get('clouds', 'its metadata')}; none is left out")
+
+
+def _unread(names: Sequence[str], settings: Settings) -> Clouds:
+    """What is said of cloud masks that are there and that landmap can't read."""
+    says = (
+        f"{', '.join(names)} tells of clouds in a form that is not read (SCL, MSK_CLASSI and MSK_CLOUDS are): make a "
+        "raster of it that is 0 where there is cloud, and give it as --mask"
+    )
+    warnings = () if settings.mask is not None else (f"clouds are mapped as land: {says}",)
+    return Clouds(f"not known: {says}", warnings=warnings)
 
 
 def classification_file(path: str, scene: Source) -> Classification:

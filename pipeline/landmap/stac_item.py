@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NO_DATA_ROLES = frozenset(("thumbnail", "overview", "visual", "metadata"))
 LEVEL_KEYS = ("processing:level", "product:type", "s2:product_type", "s2:product_uri")
 BASELINE_KEYS = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
+UNREAD_CLOUDS = re.compile(r"fmask|clm(_r\d)?|qa60|cloud([ _-]?mask)?", re.IGNORECASE)
+"""Keys of assets that classify clouds in other forms than Sentinel-2's own products do."""
 CLOUD_COVER = "eo:cloud_cover"
 OFFSET_SINCE = "04.00"
 """Processing baseline since which products have an offset."""
@@ -50,6 +52,7 @@ def item_product(item: Item, path: str) -> Product:
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
         clouds=_clouds(item),
+        unread_clouds=tuple(key for key in item.assets if UNREAD_CLOUDS.fullmatch(key)),
         cloud_cover=_number(item.properties, (CLOUD_COVER,), path),
         level=level,
         origins=origins | ({"level": level_origin} if level else {}) | {"clouds": f"the STAC item's {CLOUD_COVER}"},

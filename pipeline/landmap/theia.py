@@ -13,6 +13,7 @@ from landmap.scene_names import check_one_scene, dates_in
 from landmap_models.band_names import band_code
 
 NAME = re.compile(r"SENTINEL2\w_[0-9-]+_L[23]A_T\w{5}_\w_V[0-9-]+_(FRE|SRE|FRC)_(B\w+)\.tiff?", re.IGNORECASE)
+CLOUD_MASK = re.compile(r"SENTINEL2\w_.*_CLM_R\d\.tiff?", re.IGNORECASE)
 METADATA = re.compile(r"SENTINEL2\w_.*_MTD_ALL\.xml", re.IGNORECASE)
 KINDS = ("FRE", "FRC", "SRE")
 """Kinds of reflectance, the preferred first: without the slope of the ground (of a date, of a month), as it is."""
@@ -48,10 +49,17 @@ def theia_product(folder: Traversable, path: str) -> Product | None:
         path=path,
         says=_words(found[0][0].name, kinds, len(bands)),
         bands=bands,
+        unread_clouds=_cloud_masks(folder),
         level="L2A",
         origins={"level": "Theia's are L2A", "scale": origin, "offset": "Theia's format has none"},
         files=(gdal_path(metadata),) if metadata else (),
     )
+
+
+def _cloud_masks(folder: Traversable) -> tuple[str, ...]:
+    """Names of its masks of cloud and shadow (CLM, bits), in the bands' folder or that of masks."""
+    places = [folder, *([folder / "MASKS"] if (folder / "MASKS").is_dir() else [])]
+    return tuple(entry.name for place in places for entry in entries(place) if CLOUD_MASK.fullmatch(entry.name))
 
 
 def _words(name: str, kinds: list[str], count: int) -> str:
