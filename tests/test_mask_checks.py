@@ -122,6 +122,39 @@ def test_a_mask_that_leaves_nothing_is_a_warning(scene: Path, write_band: WriteB
     assert "(100.0 % cloud)" in warning
 
 
+@pytest.mark.parametrize(("values", "told"), [((4, 9), "4, 9"), ((20, 80), "20, 80")])
+def test_a_mask_that_leaves_out_nothing_is_a_warning_and_its_hints_help(
+    values: tuple[int, int], told: str, scene: Path, write_band: WriteBand, tmp_path: Path
+) -> None:
+    mask = write_band(tmp_path / "mask.tif", np.where(cloud(), values[1], values[0]).astype(np.uint8))
+    (warning,) = (text for text in plan(scene, mask=mask).warnings if "leaves out no pixel" in text)
+    assert f"leaves out no pixel: its values are {told}; " in warning
+    assert ("--scl FILE" in warning) == (values == (4, 9))
+    (other,) = (text for text in plan(scene, mask=mask, mask_values="81").warnings if "leaves out no pixel" in text)
+    assert "--scl" not in other
+    assert "name what is left out: --mask-values NUMBERS" in other
+    mends: list[dict[str, Any]] = [{"mask": mask, "mask_values": str(values[1])}]
+    for mend in [*mends, {"scl": mask}][: 1 + (values == (4, 9))]:
+        mended = plan(scene, **mend)
+        assert not any("leaves out no pixel" in text for text in mended.warnings)
+        np.testing.assert_array_equal(left_in(mended), ~cloud())
+
+
+def test_a_mask_of_a_clear_scene_and_one_with_a_spot_are_no_doubt(
+    write_scene: Callable[..., Path], ordinary: Callable[..., Any], write_band: WriteBand, tmp_path: Path
+) -> None:
+    wide = write_scene(ordinary(100, 1100), "wide.tif", nodata=0)
+    clear = np.ones((100, 1100), np.uint8)
+    spot = clear.copy()
+    spot[0, :600], spot[50, 1001] = 2, 0  # where every third pixel is looked at, this one is not
+    for made in (
+        plan(wide, mask=write_band(tmp_path / "clear.tif", clear)),
+        plan(wide, mask=write_band(tmp_path / "spot.tif", spot)),
+        plan(wide, mask=write_band(tmp_path / "none.tif", 1 - clear), invert_mask=True),
+    ):
+        assert not any("leaves out no pixel" in text for text in made.warnings)
+
+
 def test_an_overcast_scene_is_told_how_to_be_mapped(
     write_scene: Callable[..., Path], ordinary: Callable[..., Any]
 ) -> None:

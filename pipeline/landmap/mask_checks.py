@@ -1,4 +1,4 @@
-"""Masks that look wrong: they leave in almost nothing, or take clouds for the ground → warnings in plain words."""
+"""Masks that look wrong: they leave in almost nothing, or all, or take clouds for the ground → warnings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.chips import Bools
+from landmap.grid import Window
 from landmap.left_out import percent_words
-from landmap.mask_layers import thinned, thinned_layers
+from landmap.mask_layers import STRIP, thinned, thinned_layers
+from landmap.mask_rules import SCL_REASONS
 from landmap.masks import Mask, RasterMask
+from landmap.sample import SEARCHED
 from landmap.scene import Scene
 
 ALMOST_ALL = 0.99
@@ -23,6 +26,8 @@ BRIGHT = 0.25
 """Clouds reflect more than this in visible light, even where they are thin,"""
 TWICE = 2
 """and this many times as much as the ground beside them."""
+MOST_VALUES = 12
+"""So many values of a mask are listed."""
 MENDS = {
     "clouds": "--clouds none maps it, clouds and all",
     "scl": "is it the classification of this scene? Without --scl the scene's own is used, if it has one; if the "
@@ -59,6 +64,8 @@ def mask_doubts(scene: Scene) -> list[str]:
 def _doubt(scene: Scene, mask: Mask) -> str:
     why = mask.why_thinned(thinned(scene))
     by_user = mask.asked.startswith("mask")
+    if by_user and not why.any():
+        return _doubt_of_nothing(scene, mask)
     if not by_user and (why > 0).mean() <= ALMOST_ALL:
         return ""  # so that no pixel of most scenes is read for it
     look = _look(scene, mask, why)
@@ -77,6 +84,35 @@ def _doubt(scene: Scene, mask: Mask) -> str:
     if mask.asked == "mask" and share < A_THIRD and _unsaid(scene, mask):
         return f"{_left_in(mask, share, look)}: {MENDS['mask']}; if it is meant so: --mask-values 0"
     return ""
+
+
+def _doubt_of_nothing(scene: Scene, mask: Mask) -> str:
+    """What is wrong with a mask of the user that leaves out nothing where it was looked at, every so many pixels.
+
+    A mask of one value may be that of a scene without clouds: nothing is left out, and nothing is wrong.
+    """
+    if not isinstance(mask, RasterMask):
+        return ""
+    values, valid, _ = thinned_layers(mask.layers)
+    found = np.unique(values[valid]).tolist()
+    if any(rule.others for rule in mask.rules) or (mask.by_default and len(found) < 2):
+        return ""
+    if any(mask.why(strip).any() for strip in _strips(scene)):
+        return ""
+    told = ", ".join(f"{value:g}" for value in found[:MOST_VALUES])
+    if len(found) > MOST_VALUES:
+        told = f"{len(found)} from {found[0]:g} to {found[-1]:g}"
+    is_scl = mask.by_default and set(found) <= set(SCL_REASONS)
+    scl = "if it is a scene classification: --scl FILE; else " if is_scl else ""
+    return f"{mask.says}: leaves out no pixel: its values are {told}; {scl}name what is left out: --mask-values NUMBERS"
+
+
+def _strips(scene: Scene) -> list[Window]:
+    """All of a scene, a strip at a time; of a very large one every so many strips."""
+    every = -(-scene.height * scene.width // SEARCHED)
+    return [
+        Window(row, 0, min(STRIP, scene.height - row), scene.width) for row in range(0, scene.height, STRIP * every)
+    ]
 
 
 def _left_in(mask: Mask, share: float, look: _Look) -> str:
