@@ -243,6 +243,24 @@ def test_detail_that_is_not_there_is_not_promised(write_scene: WriteScene) -> No
         landmap.plan(write_scene(plane(), transform=UTM20 @ Affine.scale(2)), card=FAKE_CARD, warp="auto")
 
 
+@pytest.mark.parametrize(("across", "down"), [(10, 40), (60, 10), (2, 33)])
+def test_enlargement_is_judged_by_the_longer_side(across: float, down: float, write_scene: WriteScene) -> None:
+    """By its area a pixel of 10 x 40 m is one of 20 m, and yet shows nothing smaller than 40 m."""
+    path = write_scene(plane(), transform=Affine(across, 0, 500_000, 0, -down, 5_000_000))
+    times = f"{max(across, down) / 10:.3g}"
+    with pytest.raises(GeoreferenceError, match=f"{across} x {down} m, the longer side {times} times the model's 10 m"):
+        landmap.plan(path, card=FAKE_CARD, warp="auto")
+    with pytest.raises(GeoreferenceError, match="Take a scene of finer pixels"):
+        landmap.plan(path, card=FAKE_CARD)
+
+
+def test_pixels_longer_than_wide_are_told_by_both_sides(write_scene: WriteScene) -> None:
+    """By its area a pixel of 4 x 30 m is one of 11 m, of which nothing would be said."""
+    path = write_scene(plane(), transform=Affine(4, 0, 500_000, 0, -30, 5_000_000))
+    made = landmap.plan(path, card=FAKE_CARD, warp="auto")
+    assert any("its pixels of 4 x 30 m are interpolated to the model's 10 m" in text for text in made.warnings)
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from landmap.errors import GeoreferenceError
-from landmap.ground import ground_pixel_sides, ground_pixel_size, has_model_pixels, misplaced
+from landmap.ground import ground_pixel_sides, ground_pixel_size, has_model_pixels, misplaced, shown_sides
 from landmap.scene import Scene
 from landmap.warp_target import can_be_warped, is_too_coarse
 from landmap_models.card import ModelCard
@@ -43,10 +43,9 @@ def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
     ratio = worst / card.resolution
     if SIZES[0] <= ratio <= SIZES[1]:
         return []
-    size = f"{sides[0]:.3g}" if math.isclose(*sides, rel_tol=0.01) else f"{sides[0]:.3g} x {sides[1]:.3g}"
     return [
-        f"its pixels are {size} m, {_times(ratio)} those the model was trained on ({card.resolution:g} m); "
-        f"a class would mean something else. {_better_pixels(scene, card)}"
+        f"its pixels are {shown_sides(sides)} m, {_times(ratio)} those the model was trained on "
+        f"({card.resolution:g} m); a class would mean something else. {_better_pixels(scene, card)}"
     ]
 
 
@@ -64,11 +63,11 @@ def _better_pixels(scene: Scene, card: ModelCard) -> str:
 
 
 def _interpolated(scene: Scene, card: ModelCard) -> list[str]:
-    if scene.warp is None or scene.warp.pixel_size <= SIZES[1] * card.resolution:
+    if scene.warp is None or max(scene.warp.pixel_sides) <= SIZES[1] * card.resolution:
         return []
     return [
-        f"its pixels of {scene.warp.pixel_size:.3g} m are interpolated to the model's {card.resolution:g} m: what is "
-        "smaller than them stays unseen"
+        f"its pixels of {shown_sides(scene.warp.pixel_sides)} m are interpolated to the model's {card.resolution:g} m: "
+        "what is smaller than them stays unseen"
     ]
 
 

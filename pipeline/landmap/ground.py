@@ -122,6 +122,16 @@ def ground_pixel_sides(scene: Grounded) -> tuple[float, float]:
     return geod.line_length(lon[:2], lat[:2]), geod.line_length(lon[2:], lat[2:])
 
 
+def are_square(sides: tuple[float, float]) -> bool:
+    """Whether a pixel is as wide as it is high, within 1 %."""
+    return math.isclose(*sides, rel_tol=0.01)
+
+
+def shown_sides(sides: tuple[float, float]) -> str:
+    """Width and height of a pixel in words, without the unit: "20" of a square one, else "10 x 30"."""
+    return f"{sides[0]:.3g}" if are_square(sides) else f"{sides[0]:.3g} x {sides[1]:.3g}"
+
+
 def has_model_pixels(grid: Grounded, resolution: float) -> bool:
     """Whether pixels are about as large on the ground as a model's, in both directions."""
     low, high = LIKE_THE_MODELS

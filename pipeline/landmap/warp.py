@@ -49,10 +49,13 @@ class Warp:
     """How values between pixels are found; those without data are never mixed in."""
     source: RasterGrid | None = None
     """Where its pixels lay before, for a file that has nothing but control points; None: where it says."""
-    pixel_size: float = math.nan
-    """Side in metres that a pixel had before, about."""
+    pixel_sides: tuple[float, float] = (math.nan, math.nan)
+    """Width and height in metres on the ground that a pixel had before, about."""
     scale: float = 1.0
-    """That side in pixels of the grid, at most 1: bilinear interpolation takes in as many more of smaller pixels."""
+    """Side of a square as large as such a pixel, in pixels of the grid, at most 1.
+
+    Bilinear interpolation takes in as many more of smaller pixels.
+    """
 
 
 def onto(grid: Grounded) -> Warp:

@@ -14,6 +14,7 @@ from landmap.errors import GeoreferenceError
 from landmap.ground import (
     Grounded,
     RasterGrid,
+    are_square,
     bounds,
     crs_name,
     ground_pixel_sides,
@@ -22,6 +23,7 @@ from landmap.ground import (
     misplaced,
     pixel_sides,
     raster_grid,
+    shown_sides,
 )
 from landmap.longitudes import degrees, near, unbroken
 from landmap.warp import Warp
@@ -71,7 +73,7 @@ def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
         grid=_around(grid, target, metres),
         resampling=resampling,
         source=points,
-        pixel_size=size,
+        pixel_sides=ground_pixel_sides(grid),
         scale=min(1.0, size / metres),
     )
     return warp, f"from {own} to {crs_name(target.to_wkt())}, {metres:g} m, {resampling}"
@@ -104,8 +106,8 @@ def _around(grid: RasterGrid, target: CRS, metres: float) -> RasterGrid:
 
 
 def is_too_coarse(grid: Grounded, metres: float) -> bool:
-    """Whether pixels are too large on the ground to be interpolated to a model's, of so many metres."""
-    return ground_pixel_size(grid) > MAX_ENLARGEMENT * TOLERANCE * metres
+    """Whether pixels are too wide or too high on the ground to be interpolated to a model's, of so many metres."""
+    return max(ground_pixel_sides(grid)) > MAX_ENLARGEMENT * TOLERANCE * metres
 
 
 def can_be_warped(grid: Grounded) -> bool:
@@ -115,10 +117,12 @@ def can_be_warped(grid: Grounded) -> bool:
 
 def _check_enlargement(grid: RasterGrid, metres: float, path: str) -> None:
     if is_too_coarse(grid, metres):
-        size = ground_pixel_size(grid)
+        sides = ground_pixel_sides(grid)
+        side = "" if are_square(sides) else "the longer side "
         raise GeoreferenceError(
-            f"{path}: its pixels are about {size:.3g} m, {size / metres:.3g} times the model's {metres:g} m: expected "
-            f"at most {MAX_ENLARGEMENT:g} times, as interpolation shows nothing that they do not hold. Get finer ones"
+            f"{path}: its pixels are about {shown_sides(sides)} m, {side}{max(sides) / metres:.3g} times the model's "
+            f"{metres:g} m: expected at most {MAX_ENLARGEMENT:g} times, as interpolation shows nothing that they do "
+            "not hold. Get finer ones"
         )
 
 
