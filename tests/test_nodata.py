@@ -360,7 +360,7 @@ def test_an_alpha_that_looks_like_a_band_is_told_and_the_hint_helps(write_scene:
     scene = open_scene(path, card=card)
     assert (~pixels_of(scene).valid).sum() == 20 * 40
     (told,) = scene.warnings
-    assert told.startswith("band 4 is taken as alpha, as its colour says")
+    assert told.startswith("band 4 is taken as alpha, as its colour or its description says")
     given_bands = told.split("--bands ")[1]
     assert given_bands == "B04=1,B03=2,B02=3,B08=4"
     obeyed = open_scene(path, Settings(bands=given_bands), card=card)
@@ -388,3 +388,19 @@ def test_an_alpha_band_is_no_doubt(write_scene: WriteScene) -> None:
         scene = opened(write_scene(values, bands=names, photometric="rgb", alpha="yes"))
         assert scene.warnings == ()
         np.testing.assert_array_equal(pixels_of(scene).valid, INSIDE | (values[3] == 128))
+
+
+@pytest.mark.parametrize("name", ["alpha", "dataMask"])
+@pytest.mark.parametrize(("dtype", "shown"), [("uint16", 65_535), ("uint16", 1), ("float32", 1)])
+def test_a_band_that_is_described_as_alpha_is_one_whatever_its_colour(
+    name: str, dtype: str, shown: int, write_scene: WriteScene
+) -> None:
+    values = land(dtype, bands=4)
+    values[3] = np.where(INSIDE, shown, 0)
+    path = write_scene(values, bands=(*NAMES, name))
+    with rasterio.open(path) as file:
+        assert file.colorinterp[3].name == "undefined"
+    scene = opened(path)
+    np.testing.assert_array_equal(pixels_of(scene).valid, INSIDE)
+    assert "alpha (band 4)" in scene.nodata_rule
+    assert scene.warnings == ()

@@ -15,6 +15,8 @@ NAME_TAGS = ("BANDNAME", "BAND_NAME", "NAME", "LONG_NAME", "COMMON_NAME", "EO:CO
 
 ALPHA = re.compile(r"alpha|mask|opacity|transparen", re.IGNORECASE)
 """What the description of an alpha band may say."""
+SHOWS_DATA = re.compile(r"alpha|data[ _-]?mask", re.IGNORECASE)
+"""All that the description of a band says which is alpha whatever its colour; dataMask is Sentinel Hub's word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,12 @@ class FileBand:
 
     @property
     def is_alpha(self) -> bool:
-        """Whether it says which pixels are to be seen: by its colour, unless it has a name that says something else.
+        """Whether it says which pixels are to be seen: by its description, or by its colour, unless that is named.
 
         GDAL's default colours make the fourth of four bands of 8 bits an alpha, near infrared as well.
         """
+        if SHOWS_DATA.fullmatch(self.description.strip()):
+            return True
         named = bool(self.description.strip()) and not self.is_numbered and not ALPHA.search(self.description)
         return self.color == "alpha" and not named and self.name is None
 

@@ -272,6 +272,7 @@ def alpha_doubt(number: int, values: npt.NDArray[np.float32], unseen: float, hin
     if not len(values) or (values == values.max()).mean() >= OPAQUE:
         return None
     return (
-        f"band {number} is taken as alpha, as its colour says: where it is 0 ({share_text(unseen)} of the pixels that "
-        f"were looked at) there is no data. Its values look like those of a band. If it is one: {hint}"
+        f"band {number} is taken as alpha, as its colour or its description says: where it is 0 "
+        f"({share_text(unseen)} of the pixels that were looked at) there is no data. Its values look like those of a "
+        f"band. If it is one: {hint}"
     )
