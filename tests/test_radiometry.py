@@ -491,6 +491,42 @@ def test_advice_on_offsets_follows_what_was_decided(
     assert found_wrong(right) == set(), "who follows the advice gets a plausible scene"
 
 
+@pytest.mark.parametrize(
+    ("unit", "scales", "words", "advice"),
+    [
+        ("float32", (1e-4, 1.0, 1.0), "B04 nearly black, at scales that differ", "--scale reflectance"),
+        ("float32", (1.0, 1.0, 1e-4), "B02 nearly black, at scales that differ", "--scale reflectance"),
+        ("uint16", (1e-4, 1.0, 1.0), "in B03, B02 can't be, at scales that differ", "--scale dn"),
+        ("uint16", (1.0, 1e-4, 1e-4), "in B04 can't be, at scales that differ", "--scale dn"),
+        ("uint16", (1e-4, 1e-4, 1e-8), "B02 nearly black, at scales that differ", "--scale dn"),
+    ],
+)
+@pytest.mark.parametrize("level", ["L1C", "L2A", "auto"])
+def test_a_scale_that_is_wrong_for_some_bands_is_told_with_the_option_for_all(
+    unit: str, scales: tuple[float, ...], words: str, advice: str, level: str
+) -> None:
+    sample = SCENES["L2A" if level == "L2A" else "L1C"] * (1 if unit == "float32" else 10_000)
+    found = evidence(sample, dtype=unit, scales=scales)
+    (text,) = [text for text in decided(found, L1C_CARD, level=level).warnings if "scales that differ" in text]
+    assert words in text
+    assert f"({advice})" in text
+    right = decided(found, L1C_CARD, level=level, scale=advice.removeprefix("--scale "))
+    assert not any("scales that differ" in text for text in right.warnings)
+    assert found_wrong(right) == set()
+    assert right.scale == ((1.0 if unit == "float32" else 1e-4),) * 3
+
+
+def test_bands_that_are_of_different_units_are_scaled_in_the_file_as_the_warning_says() -> None:
+    units = np.array([1, 10_000, 10_000])
+    found = evidence(SCENES["L1C"] * units.astype(np.float32), dtype="float32", scales=(1e-4, 1.0, 1.0))
+    (text,) = [text for text in decided(found, L1C_CARD, level="L1C").warnings if "scales that differ" in text]
+    assert "Write each band's own into the file (gdal_edit -scale)" in text
+    assert "--scale" not in text
+    right = decided(replace(found, scales=tuple((1 / units).tolist())), L1C_CARD, level="L1C")
+    assert not any("scales that differ" in text for text in right.warnings)
+    assert found_wrong(right) == set(), "scales that differ are right where units do"
+
+
 def test_red_deserts_and_known_l2a_are_not_called_swapped() -> None:
     desert = np.tile(np.array([[3500, 2600, 1700]], np.float32), (100, 1))
     assert "swapped" not in found_wrong(decided(evidence(desert), L1C_CARD, level="L1C"))

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from landmap.radiometry import DARKEST, DN_SCALE, Evidence, Floats, Radiometry, Stated
 from landmap_models.card import ModelCard
@@ -81,12 +82,41 @@ def _without_haze(radiometry: Radiometry, card: ModelCard) -> Radiometry:
 
 
 def _wrong_scale(sample: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
-    wrong = _brightness(sample, radiometry, card)
+    own = _have_own_scales(radiometry)
+    wrong = _brightness(sample, radiometry, card) or (_odd_bands(sample, radiometry, card) if own else "")
     if not wrong:
         return []
     if found := _better_scale(sample, radiometry, card):
         return [f"{wrong}: the values look {found[0]} ({found[1]})"]
+    if own:
+        return [f"{wrong}: no one unit suits all bands. Write each band's own into the file (gdal_edit -scale)"]
     return [f"{wrong}: say what a unit of the file is (--scale NUMBER, in reflectance)"]
+
+
+def _have_own_scales(radiometry: Radiometry) -> bool:
+    """Whether bands differ in scale: then one of them may be wrong alone."""
+    return len(set(radiometry.scale)) > 1
+
+
+def _odd_bands(sample: Floats, radiometry: Radiometry, card: ModelCard) -> str:
+    """Which bands are far too dark or bright at the scene's own level, in words; "" where none is.
+
+    For bands of different scales. Clear water is truly dark in one band, hence a limit lower than that for all bands.
+    """
+    median, bright = np.percentile(_without_haze(radiometry, card).to_model(sample), (50, 99), axis=0)
+    black = bright < 0.1 * np.array([b.p01 for b in card.bands])
+    dazzling = median > 1.5
+    found = []
+    if black.any():
+        found.append(f"{_names(card, black)} nearly black")
+    if dazzling.any():
+        found.append(f"a reflectance around {median.max():.0f} in {_names(card, dazzling)} can't be")
+    scales = ", ".join(f"{scale:g}" for scale in radiometry.scale)
+    return f"{' and '.join(found)}, at scales that differ from band to band ({scales})" if found else ""
+
+
+def _names(card: ModelCard, chosen: npt.NDArray[np.bool_]) -> str:
+    return ", ".join(name for name, is_chosen in zip(card.band_names, chosen, strict=True) if is_chosen)
 
 
 def _brightness(sample: Floats, radiometry: Radiometry, card: ModelCard) -> str:
@@ -113,6 +143,8 @@ def _better_scale(sample: Floats, radiometry: Radiometry, card: ModelCard) -> tu
         for offset in (0.0, -0.1 / scale):
             tried = replace(radiometry, scale=(scale,) * len(usual), offset=(offset,) * len(usual))
             if _brightness(sample, tried, card) or _shift(sample, tried, card):
+                continue
+            if _have_own_scales(radiometry) and _odd_bands(sample, tried, card):
                 continue
             median = np.median(_without_haze(tried, card).to_model(sample), axis=0)
             off = float(np.abs(np.log(np.maximum(median, 1e-6) / usual)).mean())
