@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -177,3 +178,10 @@ def test_the_names_that_are_advised_are_accepted(folder: Path) -> None:
         landmap.classify("scene.tif", name, classifier=ConstantClassifier(2))
         with rasterio.open(name) as file:
             assert (file.driver, file.read(1).max()) == ("GTiff", 2)
+
+
+def test_a_device_is_no_output(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tif")
+    with pytest.raises(OutputError, match=r"pipe\.tif: expected the name of a file\. Received a device, a pipe"):
+        check_outputs([tmp_path / "pipe.tif"], overwrite=True)
+    assert (tmp_path / "pipe.tif").is_fifo()

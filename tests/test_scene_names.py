@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landmap.errors import SceneError
-from landmap.scene_names import check_one_scene, dates_in
+from landmap.scene_names import check_one_scene, dates_in, doubt_names
 
 DAY = date(2023, 8, 13)
 FORMS = (
@@ -66,3 +66,23 @@ def test_two_ways_to_write_one_day_are_no_two_days() -> None:
 def test_the_two_are_named_and_what_to_do() -> None:
     with pytest.raises(SceneError, match=r"^x: .*Received: S2A_B04 and S2B_B02, .* satellite \(A and B\). Mend it$"):
         check_one_scene(["S2A_B04", "S2A_B03", "S2B_B02"], "x", "Mend it")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("2023 08 13", "2023 08 18"), ("13082023", "18082023"), ("doy225", "doy230"), ("2023-08", "2023-03"),
+     ("2022", "2023"), ("Aug13", "Aug18"), ("1691920000", "1692352000"), ("summer", "winter")],
+)  # fmt: skip
+def test_names_that_differ_in_more_than_the_band_are_told(one: str, other: str) -> None:
+    (doubt,) = doubt_names([f"S2_{one}_B04.tif", f"S2_{one}_B03.tif", f"S2_{other}_B08.tif"])
+    assert f"S2_{one}_B0" in doubt
+    assert f"S2_{other}_B08.tif" in doubt
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["B04.tif", "B03.tif", "B08.tif"], ["red.tif", "green.tif", "nir.tif"], ["a_B4_10m.jp2", "a_B11_20m.jp2"],
+     ["T33UUP_20230813T100559_B04_x1.jp2", "T33UUP_20230813T100559_B08_y2.jp2"]],
+)  # fmt: skip
+def test_names_of_one_scene_raise_no_doubt(names: list[str]) -> None:
+    assert doubt_names(names) == []

@@ -57,6 +57,14 @@ def test_corners_do_not_connect(tmp_path: Path) -> None:
     assert (sieved(values, 2, tmp_path) == 0).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (5, 7)])
+def test_more_pixels_than_the_map_has(shape: tuple[int, int], tmp_path: Path) -> None:
+    values = np.zeros(shape, np.uint8)
+    values[0, 0] = 3
+    expected = np.zeros(shape, np.uint8) if shape == (5, 7) else values
+    np.testing.assert_array_equal(sieved(values, 10_000, tmp_path), expected)
+
+
 def test_nodata_neither_changes_nor_takes_in(tmp_path: Path) -> None:
     values = np.full((20, 20), NODATA, np.uint8)
     values[10:, :] = 3

@@ -10,7 +10,7 @@ from landmap.band_files import band_files, cloud_files, entries, gdal_path, leve
 from landmap.errors import SceneError
 from landmap.landsat import check_no_landsat
 from landmap.product import SCL, BandFile, Product
-from landmap.scene_names import check_one_scene
+from landmap.scene_names import check_one_scene, doubt_names
 from landmap.stac_file import parse_item
 from landmap.stac_item import item_product
 
@@ -45,6 +45,7 @@ def band_set(folder: Traversable, path: str) -> Product | None:
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
         clouds=cloud_files(folder),
+        doubts=tuple(doubt_names([band.label for band in bands])),
         **level_of(found),
     )
     return _with_item(own, item_product(item, file)) if item else own

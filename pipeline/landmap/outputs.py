@@ -83,6 +83,8 @@ def check_outputs(paths: Sequence[Path], *inputs: str | os.PathLike[str] | None,
     for path in paths:
         if path.is_dir() or not path.parent.is_dir():
             raise OutputError(f"{path}: expected a file name in a folder that exists")
+        if os.path.lexists(path) and path.exists() and not path.is_file():
+            raise OutputError(f"{path}: expected the name of a file. Received a device, a pipe or a socket")
     existing = [file for path in paths for file in with_sidecars(path) if os.path.lexists(file)]
     read = [os.fspath(name) for name in inputs if name is not None] if existing else []
     if same := first_same(existing, {file for name in read for file in _with_companions(name)}):

@@ -238,7 +238,7 @@ def make_plan(
     stride = settings.stride or _stride(scene, card, config)
     grid, dense = Grid(scene.height, scene.width, card.chip_size, stride), _dense(config, card, stride)
     warnings += [words for mask in scene.masks if isinstance(mask, AreaOfInterest) for words in mask.doubts]
-    interpolated = scene.product.interpolated() if scene.product else ()
+    interpolated = [*scene.product.doubts, *scene.product.interpolated()] if scene.product else []
     return Plan(
         scene=scene,
         card=card,

@@ -95,6 +95,8 @@ class Product:
     """Where "scale", "offset", "level" and "clouds" come from, in words."""
     absent: tuple[str, ...] = ()
     """Files that the metadata list and that are not there."""
+    doubts: tuple[str, ...] = ()
+    """What looks wrong about it, in words."""
     files: tuple[str, ...] = ()
     """Local files of metadata; those of the bands aside."""
 

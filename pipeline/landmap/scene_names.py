@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 
 from landmap.decisions import level_in
 from landmap.errors import SceneError
+from landmap_models.band_names import band_name
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 TIME = r"(?:[T_-]?(?P<time>[01]\d[0-5]\d[0-5]\d|2[0-3][0-5]\d[0-5]\d)(?!\d))?"
@@ -102,6 +103,31 @@ def check_one_scene(names: Sequence[str], path: str, advice: str, beside: Sequen
                 f"{path}: expected the bands of one scene. Received: {names[0]} and {name}, whose names differ in "
                 f"{what}. {advice}"
             )
+
+
+def doubt_names(names: Sequence[str]) -> list[str]:
+    """What looks as if bands were of several scenes though no date says so, in words.
+
+    Args:
+        names: Names of the files of bands. Where each tells the same date nothing else in them matters; otherwise they
+            should differ in the band and its resolution alone.
+    """
+    if all(dates_in(name) for name in names):
+        return []
+    by_rest = {tuple(_rest_of(name)): name for name in names}
+    if len(by_rest) < 2:
+        return []
+    one, other = list(by_rest.values())[:2]
+    return [
+        f"the names of the bands' files differ in more than the band ({one} and {other}): if they are of two dates or "
+        "places, the map is of neither. Give each scene a folder of its own"
+    ]
+
+
+def _rest_of(name: str) -> list[str]:
+    """Words of a file's name, without its ending, the band and a resolution."""
+    words = re.split(r"[^0-9a-z]+", name.rpartition(".")[0].lower())
+    return [word for word in words if word and not band_name(word) and not re.fullmatch(r"r?\d{2,3}m", word)]
 
 
 def _differences(first: str, second: str, *, strict: bool) -> Iterator[str]:

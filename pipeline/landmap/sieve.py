@@ -26,6 +26,9 @@ def sieve(path: Path, pixels: int) -> None:
     seen = path.with_name(path.name + ".seen")
     try:
         with open_dataset(path, "r+") as file:
+            pixels = min(pixels, file.height * file.width - 1)  # GDAL takes no more; a region of all has no neighbour
+            if pixels < 2:
+                return
             _write_seen(file, seen)
             with open_dataset(seen) as mask:
                 # Bands, not arrays: each would be 120 MB of a full scene. rasterio can't write into one, though.
