@@ -82,6 +82,7 @@ CASES = [
     Case("double DN with tags", lambda dn: dn + 1000.0, "", scale=1e-4, offset=-0.1),
     Case("16 bits over reflectance 0 to 1", lambda dn: np.rint(dn * 6.5535).astype(np.uint16), "", scale=1 / 65535),
     Case("CF's tags as text", lambda dn: dn + 1000, "", tags={"scale_factor": "0.0001", "add_offset": "-0.1"}),
+    Case("an offset for each band in one tag", lambda dn: dn + 1000, "", tags={"BOA_ADD_OFFSET": "-1000,-1000,-1000"}),
     Case("percent with tags", floats(0.01), "", scale=0.01),
     # Tags that were left over when somebody scaled the values.
     Case("scale left over", floats(1e-4), "", scale=1e-4),

@@ -169,6 +169,13 @@ MINUS = {"RADIO_ADD_OFFSET": "-1000"}
             "the file's band offsets",
             "both say the same",
         ),
+        (
+            {"tags": {"BOA_ADD_OFFSET": "-1000,-1000,-1000,-1000"}, "band_count": 4},
+            -1000,
+            "the file's tag BOA_ADD_OFFSET",
+            "a list of one for each band of the file, B08 included",
+        ),
+        ({"tags": {"BOA_ADD_OFFSET": "-1000; -1000 -1000"}, "band_count": 3}, -1000, "BOA_ADD_OFFSET", "as a list"),
         ({"tags": {"RADIO_ADD_OFFSET": "0"}}, 0, "the file's tag RADIO_ADD_OFFSET", "known, not assumed"),
         (
             {"tags": {"PRODUCT_START_TIME": "2024-06-01", "PROCESSING_BASELINE": "05.11"}},
@@ -205,6 +212,12 @@ def test_offset_is_added_before_scaling_in_the_files_units() -> None:
         ({"offsets": (-0.1,) * 3, "scales": (1e-4,) * 3, "tags": {"BOA_ADD_OFFSET": "1000"}}, "disagree", "sign"),
         ({"offsets": (-0.1,) * 3, "scales": (1e-4,) * 3, "tags": {"BOA_ADD_OFFSET": "0"}}, "disagree", "0 counts"),
         ({"tags": {"BOA_ADD_OFFSET": "none"}}, "expected a number as its tag BOA_ADD_OFFSET", "no number"),
+        (
+            {"tags": {"BOA_ADD_OFFSET": "-9,-9,-9"}, "band_count": 4},
+            "expected a number as its tag BOA",
+            "of other bands",
+        ),
+        ({"tags": {"BOA_ADD_OFFSET": "-9,-9,0"}, "band_count": 3}, "expected a number as its tag BOA", "of which band"),
         ({"band_tags": (MINUS, MINUS, {})}, "expected a number as its tag RADIO_ADD_OFFSET for every band", "a gap"),
         ({"offsets": (float("nan"),) * 3}, "can't make sense of its band offsets", "not a number"),
     ],

@@ -247,7 +247,7 @@ def _band_offsets(evidence: Evidence) -> tuple[float, ...]:
 def _numbers(evidence: Evidence, keys: Sequence[str]) -> tuple[float, ...] | None:
     """One number a band from the band's tags, else the file's, by the first key that is there."""
     for key in keys:
-        texts = [tags.get(key, evidence.tags.get(key)) for tags in evidence.band_tags]
+        texts = [tags.get(key, evidence.tag_of_each_band(key)) for tags in evidence.band_tags]
         if any(text is not None for text in texts):
             return tuple(_number(text, key, evidence.path) for text in texts)
     return None

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -92,6 +93,14 @@ class Evidence:
     """What is said beside the file, where it is of a product."""
     band_indexes: tuple[int, ...] = ()
     """Numbers of the bands in the file, from 1; () where a product's own names say which file is which."""
+    band_count: int = 0
+    """How many bands the file has, those besides the model's included; 0 where that is not known."""
+
+    def tag_of_each_band(self, key: str) -> str | None:
+        """What the file's tag says of any band: its text, or the entry that a list has for each band of the file."""
+        text = self.tags.get(key)
+        entries = re.split(r"[\s,;]+", text.strip()) if text else []
+        return entries[0] if len(entries) == self.band_count and len(set(entries)) == 1 else text
 
     @property
     def is_float(self) -> bool:

@@ -210,4 +210,5 @@ def _what_the_file_says(file: Any, indexes: tuple[int, ...]) -> dict[str, Any]:
         "offsets": tuple(file.offsets[i - 1] for i in indexes),
         "tags": capitals(file.tags()),
         "band_tags": tuple(capitals(file.tags(i)) for i in indexes),
+        "band_count": file.count,
     }
