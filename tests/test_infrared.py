@@ -319,6 +319,25 @@ def test_what_metadata_say_of_it_is_doubted_aloud_and_not_overruled(write_scene:
     assert opened(path, use_nir=False).warnings == (), "as the warning says"
 
 
+@pytest.mark.parametrize(
+    ("fill", "profile"), [(65_535, {}), (0, {"nodata": 0}), (0, {}), (-9999, {}), (7, {"nodata": 7})]
+)
+def test_much_that_is_mapped_without_near_infrared_is_told(
+    fill: int, profile: dict[str, Any], write_scene: WriteScene
+) -> None:
+    values = field().astype(np.int16 if fill < 0 else np.uint16)
+    assert not opened(write_scene(values, "whole.tif", bands=RGBN, **profile)).warnings
+    values[3, :, 64:104] = fill
+    scene = opened(write_scene(values, bands=RGBN, **profile))
+    assert scene.infrared is not None
+    (told,) = scene.warnings
+    share = float(told.split(" in ")[1].split(" %")[0])
+    assert f"B08 has no data (it is {fill} there) in" in told
+    assert abs(share - 100 * 40 / 192) < 8
+    values[:3, :, 64:104] = fill  # where nothing has data, near infrared is not missed
+    assert not any("B08" in text for text in opened(write_scene(values, "gap.tif", bands=RGBN, **profile)).warnings)
+
+
 def test_two_bands_of_that_name_are_not_chosen_from(write_scene: WriteScene) -> None:
     values = np.concatenate([field(), field()[3:]])
     scene = opened(write_scene(values, bands=(*RGBN, "nir")))

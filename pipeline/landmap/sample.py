@@ -80,6 +80,34 @@ def sample(source: Source, masks: Sequence[Hides] = ()) -> Sample:
     return found
 
 
+def look_beside(source: Source, other: Source, masks: Sequence[Hides] = ()) -> tuple[float, str]:
+    """Share of a scene's pixels with data where another band of it has none, and what stands there instead.
+
+    Args:
+        source: Bands of the scene.
+        other: The band, on the same grid. Its zeros are no data.
+        masks: What hides pixels.
+
+    Returns:
+        The share of those that were looked at, 0 where they are too few to tell; and the value of most of those without
+        data, in words, or "" where they have several.
+
+    Raises:
+        SceneError: A file or a mask can't be read.
+    """
+    with_data, missing = 0, []
+    for place in _places(source):
+        seen = _left_in(source.read_values(place)[1], masks, place)
+        values, valid = other.read_values(place)
+        with_data += int(seen.sum())
+        missing.append(values[seen & ~(valid & (values[..., 0] != 0)), 0])
+    found, counts = np.unique(np.concatenate(missing), return_counts=True)
+    if with_data < LEAST_PIXELS or not counts.sum():
+        return 0.0, ""
+    most = f"{found[counts.argmax()]:.7g}" if counts.max() > counts.sum() / 2 else ""
+    return float(counts.sum() / with_data), most
+
+
 def places_with_data(source: Source, masks: Sequence[Hides] = (), number: int = PLACES_WITH_DATA) -> list[Window]:
     """Places of a scene that hold data, spread evenly over its pixels with data; empty where none were found.
 

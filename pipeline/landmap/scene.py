@@ -20,11 +20,11 @@ from landmap.grid import Window
 from landmap.infrared import ONLY, Infrared, doubt_infrared, understand_infrared
 from landmap.left_out import NO_DATA, Reasons, merge_reasons
 from landmap.masks import Mask
-from landmap.nodata import alpha_doubt
+from landmap.nodata import alpha_doubt, share_text
 from landmap.product import Product
 from landmap.radiometry import Evidence, Radiometry
 from landmap.recognise import find_product
-from landmap.sample import sample
+from landmap.sample import look_beside, sample
 from landmap.scene_file import Said, SceneFile, read_scene_file
 from landmap.scene_masks import find_masks
 from landmap.settings import Settings
@@ -33,6 +33,9 @@ from landmap.stack import stack
 from landmap_models.card import NIR_BAND, ModelCard
 from landmap_models.model_file import read_card
 from landmap_models.packaged import find_model
+
+NOTICED = 0.05
+"""Near infrared that misses in more of the sampled pixels than this is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +200,22 @@ def _with_infrared(scene: Scene, beside: Said, evidence: Evidence, card: ModelCa
     doubt = doubt_infrared(infrared, found)
     if doubt and not (is_said(own) and len(found.values)):
         return _without_infrared(scene, f"{doubt}: {ONLY}", is_there=True)
-    doubts = (f"{NIR_BAND} is {doubt}, and used as its metadata say: leave it out with --no-nir",) if doubt else ()
+    told = (f"{NIR_BAND} is {doubt}, and used as its metadata say: leave it out with --no-nir",) if doubt else ()
+    doubts = (*told, *_missing_infrared(scene, source))
     says_so = f"used as NIR prior ({_where(scene, source)})"
     return replace(scene, infrared=infrared, infrared_says=says_so, warnings=(*scene.warnings, *doubts))
+
+
+def _missing_infrared(scene: Scene, source: Source) -> tuple[str, ...]:
+    """What of the scene is mapped without near infrared, in words, where that is much of it."""
+    share, value = look_beside(scene, source, [mask for mask in scene.masks if mask.hides])
+    if share < NOTICED:
+        return ()
+    stands = f" (it is {value} there)" if value else ""
+    return (
+        f"{NIR_BAND} has no data{stands} in {share_text(share)} of the pixels that were looked at and that the other "
+        "bands show: these are mapped by true colour only",
+    )
 
 
 def _without_infrared(scene: Scene, why: str, *, is_there: bool) -> Scene:
