@@ -165,6 +165,7 @@ MODULES = sorted((ROOT / "pipeline/landmap").rglob("*.py"))
 MODEL_MODULES = sorted((ROOT / "models/landmap_models").rglob("*.py"))
 WITH_KERAS = (
     {"train.py", "trained_card.py", "fit.py", "checkpoints.py", "network.py", "datasets.py", "rounding.py", "unroll.py"}
+    | {"dynamic_world.py"}
     | {path.name for path in (ROOT / "models/landmap_models/architectures").glob("*.py")}
 ) - {"__init__.py", "options.py", "application_table.py", "npz_weights.py"}
 """The command line asks for the names of architectures, so these four stay light."""

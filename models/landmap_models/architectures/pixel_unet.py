@@ -1,0 +1,154 @@
+"""`pixel-unet`: what lies on each pixel of 10 m, from whichever of a list of bands there are.
+
+A small U-Net (Ronneberger et al. 2015, arXiv 1505.04597). Nearly all of its work is done at 20, 40 and 80 m, where a
+channel costs a quarter, a sixteenth and a sixty-fourth of what it costs at 10 m; one 3x3 convolution of the bands at
+10 m and a transposed convolution, which gives each of the four pixels its own weights, bring the detail back.
+
+The network is told which bands are there. One that is missing counts as its middle reflectance, and the flags shift the
+first layer's answers; so `for_bands` can leave both out of a network for one set of bands, which answers alike.
+
+Windows begin and end at multiples of `STEP` pixels of the scene. Answers further than `MARGIN` pixels from a window's
+edge do not depend on what lies beyond it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import layers
+
+from landmap_models.errors import ModelError
+
+Tensor = Any
+Floats = npt.NDArray[np.float32]
+
+STEP = 8
+"""Windows' sides and offsets are multiples of it: their pixels are then halved in the same phase."""
+MARGIN = 32
+"""Pixels from a window's edge within which an answer may depend on the padding."""
+WIDTHS = (40, 80, 96)
+"""Channels at 20, 40 and 80 m."""
+FINE = 16
+"""Channels at 10 m."""
+CONTRAST = 4.0
+"""A band's middle reflectance becomes 0, the darkest and the brightest possible minus and plus half of this."""
+MOMENTUM = 0.97
+"""Of the statistics of batch normalisation."""
+HALVING, KNOWN, DETAIL, SCALE = "halving", "known", "detail", "scale"
+"""Names of the layers that depend on which bands there are."""
+
+
+def build(
+    middle: Sequence[float],
+    classes: int,
+    size: tuple[int | None, int | None] = (None, None),
+    widths: Sequence[int] = WIDTHS,
+    fine: int = FINE,
+) -> keras.Model:
+    """The network that is told which bands are there.
+
+    Input shape: reflectance `(n, height, width, bands)`, and `(n, bands)`: 1 for a band that is there, 0 for one that
+    is not, whose values then do not matter. Output shape: logits `(n, height, width, classes)`.
+
+    Args:
+        middle: A middle reflectance of each band.
+        classes: Length of the answer.
+        size: Height and width of a window in pixels, multiples of `STEP`; None if they vary.
+        widths: Channels at 20, 40 and 80 m.
+        fine: Channels at 10 m.
+    """
+    bands = len(middle)
+    pixels, there = keras.Input((*size, bands), name="reflectance"), keras.Input((bands,), name="there")
+    x = layers.Multiply(name="mask")([_scaled(pixels, middle), layers.Reshape((1, 1, bands), name="flags")(there)])
+    shift = layers.Dense(widths[0], use_bias=False, name=KNOWN)(there)
+    shift = layers.Reshape((1, 1, widths[0]), name="shift")(shift)
+    halved = layers.Conv2D(widths[0], 4, strides=2, padding="same", use_bias=False, name=HALVING)(x)
+    halved = layers.Add(name="shifted")([halved, shift])
+    return keras.Model([pixels, there], _answers(x, halved, classes, widths, fine), name="pixel-unet")
+
+
+def for_bands(model: keras.Model, there: Sequence[bool], size: tuple[int | None, int | None]) -> keras.Model:
+    """The same network for one set of bands: it takes these alone, and no flags.
+
+    Args:
+        model: As `build` makes it, trained or not.
+        there: Which of its bands are there.
+        size: Height and width of a window in pixels, multiples of `STEP`; None if they vary.
+
+    Returns:
+        A network of reflectance `(n, height, width, bands that are there)` with the answers of `model`.
+
+    Raises:
+        ModelError: None is there, or not as many flags as `model` has bands.
+    """
+    flags = np.asarray(there, bool)
+    scale = np.asarray(model.get_layer(SCALE).scale, np.float64)
+    if len(flags) != len(scale) or not flags.any():
+        raise ModelError(f"Expected {len(scale)} flags, of which at least one is set. Received: {list(there)}")
+    widths = [model.get_layer(name).filters for name in (HALVING, "into40", "into80")]
+    pixels = keras.Input((*size, int(flags.sum())), name="reflectance")
+    x = _scaled(pixels, 1 / scale[flags])
+    halved = layers.Conv2D(widths[0], 4, strides=2, padding="same", name=HALVING)(x)
+    fine, classes = model.get_layer(DETAIL).filters, model.get_layer("logits").filters
+    fewer = keras.Model(pixels, _answers(x, halved, classes, widths, fine), name=model.name)
+    for layer in fewer.layers:
+        layer.set_weights(_weights(model, layer.name, flags))
+    return fewer
+
+
+def _weights(model: keras.Model, name: str, flags: npt.NDArray[np.bool_]) -> list[Floats]:
+    """Weights of a layer for the bands that are there."""
+    if name == "reflectance":
+        return []
+    found: list[Floats] = model.get_layer(name).get_weights()
+    if name in (HALVING, DETAIL):
+        found[0] = found[0][:, :, flags]
+    if name == HALVING:
+        (known,) = model.get_layer(KNOWN).get_weights()
+        found.append(flags.astype(np.float32) @ known)
+    return found
+
+
+def _scaled(pixels: Tensor, middle: Sequence[float] | npt.NDArray[np.float64]) -> Tensor:
+    """Reflectance r of each band as r / (r + middle), around 0: dark and bright land get their share of the range."""
+    x = layers.Rescaling([float(1 / value) for value in middle], name=SCALE)(pixels)
+    x = layers.Activation("softsign", name="squeeze")(x)
+    return layers.Rescaling(CONTRAST, offset=-CONTRAST / 2, name="center")(x)
+
+
+def _answers(x: Tensor, halved: Tensor, classes: int, widths: Sequence[int], fine: int) -> Tensor:
+    """From the bands at 10 m, and the first layer's answers at 20 m before their normalisation."""
+    first, second, third = widths
+    at20 = _residual(_rectified(halved, HALVING), first, "down20")
+    at40 = _residual(_conv(at20, second, 2, "into40", strides=2), second, "down40")
+    at80 = _residual(_conv(at40, third, 2, "into80", strides=2), third, "at80")
+    at80 = _conv(at80, third, 1, "mixed80")
+    at40 = _residual(layers.Add(name="joined40")([at40, _doubled(at80, second, "from80")]), second, "up40")
+    at20 = _residual(layers.Add(name="joined20")([at20, _doubled(at40, first, "from40")]), first, "up20")
+    detail = layers.Conv2D(fine, 3, padding="same", use_bias=False, name=DETAIL)(x)
+    at10 = layers.ReLU(name="fine")(layers.Add(name="joined10")([_doubled(at20, fine, "from20"), detail]))
+    # They stay float32 under mixed precision: bfloat16 has three digits.
+    return layers.Conv2D(classes, 1, dtype="float32", name="logits")(at10)
+
+
+def _conv(x: Tensor, filters: int, size: int, name: str, strides: int = 1) -> Tensor:
+    conv = layers.Conv2D(
+        filters, size, strides=strides, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+    )
+    return _rectified(conv(x), name)
+
+
+def _rectified(x: Tensor, name: str) -> Tensor:
+    return layers.ReLU(name=f"{name}_relu")(layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(x))
+
+
+def _residual(x: Tensor, filters: int, name: str) -> Tensor:
+    return layers.Add(name=f"{name}_sum")([x, _conv(x, filters, 3, name)])
+
+
+def _doubled(x: Tensor, filters: int, name: str) -> Tensor:
+    return layers.Conv2DTranspose(filters, 2, strides=2, name=name)(x)
