@@ -242,7 +242,7 @@ def some_classes() -> UInt8:
 
 
 def test_a_scene_classification_is_used_unless_told_otherwise(
-    write_scene: Callable[..., Path], ordinary: Ordinary
+    write_scene: Callable[..., Path], ordinary: Ordinary, write_band: WriteBand, tmp_path: Path
 ) -> None:
     classes = some_classes()
     scene = scl_scene(write_scene, ordinary, classes)
@@ -261,6 +261,10 @@ def test_a_scene_classification_is_used_unless_told_otherwise(
         "clouds are mapped as land (--clouds none), though the scene has a classification: band 4"
     )
     assert warning in without.warnings
+    clear = write_band(tmp_path / "clear.tif", (classes != 9).astype(np.uint8))
+    instead = plan(scene, clouds="none", mask=clear)
+    assert not instead.scene.clouds.warnings, "they are not mapped, but left out by a mask of the user's own"
+    np.testing.assert_array_equal(instead.scene.read(ALL).mapped, classes != 9)
 
 
 def test_a_scene_without_classification_is_mapped_as_ever_and_the_plan_says_so(

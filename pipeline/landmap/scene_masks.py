@@ -60,7 +60,7 @@ def _by_class(scene: Source, own: Own, product: Product | None, settings: Settin
         if found is None:
             return (), _none(scene, product, settings)
         if settings.clouds == "none":
-            return (), _unused(found)
+            return (), _unused(found, settings)
         if settings.clouds == "s2cloudless" and file is None:
             return (), Clouds("", found.name)  # told by who looks for clouds
         return _used(found, settings, "clouds")
@@ -99,14 +99,16 @@ def _used(found: Classification, settings: Settings, asked: str) -> tuple[tuple[
     return (replace(mask, asked=asked),), clouds  # type: ignore[type-var] # each mask is a dataclass
 
 
-def _unused(found: Classification) -> Clouds:
+def _unused(found: Classification, settings: Settings) -> Clouds:
+    """What is said of a classification that nobody wants; no warning where another mask is given in its place."""
     try:
         shares, of_what = found.shares()
     except SceneError as error:
         shares, of_what = {}, f"but {error}"
     told = _told(found, shares, of_what)
     warning = f"clouds are mapped as land (--clouds none), though the scene has a classification: {told}"
-    return Clouds(f"{told}; not used (--clouds none)", found.name, False, shares, (warning,))
+    warnings = () if settings.mask is not None else (warning,)
+    return Clouds(f"{told}; not used (--clouds none)", found.name, False, shares, warnings)
 
 
 def _told(found: Classification, shares: dict[str, float], of_what: str) -> str:

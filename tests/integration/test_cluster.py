@@ -156,14 +156,16 @@ def test_the_same_bytes_with_masks_on_another_grid(
     area = tmp_path / "area.geojson"
     ring = [[14.99, 45.15], [15.01, 45.16], [15.02, 45.145], [14.99, 45.15]]
     area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
-    made = []
+    made, counted = [], []
     for name, how in {"threads": {}, "cluster": {"scheduler": cluster}}.items():
         parts = {"mask": mask, "aoi": area, "warp": "auto"}
         result = landmap.classify(scene, tmp_path / f"{name}.tif", classifier=Bright(notes), **how, **parts, **CHOICES)
         made.append((tmp_path / f"{name}.tif").read_bytes())
+        counted.append(result.left_out)
     assert made[0] == made[1]
+    assert counted[0] == counted[1]
     pixels = result.plan.scene.height * result.plan.scene.width
-    assert 0.1 < result.nodata_pixels / pixels < 0.95
+    assert 0.1 < sum(result.left_out.values()) / pixels < 0.95
 
 
 @pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
