@@ -75,6 +75,7 @@ ORDER = (
     "lock",
     "sieve",
     "raster",
+    "vrt_values",
     "map_legend",
     "cover",
     "regions",

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import rasterio
+import rasterio.enums
 import rasterio.shutil
+import rasterio.vrt
 from affine import Affine
 from click.testing import CliRunner
 
@@ -110,6 +112,90 @@ def test_a_mosaic_of_other_legends_is_refused(mapped: tuple[Path, Path], tmp_pat
     with pytest.raises(SceneError, match=r"expected sources of one legend\. Those of .*cover\.tif and .*other\.tif"):
         landmap.summarize(tmp_path / "both.vrt", tmp_path / "a.json")
     assert landmap.summarize(tmp_path / "both.vrt", tmp_path / "a.json", legend=cover)
+
+
+NODATA_END = "<NODATA>255</NODATA></ComplexSource>"
+CHANGES = {
+    "LUT": (NODATA_END, "<LUT>0:5,9:5</LUT></ComplexSource>"),
+    "ScaleOffset": (NODATA_END, "<ScaleOffset>1</ScaleOffset><ScaleRatio>1</ScaleRatio></ComplexSource>"),
+    "ScaleRatio": (NODATA_END, "<ScaleOffset>0</ScaleOffset><ScaleRatio>2</ScaleRatio></ComplexSource>"),
+    "bilinear": ("<ComplexSource>", '<ComplexSource resampling="bilinear">'),
+    "AveragedSource": ("ComplexSource", "AveragedSource"),
+    "KernelFilteredSource": ("ComplexSource", "KernelFilteredSource"),
+    "VRTDerivedRasterBand": (
+        "band='1'>",
+        "band='1' subClass='VRTDerivedRasterBand'><PixelFunctionType>inv</PixelFunctionType>",
+    ),
+    "mask": ("<SourceBand>1<", "<SourceBand>mask,1<"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_vrt_that_changes_ids_inherits_no_legend(change: str, mapped: tuple[Path, Path], tmp_path: Path) -> None:
+    text = _vrt([mapped[1]]).replace(*CHANGES[change])
+    if change == "KernelFilteredSource":
+        kernel = "<Kernel><Size>3</Size><Coefs>0 0 0 0 1 0 0 0 0</Coefs></Kernel></KernelFilteredSource>"
+        text = text.replace("</KernelFilteredSource>", kernel)
+    with rasterio.open(mapped[1]) as file:
+        tag = file.tags()["LANDMAP_LEGEND"]
+    copied = f"<Metadata><MDI key='LANDMAP_LEGEND'>{tag}</MDI></Metadata><VRTRasterBand"  # as gdal_translate writes it
+    for i, written in enumerate((text, text.replace("<VRTRasterBand", copied))):
+        path = tmp_path / f"changed{i}.vrt"
+        path.write_text(written)
+        with pytest.raises(SceneError, match=rf"may not mean what they mean in its sources, as .*{change}.*--legend"):
+            read_cover(path)
+        assert read_cover(path, mapped[1]).legend == tuple(EUROSAT)
+
+
+@pytest.mark.parametrize(("how", "inherits"), [("nearest", True), ("mode", True), ("bilinear", False)])
+def test_a_warped_vrt_inherits_its_legend_where_it_makes_no_new_ids(
+    how: str, inherits: bool, mapped: tuple[Path, Path], tmp_path: Path
+) -> None:
+    with (
+        rasterio.open(mapped[1]) as file,
+        rasterio.vrt.WarpedVRT(file, crs="EPSG:32634", resampling=rasterio.enums.Resampling[how]) as warped,
+    ):
+        rasterio.shutil.copy(warped, tmp_path / "warped.vrt", driver="VRT")
+    if inherits:
+        assert read_cover(tmp_path / "warped.vrt").legend == tuple(EUROSAT)
+        return
+    with pytest.raises(SceneError, match=r"as it resamples \(Bilinear\)"):
+        read_cover(tmp_path / "warped.vrt")
+
+
+def test_a_vrt_that_scales_by_one_keeps_its_legend(mapped: tuple[Path, Path], tmp_path: Path) -> None:
+    same = "<ScaleOffset>0</ScaleOffset><ScaleRatio>1</ScaleRatio></ComplexSource>"
+    (tmp_path / "same.vrt").write_text(_vrt([mapped[1]]).replace(NODATA_END, same))
+    assert read_cover(tmp_path / "same.vrt").legend == tuple(EUROSAT)
+
+
+def test_a_vrt_names_the_source_that_is_missing(mapped: tuple[Path, Path], tmp_path: Path) -> None:
+    gone = tmp_path / "gone.tif"
+    (tmp_path / "both.vrt").write_text(_vrt([mapped[1], gone]))
+    with pytest.raises(SceneError, match=r"expected the file .*gone\.tif, a source of this VRT\. It is missing"):
+        read_cover(tmp_path / "both.vrt")
+    rasterio.shutil.copy(mapped[1], gone, driver="GTiff")
+    assert read_cover(tmp_path / "both.vrt").legend == tuple(EUROSAT)
+
+
+def test_a_legend_never_overrules_what_a_cover_says_itself(mapped: tuple[Path, Path], tmp_path: Path) -> None:
+    scene, cover = mapped
+    lines = [f"{c.id},{c.name if c.id else 'Swamp'},{c.color}" for c in EUROSAT]
+    (tmp_path / "other.csv").write_text("\n".join(["id,name,color", *lines]))
+    for command in (
+        f"summarize {cover} -o {tmp_path}/a.csv",
+        f"vectorize {cover} -o {tmp_path}/a.gpkg",
+        f"quicklook {scene} {cover} -o {tmp_path}/a.png",
+        f"report {scene} {cover} -o {tmp_path}/a.html",
+        f"assess {cover} {cover}",
+        f"compare-maps {cover} {cover} --csv {tmp_path}/c.csv",
+    ):
+        refused = CliRunner().invoke(cli, [*command.split(), "--legend", str(tmp_path / "other.csv")])
+        assert isinstance(refused.exception, SceneError), command
+        assert f"(id 0: {EUROSAT.names[0]}), and otherwise than" in str(refused.exception)
+        assert str(refused.exception).endswith("Leave it out")
+        CliRunner().invoke(cli, command.split(), catch_exceptions=False)
+    assert read_cover(cover, cover).legend == read_cover(cover).legend
 
 
 def _vrt(paths: list[Path]) -> str:

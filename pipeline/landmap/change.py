@@ -16,8 +16,8 @@ import numpy.typing as npt
 from landmap.errors import GeoreferenceError, OutputError, SceneError
 from landmap.grid import Window
 from landmap.lock import locked
-from landmap.map_file import Bytes, MapFile, grid_difference, open_cover_map, open_map
-from landmap.map_legend import check_ids, read_legend
+from landmap.map_file import Bytes, MapFile, grid_difference, open_cover_map
+from landmap.map_legend import check_ids
 from landmap.mosaic import NODATA
 from landmap.outputs import RASTERS, TABLES, TEXTS, check_ending, check_outputs
 from landmap.raster import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
@@ -140,7 +140,7 @@ def compare_maps(
     for file, endings, what in zip(files, (RASTERS, TEXTS, TABLES), ("GeoTIFF", "JSON file", "CSV file"), strict=True):
         if file is not None:
             check_ending(file, endings, what)
-    one, other = (_open(path, legend) for path in (before, after))
+    one, other = (open_cover_map(path, legend) for path in (before, after))
     onto = one if _differ(one, other, warp=warp) else None
     counter = PairCounter(one.areas())
     for row, *strips in _strips(one, other, onto):
@@ -149,24 +149,6 @@ def compare_maps(
     with locked(wanted):
         _write(found, onto, counter.pixels, files, overwrite=overwrite)
     return found
-
-
-def _open(path: str | os.PathLike[str], legend: str | os.PathLike[str] | None) -> MapFile:
-    """A map by its own legend, or by the given one where it has none.
-
-    Raises:
-        SceneError: It can't be read, nothing says what its ids mean, or it says otherwise than the given legend.
-    """
-    own = open_map(path).classes
-    if not own or legend is None:
-        return open_cover_map(path, legend)
-    given = tuple(c for c in read_legend(legend) if c.id != UNKNOWN_ID)
-    if [(c.id, c.name) for c in own] != [(c.id, c.name) for c in given]:
-        raise SceneError(
-            f"{os.fspath(path)}: says itself what its ids mean ({', '.join(c.name for c in own)}), and otherwise than "
-            f"{os.fspath(legend)} ({', '.join(c.name for c in given)}): --legend is for maps that don't say it"
-        )
-    return open_cover_map(path)
 
 
 def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:

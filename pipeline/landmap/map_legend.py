@@ -19,6 +19,7 @@ from landmap.delimited import ENDINGS, TableError, read_table
 from landmap.errors import SceneError
 from landmap.mosaic import NODATA
 from landmap.raster import LAYER_TAG, LEGEND_TAG
+from landmap.vrt_values import change_of_values
 from landmap_models.card import ModelCard
 from landmap_models.errors import LandmapError
 from landmap_models.gdal_dataset import open_dataset
@@ -43,20 +44,30 @@ HELP = (
 def own_legend(file: Any) -> Classes:
     """What a raster says of its ids, "Unknown" among them; empty where it says nothing.
 
-    By landmap's tag, by GDAL's category names or attribute table, or by the sources of a VRT that all say the same.
+    By landmap's tag, by GDAL's category names or attribute table, or by the sources of a VRT that all say the same and
+    whose values it passes on as they are.
 
     Raises:
-        SceneError: Its tag can't be understood, or the sources of a VRT disagree.
+        SceneError: Its tag can't be understood, or the sources of a VRT disagree or can't be found.
     """
-    tags = file.tags()
-    if tags.get(LAYER_TAG) in NOT_CLASSES:
+    if file.tags().get(LAYER_TAG) in NOT_CLASSES:
         return ()
+    said = _said(file)
+    if file.driver != "VRT":
+        return said
+    if not change_of_values(file):
+        return said or _of_sources(file)
+    # Programs copy names from a source into a VRT that changes its values: they are then not the VRT's own.
+    return () if said in _by_source(file) else said
+
+
+def _said(file: Any) -> Classes:
+    """What the header of a raster says, or the file beside it."""
+    tags = file.tags()
     if LEGEND_TAG in tags:
         return _of_names(_tagged(tags[LEGEND_TAG], file.name), _palette(file))
     if names := _categories(file):
         return _of_names(names, _palette(file))
-    if file.driver == "VRT":
-        return _of_sources(file)
     return ()
 
 
@@ -64,7 +75,8 @@ def legend_or_refuse(file: Any, given: str | os.PathLike[str] | None) -> Classes
     """The legend that the user gives for a raster, or its own.
 
     Raises:
-        SceneError: There is none; the raster has several bands, or holds no classes.
+        SceneError: There is none, or it differs from the raster's own; the raster has several bands, or holds no
+            classes.
     """
     if file.tags().get(LAYER_TAG) in NOT_CLASSES:
         raise SceneError(
@@ -81,11 +93,27 @@ def legend_or_refuse(file: Any, given: str | os.PathLike[str] | None) -> Classes
     except ValueError as error:
         raise SceneError(f"{file.name}: expected a legend that can be used: {error}") from error
     if not found:
+        change = change_of_values(file) if file.driver == "VRT" else ""
+        why = f"a VRT whose ids may not mean what they mean in its sources, as {change}" if change else "none"
         raise SceneError(
             f"{file.name}: expected a cover written by landmap (its tag {LAYER_TAG} says classes), or another raster "
-            f"that says what its ids mean. Found none: {HELP}"
+            f"that says what its ids mean. Found {why}: {HELP}"
         )
+    if given is not None and LEGEND_TAG in file.tags():
+        _refuse_other(file, found, given)
     return found
+
+
+def _refuse_other(file: Any, found: Classes, given: str | os.PathLike[str]) -> None:
+    """Refuse a legend that names the ids of a cover otherwise than its own tag."""
+    own, other = ({c.id: c.name for c in classes if c.id != UNKNOWN_ID} for classes in (own_legend(file), found))
+    if own and own != other:
+        differ = next(i for i in sorted(own | other) if own.get(i) != other.get(i))
+        raise SceneError(
+            f"{file.name}: says itself what its ids mean (id {differ}: {own.get(differ, 'no class')}), and otherwise "
+            f"than {os.fspath(given)} ({other.get(differ, 'no class')}): --legend is for maps that don't say it. Leave "
+            "it out"
+        )
 
 
 def read_legend(path: str | os.PathLike[str]) -> Classes:
@@ -170,6 +198,19 @@ def _of_raster(path: str) -> Classes:
 
 def _of_sources(file: Any) -> Classes:
     """The legend of the sources of a VRT, where all say the same."""
+    found = _by_source(file)
+    if len(found) > 1 and () not in found:
+        one, other = list(found.values())[:2]
+        raise SceneError(f"{file.name}: expected sources of one legend. Those of {one} and {other} differ")
+    return next(iter(found)) if len(found) == 1 else ()
+
+
+def _by_source(file: Any) -> dict[Classes, str]:
+    """Legends of the sources of a VRT, each with the first source that says so; an empty one where one says nothing.
+
+    Raises:
+        SceneError: A source is missing.
+    """
     found: dict[Classes, str] = {}
     for source in file.files[1:]:
         if source.lower().endswith((".aux.xml", ".ovr", ".msk")):
@@ -177,13 +218,15 @@ def _of_sources(file: Any) -> Classes:
         try:
             with open_dataset(source) as other:
                 legend = own_legend(other)
-        except RasterioError:
+        except RasterioError as error:
+            if not source.startswith("/vsi") and not Path(source).exists():
+                raise SceneError(
+                    f"{file.name}: expected the file {source}, a source of this VRT. It is missing: put it back, or "
+                    "make the VRT anew"
+                ) from error
             legend = ()
         found.setdefault(legend, source)
-    if len(found) > 1 and () not in found:
-        one, other = list(found.values())[:2]
-        raise SceneError(f"{file.name}: expected sources of one legend. Those of {one} and {other} differ")
-    return next(iter(found)) if len(found) == 1 else ()
+    return found
 
 
 def _tagged(text: str, name: str) -> dict[int, str]:
@@ -207,7 +250,8 @@ def _of_names(names: Mapping[int, str], palette: Mapping[int, Sequence[int]]) ->
 
 def _categories(file: Any) -> dict[int, str]:
     """GDAL's category names, or its attribute table, of which rasterio shows nothing: from a VRT or `.aux.xml`."""
-    for path in dict.fromkeys(part for part in (file.name, f"{file.name}.aux.xml", *file.files[:3])):
+    beside = () if file.driver == "VRT" else file.files[:3]  # those of a VRT are its sources'
+    for path in dict.fromkeys((file.name, f"{file.name}.aux.xml", *beside)):
         if not path.lower().endswith((".vrt", ".aux.xml")) or not Path(path).is_file():
             continue
         try:
