@@ -15,6 +15,7 @@ from affine import Affine
 from click.testing import CliRunner
 from shapely.geometry import LineString, Point, box
 
+from landmap.accuracy import Assessment
 from landmap.assess import assess, write_assessment
 from landmap.cli import cli
 from landmap.errors import GeoreferenceError, OutputError, ReferenceDataError, SceneError, SettingsError
@@ -186,6 +187,47 @@ def test_polygons_count_pixels_and_give_no_intervals(land: tuple[Bytes, Bytes], 
     assert any("no independent sample" in w for w in found.warnings)
 
 
+def test_pixels_of_polygons_of_two_classes_are_left_out_and_counted(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
+    cover, (x, y) = write_cover(tmp_path / "cover.tif", land[0]), (500_000, 5_000_000)
+    left, right, alike = (box(x + a, y - 5200, x + b, y - 5000) for a, b in ((400, 500), (450, 550), (400, 480)))
+    frame = geopandas.GeoDataFrame({"class": [1, 2, 1], "geometry": [left, right, alike]}, crs="EPSG:32633")
+    expected = np.zeros((3, 3), int)
+    for values, j in ((land[0][500:520, 40:45], 1), (land[0][500:520, 50:55], 2)):
+        expected[:, j] += np.bincount(values.ravel(), minlength=3)
+    for order in ([0, 1, 2], [2, 1, 0]):
+        frame.iloc[order].to_file(tmp_path / "fields.gpkg")
+        found = assess(cover, tmp_path / "fields.gpkg")
+        np.testing.assert_array_equal(found.confusion, expected)
+        assert found.left_out.two_classes == found.to_dict()["samples"]["two_classes"] == 100
+        assert any(w.startswith("100 pixels lie in polygons of different classes") for w in found.warnings)
+    frame.iloc[[0, 2]].to_file(tmp_path / "fields.gpkg")
+    alone = assess(cover, tmp_path / "fields.gpkg")
+    assert alone.left_out.two_classes == 0
+    assert not any("different classes" in w for w in alone.warnings)
+
+
+def test_polygons_beside_the_map_are_counted(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
+    cover, (x, y) = write_cover(tmp_path / "cover.tif", land[0]), (500_000, 5_000_000)
+    on, near, far = box(x + 400, y - 5200, x + 900, y - 5000), box(x + 900, y - 99, x + 950, y), box(0, 0, 9, 9)
+    across, plain = box(x + 850, y - 5500, x + 950, y - 5400), box(x + 300, y - 5500, x + 350, y - 5400)
+    shapes = {"on": (on, 1), "near": (near, 1), "far": (far, None), "across": (across, 2), "plain": (plain, None)}
+
+    def judged(*names: str) -> Assessment:
+        places, kinds = zip(*(shapes[name] for name in names), strict=True)
+        frame = geopandas.GeoDataFrame({"class": list(kinds)}, geometry=list(places), crs="EPSG:32633")
+        frame.to_crs(4326).to_file(tmp_path / "fields.gpkg")
+        return assess(cover, tmp_path / "fields.gpkg")
+
+    found = judged(*shapes)
+    assert (found.left_out.outside, found.left_out.without_class) == (2, 1)
+    text = " ".join(found.warnings)
+    assert "of 5 polygons 2 lie outside the map, and 1 have no class" in text
+    assert "1 polygons reach beyond the map: only their part on it is used" in text
+    assert len(judged("on").warnings) == len(found.warnings) - 2
+    with pytest.raises(ReferenceDataError, match=r"Found none: 2 lie outside"):
+        judged("near", "far")
+
+
 def test_a_raster_on_another_grid_needs_warp(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
     cover = write_cover(tmp_path / "cover.tif", land[0])
     finer = land[1].repeat(2, axis=0).repeat(2, axis=1)[40:, 20:]
@@ -250,7 +292,7 @@ def test_more_that_is_refused(land: tuple[Bytes, Bytes], tmp_path: Path) -> None
     with pytest.raises(SettingsError, match="a raster to draw from"):
         assess(cover, tmp_path / "p.csv", sample=5)
     others = Legend(tuple(LandClass(i, f"other {i}", "#000000") for i in range(3)))
-    with pytest.raises(ReferenceDataError, match="Found other 0"):
+    with pytest.raises(ReferenceDataError, match="Found 0 other 0"):
         assess(cover, write_cover(tmp_path / "other.tif", land[1], classes=others))
     profile = {"driver": "GTiff", "height": 700, "width": 90, "count": 1, "crs": "EPSG:32633", "transform": UTM}
     with rasterio.open(tmp_path / "nine.tif", "w", dtype="uint8", **profile) as file:

@@ -84,13 +84,15 @@ class LeftOut:
     """Reference places that say nothing of the map's classes, by the reason."""
 
     outside: int
-    """Beyond the map's border."""
+    """Points, or whole polygons, beyond the map's border."""
     on_nodata: int
     """Where the map has no data."""
     on_unknown: int
     """Where the map says that it does not know."""
     without_class: int
-    """Without a class."""
+    """Points or polygons without a class."""
+    two_classes: int
+    """Pixels in polygons of different classes."""
 
 
 @dataclass(frozen=True, slots=True)

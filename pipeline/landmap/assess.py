@@ -68,7 +68,7 @@ def assess(
         raise ReferenceDataError(
             f"{os.fspath(reference)}: expected places with a class where {opened.path} has one. Found none: "
             f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
-            f"{left.without_class} have no class. {tally.hint or 'Is the CRS right?'}"
+            f"{left.without_class} have no class, {left.two_classes} have two. {tally.hint or 'Is the CRS right?'}"
         )
     says = found.says if isinstance(found, Polygons) else ()
     return _assessment(opened, Path(reference).name, design, tally, says)
@@ -168,6 +168,7 @@ def _left_out(tally: Tally, ids: list[int]) -> LeftOut:
         on_nodata=int(tally.pairs[NODATA, ids].sum()),
         on_unknown=int(tally.pairs[UNKNOWN_ID, ids].sum()),
         without_class=tally.without_class,
+        two_classes=tally.two_classes,
     )
 
 
@@ -184,6 +185,10 @@ def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], cou
     if left.on_unknown:
         found.append(
             f"{left.on_unknown} places lie where the map says Unknown: they count neither as right nor as wrong"
+        )
+    if left.two_classes:
+        found.append(
+            f"{left.two_classes} pixels lie in polygons of different classes, which overlap: they are left out"
         )
     if tally.same_pixel:
         found.append(f"{tally.same_pixel} points lie in a pixel that another point is in: no independent sample")

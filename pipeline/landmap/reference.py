@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from affine import Affine
 from rasterio.features import rasterize
 from rasterio.windows import Window as RasterWindow
 from rasterio.windows import bounds, transform
@@ -22,6 +23,7 @@ from landmap.map_file import STRIP, Bytes, MapFile, grid_difference, open_map
 from landmap.mosaic import NODATA
 from landmap.outlines import outlines
 from landmap.vector_layers import read_shapes
+from landmap_models.legend import UNKNOWN_ID
 
 VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
 """Endings of files of points or polygons."""
@@ -31,6 +33,8 @@ IN_MAP_CRS = (("x", "y"), ("easting", "northing"), ("east", "north"), ("point_x"
 """Titles of columns with coordinates in the map's CRS."""
 WGS84 = "EPSG:4326"
 NO_CLASS = -1
+EDGE = 1e-3
+"""Of a pixel: a polygon that reaches no farther into the map only touches its border."""
 LISTED = 8
 """Strange values that an error message lists."""
 
@@ -62,13 +66,15 @@ class Polygons:
     """GeoDataFrame in the map's CRS with a column `id`."""
     without_class: int
     """Polygons that were left out as they have none."""
+    outside: int = 0
+    """Polygons no part of which lies on the map."""
     says: tuple[str, ...] = ()
-    """How borders were read that could mean two areas, in words."""
+    """How borders were read that could mean two areas, and what is left out, in words."""
 
     def strips(self, cover: MapFile) -> Iterator[Bytes]:
         """Class ids on the map's grid, as `MapFile.strips` cuts it: pixels whose centre is inside, elsewhere 255.
 
-        Where polygons overlap the last one counts.
+        Where polygons of different classes overlap, nobody says which is true: 254.
         """
         for row in range(0, cover.height, STRIP):
             place = RasterWindow(0, row, cover.width, min(STRIP, cover.height - row))
@@ -77,8 +83,16 @@ class Polygons:
             if here.empty:
                 yield np.full(shape, NODATA, np.uint8)
                 continue
-            pairs = zip(here.geometry, here["id"], strict=True)
-            yield rasterize(pairs, shape, fill=NODATA, transform=transform(place, cover.transform), dtype=np.uint8)
+            yield _burnt(here, shape, transform(place, cover.transform))
+
+
+def _burnt(frame: Any, shape: tuple[int, int], place: Affine) -> Bytes:
+    """Class ids of polygons on a grid; 255 where none is, 254 where classes overlap."""
+    found = np.full(shape, NODATA, np.uint8)
+    for class_id, alike in frame.groupby("id"):
+        here = rasterize(alike.geometry, shape, transform=place, dtype=np.uint8) > 0
+        found = np.where(here, np.where(found == NODATA, class_id, UNKNOWN_ID), found).astype(np.uint8)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +140,7 @@ def _raster(path: str, cover: MapFile, *, warp: bool) -> Raster:
     found = open_map(path)
     if found.classes and (found.ids, found.names) != (cover.ids, cover.names):
         raise ReferenceDataError(
-            f"{path}: expected the classes of {cover.path} ({', '.join(cover.names)}). Found {', '.join(found.names)}"
+            f"{path}: expected the classes of {cover.path} ({_listed(cover)}). Found {_listed(found)}"
         )
     difference = grid_difference(found, cover)
     if difference and not warp:
@@ -135,6 +149,10 @@ def _raster(path: str, cover: MapFile, *, warp: bool) -> Raster:
             "the nearest pixels"
         )
     return Raster(found)
+
+
+def _listed(cover: MapFile) -> str:
+    return ", ".join(f"{c.id} {c.name}" for c in cover.classes)
 
 
 def _table_points(path: Path, cover: MapFile, class_column: str) -> Points:
@@ -213,11 +231,38 @@ def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) ->
 def _polygons(frame: Any, ids: Ints, cover: MapFile) -> Polygons:
     """Polygons of a table with a CRS, each with its class, around a map."""
     import geopandas
+    import shapely
 
     found = outlines(frame.geometry.to_numpy(), frame.crs.to_wkt(), cover)
     placed = geopandas.GeoDataFrame({"id": ids}, geometry=found.shapes, crs=cover.crs)
-    kept = placed[(ids != NO_CLASS) & ~placed.is_empty].reset_index(drop=True)
-    return Polygons(kept, int((ids == NO_CLASS).sum()), found.says)
+    shapes, pixel = placed.geometry.to_numpy(), abs(cover.transform.determinant) ** 0.5
+    inside = shapely.intersects(shapes, _whole(cover, -EDGE * pixel))
+    # What lies beyond by less than half a pixel has no pixel's centre.
+    beyond = int((inside & ~shapely.covered_by(shapes, _whole(cover, pixel / 2))).sum())
+    kept = placed[(ids != NO_CLASS) & inside].reset_index(drop=True)
+    outside, without = int((~inside).sum()), int((inside & (ids == NO_CLASS)).sum())
+    return Polygons(kept, without, outside, (*found.says, *_left_out(len(ids), outside, without, beyond)))
+
+
+def _left_out(polygons: int, outside: int, without_class: int, beyond: int) -> list[str]:
+    """What of polygons is not used, in words."""
+    found = []
+    if outside or without_class:
+        found.append(
+            f"of {polygons} polygons {outside} lie outside the map, and {without_class} have no class: they are left "
+            "out"
+        )
+    if beyond:
+        found.append(f"{beyond} polygons reach beyond the map: only their part on it is used")
+    return found
+
+
+def _whole(cover: MapFile, more: float) -> Any:
+    """The outline of a map, turned as the map is, and moved outwards by so many units of its CRS."""
+    from shapely import Polygon
+
+    corners = (0, 0), (cover.width, 0), (cover.width, cover.height), (0, cover.height)
+    return Polygon([cover.transform @ corner for corner in corners]).buffer(more, join_style="mitre")
 
 
 def _place(column: str, columns: Sequence[str], path: Path) -> int:

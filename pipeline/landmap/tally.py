@@ -35,13 +35,15 @@ class Tally:
     pair_hectares: Floats | None = None
     """Of the pairs, likewise, where each of them is a pixel; None where they are points."""
     outside: int = 0
-    """Points beyond the map's border."""
+    """Points, or whole polygons, beyond the map's border."""
     hint: str = ""
     """Why they may lie there, in words."""
     says: str = ""
     """How the places were read, in words."""
     without_class: int = 0
     """Points or polygons that have none."""
+    two_classes: int = 0
+    """Pixels in polygons of different classes."""
     same_pixel: int = 0
     """Points that lie in a pixel where another is already."""
 
@@ -81,8 +83,17 @@ def tally_areas(cover: MapFile, reference: Polygons | Raster) -> Tally:
         found.add(row, values, truth)
     _check_map(found.pixels.sum(axis=1), cover)
     _check_reference(found.pixels, cover)
-    left_out = reference.without_class if isinstance(reference, Polygons) else 0
-    return Tally(found.pixels, found.hectares.sum(axis=1), found.hectares, without_class=left_out)
+    mapped = found.hectares.sum(axis=1)
+    if not isinstance(reference, Polygons):
+        return Tally(found.pixels, mapped, found.hectares)
+    return Tally(
+        found.pixels,
+        mapped,
+        found.hectares,
+        outside=reference.outside,
+        without_class=reference.without_class,
+        two_classes=int(found.pixels[:, UNKNOWN_ID].sum()),
+    )
 
 
 def tally_sample(cover: MapFile, reference: Raster, size: int, seed: int) -> Tally:
