@@ -540,6 +540,26 @@ def test_bands_that_are_of_different_units_are_scaled_in_the_file_as_the_warning
     assert found_wrong(right) == set(), "scales that differ are right where units do"
 
 
+@pytest.mark.parametrize("band", [1, 2])
+@pytest.mark.parametrize("level", ["L1C", "L2A"])
+def test_an_offset_left_in_one_band_is_told_and_mended_in_the_file(band: int, level: str) -> None:
+    found = evidence(SCENES[level] * 10_000 + 1000 * np.eye(3, dtype=np.float32)[band])
+    (text,) = [text for text in decided(found, L1C_CARD, level=level).warnings if "alone are" in text]
+    assert f"the darkest pixels of {BANDS[band]} alone" in text
+    assert "offset of +1000 was left in that band" in text
+    assert "(gdal_edit -offset)" in text
+    right = decided(replace(found, offsets=tuple((-1000 * np.eye(3)[band]).tolist())), L1C_CARD, level=level)
+    assert not any("alone are" in text for text in right.warnings)
+    assert found_wrong(right) == set()
+
+
+@pytest.mark.parametrize("level", ["L1C", "L2A"])
+@pytest.mark.parametrize("added", [(0, 0, 0), (0.02, 0.02, 0.02), (0.025, 0.045, 0.08), (0.12, 0.05, 0.03), (0.1,) * 3])
+def test_haze_and_red_ground_are_no_offset_of_one_band(added: tuple[float, ...], level: str) -> None:
+    sample = (SCENES[level] + np.array(added, np.float32)) * 10_000
+    assert not any("alone are" in text for text in decided(evidence(sample), L1C_CARD, level=level).warnings)
+
+
 def test_red_deserts_and_known_l2a_are_not_called_swapped() -> None:
     desert = np.tile(np.array([[3500, 2600, 1700]], np.float32), (100, 1))
     assert "swapped" not in found_wrong(decided(evidence(desert), L1C_CARD, level="L1C"))

@@ -73,6 +73,7 @@ def implausible(sample: Floats, radiometry: Radiometry, card: ModelCard, indexes
     plain = _without_haze(radiometry, card).to_model(sample)
     return _wrong_scale(sample, radiometry, card) or [
         *_wrong_offset(sample, radiometry, card),
+        *_one_offset(sample, radiometry, card),
         *_swapped(plain, radiometry, card, indexes),
     ]
 
@@ -188,6 +189,25 @@ def _wrong_offset(sample: Floats, radiometry: Radiometry, card: ModelCard) -> li
         if hint := _other_offset(sample, radiometry, card, step):
             return [f"darker than physics allows: looks like an offset was subtracted twice{hint}"]
         return [f"darker than physics allows: {_fill(sample)}"]
+    return []
+
+
+def _one_offset(sample: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
+    """Whether Sentinel-2's offset was left in one band alone: its dark pixels are brighter by that, the others' sound.
+
+    Not asked of red, which red ground brightens alone, nor where the scale is assumed, as of a stretched picture.
+    """
+    if "scale" in radiometry.assumed:
+        return []
+    brighter = np.percentile(radiometry.to_model(sample), 1, axis=0) - np.array([b.p01 for b in card.bands])
+    for band, (name, by) in enumerate(zip(card.band_names, brighter.tolist(), strict=True)):
+        others = np.delete(brighter, band)
+        if name in ("B02", "B03") and 0.07 < by < 0.16 and (np.abs(others) < 0.035).all():
+            return [
+                f"the darkest pixels of {name} alone are {by:.2f} brighter than those the model knows: looks like an "
+                f"offset of {0.1 / radiometry.scale[band]:+.4g} was left in that band. If so, write each band's own "
+                "into the file (gdal_edit -offset)"
+            ]
     return []
 
 
