@@ -98,7 +98,9 @@ def test_all_or_none(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (lambda f: Derived(zones=f / "z.gpkg", zone_id="a"), SettingsError, "--summary"),
         (lambda f: Derived(summary=f / "a.csv", zones=f / "none.gpkg", zone_id="a"), ZoneError, "can't be read"),
         (lambda f: Derived(vector=f / "a.gpkg", vector_settings=VectorSettings(cells=True)), SettingsError, "--prob"),
-        (lambda f: Derived(vector=f / "cover.tif"), OutputError, "a file for each output"),
+        (lambda f: Derived(vector=f / "cover.shp"), OutputError, r"cover\.shp: expected .* ends in \.gpkg"),
+        (lambda f: Derived(summary=f / "cover.xlsx"), OutputError, r"cover\.xlsx: expected .* ends in \.csv"),
+        (lambda f: Derived(vector=f / "a.parquet", summary=f / "a.parquet"), OutputError, "a file for each output"),
     ],
 )
 def test_what_can_not_be_done_is_refused_before_any_work(

@@ -12,7 +12,9 @@ from landmap.errors import SettingsError, ZoneError
 from landmap.lock import staging
 from landmap.outputs import Staged
 from landmap.summarize import check_summary, stage_summary
+from landmap.tables import check_table
 from landmap.vector import VectorSettings, check_vector, stage_vector
+from landmap.vector_files import format_of
 from landmap.zones import Zones
 
 
@@ -47,6 +49,17 @@ class Derived:
     def inputs(self) -> list[Path]:
         """Files that are read for them besides the run's rasters."""
         return [] if self.zones is None else [self.zones]
+
+    def check_names(self) -> None:
+        """Refuse names that end as no format does that can be written.
+
+        Raises:
+            OutputError: Says which endings are possible.
+        """
+        if self.vector:
+            format_of(self.vector)
+        if self.summary:
+            check_table(self.summary)
 
     def check(self, *, with_probabilities: bool, placed: bool) -> Zones | None:
         """Refuse what can't be done, before any work, and read the zones.

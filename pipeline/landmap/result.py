@@ -60,6 +60,7 @@ class Outputs:
         Raises:
             OutputError: See `outputs.check_outputs` and `outputs.check_ending`.
         """
+        self.derived.check_names()  # first: files of another format may share sidecars with the cover
         check_outputs(self.paths(), scene, *settings.files, *self.derived.inputs, overwrite=overwrite)
         for raster in filter(None, (self.cover, self.confidence, self.probabilities)):
             check_ending(raster, RASTERS, "GeoTIFF")
