@@ -404,3 +404,42 @@ def test_a_band_that_is_described_as_alpha_is_one_whatever_its_colour(
     np.testing.assert_array_equal(pixels_of(scene).valid, INSIDE)
     assert "alpha (band 4)" in scene.nodata_rule
     assert scene.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("fill", "dtype"),
+    [(65_534, "uint16"), (20_000, "uint16"), (1, "uint16"), (-1, "int16"), (0.9999, "float32"), (255, "uint8")],
+)
+def test_a_constant_that_may_be_fill_is_told_and_the_hint_helps(
+    fill: float, dtype: str, write_scene: WriteScene, ordinary: Any
+) -> None:
+    values = ordinary(HEIGHT, WIDTH)
+    values = (values / 30 if dtype == "uint8" else values / 10_000 if dtype == "float32" else values).astype(dtype)
+    assert opened(write_scene(values, "sound.tif")).warnings == ()
+    values[:, :, :BORDER] = fill
+    path = write_scene(values)
+    scene = opened(path)
+    assert pixels_of(scene).valid.all()
+    (told,) = scene.warnings
+    assert f"have the value {fill} in every band" in told
+    with rasterio.open(path, "r+") as file:
+        file.nodata = float(told.split("gdal_edit -a_nodata ")[1].rstrip(")"))
+    obeyed = opened(path)
+    assert obeyed.warnings == ()
+    assert (~pixels_of(obeyed).valid).sum() == HEIGHT * BORDER
+
+
+def test_a_constant_beside_another_nodata_is_left_out_by_a_mask(write_scene: WriteScene, ordinary: Any) -> None:
+    values = ordinary(HEIGHT, WIDTH)
+    values[:, :, :BORDER] = 20_000
+    path = write_scene(values, nodata=0)
+    (told,) = opened(path).warnings
+    assert told.endswith("(--mask SCENE --mask-values 20000)")
+    obeyed = opened(path, mask=path, mask_values="20000")
+    assert obeyed.warnings == ()
+    assert (~pixels_of(obeyed).valid).sum() == HEIGHT * BORDER
+
+
+def test_grey_pixels_of_few_different_numbers_are_no_fill(write_scene: WriteScene) -> None:
+    values = np.random.default_rng(0).integers(7, 10, (3, HEIGHT, WIDTH)).astype(np.uint8)
+    assert not any("in every band" in text for text in opened(write_scene(values)).warnings)

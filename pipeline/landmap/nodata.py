@@ -43,6 +43,12 @@ Of 256 such pixels at the edge of a public L2A scene most held 0 and 1, some up 
 """
 FAINT_PICTURE = 1
 """The same in 8 bits."""
+SUSPECT = 0.05
+"""Share of a sample that has one value in every band, from which on it may be fill,"""
+RARE = 5
+"""if any other colour is so many times as rare."""
+LEAST_SAMPLE = 1000
+"""A sample of fewer pixels shows no such thing."""
 
 OPAQUE = 0.5
 """Share of what an alpha band shows that is wholly opaque, at least: all but soft edges."""
@@ -218,6 +224,42 @@ class Fills:
             f"what no reflectance can be is left out as nodata, though the file does not declare it: {', '.join(told)}"
             f"{more}, of the pixels that were looked at"
         ]
+
+
+def constant_doubts(values: npt.NDArray[np.float32], nodata: Nodata) -> list[str]:
+    """Constants that may be fill though reflectance can be so, in words; they are mapped like any value.
+
+    Where a file holds few different numbers, as one of percent, grey pixels are no fill: others are as frequent.
+
+    Args:
+        values: A sample of pixels with data, as they are in the file, `(n, bands)`.
+        nodata: Of these bands.
+    """
+    if values.shape[0] < LEAST_SAMPLE or values.shape[1] < 2:
+        return []
+    is_grey = values.min(axis=1) == values.max(axis=1)
+    if is_grey.mean() < SUSPECT:
+        return []
+    found, counts = np.unique(values[is_grey, 0], return_counts=True)
+    others = np.unique(values[~is_grey], axis=0, return_counts=True)[1]
+    least = max(SUSPECT * len(values), RARE * others.max(initial=0))
+    often = counts > least
+    return [
+        _constant_doubt(value, n / len(values), nodata) for value, n in zip(found[often], counts[often], strict=True)
+    ]
+
+
+def _constant_doubt(constant: np.float32, share: float, nodata: Nodata) -> str:
+    """What to do about a constant; to declare it as well as another nodata value is not possible."""
+    value = f"{constant:.0f}" if float(constant).is_integer() else str(constant)
+    declared = any(known is not None and np.isfinite(known) for known in nodata.values)
+    mend = f"declare it (gdal_edit -a_nodata {value})"
+    if declared:
+        mend = f"leave it out (--mask SCENE --mask-values {value})"
+    return (
+        f"{share_text(share)} of the pixels that were looked at have the value {value} in every band, and get a class: "
+        f"if that is no data, {mend}"
+    )
 
 
 def share_text(share: float) -> str:

@@ -20,7 +20,7 @@ from landmap.grid import Window
 from landmap.infrared import ONLY, Infrared, doubt_infrared, understand_infrared
 from landmap.left_out import NO_DATA, Reasons, merge_reasons
 from landmap.masks import Mask
-from landmap.nodata import alpha_doubt, share_text
+from landmap.nodata import alpha_doubt, constant_doubts, share_text
 from landmap.product import Product
 from landmap.radiometry import Evidence, Radiometry
 from landmap.recognise import find_product
@@ -167,7 +167,7 @@ def open_scene(
         clouds=clouds,
         warp_says=file.view.says,
         files=file.names,
-        warnings=(*found.fills.says(), *_doubts_of_alpha(file, card)),
+        warnings=(*found.fills.says(), *constant_doubts(found.values, source.nodata), *_doubts_of_alpha(file, card)),
     )
     if isinstance(file.infrared, str):
         return _without_infrared(scene, file.infrared, is_there=bool(whole and whole.without_nir))
