@@ -43,6 +43,22 @@ def leak_warnings(chips: ChipFolder, grounds: Sequence[Ground], parts: Parts) ->
     return found
 
 
+def contradictions(chips: ChipFolder) -> list[str]:
+    """How many chips have the very pixels of one with another label, and two of them."""
+    same: dict[str, list[int]] = {}
+    for i, digest in enumerate(chips.digests):
+        same.setdefault(digest, []).append(i)
+    groups = [found for found in same.values() if len({chips.labels[i] for i in found}) > 1]
+    if not groups:
+        return []
+    one = groups[0][0]
+    other = next(i for i in groups[0] if chips.labels[i] != chips.labels[one])
+    return [
+        f"{sum(map(len, groups)):,} of {len(chips):,} chips have the very pixels of a chip with another label, such as "
+        f"{chips.files[one]} and {chips.files[other]}: at most one of the labels is right. Remove the wrong ones"
+    ]
+
+
 def _told(counts: Mapping[str, int], parts: Parts) -> str:
     """Such as "3 of 90 validation chips and 5 of 90 test chips"; empty where there is none."""
     return " and ".join(f"{n:,} of {len(parts[name]):,} {name} chips" for name, n in counts.items() if n)

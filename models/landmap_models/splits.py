@@ -21,6 +21,7 @@ from landmap_models.class_counts import check_counts
 from landmap_models.datasets import ChipFolder
 from landmap_models.errors import DatasetError
 from landmap_models.split_leaks import (
+    contradictions,
     leak_warnings,
     refused_overlap,
     with_buffer,
@@ -228,7 +229,7 @@ def _checked_split(
             "seed or other blocks"
         )
     absent = [f"No {name} chips of {', '.join(found)}." for name in PARTS if (found := _absent(made[name]))]
-    return Split(made["train"], made["validation"], made["test"], (*warnings, *absent))
+    return Split(made["train"], made["validation"], made["test"], (*warnings, *absent, *contradictions(chips)))
 
 
 def _absent(part: ChipFolder) -> list[str]:

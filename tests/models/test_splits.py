@@ -236,7 +236,7 @@ def test_equal_chips_stay_out_of_the_looser_part() -> None:
     """Ten chips come three times, under other names: no part has one of another, and the test part keeps all."""
     digests = tuple(str(i) for i in range(90)) + tuple(str(i // 2) for i in range(20))
     files = tuple(f"{i:03d}.png" for i in range(110))
-    chips = ChipFolder(Path("x"), files, (0, 1) * 55, ("a", "b"), digests=digests)
+    chips = ChipFolder(Path("x"), files, tuple(int(d) % 2 for d in digests), ("a", "b"), digests=digests)
     split = stratified_split(chips, 0)
     seen = [set(part.digests) for part in split.parts().values()]
     assert sum(map(len, seen)) == len(set.union(*seen))
@@ -247,6 +247,20 @@ def test_equal_chips_stay_out_of_the_looser_part() -> None:
     assert told == ()
     told = given_split(dataclasses.replace(chips, parts=parts[10:] + ("validation",) * 10), 0).warnings
     assert told[0].startswith("10 of 10 validation chips and 10 of 20 test chips have the very pixels")
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_the_same_pixels_with_two_labels_are_told_and_the_way_out_works(several: bool) -> None:
+    """Chips 88 and 89, one of each class, have the pixels of chip 0; chip 2 is there twice with one label."""
+    digests = (*map(str, range(87)), "2", "0", "0")
+    labels: tuple[int, ...] = (0, 1) * 43 + (0, 0, 0, 1)
+    own = tuple((label,) for label in labels) if several else labels
+    files = tuple(f"{'ab'[label]}/{i:02d}.png" for i, label in enumerate(labels))
+    chips = ChipFolder(Path("x"), files, own, ("a", "b"), digests=digests, multi_label=several)
+    (told,) = [text for text in stratified_split(chips, 0).warnings if "another label" in text]
+    assert told.startswith("3 of 90 chips have the very pixels of a chip with another label, such as a/00.png and b/89")
+    left = stratified_split(chips.subset(np.arange(89)), 0)
+    assert not [text for text in left.warnings if "another label" in text]
 
 
 def test_a_part_that_lacks_a_class_is_told() -> None:
