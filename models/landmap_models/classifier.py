@@ -94,16 +94,26 @@ def check_answers(answers: Floats, chips: int, card: ModelCard) -> None:
         return
     low, high = float(np.min(answers)), float(np.max(answers))
     sums = np.sum(answers, axis=1, dtype=np.float64)
-    # Written so that NaN fails.
-    inside = low >= -RANGE_TOLERANCE and high <= 1 + RANGE_TOLERANCE
-    adds_up = card.task == "multi-label" or bool(np.all(np.abs(sums - 1) <= SUM_TOLERANCE))
-    if not (inside and adds_up):
+    if not (_inside(answers) and (card.task == "multi-label" or _adds_up(answers))):
         finite = "" if np.isfinite(sums).all() else f" {int((~np.isfinite(sums)).sum())} of {chips} chips not finite."
         raise ModelError(
             f"{card.name}: expected probabilities from 0 to 1 that sum to 1 for each chip. Received: values "
             f"from {low:g} to {high:g}, sums from {sums.min():g} to {sums.max():g}.{finite} End the model with a "
             "softmax; where it gives the logits of one, `landmap models describe FILE --softmax` does so"
         )
+
+
+def are_probabilities(answers: Floats) -> bool:
+    """Whether answers `(chips, classes)` lie from 0 to 1 and sum to 1 for each chip; NaN does not."""
+    return _inside(answers) and _adds_up(answers)
+
+
+def _inside(answers: Floats) -> bool:
+    return bool(((answers >= -RANGE_TOLERANCE) & (answers <= 1 + RANGE_TOLERANCE)).all())
+
+
+def _adds_up(answers: Floats) -> bool:
+    return bool((np.abs(np.sum(answers, axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE).all())
 
 
 def noise_chips(card: ModelCard, n: int = 8) -> Floats:

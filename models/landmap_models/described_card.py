@@ -17,18 +17,19 @@ import numpy.typing as npt
 
 from landmap_models.band_names import band_name
 from landmap_models.card import ModelCard, content_faults
-from landmap_models.classifier import check_answers, noise_chips
+from landmap_models.classifier import are_probabilities, check_answers, noise_chips
 from landmap_models.datasets import ChipFolder
 from landmap_models.errors import CardError
+from landmap_models.explanations import fit_warnings, guess_warning
 from landmap_models.input_scale import INPUTS, adapted, scaled_input
 from landmap_models.keras_classifier import check_form
 from landmap_models.labelled_chips import Floats, loose_classes, match_labels, read_chips
 from landmap_models.legend import legend_for
-from landmap_models.metrics import measure, measure_several, wilson_interval
+from landmap_models.metrics import measure, measure_several
 from landmap_models.trained_card import band_profiles
 
 TRIED = 300
-"""Chips at most on which other numbers and orders of classes are tried."""
+"""Chips at most on which other bands, numbers and orders of classes are tried."""
 RESOLUTION = 10.0
 """Metres a pixel where nobody says: Sentinel-2's finest bands."""
 
@@ -105,6 +106,8 @@ def make_card(model: Any, told: Told, template: ModelCard | None, chips: OpenChi
     if faults := content_faults(content):
         raise CardError(f"{where}: {'; '.join(faults)}")
     card = ModelCard.from_content(content)
+    if told.softmax:
+        _refuse_second_softmax(model, card, folder, number, where)
     card, found = _tried(model, made, card, folder, number)
     sources["metrics"] = f"measured on {_some(folder)}" if card.metrics and folder is not None else "not measured"
     return Described(made, dataclasses.replace(card, training={"described": sources}), (*warnings, *found))
@@ -254,6 +257,18 @@ def _tried(
     return card, []
 
 
+def _refuse_second_softmax(model: Any, card: ModelCard, chips: ChipFolder | None, number: str, where: str) -> None:
+    """A softmax of probabilities makes them nearly equal: confidence and thresholds would mean nothing."""
+    values = noise_chips(card) if chips is None else read_chips(_some_of(chips), card)
+    scaled = values * np.float32(INPUTS[number])
+    answers: Floats = np.asarray(model.predict(scaled, verbose=0, batch_size=64), np.float32)
+    if are_probabilities(answers) or _task(model) == "multi-label":
+        raise CardError(
+            f"{where}: expected logits for --softmax. Received: probabilities already, from {answers.min():.3g} to "
+            f"{answers.max():.3g}. Leave out --softmax"
+        )
+
+
 def _predict(model: Any, values: Floats, card: ModelCard) -> Floats:
     answers: Floats = np.asarray(model.predict(values, verbose=0, batch_size=64), np.float32)
     check_answers(answers, len(values), card)
@@ -271,53 +286,32 @@ def _measured(model: Any, made: Any, card: ModelCard, chips: ChipFolder, number:
     several = labels.ndim == 2
     measured = measure_several(labels, answers, names, None) if several else measure(labels, answers, names)
     split = f"all chips of {chips.root.name}, some of which it may have been trained on"
-    against = [] if several else _order_warnings(labels, answers, names) or _number_warnings(model, card, chips, number)
+    outputs = answers.argmax(axis=1)
+    against = _one_label(chips) if several else _fit_warnings(model, card, chips, number, outputs)
     return dataclasses.replace(card, metrics={"split": split} | measured), loose_classes(labels, names) + against
+
+
+def _one_label(chips: ChipFolder) -> list[str]:
+    """That a network tells each class for itself, where every chip has one."""
+    if chips.multi_label:
+        return []
+    return [
+        "the network ends in a sigmoid, so that it is described as a multi-label model, and every chip has one label: "
+        "`landmap classify` refuses multi-label models. For maps, end it with a softmax, by Python: "
+        "model.layers[-1].activation = keras.activations.softmax; model.save('softmax.keras'), and describe that file"
+    ]
 
 
 def _parts(n: int) -> list[npt.NDArray[np.intp]]:
     return np.array_split(np.arange(n), -(-n // 256))
 
 
-def _order_warnings(labels: npt.NDArray[np.intp], answers: Floats, names: tuple[str, ...]) -> list[str]:
-    """Another order of the classes under which clearly more chips would be right."""
-    from scipy.optimize import linear_sum_assignment
-
-    outputs = answers.argmax(axis=1)
-    counts = np.zeros((len(names), len(names)), np.intp)
-    np.add.at(counts, (outputs, labels), 1)
-    _, best = linear_sum_assignment(-counts)
-    right, other = int(np.trace(counts)), int(counts[np.arange(len(names)), best].sum())
-    if not _clearly_more(other, right, len(labels)):
-        return []
-    order = ",".join(names[i] for i in best)
-    return [
-        f"only {right} of {len(labels)} chips are right with the classes in the order told; with --classes {order} "
-        f"{other} would be: look at the order of the network's outputs"
-    ]
-
-
-def _number_warnings(model: Any, card: ModelCard, chips: ChipFolder, number: str) -> list[str]:
-    """Other numbers as input with which clearly more chips would be right."""
-    some = _some_of(chips)
-    labels, values = match_labels(some, card), read_chips(some, card)
-    right = {}
-    for name, factor in INPUTS.items():
-        answers = np.asarray(model.predict(values * np.float32(factor), verbose=0, batch_size=64))
-        right[name] = int((answers.argmax(axis=1) == labels).sum())
-    best = max(right, key=right.__getitem__)
-    if not _clearly_more(right[best], right[number], len(labels)):
-        return []
-    return [
-        f"only {right[number]} of {len(labels)} chips are right where the network is given {number}; {right[best]} "
-        f"would be with --input {best}: look at the numbers that it was trained on"
-    ]
-
-
-def _clearly_more(one: int, other: int, n: int) -> bool:
-    """Whether the 95 % intervals of two counts lie apart."""
-    low, high = wilson_interval(one, n)["low"], wilson_interval(other, n)["high"]
-    return low is not None and high is not None and low > high
+def _fit_warnings(
+    model: Any, card: ModelCard, chips: ChipFolder, number: str, outputs: npt.NDArray[np.intp]
+) -> list[str]:
+    """What labelled chips, or some of them, speak against in what is told."""
+    guessing, some = guess_warning(outputs, match_labels(chips, card)), _some_of(chips)
+    return fit_warnings(model, card, number, read_chips(some, card), match_labels(some, card), guessing)
 
 
 def _some(chips: ChipFolder) -> str:

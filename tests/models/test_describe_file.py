@@ -109,9 +109,120 @@ def test_numbers_that_nobody_says_are_assumed_aloud_and_the_way_out_works(
 def test_classes_in_another_order_are_told_and_the_way_out_works(write: Callable[..., Path], chip_zip: Path) -> None:
     path = write(classes=("striped", "bright", "dark"))
     found = described(path, TOLD, chip_zip)
-    (hint,) = re.findall(r"only 0 of 90 chips are right .*; with --classes (\S+) 90 would be", found.warnings[0])
+    (hint,) = re.findall(r"only 0 of 90 chips are right .*; 90 would be with --classes (\S+):", found.warnings[0])
     found = described(path, dataclasses.replace(TOLD, classes=tuple(hint.split(","))), chip_zip, overwrite=True)
     assert (found.warnings, found.card.metrics["accuracy"]["value"]) == ((), 1)
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> tuple[Path, Callable[..., Path]]:
+    """120 chips of four classes by colour, and a function that writes a network that tells some of them."""
+    from PIL import Image
+
+    rows = {"blue": (50, 90, 200), "green": (60, 200, 90), "red": (200, 90, 60), "yellow": (200, 200, 60)}
+    rng = np.random.default_rng(0)
+    for name, color in rows.items():
+        (tmp_path / "colours" / name).mkdir(parents=True)
+        for i in range(30):
+            chip = rng.normal(color, 5, (64, 64, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(chip).save(tmp_path / "colours" / name / f"{i}.png")
+
+    def save(order: tuple[int, int, int] = (0, 1, 2), weight: float = 40) -> Path:
+        import keras
+
+        inputs = keras.Input((64, 64, 3))
+        x = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 255)(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(4, activation="softmax", name="classes")(x))
+        means = np.array(list(rows.values()))[:, order] / 255
+        bias = -weight / 2 * (means**2).sum(axis=1)
+        model.get_layer("classes").set_weights([weight * means.T, bias if weight else np.array([1, 0, 0, 0])])
+        path = tmp_path / "colours.keras"
+        model.save(path)
+        return path
+
+    return tmp_path / "colours", save
+
+
+COLOURS = dataclasses.replace(TOLD, classes=("blue", "green", "red", "yellow"))
+
+
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 2, 0)])
+def test_bands_in_another_order_are_told_as_such_and_the_way_out_works(
+    order: tuple[int, int, int], colours: tuple[Path, Callable[..., Path]]
+) -> None:
+    """Another order of classes would be right for many chips, too, and is not offered."""
+    chips, save = colours
+    path = save(order)
+    found = described(path, COLOURS, chips)
+    (hint,) = re.findall(r"chips are right with the bands in .*; 120 would be with --bands (\S+):", found.warnings[0])
+    assert hint == ",".join(("B04", "B03", "B02")[i] for i in order)
+    assert "--classes" not in found.warnings[0]
+    found = described(path, dataclasses.replace(COLOURS, bands=tuple(hint.split(","))), chips, overwrite=True)
+    assert (found.warnings, found.card.metrics["accuracy"]["value"]) == ((), 1)
+
+
+def test_where_bands_or_classes_may_be_in_another_order_both_are_told(
+    colours: tuple[Path, Callable[..., Path]],
+) -> None:
+    """Without yellow, red and blue exchanged are two bands or two classes: the chips can't tell."""
+    chips, save = colours
+    for file in (chips / "yellow").iterdir():
+        file.unlink()
+    (chips / "yellow").rmdir()
+    found = described(save((2, 1, 0)), COLOURS, chips)
+    (hint,) = [text for text in found.warnings if "chips are right" in text]
+    options = re.findall(r"(?:be|or 90) with --(bands|classes) ([^\s:]+)", hint)
+    assert [name for name, _ in options] == ["bands", "classes"]
+    for name, value in options:
+        told = dataclasses.replace(COLOURS, **{name: tuple(value.split(","))})
+        assert (
+            described(chips.parent / "colours.keras", told, chips, overwrite=True).card.metrics["accuracy"]["value"]
+            == 1
+        )
+
+
+def test_guessing_is_told_with_its_numbers(colours: tuple[Path, Callable[..., Path]]) -> None:
+    chips, save = colours
+    (warning,) = described(save(weight=0), COLOURS, chips).warnings
+    assert warning.startswith("no better than guessing: 30 of 120 chips are right (25%), and 25% would be by chance")
+
+
+def test_no_order_of_classes_is_offered_that_leaves_the_model_bad(colours: tuple[Path, Callable[..., Path]]) -> None:
+    """Half of the chips are right at best, as every chip lies in the folder of one of two classes, by turns."""
+    chips, save = colours
+    for i in range(0, 30, 2):
+        for one, other in (("blue", "green"), ("red", "yellow")):
+            for name, to in ((one, other), (other, one)):
+                (chips / name / f"{i}.png").rename(chips / to / f"moved_{i}.png")
+    told = dataclasses.replace(COLOURS, classes=("red", "yellow", "blue", "green"))
+    (warning,) = described(save(), told, chips).warnings
+    assert "do not fit these chips" in warning
+    assert "with --classes" not in warning
+
+
+def test_a_softmax_of_probabilities_is_refused_and_the_way_out_works(
+    write: Callable[..., Path], chip_zip: Path
+) -> None:
+    for activation in ("softmax", "sigmoid"):
+        path = write(activation=activation)
+        with pytest.raises(CardError, match=r"expected logits.*probabilities already.*Leave out --softmax") as caught:
+            described(path, dataclasses.replace(TOLD, softmax=True), chip_zip, overwrite=True)
+        assert "\n" not in str(caught.value)
+        described(path, TOLD, chip_zip, overwrite=True)
+
+
+def test_a_sigmoid_on_chips_of_one_label_is_told_and_the_way_out_works(
+    write: Callable[..., Path], chip_zip: Path, keras: Any, tmp_path: Path
+) -> None:
+    path = write(activation="sigmoid")
+    (warning,) = described(path, TOLD, chip_zip).warnings
+    (code,) = re.findall(r"by Python: (.*)\.save\('softmax.keras'\)", warning)
+    assert code == "model.layers[-1].activation = keras.activations.softmax; model"
+    model = keras.models.load_model(path)
+    model.layers[-1].activation = keras.activations.softmax
+    model.save(tmp_path / "softmax.keras")
+    found = described(tmp_path / "softmax.keras", TOLD, chip_zip, overwrite=True)
+    assert (found.warnings, found.card.task) == ((), "single-label")
 
 
 def test_logits_are_refused_and_the_way_out_works(write: Callable[..., Path], chip_zip: Path) -> None:
