@@ -1,0 +1,114 @@
+"""The pixel network, trained from Dynamic World's answers, WorldCover's patches and labels of whole chips.
+
+    python workflows/pixel_network.py data/ folder/
+
+`data/` is laid out as `pixel_data.sources` says. Writes to the folder, each step once: a killed run goes on after the
+last epoch when the script is started again:
+
+    taught.npz          13-band chips, Dynamic World's answers to them, and which are held out
+    first.keras, .csv   a network of these and WorldCover's patches, and what it was worth after each epoch
+    weak.npz            its answers to true-colour chips, fitted to the composition of each chip's class
+    second.keras, .csv  the network trained further on all three
+    pixel-unet.keras    the same, its weights rounded to 16 bits
+    scores.csv          what it is worth on what was held out, alone and with the chip network
+
+Equal seeds give equal batches. About 20 minutes of two cores that have nothing else to do. Labels made by Dynamic
+World (Google, Apache-2.0) and ESA WorldCover (CC-BY 4.0) are behind these weights: docs/pixels.md has the credits.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from pixel_batches import Part, PixelBatches
+from pixel_data import BANDS, CLASSES, Labelled, Sources, colour_chips, patches, sources, spectral_chips
+from pixel_held import write_scores
+from pixel_training import Stage, compositions, fit, part_of, weak_answers
+
+from landmap_models.architectures import pixel_unet
+from landmap_models.packaged import find_model
+
+FIRST = Stage(epochs=8, steps=150, learning_rate=2.5e-3, counts=(10, 6, 0), seed=1)
+SECOND = Stage(epochs=16, steps=150, learning_rate=1.5e-3, counts=(6, 4, 6), seed=2)
+PER_CLASS = 1000
+"""True-colour chips of each class that get answers."""
+SIZE = (64, 64)
+
+
+def main() -> None:
+    """Read the arguments."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    where, folder = sources(Path(sys.argv[1])), Path(sys.argv[2])
+    folder.mkdir(exist_ok=True)
+    taught, land = _taught(where, folder / "taught.npz"), patches(where)
+    train(where, folder, taught, land)
+    final = folder / "pixel-unet.keras"
+    if not final.exists():
+        round_weights(folder / "second.keras", final)
+    write_scores(keras.models.load_model(final, compile=False), taught, land, find_model("default"), folder)
+
+
+def _taught(where: Sources, kept: Path) -> Labelled:
+    if not kept.exists():
+        chips = spectral_chips(where)
+        np.savez(kept, pictures=chips.pictures, answers=chips.answers, kinds=chips.kinds, held=chips.held)
+    with np.load(kept) as file:
+        return Labelled(file["pictures"], file["answers"], file["kinds"], file["held"])
+
+
+def train(where: Sources, folder: Path, taught: Labelled, land: Labelled) -> None:
+    """Both stages."""
+    keras.utils.set_random_seed(FIRST.seed)
+    held, spectral, wide = taught.subset(taught.held), part_of(taught), part_of(land)
+    if not (folder / "first.keras").exists():
+        middle = np.median(spectral.pictures.reshape(-1, len(BANDS)), axis=0).round(4)
+        model = pixel_unet.build([float(value) for value in middle], len(CLASSES), SIZE)
+        fit(
+            model,
+            PixelBatches(spectral, wide, None, FIRST.counts, FIRST.steps, FIRST.seed),
+            FIRST,
+            held,
+            folder,
+            "first",
+        )
+    if (folder / "second.keras").exists():
+        return
+    model = keras.models.load_model(folder / "first.keras", compile=False)
+    colour = _weak(where, model, taught, folder / "weak.npz")
+    fit(
+        model,
+        PixelBatches(spectral, wide, colour, SECOND.counts, SECOND.steps, SECOND.seed),
+        SECOND,
+        held,
+        folder,
+        "second",
+    )
+
+
+def _weak(where: Sources, model: keras.Model, taught: Labelled, kept: Path) -> Part:
+    """True-colour chips that are not held out, and what the network says of them."""
+    if not kept.exists():
+        chips, held = colour_chips(where)
+        kinds, rng = np.array(chips.labels), np.random.default_rng(FIRST.seed)
+        free = rng.permutation(np.flatnonzero(~held))
+        chosen = np.sort(np.concatenate([free[kinds[free] == kind][:PER_CLASS] for kind in range(10)]))
+        colours = np.round(chips.subset(chosen).reflectance() * (255 / chips.reflectance_max)).astype(np.uint8)
+        answers = weak_answers(model, colours, kinds[chosen], compositions(taught))
+        np.savez(kept, colours=colours, answers=answers)
+    with np.load(kept) as file:
+        return Part(file["colours"], file["answers"])
+
+
+def round_weights(trained: Path, rounded: Path) -> None:
+    """The network with weights that 16 bits hold, without what only a training needs."""
+    model = keras.models.load_model(trained, compile=False)
+    model.set_weights([np.asarray(w, np.float16).astype(np.float32) for w in model.get_weights()])
+    model.save(rounded)
+
+
+if __name__ == "__main__":
+    main()
