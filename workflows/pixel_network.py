@@ -12,8 +12,9 @@ last epoch when the script is started again:
     pixel-unet.keras    the same, its weights rounded to 16 bits
     scores.csv          what it is worth on what was held out, alone and with the chip network
 
-Equal seeds give equal batches. About 20 minutes of one core, on paper: as one piece it has not been run. Labels made by Dynamic
-World (Google, Apache-2.0) and ESA WorldCover (CC-BY 4.0) are behind these weights: docs/pixels.md has the credits.
+Equal seeds give equal batches. About 20 minutes of one core, on paper: as one piece it has not been run. Labels made by
+Dynamic World (Google, Apache-2.0) and ESA WorldCover (CC-BY 4.0) are behind these weights: docs/pixels.md has the
+credits.
 """
 
 from __future__ import annotations
