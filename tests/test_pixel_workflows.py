@@ -18,7 +18,7 @@ POINTS = ROOT / "tests" / "data" / "drawn_points.csv"
 @pytest.fixture
 def recipe(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """A function that imports a module of the recipe."""
-    monkeypatch.syspath_prepend(str(ROOT / "workflows"))
+    monkeypatch.syspath_prepend(str(ROOT / "workflows/pixels"))
 
     def load(name: str) -> ModuleType:
         return importlib.import_module(name)

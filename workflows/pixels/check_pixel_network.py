@@ -1,6 +1,6 @@
 """What the pixel network does on whole scenes, alone and with the chip network: drawn points, dates, levels, pictures.
 
-    python workflows/check_pixel_network.py pixel-unet.keras scenes/ tests/data/drawn_points.csv pictures/ [a b]
+    python workflows/pixels/check_pixel_network.py pixel-unet.keras scenes/ tests/data/drawn_points.csv pictures/ [a b]
 
 `scenes/` holds inn/, kempen/ and calais/ as the points name them; a and b are the exponents of `pixel_fusion.fuse`.
 Prints how many of the points are right, and how far two dates and two levels agree by group; writes a picture of each

@@ -1,6 +1,6 @@
 """The pixel network, trained from Dynamic World's answers, WorldCover's patches and labels of whole chips.
 
-    python workflows/pixel_network.py data/ folder/
+    python workflows/pixels/pixel_network.py data/ folder/
 
 `data/` is laid out as `pixel_data.sources` says. Writes to the folder, each step once: a killed run goes on after the
 last epoch when the script is started again:
