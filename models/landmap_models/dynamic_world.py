@@ -144,11 +144,11 @@ def read_variables(folder: str | Path) -> dict[str, list[Floats]]:
     Raises:
         ModelError: There is no checkpoint, or not one of Dynamic World's forward model.
     """
-    from landmap_models.engine import tensorflow
+    from landmap_models import engine  # the one place that imports TensorFlow
 
     path = Path(folder) / "variables" / "variables"
     try:
-        checkpoint = tensorflow().train.load_checkpoint(str(path))
+        checkpoint = engine.tensorflow().train.load_checkpoint(str(path))
         count = sum(name.startswith("variables/") for name in checkpoint.get_variable_to_shape_map())
         values = [checkpoint.get_tensor(f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(count)]
     except Exception as error:  # TensorFlow raises errors of its own for files it can't read
