@@ -121,7 +121,7 @@ def noise_chips(card: ModelCard, n: int = 8) -> Floats:
 
     Args:
         card: The model's.
-        n: How many.
+        n: Number of chips that are drawn.
 
     Returns:
         Reflectance `(n, chip_size, chip_size, bands)`, the same at each call.

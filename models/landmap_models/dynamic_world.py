@@ -167,9 +167,9 @@ def load(folder: str | Path, height: int, width: int) -> keras.Model:
     """Dynamic World for windows of one size, with its variables.
 
     Args:
-        folder: Of the SavedModel.
-        height: Of a window in pixels, margin included; even.
-        width: As height.
+        folder: The SavedModel's, which holds `variables/variables.index`.
+        height: Rows of a window in pixels, margin included; even.
+        width: Columns of a window in pixels, margin included; even.
 
     Raises:
         ModelError: Variables that don't fit, or a size that is odd.

@@ -21,7 +21,7 @@ def check_output(output: Path, *inputs: str | Path | None, overwrite: bool = Fal
     """Refuse names under which a training could not write, before it begins.
 
     Args:
-        output: The model.
+        output: The `.keras` file that the training is to write.
         *inputs: Files that are read: data, a model to start from, a teacher. None is passed over.
         overwrite: Replace the model and its history.
         resume: Go on with a training that was killed.

@@ -98,8 +98,8 @@ def check_assessment_outputs(
     """Refuse what can't or must not be written, before any work.
 
     Args:
-        report: JSON.
-        table: CSV.
+        report: File for the assessment as JSON; None writes none.
+        table: File for the confusion matrix as CSV; None writes none.
         *inputs: What will be read.
         overwrite: Replace files that exist.
 

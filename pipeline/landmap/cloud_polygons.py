@@ -113,7 +113,7 @@ def read_cloud_polygons(path: str, scene: Grounded) -> CloudPolygons:
 
     Args:
         path: The file, also inside a zip archive by GDAL's name, or behind a URL.
-        scene: Whose grid.
+        scene: The scene, on whose grid the polygons are placed.
 
     Raises:
         ReadError: It can't be read.

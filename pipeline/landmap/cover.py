@@ -146,7 +146,7 @@ def read_classes(file: Any, window: Window, shape: tuple[int, int] | None = None
 
     Args:
         file: Of integers, or of whole numbers.
-        window: The rectangle.
+        window: The rectangle that is read, in pixels of the raster.
         shape: Rows and columns that are wanted of it, from the nearest pixels; None: all.
 
     Raises:

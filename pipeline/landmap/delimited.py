@@ -136,7 +136,7 @@ def numbers_of(*columns: Sequence[str]) -> list[list[float | None]]:
     """Columns of cells as numbers, all written in one way: with a decimal point, or with a decimal comma.
 
     Args:
-        *columns: Cells.
+        *columns: The cells of each column, as texts.
 
     Returns:
         The columns; None where a cell is empty.

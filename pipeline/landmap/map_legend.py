@@ -147,7 +147,7 @@ def check_ids(path: str, legend: Iterable[LandClass], counts: npt.NDArray[np.int
 
     Args:
         path: Of the map.
-        legend: Its classes.
+        legend: The classes that its ids may have.
         counts: Pixels by id, `(256,)`.
 
     Raises:

@@ -130,7 +130,7 @@ def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]
     """Bands of a raster on a scene's grid, by the nearest of its pixels; each by itself.
 
     Args:
-        path: The raster.
+        path: File or address of the mask's raster.
         scene: What they are brought to.
         choose: Says, of the open file, which bands, from 1.
 

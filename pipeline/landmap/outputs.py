@@ -100,7 +100,7 @@ def check_ending(path: Path, endings: Sequence[str], what: str) -> None:
     """Refuse a name that says another format than the one that is written. No ending says nothing.
 
     Args:
-        path: The output.
+        path: The file that is to be written.
         endings: Those that are right, in small letters.
         what: Is written: "GeoTIFF".
 

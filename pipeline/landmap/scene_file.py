@@ -130,7 +130,7 @@ def _said(file: Any, names: tuple[str, ...], found: Mapping[str, int], path: str
         names: Of the bands.
         found: Numbers of these and of all others that are known by a name.
         path: As the user gave it.
-        whole: The product.
+        whole: The product that the file stands for; None for a raster file.
     """
     indexes = tuple(found[name] for name in names)
     source = source_of(file, path, whole.vrt if whole else path, names, indexes, found.values())

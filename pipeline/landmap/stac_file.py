@@ -87,9 +87,9 @@ def parse_item(text: bytes, href: str, where: str) -> Item | None:
     """The STAC Item in the content of a file; None where it is other JSON.
 
     Args:
-        text: The content.
+        text: The file's content, JSON in UTF-8.
         href: Absolute path or URL of the file, to which its addresses are relative.
-        where: For messages.
+        where: Name of the file, for messages.
 
     Raises:
         SceneError: It is no JSON, or something else of STAC.

@@ -50,7 +50,7 @@ def read_zones(path: str | os.PathLike[str], id_column: str, layer: str | None =
     """Read zones from anything with polygons that GeoPandas reads.
 
     Args:
-        path: The file.
+        path: The vector file with the zones.
         id_column: What names each zone.
         layer: Name of its layer; None where it has one of polygons.
 
