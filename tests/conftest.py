@@ -16,8 +16,8 @@ import rasterio
 from affine import Affine
 from hypothesis import settings
 
-from landmap_models.card import ModelCard
-from landmap_models.classifier import FAKE_CARD, Classifier
+from landmap_models.inference.classifier import FAKE_CARD, Classifier
+from landmap_models.model_file.card import ModelCard
 
 # Machines differ in speed; examples are the same in every run, so that a failure is never a matter of luck.
 settings.register_profile("landmap", deadline=None, derandomize=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from landmap.cli import cli
-from landmap_models.packaged import packaged_models
+from landmap_models.model_file.packaged import packaged_models
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from landmap.example import write_example
-from landmap_models.packaged import packaged_models
+from landmap.demo.example import write_example
+from landmap_models.model_file.packaged import packaged_models
 
 WORKFLOWS = Path(__file__).parents[1] / "workflows"
 

@@ -19,11 +19,11 @@ import rasterio
 from rasterio.transform import from_origin
 
 import landmap
-from landmap.example import write_example
+from landmap.demo.example import write_example
 from landmap_models.augment import d4
-from landmap_models.datasets import ChipFolder, open_chips
-from landmap_models.leakage import parts_of, read_split
-from landmap_models.packaged import find_model
+from landmap_models.datasets.chips import ChipFolder, open_chips
+from landmap_models.evaluation.leakage import parts_of, read_split
+from landmap_models.model_file.packaged import find_model
 
 Classes = npt.NDArray[np.uint8]
 WATER, FOREST, BUILT, FARMLAND = range(4)

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from nir_prior import add_prior
 
-from landmap_models.evaluate import evaluate
-from landmap_models.train import train
-from landmap_models.train_settings import TrainSettings
+from landmap_models.evaluation.evaluate import evaluate
+from landmap_models.training.settings import TrainSettings
+from landmap_models.training.train import train
 
 SEED = 1
 FIRST = TrainSettings(name="first", epochs=90, seed=SEED)

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from landmap_models.datasets import open_chips
-from landmap_models.keras_classifier import load_classifier
+from landmap_models.datasets.chips import open_chips
+from landmap_models.inference.keras_classifier import load_classifier
 from landmap_models.legend import EUROSAT
-from landmap_models.model_file import attach_nir_prior
-from landmap_models.nir import EUROSAT_ROLES, NirPrior, cell_statistics
-from landmap_models.nir_fit import fit_nir_prior
+from landmap_models.model_file.archive import attach_nir_prior
+from landmap_models.model_file.nir import EUROSAT_ROLES, NirPrior, cell_statistics
+from landmap_models.training.nir import fit_nir_prior
 
 BANDS = ("B04", "B03", "B08", "B02")
 """Red, green and near infrared, as the prior wants them, and what a model may want besides."""

@@ -97,3 +97,7 @@ def legend_for(names: tuple[str, ...]) -> Legend:
     """The legend for class names in output order; EuroSAT's own colours where these are its classes."""
     known = {c.name: c.color for c in EUROSAT}
     return Legend(tuple(LandClass(i, name, known.get(name, PALETTE[i % len(PALETTE)])) for i, name in enumerate(names)))
+
+
+NODATA = 255
+"""Value of pixels without data in every raster that landmap writes."""

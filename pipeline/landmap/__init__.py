@@ -4,45 +4,94 @@ import landmap
 
 result = landmap.classify("scene.tif", "cover.tif")
 cover = landmap.open_cover("cover.tif")
+
+What this module lists in `__all__` is public, and `landmap.errors`; every other module may change without notice.
+Each name is imported when it is first used, so that `import landmap` is light.
 """
 
-from landmap.accuracy import Assessment
-from landmap.assess import assess
-from landmap.batch import BatchResult, batch_status, run_batch
-from landmap.change import Change, compare_maps
-from landmap.classify import classify
-from landmap.derived import Derived
-from landmap.job_lists import find_jobs
-from landmap.jobs import Job
-from landmap.planning import Plan
-from landmap.planning import make_plan as plan
-from landmap.raster import open_cover
-from landmap.result import Result
-from landmap.scene import Scene, open_scene
-from landmap.settings import Settings
-from landmap.summarize import summarize
-from landmap.vector import VectorSettings, vectorize
+from __future__ import annotations
 
-__all__ = [
-    "Assessment",
-    "BatchResult",
-    "Change",
-    "Derived",
-    "Job",
-    "Plan",
-    "Result",
-    "Scene",
-    "Settings",
-    "VectorSettings",
-    "assess",
-    "batch_status",
-    "classify",
-    "compare_maps",
-    "find_jobs",
-    "open_cover",
-    "open_scene",
-    "plan",
-    "run_batch",
-    "summarize",
-    "vectorize",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from landmap.accuracy.assess import Assessment as Assessment
+    from landmap.accuracy.assess import assess as assess
+    from landmap.accuracy.change import Change as Change
+    from landmap.accuracy.change import compare_maps as compare_maps
+    from landmap.batch.jobs import Job as Job
+    from landmap.batch.jobs import find_jobs as find_jobs
+    from landmap.batch.run import BatchResult as BatchResult
+    from landmap.batch.run import batch_status as batch_status
+    from landmap.batch.run import run_batch as run_batch
+    from landmap.demo.example import write_example as write_example
+    from landmap.errors import LandmapError as LandmapError
+    from landmap.inference.plan import Plan as Plan
+    from landmap.inference.plan import make_plan as plan
+    from landmap.io.cog import open_cover as open_cover
+    from landmap.maps.shares import ClassShare as ClassShare
+    from landmap.maps.summarize import summarize as summarize
+    from landmap.maps.vectorize import VectorSettings as VectorSettings
+    from landmap.maps.vectorize import vectorize as vectorize
+    from landmap.report.page import write_report as write_report
+    from landmap.report.quicklook import write_quicklook as write_quicklook
+    from landmap.run.classify import classify as classify
+    from landmap.run.classify import run_plan as run_plan
+    from landmap.run.derived import Derived as Derived
+    from landmap.run.result import Outputs as Outputs
+    from landmap.run.result import Result as Result
+    from landmap.scene.scene import Scene as Scene
+    from landmap.scene.scene import open_scene as open_scene
+    from landmap.settings import Settings as Settings
+
+_PUBLIC = {
+    "Assessment": "accuracy.assess:Assessment",
+    "BatchResult": "batch.run:BatchResult",
+    "Change": "accuracy.change:Change",
+    "ClassShare": "maps.shares:ClassShare",
+    "Derived": "run.derived:Derived",
+    "Job": "batch.jobs:Job",
+    "LandmapError": "errors:LandmapError",
+    "Outputs": "run.result:Outputs",
+    "Plan": "inference.plan:Plan",
+    "Result": "run.result:Result",
+    "Scene": "scene.scene:Scene",
+    "Settings": "settings:Settings",
+    "VectorSettings": "maps.vectorize:VectorSettings",
+    "assess": "accuracy.assess:assess",
+    "batch_status": "batch.run:batch_status",
+    "classify": "run.classify:classify",
+    "compare_maps": "accuracy.change:compare_maps",
+    "find_jobs": "batch.jobs:find_jobs",
+    "open_cover": "io.cog:open_cover",
+    "open_scene": "scene.scene:open_scene",
+    "plan": "inference.plan:make_plan",
+    "run_batch": "batch.run:run_batch",
+    "run_plan": "run.classify:run_plan",
+    "summarize": "maps.summarize:summarize",
+    "vectorize": "maps.vectorize:vectorize",
+    "write_example": "demo.example:write_example",
+    "write_quicklook": "report.quicklook:write_quicklook",
+    "write_report": "report.page:write_report",
+}
+"""Public names, and where each is defined: module inside landmap, and its name there."""
+
+__all__ = [*_PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("landmap")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, defined = _PUBLIC[name].partition(":")
+    found = globals()[name] = getattr(import_module(f"{__name__}.{module}"), defined)
+    return found
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion."""
+    return [*__all__, "__version__", "errors"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 from landmap.errors import SettingsError
 
@@ -237,3 +238,15 @@ def _is_number(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     return _is_integer(value) and value > 0  # type: ignore[operator]
+
+
+def with_choices(settings: Settings | None, choices: dict[str, Any]) -> Settings:
+    """Settings with some fields replaced.
+
+    Raises:
+        SettingsError: A field that settings do not have, or a value that can't be meant.
+    """
+    known = [f.name for f in dataclasses.fields(Settings)]
+    if unknown := set(choices) - set(known):
+        raise SettingsError(f"Expected settings out of {', '.join(known)}. Received: {', '.join(sorted(unknown))}")
+    return dataclasses.replace(settings or Settings(), **choices)

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from landmap.bench import bench, run_whole
-from landmap.bench_result import Bench, Whole
-from landmap.bench_scene import write_bench_scene
-from landmap.planning import make_plan
-from landmap.terminal import print_bench
-from landmap_models.engine import fast_precision, find_device
-from landmap_models.keras_classifier import load_classifier, load_model
-from landmap_models.packaged import find_model
+from landmap.bench.result import Bench, Whole
+from landmap.bench.run import bench, run_whole, write_bench_scene
+from landmap.cli.show import print_bench
+from landmap.inference.plan import make_plan
+from landmap_models.inference.keras_classifier import load_classifier, load_model
+from landmap_models.inference.tensorflow import fast_precision, find_device
+from landmap_models.model_file.packaged import find_model
 
 SIZE = int(os.environ.get("LANDMAP_BENCH_SIZE", "5490"))
 FASTER_THAN_KERAS, FASTER_THAN_FUNCTION = 40, 25

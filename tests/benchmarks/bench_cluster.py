@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from landmap.bench_scene import write_bench_scene
-from landmap.classify import classify
-from landmap.graph.connect import connected
+from landmap.bench.run import write_bench_scene
+from landmap.executors.connect import connected
+from landmap.run.classify import classify
 
 SIZE = int(os.environ.get("LANDMAP_BENCH_SIZE", "5490"))
 OVERHEAD = 1.15

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 import landmap
-from landmap_models.card import ModelCard
-from landmap_models.classifier import FAKE_CARD
+from landmap_models.inference.classifier import FAKE_CARD
+from landmap_models.model_file.card import ModelCard
 
 CARD = replace(FAKE_CARD, weights_sha256="3" * 64)
 Floats = npt.NDArray[np.float32]

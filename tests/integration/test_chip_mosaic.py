@@ -15,11 +15,11 @@ import pytest
 import rasterio
 
 import landmap
-from landmap.example import write_example
-from landmap_models.datasets import ChipFolder, open_chips, to_reflectance
-from landmap_models.keras_classifier import load_classifier
-from landmap_models.model_file import SPLIT_MEMBER
-from landmap_models.packaged import find_model, packaged_models
+from landmap.demo.example import write_example
+from landmap_models.datasets.chips import ChipFolder, open_chips, to_reflectance
+from landmap_models.inference.keras_classifier import load_classifier
+from landmap_models.model_file.archive import SPLIT_MEMBER
+from landmap_models.model_file.packaged import find_model, packaged_models
 
 pytestmark = pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
 

@@ -22,16 +22,16 @@ from dask import config
 from distributed import Client, LocalCluster
 
 import landmap
-from landmap.chips import Pixels
 from landmap.errors import ChunkError, ClusterError, SettingsError
-from landmap.graph.cluster import ClusterExecutor
-from landmap.grid import Chunk
-from landmap.mosaic import ChunkCover
-from landmap.planning import make_plan
-from landmap.work import ChunkWork, chunk_work
-from landmap_models.card import ModelCard
-from landmap_models.classifier import FAKE_CARD
-from landmap_models.packaged import find_model, packaged_models
+from landmap.executors.cluster import ClusterExecutor
+from landmap.inference.plan import make_plan
+from landmap.inference.stitch import ChunkCover
+from landmap.inference.work import ChunkWork, chunk_work
+from landmap.pixels import Pixels
+from landmap.tiling import Chunk
+from landmap_models.inference.classifier import FAKE_CARD
+from landmap_models.model_file.card import ModelCard
+from landmap_models.model_file.packaged import find_model, packaged_models
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")  # sockets of processes that were killed
 
@@ -367,13 +367,13 @@ def test_prediction_takes_a_gpu_and_reading_does_not(scene: Path, tmp_path: Path
 
 def test_workers_with_other_versions_are_refused(scene: Path, tmp_path: Path, notes: Path, cluster: Client) -> None:
     def lie() -> None:
-        import landmap.graph.worker as module
+        import landmap.executors.worker as module
 
         module.truth = module.versions
         module.versions = lambda: {**module.truth(), "keras": "2.0"}
 
     def repent() -> None:
-        import landmap.graph.worker as module
+        import landmap.executors.worker as module
 
         module.versions = module.truth
 
@@ -393,13 +393,13 @@ def test_files_that_workers_do_not_find_are_named_at_once(
     scene: Path, tmp_path: Path, notes: Path, cluster: Client
 ) -> None:
     def blind() -> None:
-        import landmap.graph.worker as module
+        import landmap.executors.worker as module
 
         module.truth = module._has
         module._has = lambda path, size: False
 
     def see() -> None:
-        import landmap.graph.worker as module
+        import landmap.executors.worker as module
 
         module._has = module.truth
 
@@ -434,7 +434,7 @@ def test_a_model_is_sent_to_workers_that_do_not_see_it(
 
 
 def test_a_scheduler_that_does_not_answer(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("landmap.graph.connect.CONNECT_SECONDS", 1)
+    monkeypatch.setattr("landmap.executors.connect.CONNECT_SECONDS", 1)
     with pytest.raises(ClusterError, match=r"tcp://127.0.0.1:1: expected the address of a Dask scheduler that answers"):
         landmap.classify(scene, tmp_path / "cover.tif", scheduler="tcp://127.0.0.1:1")
     with pytest.raises(SettingsError, match="both"):
@@ -442,6 +442,6 @@ def test_a_scheduler_that_does_not_answer(scene: Path, tmp_path: Path, monkeypat
 
 
 def test_a_cluster_without_workers(scene: Path, tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("landmap.graph.cluster.WORKER_SECONDS", 1)
+    monkeypatch.setattr("landmap.executors.cluster.WORKER_SECONDS", 1)
     with processes(0) as client, pytest.raises(ClusterError, match="expected at least one worker"):
         landmap.classify(scene, tmp_path / "cover.tif", classifier=Bright(notes), scheduler=client, **CHOICES)

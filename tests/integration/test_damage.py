@@ -28,10 +28,10 @@ from click.testing import CliRunner
 import landmap
 from landmap.cli import cli
 from landmap.errors import LandmapError
-from landmap_models.classifier import FAKE_CARD, ConstantClassifier
-from landmap_models.datasets import open_chips
-from landmap_models.keras_classifier import load_classifier
-from landmap_models.model_file import write_card
+from landmap_models.datasets.chips import open_chips
+from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
+from landmap_models.inference.keras_classifier import load_classifier
+from landmap_models.model_file.archive import write_card
 
 COUNT = int(os.environ.get("LANDMAP_FUZZ", "4"))
 """Damaged files of each kind."""

@@ -15,9 +15,9 @@ import rasterio
 
 import landmap
 from landmap.errors import LandmapError
-from landmap.mosaic import NODATA
-from landmap.result import Result
-from landmap_models.classifier import FAKE_CARD, ConstantClassifier
+from landmap.run.result import Result
+from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
+from landmap_models.legend import NODATA
 
 pytestmark = [
     pytest.mark.real,

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 import landmap
-from landmap.style import RAMP
-from landmap.vector import vectorize
-from landmap_models.classifier import ConstantClassifier
+from landmap.io.qgis import RAMP
+from landmap.maps.vectorize import vectorize
+from landmap_models.inference.classifier import ConstantClassifier
 from landmap_models.legend import EUROSAT
 
 pytestmark = pytest.mark.qgis

@@ -13,15 +13,15 @@ import rasterio
 from affine import Affine
 
 import landmap
-from landmap.areas import pixel_hectares
 from landmap.errors import BandError, GeoreferenceError, SceneError
-from landmap.grid import Window
-from landmap.mosaic import NODATA
-from landmap.radiometry import HAZE
-from landmap_models.card import BandProfile
-from landmap_models.classifier import FAKE_CARD, ConstantClassifier
-from landmap_models.model_file import read_card
-from landmap_models.packaged import find_model, packaged_models
+from landmap.geo.areas import pixel_hectares
+from landmap.radiometry.conversion import HAZE
+from landmap.tiling import Window
+from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
+from landmap_models.legend import NODATA
+from landmap_models.model_file.archive import read_card
+from landmap_models.model_file.card import BandProfile
+from landmap_models.model_file.packaged import find_model, packaged_models
 
 pytestmark = [
     pytest.mark.real,

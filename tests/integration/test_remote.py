@@ -20,10 +20,10 @@ import rasterio.io
 import rasterio.shutil
 
 import landmap
-from landmap import remote
 from landmap.errors import LandmapError, ReadError
-from landmap.grid import Window
-from landmap_models.classifier import FAKE_CARD, ConstantClassifier
+from landmap.io import remote
+from landmap.tiling import Window
+from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
 
 # rasterio warns of what it takes for a file without georeference; landmap looks again.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -163,7 +163,7 @@ def wrong_reads(web: Web, attempt: int) -> list[int]:
 
 def test_a_chunk_read_by_a_cut_header_is_right(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     assert wrong_reads(web, 1) == []
-    monkeypatch.setattr("landmap.source._check_blocks", lambda *_: None)
+    monkeypatch.setattr("landmap.scene.source._check_blocks", lambda *_: None)
     assert wrong_reads(web, 2), "without the check, blocks whose place was not delivered are taken for nodata"
 
 

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 
 import landmap
-from landmap_models.classifier import FAKE_CARD
+from landmap_models.inference.classifier import FAKE_CARD
 from landmap_models.legend import EUROSAT
 
 pytestmark = pytest.mark.browser

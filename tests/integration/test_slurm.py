@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import landmap
-from landmap.example import write_example
-from landmap_models.packaged import packaged_models
+from landmap.demo.example import write_example
+from landmap_models.model_file.packaged import packaged_models
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 NODE = WORKFLOWS / "slurm" / "single_node.sh"

@@ -26,9 +26,9 @@ from pixel_fusion import chip_probabilities, fuse, pixel_probabilities
 from pixel_scores import GROUPS, OF_CHIP_CLASS, OF_PIXEL_CLASS, agreement, crosstab, ious
 
 from landmap_models.augment.radiometry import atmosphere
-from landmap_models.keras_classifier import KerasClassifier, load_classifier
+from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier
 from landmap_models.legend import EUROSAT
-from landmap_models.packaged import find_model
+from landmap_models.model_file.packaged import find_model
 
 SCENES = {
     "inn/inn_date1_B04B03B02B08.tif": (("B04", "B03", "B02", "B08"), "L2A"),

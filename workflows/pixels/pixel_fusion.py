@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pixel_data import CLASSES, Floats, softmax
 
 from landmap_models.architectures.pixel_unet import MARGIN, STEP, for_bands
-from landmap_models.keras_classifier import KerasClassifier
+from landmap_models.inference.keras_classifier import KerasClassifier
 from landmap_models.legend import EUROSAT
 
 FLOOR = 0.005

@@ -15,7 +15,7 @@ from pixel_fusion import chip_probabilities, fuse
 from pixel_scores import GROUPS, OF_CHIP_CLASS, OF_PIXEL_CLASS, agreement, crosstab, interval, ious
 from pixel_training import predict
 
-from landmap_models.keras_classifier import load_classifier
+from landmap_models.inference.keras_classifier import load_classifier
 
 FARMLAND = (0, 2, 5, 6)
 """AnnualCrop, HerbaceousVegetation, Pasture, PermanentCrop."""

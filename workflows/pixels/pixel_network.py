@@ -30,7 +30,7 @@ from pixel_held import write_scores
 from pixel_training import Stage, compositions, fit, part_of, weak_answers
 
 from landmap_models.architectures import pixel_unet
-from landmap_models.packaged import find_model
+from landmap_models.model_file.packaged import find_model
 
 FIRST = Stage(epochs=8, steps=150, learning_rate=2.5e-3, counts=(10, 6, 0), seed=1)
 SECOND = Stage(epochs=16, steps=150, learning_rate=1.5e-3, counts=(6, 4, 6), seed=2)

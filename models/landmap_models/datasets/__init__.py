@@ -1,0 +1,1 @@
+"""Labelled chips, read from files."""

@@ -1,0 +1,316 @@
+"""Labelled chips divided into three parts that share none: as they come, at random, or by where they lie.
+
+A random split flatters a model of land cover: neighbouring chips show the same fields on the same day, and end up in
+different parts. A spatial split keeps whole blocks of land together.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap_models.datasets.chips import ChipFolder
+from landmap_models.datasets.class_counts import check_counts
+from landmap_models.datasets.coordinates import chip_coordinates
+from landmap_models.datasets.ground import Ground, grounds_at, usable_grounds
+from landmap_models.datasets.split_leaks import (
+    contradictions,
+    leak_warnings,
+    refused_overlap,
+    with_buffer,
+    without_duplicates,
+)
+from landmap_models.errors import DatasetError
+
+FOLDS = 20
+"""A spatial split deals blocks into this many folds: parts are multiples of a twentieth."""
+
+BLOCKS_KM = (50, 20, 10, 5, 2, 1, 0.5, 0.2)
+"""Sides of blocks that are tried for a split by place."""
+PARTS = ("train", "validation", "test")
+
+Indices = npt.NDArray[np.intp]
+Places = npt.NDArray[np.float64]
+"""Latitude and longitude in degrees, `(n, 2)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three parts that share no chip."""
+
+    train: ChipFolder
+    validation: ChipFolder
+    test: ChipFolder
+    warnings: tuple[str, ...] = ()
+    """What was left out, and what makes scores on the parts lie."""
+
+    def parts(self) -> dict[str, ChipFolder]:
+        """The parts by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+
+def given_split(chips: ChipFolder, seed: int, validation: float = 0.1, coordinates: Places | None = None) -> Split:
+    """The split that the data set comes with (`ChipFolder.parts`).
+
+    Without a validation part, one is drawn from the training part as in `stratified_split`. The test part is never
+    made up: numbers on it are to be compared with those of others.
+
+    Args:
+        chips: What to split.
+        seed: Of a validation part that has to be drawn.
+        validation: Its share of the training part.
+        coordinates: Latitude and longitude of each chip in degrees, `(n, 2)`; None takes their own georeference.
+
+    Raises:
+        DatasetError: The data set comes undivided, without a training or a test part, or with a class that has no chip
+            for training.
+    """
+    if chips.parts is None:
+        raise DatasetError(
+            f"{chips.root}: expected a data set that comes divided (folders train and test above the class folders, a "
+            "column split, or lists in ImageSets/Main). Received: one without. Choose a random or spatial split"
+        )
+    there = Counter(chips.parts)
+    if not there["train"] or not there["test"]:
+        raise DatasetError(
+            f"{chips.root}: expected chips for training and for testing. Received: {dict(there)}. Add what is missing, "
+            "or choose a random or spatial split of all"
+        )
+    part = np.array(chips.parts)
+    index = {name: np.flatnonzero(part == name) for name in ("train", "validation", "test")}
+    if not len(index["validation"]):
+        index["train"], index["validation"] = _drawn(chips, index["train"], validation, seed)
+    return _checked_split(chips, index, leak_warnings(chips, _grounds(chips, coordinates), index), everywhere=False)
+
+
+def stratified_split(
+    chips: ChipFolder,
+    seed: int,
+    validation: float = 0.1,
+    test: float = 0.1,
+    coordinates: Places | None = None,
+    *,
+    allow_overlap: bool = False,
+) -> Split:
+    """Split at random, with every class in the same proportion in each part.
+
+    Chips of several classes are dealt class by class, the rarest of what is left first, each to the part that lacks
+    most of its share of that class (iterative stratification, Sechidis et al. 2011): proportions are then near, not
+    equal.
+
+    Args:
+        chips: What to split.
+        seed: Equal seeds give equal splits.
+        validation: Share of the validation part, 0 to 1.
+        test: Share of the test part, 0 to 1.
+        coordinates: Latitude and longitude of each chip in degrees, `(n, 2)`; None takes their own georeference.
+        allow_overlap: Chips of several parts may share ground; a warning says how many do.
+
+    Raises:
+        DatasetError: A class has too few chips to be in every part, or chips of several parts share ground.
+    """
+    check_counts(chips.root, chips.counts())
+    rest, test_index = _drawn(chips, np.arange(len(chips)), test, seed)
+    train_index, validation_index = _drawn(chips, rest, validation / (1 - test), seed)
+    parts = {"train": train_index, "validation": validation_index, "test": test_index}
+    if not chips.multi_label:
+        parts = _with_every_class(chips, parts, seed)
+    grounds = _grounds(chips, coordinates)
+    warnings: list[str] = []
+    if not grounds and chips.digests:
+        parts, warnings = without_duplicates(chips.digests, parts)
+    shared = refused_overlap(grounds, parts)
+    if shared and not allow_overlap:
+        raise DatasetError(
+            f"{chips.root}: expected chips that share no ground, as a random split deals neighbours into several "
+            f"parts. Received: {shared} share ground with chips of the training part, and scores on them would lie. "
+            f"{_way_out(chips, seed, validation, test, coordinates)}"
+        )
+    return _checked_split(chips, parts, [*warnings, *leak_warnings(chips, grounds, parts)], everywhere=True)
+
+
+def _way_out(chips: ChipFolder, seed: int, validation: float, test: float, coordinates: Places | None) -> str:
+    """A split by place that these chips do have, with blocks as large as can be."""
+    for block_km in BLOCKS_KM:
+        try:
+            spatial_split(chips, coordinates, seed, validation, test, block_km)
+        except DatasetError:
+            continue
+        return f"Split by place: --split spatial --block-km {block_km:g}; or give --allow-overlap"
+    return (
+        "They lie too close together for a split by place: take the test chips from other land (folders train and test "
+        "above the class folders), or give --allow-overlap"
+    )
+
+
+def _with_every_class(chips: ChipFolder, parts: Mapping[str, Indices], seed: int) -> dict[str, Indices]:
+    """The parts, where a class that is too rare for one gets a chip there out of the largest part of it."""
+    labels, rng = np.asarray(chips.labels), np.random.default_rng(seed)
+    part = np.empty(len(chips), np.intp)
+    for number, name in enumerate(PARTS):
+        part[parts[name]] = number
+    for label in range(len(chips.class_names)):
+        members = np.flatnonzero(labels == label)
+        for number in range(len(PARTS)):
+            counts = np.bincount(part[members], minlength=len(PARTS))
+            if not counts[number]:
+                part[rng.choice(members[part[members] == counts.argmax()])] = number
+    return {name: np.flatnonzero(part == number) for number, name in enumerate(PARTS)}
+
+
+def _grounds(chips: ChipFolder, coordinates: Places | None) -> tuple[Ground, ...]:
+    """The ground of each chip, where all are known and are not one place."""
+    return usable_grounds(chips.grounds if coordinates is None else grounds_at(coordinates, chips.shape))
+
+
+def _drawn(chips: ChipFolder, members: Indices, share: float, seed: int) -> tuple[Indices, Indices]:
+    """The members without and with a stratified share of them drawn at random, neither sorted."""
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    if chips.multi_label:
+        drawn = _deal(chips.targets()[members] > 0, share, seed)
+        return members[~drawn], members[drawn]
+    labels = np.asarray(chips.labels)[members]
+    least, wanted = len(chips.class_names), math.ceil(share * len(members))
+    if wanted < least:
+        raise DatasetError(
+            f"{chips.root}: can't be split into three parts: expected a share of which each of {least} classes can "
+            f"have a chip. Received: {share:.3g} of {len(members):,} chips, which are {wanted}. Choose larger shares "
+            f"with --validation and --test, {math.ceil(100 * least / len(members) + 1) / 100:g} or more"
+        )
+    try:
+        rest, drawn = next(StratifiedShuffleSplit(1, test_size=share, random_state=seed).split(labels, labels))
+    except ValueError as error:
+        raise DatasetError(
+            f"{chips.root}: can't be split into three parts: expected shares that leave chips of each class for the "
+            f"other parts. Received: {share:.3g} of {len(members):,} chips. Choose smaller shares with --validation "
+            "and --test"
+        ) from error
+    return members[rest], members[drawn]
+
+
+def _deal(flags: npt.NDArray[np.bool_], share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Which of the chips `(n, classes)` are drawn, `(n,)`; both sides get one chip of a class that has two."""
+    if not 0 < share < 1:
+        raise DatasetError(f"expected a share of chips between 0 and 1. Received: {share:g}")
+    rng = np.random.default_rng(seed)
+    wanted = np.maximum(np.outer((1 - share, share), flags.sum(axis=0)), 1.0)
+    had = np.zeros(wanted.shape)
+    left, drawn = np.ones(len(flags), bool), np.zeros(len(flags), bool)
+    while (counts := flags[left].sum(axis=0)).any():
+        label = int(np.argmin(np.where(counts, counts, len(flags) + 1)))
+        for i in rng.permutation(np.flatnonzero(left & flags[:, label])):
+            side = int(np.argmin(had[:, label] / wanted[:, label]))
+            had[side] += flags[i]
+            drawn[i], left[i] = bool(side), False
+    return drawn
+
+
+def _checked_split(
+    chips: ChipFolder, parts: Mapping[str, Indices], warnings: Sequence[str], *, everywhere: bool
+) -> Split:
+    """The split, once every class is in its training part, or `everywhere`."""
+    made = {name: chips.subset(np.sort(parts[name])) for name in PARTS}
+    must = list(made.values()) if everywhere else [made["train"]]
+    lacking = sorted({name for part in must for name, n in part.counts().items() if not n})
+    if lacking:
+        counts = ", ".join(f"{name} ({chips.counts()[name]})" for name in lacking)
+        where = "every part" if everywhere else "the training part"
+        left_out = f" {'; '.join(warnings)}." if warnings else ""
+        raise DatasetError(
+            f"{chips.root}: can't be split into three parts: expected chips of each class in {where}. Received: too "
+            f"few, or too close together, of {counts}.{left_out} Add chips, leave these classes out, or choose another "
+            "seed or other blocks"
+        )
+    absent = [f"No {name} chips of {', '.join(found)}." for name in PARTS if (found := _absent(made[name]))]
+    return Split(made["train"], made["validation"], made["test"], (*warnings, *absent, *contradictions(chips)))
+
+
+def _absent(part: ChipFolder) -> list[str]:
+    return [name for name, n in part.counts().items() if not n]
+
+
+def spatial_split(
+    chips: ChipFolder,
+    coordinates: npt.NDArray[np.float64] | None,
+    seed: int,
+    validation: float = 0.1,
+    test: float = 0.1,
+    block_km: float = 50.0,
+    buffer: float = 1.0,
+) -> Split:
+    """Split by blocks of land: no block has chips in two parts, classes are as even as blocks allow.
+
+    Chips at the edges of blocks that lie too close to those of another part are left out: of the training part beside
+    the others, of the validation part beside the test part.
+
+    Args:
+        chips: What to split. Of a chip's classes, the one that is rarest in the whole set counts.
+        coordinates: Latitude and longitude of each chip in degrees, `(n, 2)`; None takes those of `chip_coordinates`.
+        seed: Equal seeds give equal splits.
+        validation: Share of the validation part, in twentieths.
+        test: Share of the test part, in twentieths.
+        block_km: Height and width of a block in kilometres.
+        buffer: Chips' sides that are to lie between chips of two parts; 0: they only share no ground.
+
+    Raises:
+        DatasetError: There are fewer blocks than folds, a class has no block for training, or coordinates are missing.
+    """
+    blocks = block_numbers(chip_coordinates(chips) if coordinates is None else coordinates, block_km)
+    if len(np.unique(blocks)) < FOLDS:
+        raise DatasetError(
+            f"{chips.root}: expected chips in at least {FOLDS} blocks of {block_km:g} km. "
+            f"Received: {len(np.unique(blocks))}. Choose smaller blocks"
+        )
+    number = _folds(chips, blocks, seed)
+    first, second = round(test * FOLDS), round((test + validation) * FOLDS)
+    parts = {
+        "train": np.flatnonzero(number >= second),
+        "validation": np.flatnonzero((number >= first) & (number < second)),
+        "test": np.flatnonzero(number < first),
+    }
+    grounds = _grounds(chips, coordinates)
+    kept, warnings = with_buffer(grounds, parts, buffer) if grounds else (parts, [])
+    return _checked_split(chips, kept, warnings, everywhere=False)
+
+
+def _folds(chips: ChipFolder, blocks: Indices, seed: int) -> Indices:
+    """The fold of each chip, `(n,)`."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    number = np.zeros(len(chips), np.intp)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class", UserWarning)  # blocks decide, not classes
+            for i, (_, members) in enumerate(folds.split(blocks, _strata(chips), blocks)):
+                number[members] = i
+    except ValueError as error:
+        raise DatasetError(f"{chips.root}: can't be split by blocks of land: {error}") from error
+    return number
+
+
+def _strata(chips: ChipFolder) -> Indices:
+    """One class of each chip: its only one, or of several the one that is rarest in the whole set."""
+    counts = list(chips.counts().values())
+    return np.array([label if isinstance(label, int) else min(label, key=counts.__getitem__) for label in chips.labels])
+
+
+def block_numbers(coordinates: npt.NDArray[np.float64], block_km: float) -> Indices:
+    """The number of the block that each place lies in, `(n,)`.
+
+    Args:
+        coordinates: Latitude and longitude in degrees, `(n, 2)`.
+        block_km: Height and width of a block in kilometres; rows of blocks follow the parallels.
+    """
+    km_per_degree = math.pi * 6371.0088 / 180
+    row = np.floor(coordinates[:, 0] * km_per_degree / block_km)
+    middle = np.radians((row + 0.5) * block_km / km_per_degree)
+    col = np.floor(coordinates[:, 1] * km_per_degree * np.cos(middle) / block_km)
+    return np.unique(np.stack([row, col]), axis=1, return_inverse=True)[1].ravel()

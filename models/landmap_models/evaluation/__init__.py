@@ -1,0 +1,1 @@
+"""A model is measured on labelled chips."""

@@ -1,0 +1,252 @@
+"""Evaluate a model on labelled chips and write a report.
+
+Two things make such numbers lie, and are looked for here: chips that the model was trained on, and class folders that
+are counted through in another order than the model's outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap_models.datasets.labelled import LabelledChips, left_out, loose_classes, match_labels, read_chips
+from landmap_models.errors import DatasetError, ModelError
+from landmap_models.evaluation.leakage import (
+    Learnt,
+    Part,
+    cautions,
+    known_again,
+    leakage,
+    parts_of,
+    read_split,
+    recorded,
+)
+from landmap_models.evaluation.report import Findings, check_output, write_report
+from landmap_models.inference.classifier import Classifier, check_answers
+from landmap_models.inference.tensorflow import quietly
+from landmap_models.metrics import metrics
+from landmap_models.model_file.archive import SPLIT_MEMBER, weights_sha256
+from landmap_models.model_file.card import ModelCard
+from landmap_models.model_file.packaged import find_model
+
+Floats = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+"""Called with the number of chips that are done and of all."""
+
+BATCH = 256
+GALLERY = 48
+"""Chips in the gallery at most."""
+METHOD = (
+    "Intervals: percentiles of {resamples:,} bootstrap resamples of the chips; Wilson's for the share of chips that "
+    "are right; for the calibration error, percentiles shifted by the bootstrap's own bias. They tell how much the "
+    "numbers hang on which chips were drawn, not what another place or season would give."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    metrics: Mapping[str, Any]
+    """What `metrics.json` holds: `value`, `low` and `high` by metric, `per_class`, `confusion`, `warnings` and more."""
+    files: tuple[Path, ...]
+    """What was written."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What makes the numbers look better, or more certain, than they are."""
+        return tuple(self.metrics["warnings"])
+
+
+def evaluate(
+    model: str | Path | Classifier,
+    data: str | Path | LabelledChips,
+    output: str | Path,
+    *,
+    part: Part | None = None,
+    overwrite: bool = False,
+    beta: float = 2.0,
+    resamples: int = metrics.RESAMPLES,
+    file_bands: Sequence[str] | None = None,
+    skip_bad: bool = False,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Predict labelled chips, compare, and write a report.
+
+    Args:
+        model: Packaged name, `.keras` file, or a classifier.
+        data: Labelled chips, see `datasets.open_chips`, or opened ones. Classes and bands are matched by name.
+        output: The folder to write; see `report.FILES`.
+        part: Use only those chips that the model file records as its "train", "validation" or "test" part.
+        overwrite: Replace a report that exists.
+        beta: How much more recall counts than precision in F-beta.
+        resamples: Of the bootstrap behind the intervals.
+        file_bands: Names of the bands of the files, in order, where they don't say.
+        skip_bad: Leave out files that can't be used.
+        progress: Called after each batch.
+
+    Raises:
+        ModelError: The model can't be read, records no such part, or predicts what are no probabilities.
+        DatasetError: The chips can't be read, don't fit the model, or none is of the part.
+        ReportError: The folder exists already or can't be written. Nothing is left behind then.
+    """
+    output = Path(output)
+    check_output(output, overwrite=overwrite)
+    classifier, split, learnt = _open_model(model)
+    card = classifier.card
+    chips, warnings = _select(_open_chips(data, card, file_bands, skip_bad), split, part)
+    warnings += left_out(chips)
+    if part != "train":
+        warnings += known_again(chips, parts_of(chips.files, split), learnt)
+    if part in ("test", "validation"):
+        warnings += recorded(card)
+    labels = match_labels(chips, card)
+    warnings += loose_classes(labels, card.legend.names)
+    found = _compare(labels, _predict(classifier, chips, progress), card, beta, resamples)
+    shown = _gallery_order(found.right, found.probability)[:GALLERY]
+    findings = Findings(
+        card=card,
+        metrics=_origin(card, chips, part) | found.measured | {"warnings": warnings},
+        files=chips.files,
+        true=found.true,
+        predicted=found.predicted,
+        probability=found.probability,
+        right=found.right,
+        shown=shown,
+        pictures=_true_color(read_chips(chips.subset(shown), card), card),
+    )
+    return Evaluation(findings.metrics, write_report(output, findings, overwrite=overwrite))
+
+
+def _origin(card: ModelCard, chips: LabelledChips, part: Part | None) -> dict[str, Any]:
+    model = {"name": card.name, "version": card.version, "weights_sha256": card.weights_sha256}
+    return {"model": model, "data": chips.root.name, "part": part}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Predictions compared with labels; fields as in `report.Findings`."""
+
+    measured: dict[str, Any]
+    true: tuple[str, ...]
+    predicted: tuple[str, ...]
+    probability: Floats
+    right: npt.NDArray[np.bool_]
+
+
+def _compare(
+    labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int
+) -> _Found:
+    method = {"beta": beta, "resamples": resamples, "seed": 0, "intervals": METHOD.format(resamples=resamples)}
+    compare = _several if labels.ndim == 2 else _one
+    found = compare(labels, probabilities, card, beta, resamples)
+    task = "multi-label" if labels.ndim == 2 else "single-label"
+    return replace(found, measured={"task": task} | found.measured | {"method": method})
+
+
+def _one(labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int) -> _Found:
+    names = card.legend.names
+    chosen, probability = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = chosen == labels
+    measured = metrics.single_label(labels, probabilities, names, beta=beta, resamples=resamples)
+    return _Found(
+        measured | {"reliability": metrics.reliability(probability, right)},
+        tuple(names[i] for i in labels),
+        tuple(names[i] for i in chosen),
+        probability,
+        right,
+    )
+
+
+def _several(
+    labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int
+) -> _Found:
+    """The probability of a chip's classes is that of the least certain decision for or against one of them."""
+    names = card.legend.names
+    thresholds = np.asarray(card.thresholds or 0.5)
+    chosen = probabilities >= thresholds
+    measured = metrics.multi_label(labels, probabilities, names, thresholds=thresholds, beta=beta, resamples=resamples)
+    return _Found(
+        measured | {"reliability": metrics.reliability(probabilities.ravel(), labels.ravel() > 0)},
+        tuple(_joined(row, names) for row in labels),
+        tuple(_joined(row, names) for row in chosen),
+        np.where(chosen, probabilities, 1 - probabilities).min(axis=1),
+        (chosen == labels).all(axis=1),
+    )
+
+
+def _joined(flags: npt.NDArray[Any], names: tuple[str, ...]) -> str:
+    return ";".join(name for name, flag in zip(names, flags, strict=True) if flag)
+
+
+def _open_model(model: str | Path | Classifier) -> tuple[Classifier, dict[str, str], Learnt]:
+    """A classifier, the part that each chip of its training data was in, and what was learnt, where it records that."""
+    if not isinstance(model, str | Path):
+        return model, {}, Learnt()
+    from landmap_models.inference.keras_classifier import load_classifier
+
+    path = find_model(model)
+    return load_classifier(path, weights_sha256(path)), *read_split(path)
+
+
+def _open_chips(
+    data: str | Path | LabelledChips, card: ModelCard, file_bands: Sequence[str] | None, skip_bad: bool
+) -> LabelledChips:
+    if not isinstance(data, str | Path):
+        return data
+    with quietly():
+        from landmap_models.datasets.chips import open_chips
+    return open_chips(data, bands=card.band_names, file_bands=file_bands, skip_bad=skip_bad)
+
+
+def _select(chips: LabelledChips, split: Mapping[str, str], part: Part | None) -> tuple[LabelledChips, list[str]]:
+    """The chips of the part, or all; and what is to be said of the choice."""
+    parts = parts_of(chips.files, split)
+    if part is None:
+        return chips, leakage(parts, split)
+    if not split:
+        raise ModelError(f"The model records no split (member {SPLIT_MEMBER}): evaluate all chips, without a part")
+    chosen = np.flatnonzero(np.array(parts) == part)
+    if not chosen.size:
+        raise DatasetError(
+            f"{chips.root}: holds none of the chips of the model's {part} part. Expected names such as "
+            f"{next(iter(split))}. Received: {chips.files[0]}. Give the data that the model was trained with"
+        )
+    return chips.subset(chosen), cautions(part, len(chosen), list(split.values()).count(part), chips.root.name)
+
+
+def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | None) -> Floats:
+    """Probabilities `(n, classes)`; one batch of chips is held at a time."""
+    n, card = len(chips.files), classifier.card
+    out = np.empty((n, len(card.legend)), np.float32)
+    for start in range(0, n, BATCH):
+        chosen = np.arange(start, min(start + BATCH, n))
+        predicted = classifier.predict(read_chips(chips.subset(chosen), card))
+        check_answers(predicted, len(chosen), card)
+        out[chosen] = predicted
+        if progress:
+            progress(len(chosen) + start, n)
+    return out
+
+
+def _gallery_order(right: npt.NDArray[np.bool_], probability: Floats) -> npt.NDArray[np.intp]:
+    """Mistakes first, the surest of them at the top; then what is right, the least sure first."""
+    return np.lexsort((np.where(right, probability, -probability), right))
+
+
+def _true_color(chips: Floats, card: ModelCard) -> npt.NDArray[np.uint8]:
+    """Red, green and blue; a model that lacks one of them shows its first band in grey.
+
+    White is what the brightest of these bands seldom exceeded in training: land is dark beside what 16 bits can say.
+    """
+    wanted = [card.band_names.index(b) if b in card.band_names else None for b in ("B04", "B03", "B02")]
+    order = [0, 0, 0] if None in wanted else cast(list[int], wanted)
+    low, high = card.reflectance_range
+    white = min(high, max(max(card.bands[i].p99 for i in order), low + 1e-6))
+    scaled = ((chips[..., order] - low) / (white - low)).clip(0, 1)
+    return cast(npt.NDArray[np.uint8], (255 * scaled**0.8).astype(np.uint8))

@@ -1,0 +1,1 @@
+"""Pixels become classes: the plan, chunks, prediction, stitching."""

@@ -1,0 +1,261 @@
+"""A Keras model as a `Classifier`: the only place that runs TensorFlow for inference."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap_models.errors import CardError, ModelError, UnsafeModelError
+from landmap_models.inference.tensorflow import POLICIES, FrozenNetwork, Precision, find_device, tensorflow
+from landmap_models.model_file.archive import read_card, read_config
+from landmap_models.model_file.card import ModelCard
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: its start-up notes are not ours
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
+Floats = npt.NDArray[np.float32]
+
+GRAPHS_KEPT = 4
+"""Of a classifier; each holds the weights once more."""
+
+
+class KerasClassifier:
+    """Runs a Keras model on chips, or on every window of a rectangle at once, by graphs of one fixed input shape each.
+
+    Every batch has `batch_size` chips, the last one filled up: nothing is traced twice, and a chip's result is the
+    same to the last bit whatever chips it is predicted with, because the same kernels run.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        card: ModelCard,
+        batch_size: int = 256,
+        precision: Precision = "float32",
+        device: str = "auto",
+    ) -> None:
+        """Wrap a loaded `keras.Model`.
+
+        Args:
+            model: With the input and output that the card says.
+            card: The model's.
+            batch_size: Chips predicted at once.
+            precision: In which all layers compute but those up to the first with weights, and the last; these stay
+                float32 (`layout.exact_layers`).
+            device: "auto", "cpu" or "gpu:N"; see `engine.find_device`.
+
+        Raises:
+            CardError: The model's input or output is not what the card says.
+            ModelError: There is no such device.
+        """
+        _check_shapes(model, card)
+        self.card = card
+        self.batch_size = batch_size
+        self.precision = precision
+        self.device = find_device(device)
+        self.parameters = int(model.count_params())
+        self._model = model
+        self._networks: dict[int | None, Any] = {}
+        self._frozen: dict[tuple[int, ...], FrozenNetwork] = {}
+        self._lock = Lock()
+
+    def predict(self, chips: Floats) -> Floats:
+        """Probabilities `(n, classes)` of chips `(n, chip_size, chip_size, bands)` in reflectance."""
+        shape = self.batch_size, self.card.chip_size, self.card.chip_size, len(self.card.bands)
+        run = self._network(shape)
+        out = np.empty((len(chips), len(self.card.legend)), np.float32)
+        for start in range(0, len(chips), self.batch_size):
+            batch = chips[start : start + self.batch_size]
+            full = np.zeros(shape, np.float32)
+            full[: len(batch)] = batch
+            out[start : start + len(batch)] = run(full)[: len(batch)]
+        return out
+
+    def predict_windows(self, values: Floats, stride: int) -> Floats:
+        """Probabilities of every window of a rectangle, in one pass.
+
+        Args:
+            values: Reflectance, `(height, width, bands)`; each side is the chip size and a multiple of the stride. For
+                each new shape a graph is made, which takes about as long as to run it.
+            stride: Pixels between windows.
+
+        Returns:
+            `(rows, cols, classes)`, as `predict` would answer to the chips cut there, but for the rounding.
+
+        Raises:
+            ModelError: The network can't run like that; see `dense`.
+        """
+        answers: Floats = self._network((1, *values.shape), stride)(values[None])[0]
+        return answers
+
+    def _network(self, shape: tuple[int, ...], stride: int | None = None) -> FrozenNetwork:
+        """The graph for this shape; the last few are kept."""
+        with self._lock:
+            key = (*shape, stride or 0)
+            if key not in self._frozen:
+                while len(self._frozen) >= GRAPHS_KEPT:
+                    del self._frozen[next(iter(self._frozen))]
+                self._frozen[key] = FrozenNetwork(self._prepared(stride), shape, self.precision, self.device)
+            return self._frozen[key]
+
+    def _prepared(self, stride: int | None) -> Any:
+        """A copy of the network as inference wants it; made for windows if there is a stride."""
+        if stride not in self._networks:
+            self._networks[stride] = self._prepare(stride)
+        return self._networks[stride]
+
+    def _prepare(self, stride: int | None) -> Any:
+        from landmap_models.architectures.layout import in_precision
+        from landmap_models.inference.dense import dense_model
+        from landmap_models.inference.fold_norm import fold_norm
+
+        network = fold_norm(self._model)
+        if stride is not None:
+            network = dense_model(network, stride)
+        if self.precision == "float32":
+            return network
+        return in_precision(network, POLICIES[self.precision], exact_input=True)
+
+
+def _check_shapes(model: Any, card: ModelCard) -> None:
+    size, bands, classes = check_form(model, card.name)
+    wanted, got = (card.chip_size, len(card.bands), len(card.legend)), (size, bands, classes)
+    if got != wanted:
+        names = "chips of {0}x{0} px, {1} bands, {2} classes"
+        raise CardError(
+            f"{card.name}: the card says input and output are {names.format(*wanted)}. The model has "
+            f"{names.format(*got)}. Correct the card"
+        )
+
+
+def check_form(model: Any, name: str) -> tuple[int, int, int]:
+    """Chip size, number of bands and number of classes of a model that maps can be drawn with.
+
+    Args:
+        model: A loaded `keras.Model`.
+        name: The model's, for errors.
+
+    Raises:
+        ModelError: It has several inputs or outputs, takes chips of any size or that are not square, or answers with
+            something else than one row a chip.
+    """
+    given, answered = _shapes(model, "inputs"), _shapes(model, "outputs")
+    if len(given) != 1 or len(answered) != 1:
+        raise ModelError(
+            f"{name}: expected a model of one input and one output. Received: {len(given)} inputs {given} and "
+            f"{len(answered)} outputs {answered}. Save the part from one to the other: keras.Model(input, output)"
+        )
+    (shape,), (answer,) = given, answered
+    if len(shape) != 4 or None in shape[1:] or shape[1] != shape[2]:
+        raise ModelError(
+            f"{name}: expected chips as input, (height, width, bands) of a fixed square size with the bands last. "
+            f"Received: {shape[1:]}. Build the model for one size: keras.Input((64, 64, bands))"
+        )
+    if len(answer) != 2 or answer[1] is None:
+        per_pixel = " Pixel by pixel is another kind of model." if len(answer) == 4 else ""
+        raise ModelError(
+            f"{name}: expected one row of probabilities a chip as output, (classes,). Received: {answer[1:]}."
+            f"{per_pixel} End the model with a global pooling and a dense layer of one unit a class"
+        )
+    return int(shape[1]), int(shape[3]), int(answer[1])
+
+
+def _shapes(model: Any, name: str) -> list[tuple[Any, ...]]:
+    """Shapes of all inputs or outputs; none where the model was never built."""
+    try:
+        return [tuple(tensor.shape) for tensor in getattr(model, name)]
+    except (AttributeError, TypeError, ValueError):
+        return []
+
+
+@lru_cache(maxsize=4)
+def load_classifier(
+    path: str | Path,
+    sha256: str | None = None,
+    batch_size: int = 256,
+    precision: Precision = "float32",
+    device: str = "auto",
+) -> KerasClassifier:
+    """Load a model file; the same one is loaded once a process.
+
+    Args:
+        path: A `.keras` file with a card.
+        sha256: Of the weights, if they must be the ones that a plan was made with.
+        batch_size: Chips predicted at once.
+        precision: See `KerasClassifier`.
+        device: See `KerasClassifier`.
+
+    Raises:
+        ModelError: It can't be read, its weights are others, or there is no such device.
+        CardError: The card is missing or wrong.
+        UnsafeModelError: It holds code.
+    """
+    model, card = _load(path, sha256)
+    return KerasClassifier(model, card, batch_size, precision, device)
+
+
+@lru_cache(maxsize=2)
+def _load(path: str | Path, sha256: str | None) -> tuple[Any, ModelCard]:
+    """Once for all precisions: a classifier changes nothing in its model."""
+    card = read_card(path)
+    if sha256 is not None and card.weights_sha256 != sha256:
+        raise ModelError(
+            f"{path}: expected weights {sha256[:12]}…. Received: {card.weights_sha256[:12]}…. It has changed"
+        )
+    return load_model(path), card
+
+
+def load_model(path: str | Path) -> Any:
+    """The `keras.Model` in a file, loaded in safe mode.
+
+    Raises:
+        UnsafeModelError: It holds a Lambda layer, or anything that is not Keras's own.
+        ModelError: Keras can't read it.
+    """
+    _refuse_code(Path(path))
+    if os.environ["KERAS_BACKEND"] == "tensorflow":
+        tensorflow()  # quietly
+    import keras
+
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises ValueError, TypeError, KeyError and more for files it can't read
+        raise ModelError(f"{path}: Keras can't load it: {' '.join(str(error).split())[:300]}") from error
+
+
+def _refuse_code(path: Path) -> None:
+    """Look at the configuration before Keras does.
+
+    Safe mode allows a Lambda layer of a known function, and imports the modules that the configuration names.
+    """
+    # Keras itself drops the outermost compile_config when it loads with compile=False: a loss of one's own is no harm.
+    waiting: list[Any] = [read_config(path) | {"compile_config": None}]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            _refuse_object(path, node)
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _refuse_object(path: Path, node: dict[str, Any]) -> None:
+    if "class_name" not in node:
+        return
+    kind, module, registered = node["class_name"], node.get("module"), node.get("registered_name")
+    if kind in ("Lambda", "__lambda__"):
+        raise UnsafeModelError(
+            f"{path}: holds a Lambda layer, which is code that would run on loading. Replace it by built-in layers"
+        )
+    of_keras = module is None or f"{module}.".startswith("keras.")
+    if not of_keras or registered not in (None, kind):  # Keras registers its own by their plain names
+        raise UnsafeModelError(
+            f"{path}: expected Keras's own layers only. Received: {kind!r} of module {module!r}, registered as "
+            f"{registered!r}, which is code of its own. Replace it by built-in layers"
+        )

@@ -1,0 +1,150 @@
+"""A Keras network as a frozen TensorFlow graph of one fixed input shape, in the precision and on the device chosen.
+
+What a training needs is gone: batch normalisation is folded into the layers before it, and weights are constants, so
+that TensorFlow fuses what it can and lays weights out as its kernels want them, once. A graph has one input shape:
+nothing is traced twice, and the same kernels run for every chunk, so that a window has the same result to the last bit
+wherever a chunk holds it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap_models.errors import ModelError
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Hold back what C++ code writes to stderr while TensorFlow is imported, finds its devices, or freezes a graph.
+
+    TensorFlow 2.21 logs there before its own log level applies ("Could not find cuda drivers" on every machine without
+    a GPU), and a user would take that for errors of his map. If that fails, everything is shown.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+Floats = npt.NDArray[np.float32]
+Precision = Literal["float32", "bfloat16", "float16"]
+POLICIES: dict[Precision, str] = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+"""Keras's dtype policies: all but float32 convert float32 weights where they are used."""
+CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+"""Words by which Linux names instructions for bfloat16, of x86 and Arm,"""
+CPU_INFO = Path("/proc/cpuinfo")
+"""in this file."""
+
+
+class FrozenNetwork:
+    """Answers to arrays of one shape. May be called from several threads."""
+
+    def __init__(self, network: Any, shape: tuple[int, ...], precision: Precision, device: str) -> None:
+        """Trace and freeze a network.
+
+        Args:
+            network: A `keras.Model` on TensorFlow, built anew for this; its layers are not shared.
+            shape: Of its input, the batch included.
+            precision: In which it computes; `network` has its policy already.
+            device: TensorFlow's name of one of `devices()`.
+        """
+        tf = tensorflow()
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+        self.precision, self.shape, self._device = precision, shape, device
+        self._tf = tf
+        with quietly(), tf.device(device):
+            traced = tf.function(lambda values: network(values, training=False)).get_concrete_function(
+                tf.TensorSpec(shape, tf.float32)
+            )
+            self._run = convert_variables_to_constants_v2(traced)
+
+    def __call__(self, values: Floats) -> Floats:
+        """The network's output for `values` of the fixed shape, float32.
+
+        Raises:
+            ValueError: They have another shape.
+        """
+        if values.shape != self.shape:
+            raise ValueError(f"Expected values of shape {self.shape}. Received: {values.shape}")
+        with self._tf.device(self._device):
+            (answer,) = self._run(self._tf.constant(values))
+        answers: Floats = answer.numpy()
+        return answers
+
+
+@lru_cache(maxsize=1)
+def tensorflow() -> Any:
+    """TensorFlow, imported and with its devices found.
+
+    GPUs give memory as it is needed: other processes, and Dask's other workers, may want some, too.
+    """
+    with quietly():
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        tf.config.list_logical_devices()
+    return tf
+
+
+def find_device(wanted: str) -> str:
+    """TensorFlow's name of the device to compute on, such as `/CPU:0`.
+
+    Args:
+        wanted: "auto": the first GPU, or the processor where there is none. "cpu", or "gpu:N" counted from 0.
+
+    Raises:
+        ModelError: There is no such device.
+    """
+    gpus = [device.name for device in tensorflow().config.list_logical_devices("GPU")]
+    if wanted == "cpu" or (wanted == "auto" and not gpus):
+        return "/CPU:0"
+    number = 0 if wanted == "auto" else int(wanted.removeprefix("gpu:"))
+    if number >= len(gpus):
+        raise ModelError(
+            f"device {wanted}: TensorFlow finds {len(gpus)} GPUs here. Give --device cpu, or install landmap[gpu] and "
+            "a driver"
+        )
+    return f"/GPU:{number}"
+
+
+def fast_precision(device: str) -> Precision:
+    """What computes fastest on a device: float16 on GPUs, bfloat16 on processors with instructions for it."""
+    if device.startswith("/GPU"):
+        return "float16"
+    return "bfloat16" if _has_bfloat16() else "float32"
+
+
+@lru_cache(maxsize=1)
+def _has_bfloat16() -> bool:
+    """Whether the processor says so; where it can't be asked (Linux only), float32 is never wrong."""
+    try:
+        words = re.split(r"\s+", CPU_INFO.read_text())
+    except OSError:
+        return False
+    return not set(words).isdisjoint(CPU_FLAGS)

@@ -1,0 +1,285 @@
+"""How good predictions are: metrics with 95 % intervals, from labels and probabilities alone.
+
+A metric that is not defined, such as the recall of a class without chips, is None.
+
+Arrays have these shapes: n chips, c classes, b resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap_models.metrics.weighted import (
+    Counts,
+    Flags,
+    Floats,
+    Ids,
+    average_precision,
+    by_class,
+    mean_defined,
+    one_hot,
+    ratio,
+    resample_weights,
+    roc_auc,
+)
+
+Probabilities = npt.NDArray[np.float32]
+Entry = dict[str, float | None]
+"""`value`, `low` and `high`: a metric with its 95 % interval; None where it is not defined."""
+Measures = Callable[[Floats], dict[str, Floats]]
+"""Weights `(b, n)` -> metrics by name, each `(b,)`."""
+
+RESAMPLES = 1000
+BINS = 15
+"""Bins of confidence, of equal width, as in Guo et al. 2017."""
+CALIBRATION = "expected_calibration_error"
+DECIMALS = 4
+_CARD_METRICS = ("n", "accuracy", "macro_f1", CALIBRATION, "per_class", "confusion")
+_CARD_METRICS_SEVERAL = ("n", "subset_accuracy", "macro_f1", "average_precision", "per_class", "confusion")
+
+
+def measure(labels: Ids, probabilities: Probabilities, names: tuple[str, ...]) -> dict[str, Any]:
+    """What a model card says of single-label predictions: a selection of `single_label`."""
+    found = single_label(labels, probabilities, names)
+    return {name: found[name] for name in _CARD_METRICS}
+
+
+def measure_several(
+    labels: npt.NDArray[Any], probabilities: Probabilities, names: tuple[str, ...], thresholds: npt.ArrayLike | None
+) -> dict[str, Any]:
+    """What a model card says of multi-label predictions: a selection of `multi_label`."""
+    found = multi_label(labels, probabilities, names, thresholds=0.5 if thresholds is None else thresholds)
+    return {name: found[name] for name in _CARD_METRICS_SEVERAL}
+
+
+def single_label(
+    labels: Ids,
+    probabilities: Probabilities,
+    names: tuple[str, ...],
+    *,
+    beta: float = 2.0,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Metrics of predictions of one class a chip, the one of highest probability.
+
+    Averages over classes leave out classes without chips. Intervals are percentiles of the bootstrap, but for accuracy
+    (Wilson 1927) and the calibration error, whose percentiles are shifted by the bootstrap's own bias: the error is a
+    sum of absolute values, which resampling only makes larger.
+
+    Args:
+        labels: True class ids, `(n,)`.
+        probabilities: Predictions, `(n, c)`.
+        names: Class names by id.
+        beta: How much more recall counts than precision in F-beta (van Rijsbergen 1979).
+        resamples: Bootstrap resamples.
+        seed: Equal seeds give equal intervals.
+
+    Returns:
+        A JSON-able mapping: `n`; `value`, `low` and `high` of `accuracy`, `balanced_accuracy` (mean recall), `macro_`
+        and `weighted_` `precision`, `recall`, `f1` and `f2` (by beta), `cohen_kappa` (Cohen 1960), `matthews`
+        (Gorodkin 2004), `roc_auc` (one against the rest, mean over classes), `log_loss` (nats) and
+        `expected_calibration_error` (Guo et al. 2017, arXiv 1706.04599); `per_class` precision, recall, F1 and
+        support; `confusion` with rows true, columns predicted.
+
+    Raises:
+        ValueError: Shapes don't fit, there is no chip, a label is no class id, or a probability is not finite.
+    """
+    _check(labels, probabilities, names, (len(labels),))
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise ValueError(f"Expected labels from 0 to {len(names) - 1}. Received: {labels.min()} to {labels.max()}")
+    scores, chosen = probabilities.astype(np.float64), probabilities.argmax(axis=1)
+    true, predicted = one_hot(labels, len(names)), one_hot(chosen, len(names))
+    right = chosen == labels
+    losses = -np.log(_inside(scores)[np.arange(len(labels)), labels])
+    gaps = _calibration_gaps(scores.max(axis=1), right)
+
+    def measures(weights: Floats) -> dict[str, Floats]:
+        counts = Counts.of(true, predicted, weights)
+        return {
+            "accuracy": ratio(counts.hits.sum(axis=1), counts.chips),
+            "balanced_accuracy": mean_defined(counts.recall()),
+            **counts.averages(("macro", "weighted"), beta),
+            "cohen_kappa": counts.kappa(),
+            "matthews": counts.matthews(),
+            "roc_auc": mean_defined(by_class(roc_auc, true, scores, weights)),
+            "log_loss": weights @ losses / counts.chips,
+            CALIBRATION: np.abs(weights @ gaps).sum(axis=1) / counts.chips,
+        }
+
+    entries = _with_intervals(measures, len(labels), resamples, seed)
+    cells = np.bincount(labels * len(names) + chosen, minlength=len(names) ** 2)
+    return {
+        "n": len(labels),
+        **entries,
+        "accuracy": wilson_interval(int(right.sum()), len(labels)),
+        "per_class": _per_class(Counts.of(true, predicted, np.ones((1, len(labels)))), names),
+        "confusion": cells.reshape(len(names), -1).tolist(),
+    }
+
+
+def multi_label(
+    labels: npt.NDArray[Any],
+    probabilities: Probabilities,
+    names: tuple[str, ...],
+    *,
+    thresholds: npt.ArrayLike = 0.5,
+    beta: float = 2.0,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Metrics of predictions of any number of classes a chip: those whose probability reaches their threshold.
+
+    Averages over classes leave out classes without chips.
+
+    Args:
+        labels: 1 where the chip is of the class, 0 where not, `(n, c)`.
+        probabilities: Predictions, `(n, c)`; rows need not add up to 1.
+        names: Class names by id.
+        thresholds: One for all classes, or `(c,)`.
+        beta: How much more recall counts than precision in F-beta.
+        resamples: Bootstrap resamples.
+        seed: Equal seeds give equal intervals.
+
+    Returns:
+        A JSON-able mapping: `n`; `value`, `low` and `high` of `subset_accuracy` (all classes of a chip right; Wilson's
+        interval), `hamming_loss`, `micro_`, `macro_` and `weighted_` `precision`, `recall`, `f1` and `f2` (by beta),
+        `roc_auc` and `average_precision` (mean over classes); `per_class` the same with support and threshold;
+        `confusion` by class, `[[true negatives, false positives], [false negatives, true positives]]`.
+
+    Raises:
+        ValueError: Shapes don't fit, there is no chip, a label is neither 0 nor 1, or a probability is not finite.
+    """
+    _check(labels, probabilities, names, (len(labels), len(names)))
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("Expected labels of 0 and 1")
+    limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(names),))
+    scores = probabilities.astype(np.float64)
+    true, predicted = labels.astype(np.float64), (scores >= limits).astype(np.float64)
+    exact, wrong = (true == predicted).all(axis=1), (true != predicted).mean(axis=1)
+
+    def measures(weights: Floats) -> dict[str, Floats]:
+        counts = Counts.of(true, predicted, weights)
+        return {
+            "subset_accuracy": weights @ exact / counts.chips,
+            "hamming_loss": weights @ wrong / counts.chips,
+            **counts.averages(("micro", "macro", "weighted"), beta),
+            "roc_auc": mean_defined(by_class(roc_auc, true, scores, weights)),
+            "average_precision": mean_defined(by_class(average_precision, true, scores, weights)),
+        }
+
+    everything = np.ones((1, len(labels)))
+    counts = Counts.of(true, predicted, everything)
+    ranks = {
+        "roc_auc": by_class(roc_auc, true, scores, everything),
+        "average_precision": by_class(average_precision, true, scores, everything),
+        "threshold": limits[None],
+    }
+    return {
+        "n": len(labels),
+        **_with_intervals(measures, len(labels), resamples, seed),
+        "subset_accuracy": wilson_interval(int(exact.sum()), len(labels)),
+        "per_class": _per_class(counts, names, ranks),
+        "confusion": counts.two_by_two(),
+    }
+
+
+def reliability(confidence: npt.NDArray[Any], right: Flags) -> list[dict[str, float | int | None]]:
+    """How often predictions of about equal confidence are right, from the least to the most confident.
+
+    Args:
+        confidence: Probability of what was predicted, `(n,)`.
+        right: Whether it is true, `(n,)`.
+
+    Returns:
+        For each of the 15 bins `low` < confidence <= `high`: `chips`, and their mean `confidence` and `accuracy`
+        (None in an empty bin).
+    """
+    places = one_hot(_bins(confidence), BINS)
+    chips = places.sum(axis=0)
+    means = ratio(confidence.astype(np.float64) @ places, chips), ratio(right.astype(np.float64) @ places, chips)
+    return [
+        {
+            "low": round(i / BINS, DECIMALS),
+            "high": round((i + 1) / BINS, DECIMALS),
+            "chips": int(chips[i]),
+            "confidence": _rounded(means[0][i]),
+            "accuracy": _rounded(means[1][i]),
+        }
+        for i in range(BINS)
+    ]
+
+
+def wilson_interval(correct: int, n: int) -> Entry:
+    """A proportion with Wilson's 95 % score interval (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(correct, n).proportion_ci(method="wilson")
+    return {"value": _rounded(correct / n), "low": _rounded(interval.low), "high": _rounded(interval.high)}
+
+
+def _bins(confidence: npt.NDArray[Any]) -> Ids:
+    """Bin i holds i / 15 < confidence <= (i + 1) / 15; the first holds 0, too."""
+    return np.asarray(np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1), np.intp)
+
+
+def _calibration_gaps(confidence: Floats, right: Flags) -> Floats:
+    """Right or not, less confidence, in the column of the chip's bin, `(n, 15)`."""
+    return one_hot(_bins(confidence), BINS) * (right - confidence)[:, None]
+
+
+def _with_intervals(measures: Measures, n: int, resamples: int, seed: int) -> dict[str, Entry]:
+    values = measures(np.ones((1, n)))
+    drawn = [measures(weights) for weights in resample_weights(n, resamples, seed)]
+    return {
+        name: _entry(float(value[0]), np.concatenate([d[name] for d in drawn]), recentre=name == CALIBRATION)
+        for name, value in values.items()
+    }
+
+
+def _entry(value: float, drawn: Floats, *, recentre: bool) -> Entry:
+    drawn = drawn[np.isfinite(drawn)]
+    if not np.isfinite(value) or not drawn.size:
+        return {"value": _rounded(value), "low": None, "high": None}
+    if recentre:
+        drawn = np.maximum(drawn - drawn.mean() + value, 0)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
+
+
+def _per_class(
+    counts: Counts, names: tuple[str, ...], more: dict[str, Floats] | None = None
+) -> dict[str, dict[str, float | int | None]]:
+    columns = {"precision": counts.precision(), "recall": counts.recall(), "f1": counts.f(1)} | (more or {})
+    return {
+        name: {key: _rounded(column[0, i]) for key, column in columns.items()} | {"support": int(counts.support[0, i])}
+        for i, name in enumerate(names)
+    }
+
+
+def _check(
+    labels: npt.NDArray[Any], probabilities: Probabilities, names: tuple[str, ...], shape: tuple[int, ...]
+) -> None:
+    if not len(labels):
+        raise ValueError("Expected at least one chip. Received none")
+    wanted = shape, (len(labels), len(names))
+    if (labels.shape, probabilities.shape) != wanted:
+        raise ValueError(
+            f"Expected labels and probabilities of shape {wanted}. Received: {labels.shape, probabilities.shape}"
+        )
+    if not np.isfinite(probabilities).all():
+        raise ValueError("Expected finite probabilities")
+
+
+def _inside(scores: Floats) -> Floats:
+    """Kept from 0, whose logarithm is not finite, by the precision of float32, as scikit-learn does."""
+    return np.asarray(np.clip(scores, np.finfo(np.float32).eps, 1))
+
+
+def _rounded(value: float) -> float | None:
+    """Four decimals, no minus before a zero, None for NaN: what JSON can say."""
+    return round(float(value), DECIMALS) + 0.0 if np.isfinite(value) else None

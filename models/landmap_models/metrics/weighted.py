@@ -1,0 +1,173 @@
+"""Metrics of weighted chips: the arithmetic behind `landmap_models.metrics.metrics`.
+
+All chips with weight one give a metric's value; a bootstrap resample (Efron 1979) is a row of weights, the number of
+times that each chip was drawn. So 1,000 resamples are a few matrix products, and the value and its interval come from
+the same line of code. A metric that is not defined, such as the recall of a class without chips, is NaN.
+
+Arrays have these shapes: n chips, c classes, b resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.intp]
+Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+_BLOCK = 1_000_000
+"""Weights held at once, so that memory doesn't grow with the number of resamples."""
+
+
+def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each chip is drawn in each resample of n out of n chips, in blocks `(b, n)`."""
+    rng = np.random.default_rng(seed)
+    block = max(1, _BLOCK // n)
+    for start in range(0, resamples, block):
+        drawn = rng.integers(0, n, (min(block, resamples - start), n))
+        drawn += n * np.arange(len(drawn))[:, None]
+        yield np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
+
+
+def one_hot(ids: Ids, count: int) -> Floats:
+    """1 at each id, 0 elsewhere, `(n, count)`."""
+    return np.asarray(np.eye(count)[ids])
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Chips of each class in each resample: all that metrics of classes, not of probabilities, depend on."""
+
+    hits: Floats
+    """True and predicted, `(b, c)`."""
+    support: Floats
+    """True, `(b, c)`."""
+    predicted: Floats
+    """Predicted, `(b, c)`."""
+    chips: Floats
+    """All, `(b,)`."""
+
+    @classmethod
+    def of(cls, true: Floats, predicted: Floats, weights: Floats) -> Counts:
+        """Count indicators `(n, c)` with weights `(b, n)`."""
+        return cls(weights @ (true * predicted), weights @ true, weights @ predicted, weights.sum(axis=1))
+
+    def precision(self) -> Floats:
+        """Share of the predicted that is true, 0 where none is predicted, NaN without chips of the class, `(b, c)`."""
+        return np.where(self.support > 0, ratio(self.hits, np.maximum(self.predicted, 1)), np.nan)
+
+    def recall(self) -> Floats:
+        """Share of the true that is predicted, NaN without chips of the class, `(b, c)`."""
+        return ratio(self.hits, self.support)
+
+    def f(self, beta: float) -> Floats:
+        """Weighted harmonic mean of precision and recall, NaN without chips of the class, `(b, c)`."""
+        both = (1 + beta**2) * self.hits / np.maximum(beta**2 * self.support + self.predicted, 1)
+        return np.where(self.support > 0, both, np.nan)
+
+    def averages(self, kinds: tuple[str, ...], beta: float) -> dict[str, Floats]:
+        """Precision, recall, F1 and F-beta averaged over classes, each `(b,)`.
+
+        Args:
+            kinds: "micro" (of all classes' chips taken together), "macro" (each class counts the same), "weighted"
+                (each class counts by its support).
+            beta: Of F-beta.
+        """
+        hits, support, predicted = (x.sum(axis=1, keepdims=True) for x in (self.hits, self.support, self.predicted))
+        pooled = Counts(hits, support, predicted, self.chips)
+        out = {}
+        for kind in kinds:
+            counts = pooled if kind == "micro" else self
+            scores = {"precision": counts.precision(), "recall": counts.recall(), "f1": counts.f(1)}
+            for name, score in (scores | {f"f{beta:g}": counts.f(beta)}).items():
+                out[f"{kind}_{name}"] = mean_defined(score, self.support if kind == "weighted" else None)
+        return out
+
+    def kappa(self) -> Floats:
+        """Agreement beyond chance (Cohen 1960), NaN where chance alone agrees everywhere, `(b,)`."""
+        chance = (self.support * self.predicted).sum(axis=1) / self.chips**2
+        return ratio(self.hits.sum(axis=1) / self.chips - chance, 1 - chance)
+
+    def matthews(self) -> Floats:
+        """Correlation of true and predicted classes (Gorodkin 2004), `(b,)`.
+
+        NaN where only one class is true; 0 where only one is predicted, which tells nothing apart.
+        """
+        joint = self.hits.sum(axis=1) * self.chips - (self.support * self.predicted).sum(axis=1)
+        of_true = self.chips**2 - (self.support**2).sum(axis=1)
+        of_predicted = self.chips**2 - (self.predicted**2).sum(axis=1)
+        return np.where(of_true > 0, joint / np.sqrt(np.maximum(of_true * of_predicted, 1)), np.nan)
+
+    def two_by_two(self) -> list[list[list[int]]]:
+        """For each class `[[true negatives, false positives], [false negatives, true positives]]`, first resample."""
+        hits, support, predicted = self.hits[0], self.support[0], self.predicted[0]
+        cells = np.stack([self.chips[0] - support - predicted + hits, predicted - hits, support - hits, hits], axis=1)
+        return cast(list[list[list[int]]], cells.astype(int).reshape(-1, 2, 2).tolist())
+
+
+def roc_auc(positive: Flags, scores: Floats, weights: Floats) -> Floats:
+    """Chance that a positive chip scores above a negative one, ties counting half (Hanley and McNeil 1982).
+
+    Args:
+        positive: `(n,)`.
+        scores: `(n,)`.
+        weights: `(b, n)`.
+
+    Returns:
+        `(b,)`, NaN without positives or without negatives.
+    """
+    of_positive, of_negative = _ascending(positive, scores, weights)
+    below = np.cumsum(of_negative, axis=1) - of_negative / 2
+    pairs = of_positive.sum(axis=1) * of_negative.sum(axis=1)
+    return ratio((of_positive * below).sum(axis=1), pairs)
+
+
+def average_precision(positive: Flags, scores: Floats, weights: Floats) -> Floats:
+    """Precision at each step of recall, averaged over the steps, without interpolation.
+
+    Args and shapes as `roc_auc`; NaN without positives.
+    """
+    of_positive, of_negative = (x[:, ::-1] for x in _ascending(positive, scores, weights))
+    found = np.cumsum(of_positive, axis=1)
+    precision = found / np.maximum(found + np.cumsum(of_negative, axis=1), 1)
+    return ratio((of_positive * precision).sum(axis=1), of_positive.sum(axis=1))
+
+
+def _ascending(positive: Flags, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Weights of positive and of negative chips by distinct score, ascending, each `(b, distinct scores)`."""
+    order = np.argsort(scores)
+    ranked, ordered = scores[order], weights[:, order]
+    starts = np.flatnonzero(np.r_[True, ranked[1:] > ranked[:-1]])
+    of_positive = np.add.reduceat(ordered * positive[order], starts, axis=1)
+    return of_positive, np.add.reduceat(ordered, starts, axis=1) - of_positive
+
+
+def by_class(
+    metric: Callable[[Flags, Floats, Floats], Floats], true: Floats, scores: Floats, weights: Floats
+) -> Floats:
+    """A metric of each class against the rest, `(b, c)`; classes without chips cost nothing."""
+    empty = np.full(len(weights), np.nan)
+    columns = [
+        metric(of_class > 0, score, weights) if of_class.any() else empty
+        for of_class, score in zip(true.T, scores.T, strict=True)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def ratio(part: Floats, whole: Floats) -> Floats:
+    """NaN where the whole is 0."""
+    shape = np.broadcast_shapes(part.shape, whole.shape)
+    out = np.full(shape, np.nan)
+    np.divide(part, whole, out=out, where=whole != 0)
+    return out
+
+
+def mean_defined(values: Floats, weights: Floats | None = None) -> Floats:
+    """Mean over classes `(b, c)` -> `(b,)`, of those values that are not NaN."""
+    shares = np.isfinite(values) * (1.0 if weights is None else weights)
+    return ratio((np.nan_to_num(values) * shares).sum(axis=1), shares.sum(axis=1))

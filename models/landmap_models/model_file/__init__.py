@@ -1,0 +1,1 @@
+"""A .keras file with its model card inside."""

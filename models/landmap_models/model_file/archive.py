@@ -1,0 +1,220 @@
+"""A model card inside a `.keras` file: read, checked against the model, and written."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from landmap_models.errors import ZIP_DAMAGE, CardError, ModelError
+from landmap_models.model_file.card import ModelCard, read_content
+from landmap_models.model_file.card_fit import card_misfits
+from landmap_models.model_file.foreign_models import foreign_model, quoted
+from landmap_models.model_file.nir import NirPrior
+
+CARD_MEMBER = "landmap.json"
+SPLIT_MEMBER = "landmap_split.csv"
+WEIGHTS_MEMBER = "model.weights.h5"
+CONFIG_MEMBER = "config.json"
+METADATA_MEMBER = "metadata.json"
+
+
+def weights_sha256(path: str | Path) -> str:
+    """sha256 of the weights in a `.keras` file, as hexadecimal text.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, or damaged.
+    """
+    with _open_archive(Path(path)) as archive, archive.open(WEIGHTS_MEMBER) as weights:
+        return hashlib.file_digest(cast(Any, weights), "sha256").hexdigest()
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """The configuration by which Keras builds the model of a `.keras` file.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, damaged, or its config.json is not a JSON object.
+    """
+    with _open_archive(Path(path)) as archive:
+        try:
+            config = json.loads(archive.read(CONFIG_MEMBER).decode())
+        except (KeyError, ValueError, RecursionError) as error:
+            raise ModelError(f"{path}: expected a .keras file with a readable {CONFIG_MEMBER} inside") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path}: expected a JSON object in {CONFIG_MEMBER}. Received: {type(config).__name__}")
+    return config
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """The card inside a `.keras` file, checked against its weights.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, or damaged.
+        CardError: It holds no card, or its weights are not those of the card.
+    """
+    path = Path(path)
+    text = card_text(path)
+    if text is None:
+        raise CardError(
+            f"{path}: expected a model card inside ({CARD_MEMBER}), found none. Without it the bands, level and "
+            f"classes are unknown. Add one: landmap models describe {quoted(path)} --bands B04,B03,B02 --level L1C "
+            "--classes A,B,… --chips CHIPS"
+        )
+    card = ModelCard.from_json(text, origin=str(path))
+    if card.weights_sha256 != weights_sha256(path):
+        raise CardError(
+            f"{path}: the weights are not those that the card describes (sha256 differs). Describe the file anew; of "
+            "its card only what it says of input and classes can be kept: landmap models describe "
+            f"{quoted(path)} --template {quoted(path)} --name NAME"
+        )
+    return card
+
+
+def card_text(path: Path) -> str | None:
+    """The card inside a `.keras` file as JSON, unchecked; None if it holds none.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, or damaged.
+        CardError: The card is not text.
+    """
+    with _open_archive(path) as archive:
+        if CARD_MEMBER not in archive.namelist():
+            return None
+        try:
+            return archive.read(CARD_MEMBER).decode()
+        except UnicodeDecodeError as error:
+            raise CardError(
+                f"{path}: expected the model card ({CARD_MEMBER}) in UTF-8: {error}. Describe the file anew: "
+                f"landmap models describe {quoted(path)} --card card.json"
+            ) from error
+
+
+def keras_version(path: Path) -> str | None:
+    """The version of Keras that wrote a `.keras` file; None where it does not say."""
+    with _open_archive(path) as archive:
+        try:
+            said = json.loads(archive.read(METADATA_MEMBER).decode())
+        except (KeyError, ValueError, RecursionError):
+            return None
+    version = said.get("keras_version") if isinstance(said, dict) else None
+    return version if isinstance(version, str) else None
+
+
+def write_card(
+    path: str | Path, card: ModelCard, extra: Mapping[str, str] | None = None, output: str | Path | None = None
+) -> ModelCard:
+    """Put a card into a `.keras` file, in place of one that is there. The file is replaced atomically.
+
+    Args:
+        path: The model.
+        card: Of these weights, or of none yet (`weights_sha256` is empty): it is set to that of the file.
+        extra: More text members by name, such as the split.
+        output: Where the model with its card is written; None replaces `path`.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, or damaged.
+        CardError: The card is that of other weights, or its chip size, bands or classes are not those of the model.
+    """
+    path = Path(path)
+    digest = weights_sha256(path)
+    if misfits := card_misfits(json.loads(card.to_json()), read_config(path), digest):
+        raise CardError(f"{path}: {'; '.join(misfits)}")
+    card = dataclasses.replace(card, weights_sha256=digest)
+    members: dict[str, str | None] = {CARD_MEMBER: card.to_json()}
+    if not is_described(path):
+        members[SPLIT_MEMBER] = None  # of other weights
+    _write_members(path, members | dict(extra or {}), Path(output or path))
+    return card
+
+
+def is_described(path: Path) -> bool:
+    """Whether a `.keras` file holds a card of its own weights, or none at all.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, or damaged.
+    """
+    try:
+        text = card_text(path)
+        return text is None or read_content(text, str(path)).get("weights_sha256") == weights_sha256(path)
+    except CardError:
+        return False
+
+
+def _write_members(path: Path, members: Mapping[str, str | None], output: Path) -> None:
+    """A copy of the file with these members in place of those of their names, at `output`, whole or not at all.
+
+    None leaves a member out.
+    """
+    temporary = output.with_name(f".{output.name}.{os.getpid()}")
+    try:
+        with _open_archive(path) as old, zipfile.ZipFile(temporary, "w") as new:
+            for info in old.infolist():
+                if info.filename not in members:
+                    with old.open(info) as source, new.open(info, "w") as target:
+                        shutil.copyfileobj(source, target)
+            for name, text in members.items():
+                if text is not None:
+                    new.writestr(name, text, compress_type=zipfile.ZIP_DEFLATED)
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def attach_nir_prior(path: str | Path, prior: NirPrior | None) -> ModelCard:
+    """Give a model a near-infrared prior, in place of one that it has; its weights stay as they are.
+
+    Args:
+        path: The model, with its card.
+        prior: Of its classes; None takes the prior away.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        ModelError: The file is not a `.keras` file, or damaged.
+        CardError: It holds no card, or the prior does not fit it.
+    """
+    card = dataclasses.replace(read_card(path), nir=prior)
+    try:
+        card.check()
+    except ValueError as error:
+        raise CardError(f"{path}: the near-infrared prior is not usable: {error}") from error
+    return write_card(path, card)
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A `.keras` file opened for reading; damage found while it is open becomes a ModelError."""
+    if not path.exists():
+        raise ModelError(f"{path}: no such model file. `landmap models` lists the packaged models")
+    try:
+        archive = zipfile.ZipFile(path)
+    except (*ZIP_DAMAGE, IsADirectoryError) as error:
+        raise ModelError(f"{path}: expected a .keras file (Keras 3); this is {foreign_model(path)}") from error
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror})") from error
+    with archive:
+        if WEIGHTS_MEMBER not in archive.namelist():
+            raise ModelError(
+                f"{path}: expected a .keras file with {WEIGHTS_MEMBER} inside; this zip file has none: it is "
+                f"{foreign_model(path)}"
+            )
+        try:
+            yield archive
+        except ZIP_DAMAGE as error:
+            raise ModelError(f"{path}: expected a whole .keras file, found damage: {error}. Get it anew") from error
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a place before the file's beginning: what the archive lists is damaged
+                raise
+            raise ModelError(f"{path}: expected a whole .keras file, found damage in its list. Get it anew") from error

@@ -1,0 +1,224 @@
+"""The model card: what a model says of itself, kept inside its `.keras` file.
+
+A `.keras` file is a zip; the card is one more member of it, `landmap.json`, which Keras ignores. So a model is one file
+that can be mailed, and that knows which bands, which product level and which classes it was trained on. Here are the
+values; `card_checks` finds their faults, `model_file` reads and writes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from landmap_models.errors import CardError
+from landmap_models.legend import LandClass, Legend
+from landmap_models.model_file.card_checks import NIR_BAND as NIR_BAND
+from landmap_models.model_file.card_checks import SENTINEL_BAND as SENTINEL_BAND
+from landmap_models.model_file.card_checks import card_faults, is_number
+from landmap_models.model_file.nir import NirPrior
+
+SCHEMA = 1
+
+Level = Literal["L1C", "L2A"]
+
+
+@dataclass(frozen=True, slots=True)
+class BandProfile:
+    """One input band and what the training chips looked like in it. Values are reflectance."""
+
+    name: str
+    """Sentinel-2 name, such as "B04"."""
+    p01: float
+    """1st percentile."""
+    median: float
+    """50th percentile."""
+    p99: float
+    """99th percentile."""
+    mean: float
+    """Mean; stands in for pixels without data inside a window, as the least surprising value."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model is, what it wants and how good it is."""
+
+    name: str
+    """Short name, such as "compact-eurosat-rgb"."""
+    version: str
+    """Version of the model, not of landmap."""
+    description: str
+    """What it maps, and what it is bad at."""
+    bands: tuple[BandProfile, ...]
+    """Input bands in input order."""
+    chip_size: int
+    """Height and width of a chip in pixels."""
+    resolution: float
+    """Ground sampling distance it was trained at, in metres."""
+    levels: tuple[Level, ...]
+    """Product levels it was trained on."""
+    reflectance_range: tuple[float, float]
+    """Reflectances between which it tells values apart; the model itself clips and scales."""
+    legend: Legend
+    """Classes in output order."""
+    licence: str
+    """SPDX identifier of the weights' licence."""
+    weights_sha256: str = ""
+    """sha256 of the member model.weights.h5; filled in when the card is written."""
+    task: Literal["single-label", "multi-label"] = "single-label"
+    """One class a chip, or any number of them, each with a probability of its own."""
+    thresholds: tuple[float, ...] | None = None
+    """Of a multi-label model: the probability from which each class counts as there."""
+    nir: NirPrior | None = None
+    """What near infrared adds where a scene has it; None where it is of no use to the model."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Data, split, seed, settings and log of the training."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """Measured quality: split, number of chips, and per metric its value and 95 % interval."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of Keras and its backend that wrote the file."""
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the input bands in input order."""
+        return tuple(b.name for b in self.bands)
+
+    @property
+    def optional_bands(self) -> tuple[str, ...]:
+        """Names of bands that the model can do without, and does better with."""
+        return (NIR_BAND,) if self.nir else ()
+
+    def to_json(self) -> str:
+        """The card as JSON text; what it does not have is not there."""
+        return json.dumps({"schema": SCHEMA} | self._content(), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str, origin: str = "card") -> ModelCard:
+        """Read a card.
+
+        Args:
+            text: JSON as `to_json` writes it.
+            origin: File name for messages.
+
+        Raises:
+            CardError: Not JSON, of another schema, or entries are missing, unknown or of the wrong kind; names all.
+        """
+        content = read_content(text, origin)
+        faults = content_faults(content)
+        if faults:
+            raise CardError(f"{origin}: the model card is not usable: {'; '.join(faults)}")
+        return cls.from_content(content)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> ModelCard:
+        """The card of entries without faults (`content_faults`)."""
+        thresholds, nir = content.get("thresholds"), content.get("nir")
+        made = {
+            "bands": tuple(BandProfile(**band) for band in content["bands"]),
+            "legend": Legend(tuple(LandClass(**entry) for entry in content["legend"])),
+            "levels": tuple(content["levels"]),
+            "reflectance_range": tuple(content["reflectance_range"]),
+            "thresholds": None if thresholds is None else tuple(thresholds),
+            "nir": None if nir is None else NirPrior.from_content(nir),
+        }
+        return cls(**{**content, **made})
+
+    def check(self) -> None:
+        """Raise ValueError where values can't be meant; it names all of them."""
+        faults = content_faults(self._content())
+        if faults:
+            raise ValueError("; ".join(faults))
+
+    def _content(self) -> dict[str, Any]:
+        content = dataclasses.asdict(self)
+        content["legend"] = [dataclasses.asdict(entry) for entry in self.legend]
+        return {name: value for name, value in content.items() if value is not None}
+
+
+def read_content(text: str, origin: str) -> dict[str, Any]:
+    """The entries of a card's JSON, without its schema, unchecked.
+
+    Raises:
+        CardError: Not a JSON object, or of another schema.
+    """
+    try:
+        content = json.loads(text)
+        schema = content.pop("schema")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise CardError(f"{origin}: expected a JSON object with an entry 'schema', as `show --json` prints") from error
+    if schema != SCHEMA:
+        raise CardError(f"{origin}: expected a card of schema {SCHEMA}. Received: {schema}. Update landmap")
+    return dict(content)
+
+
+def content_faults(content: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the entries of a card, each fault in words."""
+    return card_faults(content, ModelCard, BandProfile)
+
+
+def describe(card: ModelCard) -> str:
+    """The card as a few lines of text.
+
+    A card that passed its check is free in what it records of training and metrics: odd entries count as not recorded.
+    """
+    lines = [
+        f"{card.name} {card.version}",
+        f"  {card.description}",
+        f"  input     {card.chip_size}x{card.chip_size} px chips of {', '.join(card.band_names)}, "
+        f"{card.resolution:g} m, {' or '.join(card.levels)}, "
+        f"reflectance {card.reflectance_range[0]:g} to {card.reflectance_range[1]:g}",
+        f"  optional  {_further_bands(card)}",
+        f"  classes   {', '.join(f'{c.id} {c.name}' for c in card.legend)}",
+        f"  task      {_task(card)}",
+        f"  training  {card.training.get('data', 'not recorded')}, {_parts(_mapping(card.training.get('split')))}",
+        *_described(_mapping(card.training.get("described"))),
+        f"  metrics   {_metrics(card)}",
+        f"  weights   {card.weights_sha256}, {card.licence}",
+        f"  written   {', '.join(f'{name} {number}' for name, number in card.versions.items()) or 'not recorded'}",
+    ]
+    return "\n".join(lines)
+
+
+def _described(sources: Mapping[str, Any]) -> list[str]:
+    """Where the entries of a card come from that was made for a model trained elsewhere."""
+    return [f"  described {'; '.join(f'{name}: {origin}' for name, origin in sources.items())}"] if sources else []
+
+
+def _task(card: ModelCard) -> str:
+    if card.thresholds is None:
+        return card.task
+    limits = zip(card.legend.names, card.thresholds, strict=True)
+    return f"{card.task}, there from {', '.join(f'{name} {limit:g}' for name, limit in limits)}"
+
+
+def _further_bands(card: ModelCard) -> str:
+    if card.nir is None:
+        return "no further bands"
+    return (
+        f"{', '.join(card.optional_bands)}, as near-infrared prior fitted on {card.nir.origin or 'chips not recorded'}"
+    )
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _parts(split: Mapping[str, Any]) -> str:
+    parts = _mapping(split.get("parts"))
+    if not parts:
+        return "split not recorded"
+    chips = ", ".join(f"{name} {_mapping(part).get('chips', '?')}" for name, part in parts.items())
+    return f"{split.get('method', '')} split, seed {split.get('seed')} ({chips})"
+
+
+def _metrics(card: ModelCard) -> str:
+    measured = [
+        f"{name} {100 * entry['value']:.1f} % (95 %: {100 * entry['low']:.1f} to {100 * entry['high']:.1f})"
+        for name, entry in card.metrics.items()
+        if all(is_number(_mapping(entry).get(key)) for key in ("value", "low", "high"))
+    ]
+    if not measured:
+        return "not recorded"
+    return f"{', '.join(measured)} on {card.metrics.get('n', '?')} chips, {card.metrics.get('split', 'split unknown')}"

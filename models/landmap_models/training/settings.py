@@ -1,0 +1,232 @@
+"""How to train: one value that the model's card records whole."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, cast
+
+from landmap_models.architectures.options import ArchitectureOptions
+from landmap_models.errors import ModelError
+from landmap_models.model_file.card import Level
+
+
+def recommended(pretrained: bool) -> dict[str, Any]:
+    """What usually works from scratch, and for a base that has been trained before."""
+    if pretrained:
+        return {"epochs": 10, "head_epochs": 2, "learning_rate": 2e-4}
+    return {"epochs": 64, "head_epochs": 0, "learning_rate": 2e-3}
+
+
+OPTIMIZERS = ("adam", "adamw", "adagrad", "rmsprop", "sgd")
+SCHEDULES = ("constant", "exponential", "cosine", "plateau")
+PRECISIONS = ("float32", "mixed_bfloat16")
+CHOICES = {
+    "level": ("L1C", "L2A"),
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "precision": PRECISIONS,
+    "class_weights": ("none", "balanced"),
+    "split": ("stratified", "spatial"),
+}
+"""Words that a field may have."""
+
+
+def _counted(least: int) -> tuple[str, Callable[[Any], bool]]:
+    return f"a whole number from {least} on", lambda v: isinstance(v, int) and least <= v < 2**32
+
+
+_SHARE = "a number from 0 to below 1", lambda v: 0 <= v < 1
+_NOT_NEGATIVE = "a number from 0 on", lambda v: 0 <= v < math.inf
+_POSITIVE = "a number above 0", lambda v: 0 < v < math.inf
+RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "epochs": _counted(0),
+    "head_epochs": _counted(0),
+    "batch_size": _counted(1),
+    "patience": _counted(0),
+    "seed": _counted(0),
+    "limit": _counted(1),
+    "unfreeze": _counted(0),
+    "teacher_views": _counted(0),
+    "label_smoothing": _SHARE,
+    "ema_momentum": _SHARE,
+    "teacher_share": ("a number from 0 to 1", lambda v: 0 <= v <= 1),
+    "weight_decay": _NOT_NEGATIVE,
+    "warmup_epochs": _NOT_NEGATIVE,
+    "learning_rate": _POSITIVE,
+    "head_learning_rate": _POSITIVE,
+    "teacher_temperature": _POSITIVE,
+    "block_km": _POSITIVE,
+    "buffer": _NOT_NEGATIVE,
+    "validation": _POSITIVE,
+    "test": _POSITIVE,
+}
+"""What a number must be, in words and as a function; "all" and None are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSettings:
+    """How to train. `asdict` of it is part of the card, and what a resumed training must repeat.
+
+    Raises:
+        ModelError: A value that can't be meant, or two that contradict each other.
+    """
+
+    name: str = "compact"
+    """Name on the card."""
+    description: str = "The class of 64x64 px chips."
+    """What the card says the model is for, and what it is bad at."""
+    level: Level = "L1C"
+    """Product level of the chips."""
+    licence: str = "not stated"
+    """Of the weights, as an SPDX identifier."""
+
+    architecture: str = "compact"
+    """One of `architectures.ARCHITECTURES`."""
+    weights: str = "none"
+    """Of the base: "imagenet" (Keras's own download), "none", or a file."""
+    start_from: str | None = None
+    """Packaged model or `.keras` file whose network is fine-tuned, in place of an architecture."""
+    filters: tuple[int, ...] | None = None
+    """See `architectures.options`, as the next four."""
+    pool: int | None = None
+    dense: int | None = None
+    dropout: float | None = None
+    input_size: int | None = None
+
+    epochs: int = 64
+    """Passes over the training part, of the second phase if there are two."""
+    head_epochs: int = 0
+    """Passes of a first phase that trains the head alone, on a frozen base."""
+    head_learning_rate: float = 1e-3
+    """Peak rate of the first phase."""
+    unfreeze: int | Literal["all"] = "all"
+    """How many of the base's last layers the second phase trains; "all" is the whole network."""
+    frozen_norm: bool | None = None
+    """Keep batch normalisation in inference mode; None: where the base has been trained before."""
+    batch_size: int = 128
+    """Chips a step."""
+    optimizer: Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"] = "adamw"
+    """Keras's; sgd with Nesterov momentum of 0.9."""
+    learning_rate: float = 2e-3
+    """Peak of the schedule."""
+    schedule: Literal["constant", "exponential", "cosine", "plateau"] = "cosine"
+    """cosine: down to zero after a warm-up; exponential: to a hundredth; plateau: a fifth after 3 epochs in vain."""
+    warmup_epochs: float = 2.0
+    """Of the cosine schedule."""
+    weight_decay: float = 0.05
+    """Of adamw."""
+    label_smoothing: float = 0.05
+    """Share of each label spread over all classes."""
+    ema_momentum: float = 0.998
+    """Of the moving average of the weights, which is what is kept; 0: no average. Less in short phases: see `fit`."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: each class counts the same in the loss, however many chips it has."""
+    patience: int = 0
+    """Stop after so many epochs without a lower validation loss, and keep the best weights; 0: keep the last."""
+    precision: str = "mixed_bfloat16"
+    """Keras's dtype policy while training: float32, or mixed_bfloat16, fast where the processor has it, else slow. The
+    written model is float32."""
+
+    teacher: str | None = None
+    """Packaged model or `.keras` file whose probabilities stand in for the labels (distillation)."""
+    teacher_share: float = 1.0
+    """Weight of the teacher's probabilities in the labels; the rest is the true class."""
+    teacher_temperature: float = 2.0
+    """By which the teacher's logits are divided."""
+    teacher_views: int = 0
+    """How many augmented views of each chip the teacher judges, which epochs then go through again and again; 0: it
+    judges each chip once, as it is."""
+    round_weights: bool = False
+    """Fold batch normalisation and round the weights to what bfloat16 holds, so that inference in bfloat16 agrees more
+    often with float32: see `rounding`."""
+    calibrate: bool = True
+    """Scale the logits by a temperature fitted on the validation part, folded into the last layer."""
+
+    augment: tuple[str, ...] = ("standard",)
+    """Names of `augment`."""
+    seed: int = 1
+    """Of the split, the initial weights and the augmentation."""
+    split: Literal["stratified", "spatial"] = "stratified"
+    """How chips are shared out, where the data do not say."""
+    coordinates: str | None = None
+    """CSV file with file, latitude, longitude: where the chips lie, by which they are split and held apart; None: by
+    their own georeference."""
+    block_km: float = 50.0
+    """Side of the blocks of a spatial split in kilometres."""
+    buffer: float = 1.0
+    """Chips' sides that lie between two parts of a spatial split at least."""
+    allow_overlap: bool = False
+    """Split at random although chips of several parts then share ground."""
+    limit: int | None = None
+    """Use so many chips only, drawn class by class."""
+    bands: tuple[str, ...] | None = None
+    """Bands to use, in input order; None: all that the chips have."""
+    file_bands: tuple[str, ...] | None = None
+    """The bands in the files, in order, where they don't say."""
+    skip_bad: bool = False
+    """Leave out files that can't be used."""
+    validation: float = 0.1
+    """Share of the validation part."""
+    test: float = 0.1
+    """Share of the test part."""
+
+    def __post_init__(self) -> None:
+        _check_words(self)
+        _check_numbers(self)
+        _check_together(self)
+
+    @property
+    def options(self) -> ArchitectureOptions:
+        """What is chosen about the architecture."""
+        return ArchitectureOptions(self.weights, self.filters, self.pool, self.dense, self.dropout, self.input_size)
+
+    def to_content(self) -> dict[str, Any]:
+        """As a card has them when it is read: lists, no tuples."""
+        return cast(dict[str, Any], json.loads(json.dumps(asdict(self))))
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the base has been trained before."""
+        return self.start_from is not None or self.weights != "none"
+
+    @property
+    def norm_is_frozen(self) -> bool:
+        """Whether batch normalisation stays in inference mode."""
+        return self.pretrained if self.frozen_norm is None else self.frozen_norm
+
+
+def _check_words(settings: TrainSettings) -> None:
+    for name, words in CHOICES.items():
+        value = getattr(settings, name)
+        if value not in words:
+            raise ModelError(f"{name}: expected one of {', '.join(words)}. Received: {value!r}")
+    for name in ("name", "description"):
+        value = getattr(settings, name)
+        if not value.strip() or (name == "name" and value.splitlines() != [value]):
+            raise ModelError(f"{name}: expected a text{' on one line' * (name == 'name')}. Received: {value!r}")
+
+
+def _check_numbers(settings: TrainSettings) -> None:
+    for name, (words, fits) in RANGES.items():
+        value = getattr(settings, name)
+        if value is None or (name == "unfreeze" and value == "all"):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float) or not fits(value):
+            raise ModelError(f"{name}: expected {words}. Received: {value!r}")
+
+
+def _check_together(settings: TrainSettings) -> None:
+    if settings.epochs + settings.head_epochs < 1:
+        raise ModelError("epochs: expected at least one epoch. Received: none")
+    if settings.validation + settings.test >= 1:
+        shares = f"{settings.validation:g} and {settings.test:g}"
+        raise ModelError(f"validation, test: expected shares that leave chips for training. Received: {shares}")
+    chosen = settings.options  # checks itself
+    if settings.start_from is not None and chosen != ArchitectureOptions():
+        raise ModelError(
+            "start_from: the model brings its own network. Leave out weights, filters, pool, dense, dropout and "
+            "input_size"
+        )

@@ -1,0 +1,99 @@
+"""The folder of an unfinished training, `<output>.training`: what it may be gone on with."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from landmap_models.datasets.splits import Split
+from landmap_models.errors import ModelError
+from landmap_models.model_file.archive import weights_sha256
+from landmap_models.model_file.packaged import find_model
+from landmap_models.same_file import first_same
+from landmap_models.training.checkpoints import HISTORY
+from landmap_models.training.settings import TrainSettings
+
+RECORD, UNFINISHED_RECORD = "training.json", "training.json.unfinished"
+
+
+def check_output(output: Path, *inputs: str | Path | None, overwrite: bool = False, resume: bool = False) -> None:
+    """Refuse names under which a training could not write, before it begins.
+
+    Args:
+        output: The `.keras` file that the training is to write.
+        *inputs: Files that are read: data, a model to start from, a teacher. None is passed over.
+        overwrite: Replace the model and its history.
+        resume: Go on with a training that was killed.
+
+    Raises:
+        ModelError: Not `*.keras`, in a folder that is not there, one of the inputs, or the model or its history exists.
+    """
+    if output.suffix != ".keras":
+        raise ModelError(f"{output}: expected a file name that ends in .keras")
+    if not output.parent.is_dir():
+        raise ModelError(f"{output}: expected a file in a folder that exists. Make {output.parent} first")
+    history = history_path(output)
+    if same := first_same((output, history), [name for name in inputs if name is not None]):
+        raise ModelError(f"{same}: is read by this training itself. Choose another name")
+    for path, replaced in ((output, overwrite), (history, overwrite or resume)):
+        if path.is_dir() or (path.exists() and not replaced):
+            raise ModelError(f"{path}: exists already. Choose another name or give --overwrite")
+
+
+def history_path(output: Path) -> Path:
+    """Where the log of a model lies: beside it."""
+    return output.with_suffix(".history.csv")
+
+
+def folder_of(output: Path) -> Path:
+    """Where an unfinished training is kept: beside the model to be."""
+    return output.with_name(f"{output.name}.training")
+
+
+def record_of(split: Split, settings: TrainSettings) -> str:
+    """What two trainings must have in common for one to go on with the other: settings, chips, models."""
+    models = {"start_from": settings.start_from, "teacher": settings.teacher}
+    return json.dumps(
+        settings.to_content()
+        | {"parts": {name: part.fingerprint() for name, part in split.parts().items()}}
+        | {"models": {key: weights_sha256(find_model(name)) for key, name in models.items() if name}},
+        indent=1,
+    )
+
+
+def check_folder(folder: Path, record: str, *, resume: bool) -> None:
+    """Whether a training may begin, or go on, in this folder.
+
+    Raises:
+        ModelError: It holds epochs of a training with other data or settings, or one that is not to be gone on with,
+            or is no training's folder.
+    """
+    if not folder.exists():
+        return
+    found = _read_record(folder)
+    if found is None and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {UNFINISHED_RECORD}):
+        raise ModelError(f"{folder}: expected the folder of an unfinished training. Received: something else. Move it")
+    if not any(folder.glob(f"*/{Path(HISTORY).stem}.*")):
+        return  # not one epoch is lost
+    if found != record:
+        raise ModelError(
+            f"{folder}: holds an unfinished training with other data or settings. Remove it, or give the same "
+            "arguments and --resume"
+        )
+    if not resume:
+        raise ModelError(f"{folder}: holds an unfinished training. Give --resume to go on with it, or remove it")
+
+
+def open_folder(folder: Path, record: str) -> None:
+    """Make the folder; one without an epoch that has another record is emptied."""
+    if folder.exists() and _read_record(folder) != record:
+        shutil.rmtree(folder)
+    folder.mkdir(exist_ok=True)
+    (folder / UNFINISHED_RECORD).write_text(record)
+    (folder / UNFINISHED_RECORD).replace(folder / RECORD)
+
+
+def _read_record(folder: Path) -> str | None:
+    path = folder / RECORD
+    return path.read_text() if path.is_file() else None

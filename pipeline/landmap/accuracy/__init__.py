@@ -1,0 +1,1 @@
+"""A map is compared with reference data, or with another map."""

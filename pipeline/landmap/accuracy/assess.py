@@ -1,0 +1,379 @@
+"""The recipe of an assessment: a map and reference data become accuracies and areas with 95 % intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landmap.accuracy.confusion import Counts, Tally, tally_areas, tally_points, tally_sample
+from landmap.accuracy.estimators import Z, stratified
+from landmap.accuracy.reference import Points, Polygons, Raster, read_reference
+from landmap.errors import ReferenceDataError, SettingsError
+from landmap.io.publish import TABLES, TEXTS, check_ending, locked
+from landmap.io.tables import csv_text, publish_texts
+from landmap.maps.cover import MapFile, open_cover_map
+from landmap.products.files import check_outputs
+from landmap_models.legend import NODATA, UNKNOWN_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number that was estimated from a sample, and how sure it is."""
+
+    value: float | None
+    """None where nothing is known."""
+    standard_error: float | None
+    """None where it is not defined."""
+    most: float
+    """The largest value that is possible; the least is 0."""
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the 95 % interval, before it is cut at what is possible."""
+        return None if self.standard_error is None else Z * self.standard_error
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval, cut at what is possible."""
+        if self.value is None or self.half_width is None:
+            return None
+        return max(0.0, self.value - self.half_width), min(self.most, self.value + self.half_width)
+
+    def to_dict(self) -> dict[str, float | None]:
+        """`value`, `standard_error`, and `low` and `high` of the 95 % interval."""
+        low, high = self.interval or (None, None)
+        return {"value": self.value, "standard_error": self.standard_error, "low": low, "high": high}
+
+
+def estimate(value: float, error: float, most: float) -> Estimate:
+    """An estimate of which NaN is not known."""
+    known = not math.isnan(value)
+    return Estimate(
+        float(value) if known else None, None if math.isnan(error) or not known else float(error), float(most)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClassAccuracy:
+    """One class: how it was mapped, and how much of it there is."""
+
+    id: int
+    name: str
+    mapped_hectares: float
+    """Area that shows this class on the map."""
+    samples: int
+    """Reference places there."""
+    reference_samples: int
+    """Reference places that are of this class, wherever."""
+    users: Estimate
+    """User's accuracy: of what is mapped as this class, the share that is of it."""
+    producers: Estimate
+    """Producer's accuracy: of the true area of this class, the share that is mapped so."""
+    hectares: Estimate
+    """True area."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "mapped_hectares": self.mapped_hectares,
+            "samples": self.samples,
+            "reference_samples": self.reference_samples,
+            "users_accuracy": self.users.to_dict(),
+            "producers_accuracy": self.producers.to_dict(),
+            "area_hectares": self.hectares.to_dict(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Reference places that say nothing of the map's classes, by the reason."""
+
+    outside: int
+    """Points, or whole polygons, beyond the map's border."""
+    on_nodata: int
+    """Where the map has no data."""
+    on_unknown: int
+    """Where the map says that it does not know."""
+    without_class: int
+    """Points or polygons without a class."""
+    two_classes: int
+    """Pixels in polygons of different classes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A map judged by reference data."""
+
+    cover: str
+    """File name of the map."""
+    reference: str
+    """File name of the reference."""
+    design: str
+    """Where the reference places come from, and whether that allows intervals: "stratified sample", "polygons" (no
+    intervals), "census" (all pixels; there is nothing to estimate)."""
+    overall: Estimate
+    """Share of the area that is mapped right."""
+    classes: tuple[ClassAccuracy, ...]
+    """Every class of the map's legend, by id."""
+    confusion: tuple[tuple[int, ...], ...]
+    """Reference places by mapped class (row) and reference class (column)."""
+    left_out: LeftOut
+    """Reference places that were not used."""
+    hectares: float
+    """Area that the estimates are of."""
+    unsampled: tuple[str, ...]
+    """Mapped classes without any reference place: the estimates are not of their area."""
+    unknown_hectares: float
+    """Area where the map says that it does not know; no estimate is of it."""
+    warnings: tuple[str, ...]
+    """What to know before the numbers are trusted."""
+    places: str = ""
+    """How places were read where the reference does not say it itself, in words; empty where it does."""
+
+    @property
+    def samples(self) -> int:
+        """Reference places that were used."""
+        return sum(map(sum, self.confusion))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON-able values."""
+        return {
+            "cover": self.cover,
+            "reference": self.reference,
+            "places": self.places,
+            "design": self.design,
+            "samples": {"used": self.samples, **asdict(self.left_out)},
+            "hectares": self.hectares,
+            "unknown_hectares": self.unknown_hectares,
+            "unsampled": list(self.unsampled),
+            "overall_accuracy": self.overall.to_dict(),
+            "classes": [c.to_dict() for c in self.classes],
+            "confusion": {
+                "rows": "map",
+                "columns": "reference",
+                "classes": [c.name for c in self.classes],
+                "counts": [list(row) for row in self.confusion],
+            },
+            "warnings": list(self.warnings),
+        }
+
+    def table(self) -> list[list[Any]]:
+        """A line for each class, the titles first: estimates, then its row of the confusion matrix."""
+        names = [c.name for c in self.classes]
+        measures = "users_accuracy", "producers_accuracy", "area_hectares"
+        parts = "", "_low", "_high"
+        titles = ["id", "class", "mapped_hectares", "samples", *(m + part for m in measures for part in parts)]
+        rows: list[list[Any]] = [[*titles, *(f"reference {name}" for name in names)]]
+        for c, counts in zip(self.classes, self.confusion, strict=True):
+            numbers = [n for e in (c.users, c.producers, c.hectares) for n in (e.value, *(e.interval or (None, None)))]
+            rows.append([c.id, c.name, c.mapped_hectares, c.samples, *numbers, *counts])
+        return rows
+
+
+SAMPLE, POLYGONS, CENSUS = "stratified sample", "polygons", "census"
+
+
+def assess(
+    cover: str | os.PathLike[str],
+    reference: str | os.PathLike[str],
+    *,
+    legend: str | os.PathLike[str] | None = None,
+    class_column: str = "class",
+    layer: str | None = None,
+    warp: bool = False,
+    sample: int | None = None,
+    seed: int = 0,
+) -> Assessment:
+    """Judge a map by reference data.
+
+    Points are taken to be a random sample, stratified by mapped class or simple. The pixels of polygons are counted,
+    but give no intervals, as they are no independent sample. A raster is compared pixel by pixel, or by a sample of it.
+
+    Args:
+        cover: A cover that landmap wrote, or another raster of class ids.
+        reference: CSV (x and y in the map's CRS, or lon and lat; any separator, decimal points or commas), GeoPackage,
+            GeoJSON, Shapefile or Parquet of points or polygons, or a raster of class ids.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
+            not say so itself.
+        class_column: Column of class names or ids.
+        layer: Name of the reference's layer; None where it has one of points or polygons.
+        warp: Take a raster on another grid from its nearest pixels.
+        sample: Draw so many pixels in each mapped class from a raster, in place of all.
+        seed: Of the sample.
+
+    Raises:
+        SceneError: The cover can't be read, or is none.
+        ReferenceDataError: The reference can't be read, its classes are not the map's, or no place of it is on the map.
+        GeoreferenceError: The map or the reference has no place on the ground, or a raster lies on another grid.
+    """
+    opened = open_cover_map(cover, legend)
+    opened.areas()  # a map without a place is refused before the reference is read
+    found = read_reference(reference, opened, class_column=class_column, layer=layer, warp=warp)
+    if sample is not None and not (isinstance(found, Raster) and sample > 0):
+        raise SettingsError(f"sample: expected a positive number, and a raster to draw from. Received: {sample}")
+    design, tally = _counted(opened, found, sample, seed)
+    if not tally.pairs[np.ix_(opened.ids, opened.ids)].any():
+        left = _left_out(tally, opened.ids)
+        raise ReferenceDataError(
+            f"{os.fspath(reference)}: expected places with a class where {opened.path} has one. Found none: "
+            f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
+            f"{left.without_class} have no class, {left.two_classes} have two. {tally.hint or 'Is the CRS right?'}"
+        )
+    says = found.says if isinstance(found, Polygons) else ()
+    return _assessment(opened, Path(reference).name, design, tally, says)
+
+
+def write_assessment(
+    found: Assessment, report: Path | None = None, table: Path | None = None, *, overwrite: bool = False
+) -> None:
+    """Write an assessment as JSON, and its classes as CSV.
+
+    Raises:
+        OutputError: A file exists and `overwrite` is not set, or can't be written.
+    """
+    texts = {}
+    check_assessment_outputs(report, table, overwrite=overwrite)
+    if report is not None:
+        texts[report] = json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    if table is not None:
+        texts[table] = csv_text(found.table())
+    with locked(list(texts)):
+        publish_texts(texts, overwrite=overwrite)
+
+
+def check_assessment_outputs(
+    report: Path | None, table: Path | None, *inputs: str | os.PathLike[str] | None, overwrite: bool = False
+) -> None:
+    """Refuse what can't or must not be written, before any work.
+
+    Args:
+        report: File for the assessment as JSON; None writes none.
+        table: File for the confusion matrix as CSV; None writes none.
+        *inputs: What will be read.
+        overwrite: Replace files that exist.
+
+    Raises:
+        OutputError: See `outputs.check_outputs` and `outputs.check_ending`.
+    """
+    check_outputs([file for file in (report, table) if file is not None], *inputs, overwrite=overwrite)
+    for file, endings, what in ((report, TEXTS, "JSON file"), (table, TABLES, "CSV file")):
+        if file is not None:
+            check_ending(file, endings, what)
+
+
+def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int | None, seed: int) -> tuple[str, Tally]:
+    if isinstance(reference, Points):
+        return SAMPLE, tally_points(cover, reference)
+    if isinstance(reference, Raster) and sample is not None:
+        return SAMPLE, tally_sample(cover, reference, sample, seed)
+    return POLYGONS if isinstance(reference, Polygons) else CENSUS, tally_areas(cover, reference)
+
+
+def _assessment(cover: MapFile, reference: str, design: str, tally: Tally, says: Sequence[str]) -> Assessment:
+    square = np.ix_(cover.ids, cover.ids)
+    counts = tally.pairs[square]
+    places = counts.sum(axis=1)
+    if design == CENSUS and tally.pair_hectares is not None:
+        # The population is what was counted: the reference may cover a part of the map. Nothing is estimated.
+        weights = tally.pair_hectares[square]
+        mapped = weights.sum(axis=1)
+    else:
+        weights, mapped = counts.astype(np.float64), tally.mapped[cover.ids]
+    assessed = np.where(places > 0, mapped, 0.0)
+    found = stratified(weights, assessed, independent=design == SAMPLE)
+    total = float(assessed.sum())
+    classes = tuple(
+        ClassAccuracy(
+            id=c.id,
+            name=c.name,
+            mapped_hectares=float(mapped[i]),
+            samples=int(places[i]),
+            reference_samples=int(counts[:, i].sum()),
+            users=estimate(found.users.values[i], found.users.errors[i], 1),
+            producers=estimate(found.producers.values[i], found.producers.errors[i], 1),
+            hectares=estimate(found.areas.values[i], found.areas.errors[i], total),
+        )
+        for i, c in enumerate(cover.classes)
+    )
+    return Assessment(
+        cover=Path(cover.path).name,
+        reference=reference,
+        design=design,
+        overall=estimate(float(found.overall.values), float(found.overall.errors), 1),
+        classes=classes,
+        confusion=tuple(tuple(int(n) for n in row) for row in counts),
+        left_out=_left_out(tally, cover.ids),
+        hectares=total,
+        unsampled=tuple(c.name for c in classes if c.mapped_hectares > 0 and not c.samples),
+        unknown_hectares=float(tally.mapped[UNKNOWN_ID]),
+        warnings=(*says, *_warnings(design, tally, classes, counts)),
+        places=tally.says,
+    )
+
+
+def _left_out(tally: Tally, ids: list[int]) -> LeftOut:
+    return LeftOut(
+        outside=tally.outside,
+        on_nodata=int(tally.pairs[NODATA, ids].sum()),
+        on_unknown=int(tally.pairs[UNKNOWN_ID, ids].sum()),
+        without_class=tally.without_class,
+        two_classes=tally.two_classes,
+    )
+
+
+def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], counts: Counts) -> list[str]:
+    """What makes the numbers worth less than they look."""
+    found = []
+    left = _left_out(tally, [c.id for c in classes])
+    total = int(counts.sum()) + left.outside + left.on_nodata + left.on_unknown + left.without_class
+    if design == SAMPLE and left.outside + left.on_nodata + left.without_class:
+        found.append(
+            f"of {total} places {left.outside} lie outside the map, {left.on_nodata} on nodata, and "
+            f"{left.without_class} have no class: they are left out{f'. {tally.hint}' if tally.hint else ''}"
+        )
+    if left.on_unknown:
+        found.append(
+            f"{left.on_unknown} places lie where the map says Unknown: they count neither as right nor as wrong"
+        )
+    if left.two_classes:
+        found.append(
+            f"{left.two_classes} pixels lie in polygons of different classes, which overlap: they are left out"
+        )
+    if tally.same_pixel:
+        found.append(f"{tally.same_pixel} points lie in a pixel that another point is in: no independent sample")
+    if design == POLYGONS:
+        found.append(
+            "the pixels of a polygon are no independent sample: no intervals are given. Draw points at random for them"
+        )
+    return found + _thin_strata(design, classes)
+
+
+def _thin_strata(design: str, classes: tuple[ClassAccuracy, ...]) -> list[str]:
+    mapped = [c for c in classes if c.mapped_hectares > 0]
+    found = []
+    if missing := [f"{c.name} ({c.mapped_hectares:,.1f} ha)" for c in mapped if not c.samples]:
+        found.append(
+            f"no reference place lies in what is mapped as {', '.join(missing)}: the estimates are of the rest of the "
+            "map"
+        )
+    if design == SAMPLE and (single := [c.name for c in mapped if c.samples == 1]):
+        found.append(
+            f"only one reference place lies in what is mapped as {', '.join(single)}: a standard error needs two. Add "
+            "places"
+        )
+    certain = [c.name for c in mapped if c.samples > 1 and c.users.standard_error == 0]
+    if certain:
+        found.append(
+            f"the user's accuracy of {', '.join(certain)} is 0 or 100 % in this sample: that its interval has no width "
+            "says that places are few, not that it is sure"
+        )
+    return found

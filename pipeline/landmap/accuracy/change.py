@@ -1,0 +1,262 @@
+"""Two maps of one place: what became of what."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.accuracy.confusion import VALUES, Counts, PairCounter
+from landmap.errors import GeoreferenceError, OutputError, SceneError
+from landmap.io.cog import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
+from landmap.io.publish import RASTERS, TABLES, TEXTS, check_ending, locked
+from landmap.io.tables import csv_text, publish_texts
+from landmap.maps.cover import Bytes, MapFile, grid_difference, open_cover_map
+from landmap.maps.legend import check_ids
+from landmap.products.files import check_outputs
+from landmap.tiling import Window
+from landmap_models.legend import MAX_CLASS_ID, NODATA, UNKNOWN, UNKNOWN_ID, LandClass
+
+PALE = 0.75
+"""How far unchanged classes are drawn towards white, so that changes stand out in the full colour of the new class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of what between two maps."""
+
+    before: MapFile
+    after: MapFile
+    warped: bool
+    """The second map was brought to the grid of the first."""
+    pixels: tuple[tuple[int, ...], ...]
+    """Pixels by class before (row) and after (column), in the order of the legend."""
+    transitions: tuple[tuple[float, ...], ...]
+    """The same in hectares."""
+    unknown_pixels: int
+    """Pixels with data in both, of which one map or the other says Unknown."""
+    unknown_hectares: float
+    """Their area."""
+    nodata_pixels: int
+    """Pixels without data in one map or the other."""
+    nodata_hectares: float
+    """Their area."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names, by id."""
+        return self.before.names
+
+    @property
+    def total(self) -> int:
+        """Pixels that have a class in both maps."""
+        return sum(map(sum, self.pixels))
+
+    @property
+    def changed(self) -> int:
+        """Pixels of which the class is another."""
+        return self.total - sum(row[i] for i, row in enumerate(self.pixels))
+
+    def hectares(self) -> list[list[float]]:
+        """The transition matrix in hectares, rows before, columns after."""
+        return [list(row) for row in self.transitions]
+
+    @property
+    def compared_hectares(self) -> float:
+        """Area that has a class in both maps."""
+        return math.fsum(n for row in self.transitions for n in row)
+
+    @property
+    def changed_hectares(self) -> float:
+        """Area of which the class is another."""
+        return math.fsum(n for i, row in enumerate(self.transitions) for j, n in enumerate(row) if i != j)
+
+    @property
+    def changed_share(self) -> float | None:
+        """Share of that in what was compared; None where nothing was."""
+        return self.changed_hectares / self.compared_hectares if self.total else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return {
+            "before": Path(self.before.path).name,
+            "after": Path(self.after.path).name,
+            "warped": self.warped,
+            "classes": list(self.names),
+            "transitions_hectares": {"rows": "before", "columns": "after", "values": self.hectares()},
+            "compared_hectares": self.compared_hectares,
+            "changed_hectares": self.changed_hectares,
+            "changed_share": self.changed_share,
+            "unknown_hectares": self.unknown_hectares,
+            "nodata_hectares": self.nodata_hectares,
+        }
+
+    def table(self) -> list[list[Any]]:
+        """The transition matrix in hectares, with titles."""
+        rows = zip(self.names, self.hectares(), strict=True)
+        return [["before \\ after, ha", *self.names], *([name, *row] for name, row in rows)]
+
+
+def compare_maps(
+    before: str | os.PathLike[str],
+    after: str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    legend: str | os.PathLike[str] | None = None,
+    report: str | os.PathLike[str] | None = None,
+    table: str | os.PathLike[str] | None = None,
+    warp: bool = False,
+    overwrite: bool = False,
+) -> Change:
+    """Compare two covers pixel by pixel.
+
+    Args:
+        before: A cover that landmap wrote, or another raster of class ids.
+        after: Another, with the same classes.
+        output: Also write a raster of changes, see `change_classes`.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids mean of a map that does not
+            say so itself.
+        report: Also write the transition matrix as JSON.
+        table: Also write it as CSV.
+        warp: Take the second map from its nearest pixels where its grid is another; otherwise that is refused.
+        overwrite: Replace outputs that exist.
+
+    Raises:
+        GeoreferenceError: The grids differ, or the maps have no place on the ground.
+        SceneError: One can't be read or is no cover, or their classes differ.
+        OutputError: An output exists, can't be written, or would need more than 254 values.
+    """
+    files = [Path(path) if path is not None else None for path in (output, report, table)]
+    wanted = [file for file in files if file is not None]
+    check_outputs(wanted, before, after, legend, overwrite=overwrite)
+    for file, endings, what in zip(files, (RASTERS, TEXTS, TABLES), ("GeoTIFF", "JSON file", "CSV file"), strict=True):
+        if file is not None:
+            check_ending(file, endings, what)
+    one, other = (open_cover_map(path, legend) for path in (before, after))
+    onto = one if _differ(one, other, warp=warp) else None
+    counter = PairCounter(one.areas())
+    for row, *strips in _strips(one, other, onto):
+        counter.add(row, *strips)
+    found = _change(one, other, counter, warped=onto is not None)
+    with locked(wanted):
+        _write(found, onto, counter.pixels, files, overwrite=overwrite)
+    return found
+
+
+def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:
+    """Whether the second map must be warped."""
+    if (one.ids, one.names) != (other.ids, other.names):
+        raise SceneError(
+            f"Expected two maps of the same classes. {one.path} has {_listed(one)}; {other.path} has {_listed(other)}"
+        )
+    difference = grid_difference(one, other)
+    if difference and not warp:
+        raise GeoreferenceError(
+            f"Expected two maps on one grid. {one.path} and {other.path} differ: {difference}. Go on with --warp, "
+            "which takes the nearest pixels of the second"
+        )
+    return bool(difference)
+
+
+def _listed(cover: MapFile) -> str:
+    """Names, with their ids where these are not counted from 0."""
+    counted = cover.ids == list(range(len(cover.ids)))
+    return ", ".join(c.name if counted else f"{c.id} {c.name}" for c in cover.classes)
+
+
+def _strips(one: MapFile, other: MapFile, onto: MapFile | None) -> Iterator[tuple[int, Bytes, Bytes]]:
+    for (row, before), (_, after) in zip(one.strips(), other.strips(onto), strict=True):
+        yield row, before, after
+
+
+def _change(one: MapFile, other: MapFile, counter: PairCounter, *, warped: bool) -> Change:
+    counts, areas, square = counter.pixels, counter.hectares, np.ix_(one.ids, one.ids)
+    for cover, seen in ((one, counts.sum(axis=1)), (other, counts.sum(axis=0))):
+        check_ids(cover.path, (*cover.classes, UNKNOWN), seen)
+    pixels, matrix = counts[square], areas[square]
+    return Change(
+        before=one,
+        after=other,
+        warped=warped,
+        pixels=tuple(tuple(row) for row in pixels.tolist()),
+        transitions=tuple(tuple(row) for row in matrix.tolist()),
+        unknown_pixels=int(counts[:NODATA, :NODATA].sum() - pixels.sum()),
+        unknown_hectares=float(areas[:NODATA, :NODATA].sum() - matrix.sum()),
+        nodata_pixels=int(counts[NODATA].sum() + counts[:NODATA, NODATA].sum()),
+        nodata_hectares=float(areas[NODATA].sum() + areas[:NODATA, NODATA].sum()),
+    )
+
+
+def _write(found: Change, onto: MapFile | None, counts: Counts, files: list[Path | None], *, overwrite: bool) -> None:
+    output, report, table = files
+    texts = {}
+    if report is not None:
+        texts[report] = json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    if table is not None:
+        texts[table] = csv_text(found.table())
+    if output is None:
+        publish_texts(texts, overwrite=overwrite)
+        return
+    codes, classes = change_classes(found.before.classes, counts)
+    tags = {
+        LAYER_TAG: "change",
+        LEGEND_TAG: legend_tag(classes),
+        "LANDMAP_BEFORE": Path(found.before.path).name,
+        "LANDMAP_AFTER": Path(found.after.path).name,
+        "LANDMAP_WARPED": "nearest" if found.warped else "no",
+    }
+    with RasterWriter(output, found.before, Layers(("change",), tags, classes)) as writer:
+        for row, before, after in _strips(found.before, found.after, onto):
+            writer.write(Window(row, 0, *before.shape), codes[before, after])
+        publish_texts(texts, overwrite=overwrite, rasters=[writer.finish()])
+
+
+def change_classes(
+    classes: tuple[LandClass, ...], counts: Counts
+) -> tuple[npt.NDArray[np.uint8], tuple[LandClass, ...]]:
+    """Values of a raster of changes, and what they mean.
+
+    A class that stays keeps its id. Changes that occur come after the last class's, by class before, then after:
+    "Forest → River". 254 is where one map or the other says Unknown, 255 where one has no data.
+
+    Args:
+        classes: Of both maps.
+        counts: Pixels by value before (row) and after (column), `(256, 256)`.
+
+    Returns:
+        Value of each pair, `(256, 256)` uint8, and the values' names and colours.
+
+    Raises:
+        OutputError: More changes occur than a byte can tell apart.
+    """
+    ids = np.array([c.id for c in classes])
+    first = int(ids.max()) + 1
+    codes = np.full((VALUES, VALUES), UNKNOWN_ID, np.uint8)
+    codes[NODATA], codes[:, NODATA] = NODATA, NODATA
+    codes[ids, ids] = ids
+    pairs = [(i, j) for i, j in np.argwhere(counts[np.ix_(ids, ids)]) if i != j]
+    if first + len(pairs) > MAX_CLASS_ID + 1:
+        raise OutputError(
+            f"Expected at most {MAX_CLASS_ID + 1 - first} kinds of change in a raster of bytes. Found {len(pairs)}: "
+            "write the table alone, or compare maps with --sieve"
+        )
+    legend = [LandClass(c.id, c.name, _pale(c)) for c in classes]
+    for value, (i, j) in enumerate(pairs, first):
+        codes[ids[i], ids[j]] = value
+        legend.append(LandClass(value, f"{classes[i].name} → {classes[j].name}", classes[j].color))
+    return codes, (*legend, *([UNKNOWN] if _unknown(counts) else []))
+
+
+def _unknown(counts: Counts) -> bool:
+    return bool(counts[UNKNOWN_ID, :NODATA].any() or counts[:NODATA, UNKNOWN_ID].any())
+
+
+def _pale(c: LandClass) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*(round(part + PALE * (255 - part)) for part in c.rgb))

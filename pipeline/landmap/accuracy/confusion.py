@@ -1,0 +1,172 @@
+"""A map and its reference, place by place: how often which class of the one meets which of the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.accuracy.reference import NO_CLASS, Points, Polygons, Raster
+from landmap.errors import ReferenceDataError
+from landmap.geo.areas import PixelAreas
+from landmap.maps.cover import STRIP, Bytes, MapFile
+from landmap.maps.legend import check_ids
+from landmap.maps.shares import ClassCounter
+from landmap.tiling import Window
+from landmap_models.legend import UNKNOWN, UNKNOWN_ID
+
+VALUES = 256
+"""A byte has so many."""
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was counted; class ids, 254 (Unknown) and 255 (nodata) are rows and columns."""
+
+    pairs: Counts
+    """Places by value of the map (row) and of the reference (column), `(256, 256)`."""
+    mapped: Floats
+    """Hectares of the population by value of the map, `(256,)`."""
+    pair_hectares: Floats | None = None
+    """Of the pairs, likewise, where each of them is a pixel; None where they are points."""
+    outside: int = 0
+    """Points, or whole polygons, beyond the map's border."""
+    hint: str = ""
+    """Why they may lie there, in words."""
+    says: str = ""
+    """How the places were read, in words."""
+    without_class: int = 0
+    """Points or polygons that have none."""
+    two_classes: int = 0
+    """Pixels in polygons of different classes."""
+    same_pixel: int = 0
+    """Points that lie in a pixel where another is already."""
+
+
+def tally_points(cover: MapFile, points: Points) -> Tally:
+    """Count points by the pixel that they lie in, and the pixels of the whole map."""
+    inside = (points.rows >= 0) & (points.rows < cover.height) & (points.cols >= 0) & (points.cols < cover.width)
+    use = np.flatnonzero(inside & (points.ids != NO_CLASS))
+    use = use[np.argsort(points.rows[use], kind="stable")]
+    rows, cols, ids = points.rows[use], points.cols[use], points.ids[use]
+    pairs, counter = np.zeros((VALUES, VALUES), np.int64), ClassCounter(cover.areas())
+    for top, values in cover.strips():
+        counter.add(Window(top, 0, *values.shape), values)
+        here = slice(*np.searchsorted(rows, (top, top + STRIP)))
+        np.add.at(pairs, (values[rows[here] - top, cols[here]], ids[here]), 1)
+    _check_map(counter.pixels, cover)
+    mapped = counter.hectares
+    return Tally(
+        pairs,
+        np.zeros(VALUES) if mapped is None else mapped,
+        outside=int((~inside).sum()),
+        hint=points.hint,
+        says=points.says,
+        without_class=int((inside & (points.ids == NO_CLASS)).sum()),
+        same_pixel=len(use) - len(np.unique(rows * cover.width + cols)),
+    )
+
+
+def tally_areas(cover: MapFile, reference: Polygons | Raster) -> Tally:
+    """Count every pixel for which there is a reference, and the pixels of the whole map.
+
+    Raises:
+        ReferenceDataError: The reference has ids that the map has not.
+    """
+    found = PairCounter(cover.areas())
+    for row, values, truth in _both(cover, reference):
+        found.add(row, values, truth)
+    _check_map(found.pixels.sum(axis=1), cover)
+    _check_reference(found.pixels, cover)
+    mapped = found.hectares.sum(axis=1)
+    if not isinstance(reference, Polygons):
+        return Tally(found.pixels, mapped, found.hectares)
+    return Tally(
+        found.pixels,
+        mapped,
+        found.hectares,
+        outside=reference.outside,
+        without_class=reference.without_class,
+        two_classes=int(found.pixels[:, UNKNOWN_ID].sum()),
+    )
+
+
+def tally_sample(cover: MapFile, reference: Raster, size: int, seed: int) -> Tally:
+    """Draw pixels at random within each mapped class, and count those.
+
+    Args:
+        cover: The map.
+        reference: A raster of the truth.
+        size: Pixels in each class; all where it has fewer. Only pixels that have a class in both rasters are drawn.
+        seed: Equal seeds draw equal pixels.
+    """
+    whole = tally_areas(cover, reference)
+    square = np.ix_(cover.ids, cover.ids)
+    known = np.isin(np.arange(VALUES), cover.ids)
+    population = whole.pairs[square].sum(axis=1)
+    rng = np.random.default_rng(seed)
+    wanted = [np.sort(rng.choice(n, min(size, n), replace=False, shuffle=False)) for n in population]
+    pairs, passed = np.zeros((VALUES, VALUES), np.int64), np.zeros(len(wanted), np.int64)
+    for _, values, truth in _both(cover, reference):
+        for i, class_id in enumerate(cover.ids):
+            # Drawn are ranks among the pixels of the class, counted row by row from the top.
+            candidates = truth[(values == class_id) & known[truth]]
+            first, last = np.searchsorted(wanted[i], (passed[i], passed[i] + len(candidates)))
+            pairs[class_id] += np.bincount(candidates[wanted[i][first:last] - passed[i]], minlength=VALUES)
+            passed[i] += len(candidates)
+    mapped = whole.mapped.copy()
+    if whole.pair_hectares is not None:
+        mapped[cover.ids] = whole.pair_hectares[square].sum(axis=1)
+    return Tally(pairs, mapped)
+
+
+class PairCounter:
+    """Counts how often each value of one raster meets each of another on the same grid, and over what area."""
+
+    def __init__(self, areas: PixelAreas) -> None:
+        """Start from nothing.
+
+        Args:
+            areas: Of the pixels of the grid.
+        """
+        self._areas = areas
+        self.pixels: Counts = np.zeros((VALUES, VALUES), np.int64)
+        """By value of the one (row) and of the other (column)."""
+        self._units: Counts = np.zeros((VALUES, VALUES), np.int64)
+
+    def add(self, row: int, one: Bytes, other: Bytes) -> None:
+        """Count the pixels of a strip that begins at this row."""
+        both = (one.astype(np.uint16) * VALUES + other).ravel()
+        weights = self._areas.of(Window(row, 0, *one.shape)).ravel()
+        self.pixels += np.bincount(both, minlength=VALUES**2).reshape(VALUES, VALUES)
+        self._units += np.bincount(both, weights, VALUES**2).astype(np.int64).reshape(VALUES, VALUES)
+
+    @property
+    def hectares(self) -> Floats:
+        """Area of each pair, as `pixels`."""
+        return self._areas.hectares(self._units)
+
+
+def _both(cover: MapFile, reference: Polygons | Raster) -> Iterator[tuple[int, Bytes, Bytes]]:
+    for (row, values), truth in zip(cover.strips(), reference.strips(cover), strict=True):
+        yield row, values, truth
+
+
+def _check_map(pixels: Counts, cover: MapFile) -> None:
+    check_ids(cover.path, (*cover.classes, UNKNOWN), pixels)
+
+
+def _check_reference(pairs: Counts, cover: MapFile) -> None:
+    found = np.flatnonzero(pairs[:, :UNKNOWN_ID].any(axis=0)).tolist()
+    ids = cover.ids
+    if strange := [str(i) for i in found if i not in ids]:
+        whole = ids == list(range(len(ids)))
+        known = f"0 to {ids[-1]}" if whole else ", ".join(map(str, ids))
+        raise ReferenceDataError(
+            f"Expected class ids of the map, {known}, or nodata, in the reference raster. Found {', '.join(strange)}"
+        )

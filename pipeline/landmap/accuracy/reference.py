@@ -1,0 +1,309 @@
+"""What was seen on the ground: points, polygons or a raster, each place with its class."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+from rasterio.features import rasterize
+from rasterio.windows import Window as RasterWindow
+from rasterio.windows import bounds, transform
+
+from landmap.errors import GeoreferenceError, ReferenceDataError
+from landmap.geo.longitudes import coordinates
+from landmap.geo.outlines import outlines
+from landmap.io.delimited import ENDINGS, SEPARATORS, TableError, numbers_of, read_table
+from landmap.io.vector_layers import read_shapes
+from landmap.maps.cover import STRIP, Bytes, MapFile, grid_difference, open_map
+from landmap_models.legend import NODATA, UNKNOWN_ID
+
+VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
+"""Endings of files of points or polygons."""
+DEGREES = (("lon", "lat"), ("long", "lat"), ("lng", "lat"), ("longitude", "latitude"))
+"""Titles of a table's columns with longitude and latitude (EPSG:4326)."""
+IN_MAP_CRS = (("x", "y"), ("easting", "northing"), ("east", "north"), ("point_x", "point_y"), ("xcoord", "ycoord"))
+"""Titles of columns with coordinates in the map's CRS."""
+WGS84 = "EPSG:4326"
+NO_CLASS = -1
+EDGE = 1e-3
+"""Of a pixel: a polygon that reaches no farther into the map only touches its border."""
+LISTED = 8
+"""Strange values that an error message lists."""
+
+Ints = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Single places: the sample itself."""
+
+    rows: Ints
+    """Row of the map's pixel that each lies in, `(n,)`; anywhere, also outside the map."""
+    cols: Ints
+    """Column likewise."""
+    ids: Ints
+    """Class ids, `(n,)`; -1 where none is given."""
+    says: str = ""
+    """How the file was understood, in words, where it does not say itself."""
+    hint: str = ""
+    """Why most of those outside the map may lie there, in words; empty where nothing is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polygons:
+    """Areas of one class each."""
+
+    frame: Any
+    """GeoDataFrame in the map's CRS with a column `id`."""
+    without_class: int
+    """Polygons that were left out as they have none."""
+    outside: int = 0
+    """Polygons no part of which lies on the map."""
+    says: tuple[str, ...] = ()
+    """How borders were read that could mean two areas, and what is left out, in words."""
+
+    def strips(self, cover: MapFile) -> Iterator[Bytes]:
+        """Class ids on the map's grid, as `MapFile.strips` cuts it: pixels whose centre is inside, elsewhere 255.
+
+        Where polygons of different classes overlap, nobody says which is true: 254.
+        """
+        for row in range(0, cover.height, STRIP):
+            place = RasterWindow(0, row, cover.width, min(STRIP, cover.height - row))
+            here = self.frame.iloc[np.sort(self.frame.sindex.query(_box(place, cover)))]
+            shape = place.height, place.width
+            if here.empty:
+                yield np.full(shape, NODATA, np.uint8)
+                continue
+            yield _burnt(here, shape, transform(place, cover.transform))
+
+
+def _burnt(frame: Any, shape: tuple[int, int], place: Affine) -> Bytes:
+    """Class ids of polygons on a grid; 255 where none is, 254 where classes overlap."""
+    found = np.full(shape, NODATA, np.uint8)
+    for class_id, alike in frame.groupby("id"):
+        here = rasterize(alike.geometry, shape, transform=place, dtype=np.uint8) > 0
+        found = np.where(here, np.where(found == NODATA, class_id, UNKNOWN_ID), found).astype(np.uint8)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """A map of the truth."""
+
+    map: MapFile
+
+    def strips(self, cover: MapFile) -> Iterator[Bytes]:
+        """Class ids on the map's grid, as `MapFile.strips` cuts it; 255 where there is no data."""
+        onto = cover if grid_difference(self.map, cover) else None
+        return (values for _, values in self.map.strips(onto))
+
+
+def read_reference(
+    path: str | os.PathLike[str],
+    cover: MapFile,
+    *,
+    class_column: str = "class",
+    layer: str | None = None,
+    warp: bool = False,
+) -> Points | Polygons | Raster:
+    """Open reference data for a map.
+
+    Args:
+        path: A table of points (CSV and its kin), anything of `VECTORS`, or a raster of class ids.
+        cover: The map.
+        class_column: Has class names, or ids, of points and polygons.
+        layer: Name of its layer; None where it has one of points or polygons.
+        warp: Take a raster on another grid from its nearest pixels.
+
+    Raises:
+        ReferenceDataError: It can't be read, or its classes are not those of the map.
+        GeoreferenceError: A raster lies on another grid, and `warp` is not set; or something has no CRS.
+    """
+    path = Path(path)
+    if path.suffix.lower() in ENDINGS:
+        return _table_points(path, cover, class_column)
+    if path.suffix.lower() in VECTORS:
+        return _vector(path, cover, class_column, layer)
+    return _raster(os.fspath(path), cover, warp=warp)
+
+
+def _raster(path: str, cover: MapFile, *, warp: bool) -> Raster:
+    found = open_map(path)
+    if found.classes and (found.ids, found.names) != (cover.ids, cover.names):
+        raise ReferenceDataError(
+            f"{path}: expected the classes of {cover.path} ({_listed(cover)}). Found {_listed(found)}"
+        )
+    difference = grid_difference(found, cover)
+    if difference and not warp:
+        raise GeoreferenceError(
+            f"{path}: expected the grid of {cover.path}, but they differ: {difference}. Go on with --warp, which takes "
+            "the nearest pixels"
+        )
+    return Raster(found)
+
+
+def _listed(cover: MapFile) -> str:
+    return ", ".join(f"{c.id} {c.name}" for c in cover.classes)
+
+
+def _table_points(path: Path, cover: MapFile, class_column: str) -> Points:
+    try:
+        table = read_table(path)
+        if not table.rows:
+            raise TableError("expected a line of titles and lines of points. Found no points")
+        pair = next((names for names in (*DEGREES, *IN_MAP_CRS) if None not in map(table.find, names)), None)
+        if pair is None:
+            raise TableError(
+                "expected columns x and y (in the map's CRS), or lon and lat. Found "
+                f"{', '.join(table.titles)}, between {SEPARATORS.get(table.separator, repr(table.separator))}"
+            )
+        places = [place for name in pair if (place := table.find(name)) is not None]
+        x, y = (np.array(column, np.float64) for column in numbers_of(*map(table.column, places)))
+    except TableError as error:
+        raise ReferenceDataError(f"{path}: {error}") from error
+    ids = _class_ids(table.column(_place(class_column, table.titles, path)), class_column, path, cover)
+    in_degrees = pair in DEGREES
+    rows, cols = _pixels(x, y, WGS84 if in_degrees else cover.crs, cover)
+    taken = f"longitude and latitude ({WGS84})" if in_degrees else "coordinates in the map's CRS"
+    says = f"{table.titles[places[0]]} and {table.titles[places[1]]} taken as {taken}"
+    return Points(rows, cols, ids, says, _hint(x, y, ~_inside(rows, cols, cover), cover, in_degrees=in_degrees))
+
+
+def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: MapFile, *, in_degrees: bool) -> str:
+    """What would bring most of the places outside the map onto it, in words."""
+    own, other = (WGS84, cover.crs) if in_degrees else (cover.crs, WGS84)
+    titles = "x and y" if in_degrees else "lon and lat"
+    for words, place in (
+        ("these columns had each other's titles", (y, x, own)),
+        (f"these columns were called {titles}", (x, y, other)),
+    ):
+        found = int((outside & _inside(*_pixels(*place, cover), cover)).sum())
+        if found > outside.sum() / 2:
+            return f"{found} of them would lie on it if {words}"
+    return ""
+
+
+def _pixels(x: Doubles, y: Doubles, crs: str | None, cover: MapFile) -> tuple[Ints, Ints]:
+    """Rows and columns of the map's pixels that places lie in; -1 where a place is none."""
+    x, y = coordinates(x, y, crs or "", cover)
+    x, y = (np.where(np.isfinite(axis), axis, np.nan) for axis in (x, y))
+    t = ~cover.transform
+    cols, rows = t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
+    there = np.isfinite(rows) & np.isfinite(cols) & (np.abs(rows) < 2**31) & (np.abs(cols) < 2**31)
+    row, col = (np.floor(np.where(there, axis, -1)).astype(np.int64) for axis in (rows, cols))
+    return row, col
+
+
+def _inside(rows: Ints, cols: Ints, cover: MapFile) -> npt.NDArray[np.bool_]:
+    return (rows >= 0) & (rows < cover.height) & (cols >= 0) & (cols < cover.width)
+
+
+def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) -> Points | Polygons:
+    frame = read_shapes(path, layer, option="--layer", kinds=("Point", "Polygon"), error=ReferenceDataError)
+    if frame.crs is None:
+        raise GeoreferenceError(f"{path}: expected a coordinate reference system (CRS), found none: give it one")
+    frame = frame[~(frame.geometry.isna() | frame.geometry.is_empty)]
+    kinds = set(frame.geom_type)
+    names = [str(name) for name in frame.columns if name != frame.geometry.name]
+    column = names[_place(class_column, names, path)]
+    try:
+        if kinds <= {"Point", "MultiPoint"}:
+            frame = frame.explode(ignore_index=True)
+            ids = _class_ids(frame[column], class_column, path, cover)
+            x, y = (np.asarray(axis, np.float64) for axis in (frame.geometry.x, frame.geometry.y))
+            return Points(*_pixels(x, y, frame.crs.to_wkt(), cover), ids)
+        if kinds <= {"Polygon", "MultiPolygon"}:
+            return _polygons(frame, _class_ids(frame[column], class_column, path, cover), cover)
+    except RuntimeError as error:  # pyproj's own
+        raise GeoreferenceError(f"{path}: can't be brought to the CRS of {cover.path}: {error}") from error
+    raise ReferenceDataError(f"{path}: expected points, or polygons, not both. Found {', '.join(sorted(kinds))}")
+
+
+def _polygons(frame: Any, ids: Ints, cover: MapFile) -> Polygons:
+    """Polygons of a table with a CRS, each with its class, around a map."""
+    import geopandas
+    import shapely
+
+    found = outlines(frame.geometry.to_numpy(), frame.crs.to_wkt(), cover)
+    placed = geopandas.GeoDataFrame({"id": ids}, geometry=found.shapes, crs=cover.crs)
+    shapes, pixel = placed.geometry.to_numpy(), abs(cover.transform.determinant) ** 0.5
+    inside = shapely.intersects(shapes, _whole(cover, -EDGE * pixel))
+    # What lies beyond by less than half a pixel has no pixel's centre.
+    beyond = int((inside & ~shapely.covered_by(shapes, _whole(cover, pixel / 2))).sum())
+    kept = placed[(ids != NO_CLASS) & inside].reset_index(drop=True)
+    outside, without = int((~inside).sum()), int((inside & (ids == NO_CLASS)).sum())
+    return Polygons(kept, without, outside, (*found.says, *_left_out(len(ids), outside, without, beyond)))
+
+
+def _left_out(polygons: int, outside: int, without_class: int, beyond: int) -> list[str]:
+    """What of polygons is not used, in words."""
+    found = []
+    if outside or without_class:
+        found.append(
+            f"of {polygons} polygons {outside} lie outside the map, and {without_class} have no class: they are left "
+            "out"
+        )
+    if beyond:
+        found.append(f"{beyond} polygons reach beyond the map: only their part on it is used")
+    return found
+
+
+def _whole(cover: MapFile, more: float) -> Any:
+    """The outline of a map, turned as the map is, and moved outwards by so many units of its CRS."""
+    from shapely import Polygon
+
+    corners = (0, 0), (cover.width, 0), (cover.width, cover.height), (0, cover.height)
+    return Polygon([cover.transform @ corner for corner in corners]).buffer(more, join_style="mitre")
+
+
+def _place(column: str, columns: Sequence[str], path: Path) -> int:
+    """Place of the column with the classes, in capitals or small letters."""
+    if column in columns:
+        return list(columns).index(column)
+    found = [i for i, name in enumerate(columns) if name.casefold() == column.casefold()]
+    if len(found) != 1:
+        names = ", ".join(columns)
+        raise ReferenceDataError(f"{path}: expected a column {column} with the classes. Found {names}: --class-column")
+    return found[0]
+
+
+def _class_ids(values: Iterable[Any], column: str, path: Path, cover: MapFile) -> Ints:
+    """Class ids of cells of a table, by name (capitals or not) or by number; -1 where the cell is empty."""
+    known = {c.name.casefold(): c.id for c in cover.classes} if _distinct(cover.names) else {}
+    known |= {str(c.id): c.id for c in cover.classes} | {c.name: c.id for c in cover.classes} | {"": NO_CLASS}
+    texts = [_text(value) for value in values]
+    ids = [known.get(text, known.get(text.casefold())) for text in texts]
+    strange = list(dict.fromkeys(text for text, id_ in zip(texts, ids, strict=True) if id_ is None))
+    if strange:
+        more = f" and {len(strange) - LISTED} more" if len(strange) > LISTED else ""
+        raise ReferenceDataError(
+            f"{path}: expected classes of the map ({', '.join(cover.names)}, or their ids). Found "
+            f"{', '.join(strange[:LISTED])}{more} in column {column}"
+        )
+    return np.array(ids, np.int64)
+
+
+def _distinct(names: Sequence[str]) -> bool:
+    """Whether names differ by more than capitals."""
+    return len({name.casefold() for name in names}) == len(names)
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # NaN and NA are not equal to themselves
+        return ""
+    text = str(value).strip()
+    return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
+
+
+def _box(place: RasterWindow, cover: MapFile) -> Any:
+    from shapely import box
+
+    return box(*bounds(place, cover.transform))

@@ -1,0 +1,1 @@
+"""Many scenes are classified: jobs, ledger, catalogue, report."""

@@ -1,0 +1,255 @@
+"""What became of each scene of a batch: a SQLite file that several runs may share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from landmap.errors import OutputError
+from landmap.io.publish import held, signals_held
+
+NAME = "batch.sqlite"
+VERSION = 1
+BUSY_SECONDS = 60
+"""So long a run waits for another's transaction, which takes milliseconds."""
+
+WAITING, RUNNING, DONE, FAILED, OUTDATED = "waiting", "running", "done", "failed", "outdated"
+"""States. `outdated`: the output is there, but was made otherwise than it would be now, or changed since."""
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    id INTEGER PRIMARY KEY,
+    output TEXT NOT NULL UNIQUE,
+    scene TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    runner TEXT NOT NULL DEFAULT '',
+    started TEXT NOT NULL DEFAULT '',
+    seconds REAL,
+    error TEXT NOT NULL DEFAULT '',
+    sha256 TEXT NOT NULL DEFAULT '',
+    owns INTEGER NOT NULL DEFAULT 0,
+    made_with TEXT NOT NULL DEFAULT '{}',
+    files TEXT NOT NULL DEFAULT '{}',
+    result TEXT NOT NULL DEFAULT '{}'
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the ledger."""
+
+    id: int
+    """Number of the job."""
+    output: str
+    """The cover, relative to the batch's folder."""
+    scene: str
+    """Path or URL, without credentials."""
+    state: str = WAITING
+    """`waiting`, `running`, `done`, `failed` or `outdated`. Running and yet not held: it was cut short."""
+    attempts: int = 0
+    """How often it was started."""
+    runner: str = ""
+    """Host and process that started it last."""
+    started: str = ""
+    """When, in UTC."""
+    seconds: float | None = None
+    """How long it took."""
+    error: str = ""
+    """Why it failed, or is outdated."""
+    sha256: str = ""
+    """Of the cover."""
+    owns: int = 0
+    """1 where no file of the job was there when it was started, or it was allowed to replace them: should it be cut
+    short, what is there then is its own."""
+    made_with: Mapping[str, Any] = field(default_factory=dict)
+    """Scene, model and settings, as `landmap.run.fingerprint` tells them apart."""
+    files: Mapping[str, Any] = field(default_factory=dict)
+    """Files written, by their path in the folder, with sha256, bytes and time of change in ns."""
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """Areas, warnings and what else a report says."""
+
+
+JSON_COLUMNS = ("made_with", "files", "result")
+
+
+class Ledger:
+    """The file `batch.sqlite` in a batch's folder.
+
+    Which run may work on a job is decided by a lock of the operating system, not by what is written here: it is dropped
+    with its process, so that nobody has to guess whether a process elsewhere is alive. As a second guard a start counts
+    only if nobody has started the job since it was looked at. The journal mode is SQLite's plain one: its faster one
+    (WAL) does not work between machines. On a network file system both need its locks to work, as NFS 4's do.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = False) -> None:
+        """Open it.
+
+        Args:
+            folder: Of the batch.
+            create: Where there is none, begin one.
+
+        Raises:
+            OutputError: There is none, it is of another version of landmap, or can't be opened.
+        """
+        self.folder = folder
+        self._path = folder / NAME
+        if not create and not self._path.exists():
+            raise OutputError(f"{folder}: expected the folder of a batch, with {NAME} in it")
+        with self._told():
+            self._database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
+            self._database.row_factory = sqlite3.Row
+            try:
+                self._prepare()
+            except BaseException:
+                self._database.close()
+                raise
+
+    def _prepare(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._database.executescript(f"BEGIN IMMEDIATE; {SCHEMA}; PRAGMA user_version={VERSION}; COMMIT")
+        elif version != VERSION:
+            raise OutputError(f"{self._path}: expected version {VERSION}. Received: {version}. Update landmap")
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def enrol(self, jobs: Iterable[tuple[str, str]]) -> None:
+        """Add jobs that are not there yet, by output and scene."""
+        with self._told(), self._transaction():
+            self._database.executemany("INSERT OR IGNORE INTO jobs (output, scene) VALUES (?, ?)", jobs)
+
+    def records(self) -> list[Record]:
+        """All jobs, in the order in which they came."""
+        with self._told(), closing(self._database.execute("SELECT * FROM jobs ORDER BY id")) as rows:
+            return [_record(row) for row in rows]
+
+    def get(self, output: str) -> Record:
+        """One job."""
+        with self._told(), closing(self._database.execute("SELECT * FROM jobs WHERE output = ?", (output,))) as rows:
+            return _record(rows.fetchone())
+
+    @contextmanager
+    def hold(self, name: str | int, *, wait: bool = False) -> Iterator[bool]:
+        """Hold a job, or something else of the batch, for this run alone; yields whether that came about.
+
+        Raises:
+            OutputError: The folder is not writable.
+        """
+        with ExitStack() as stack:
+            mine = True
+            try:
+                stack.enter_context(held(self.folder / f".{NAME}.{name}.lock", wait=wait))
+            except Timeout:
+                mine = False
+            except OSError as error:
+                raise OutputError(f"{self.folder}: can't be written: {error.strerror or error}") from error
+            yield mine
+
+    def start(self, record: Record, scene: str, made_with: Mapping[str, Any], *, owns: bool) -> bool:
+        """Say that a job which is held is being done; False where somebody has started it since `record` was read.
+
+        `owns` stays true if the job was cut short before.
+        """
+        values = (RUNNING, scene, _runner(), now(), int(owns), RUNNING, json.dumps(made_with))
+        return self._change(
+            "state = ?, scene = ?, runner = ?, started = ?, owns = ? OR (state = ? AND owns), "
+            "made_with = ?, attempts = attempts + 1, error = '', seconds = NULL",
+            values,
+            record,
+        )
+
+    def finish(self, output: str, seconds: float, files: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+        """Say that a job is done."""
+        values = (DONE, seconds, files[output]["sha256"], json.dumps(files), json.dumps(result))
+        self._change("state = ?, seconds = ?, sha256 = ?, files = ?, result = ?", values, self.get(output))
+
+    def fail(self, output: str, seconds: float, error: str) -> None:
+        """Say that a job failed, and why."""
+        self._change("state = ?, seconds = ?, error = ?", (FAILED, seconds, error), self.get(output))
+
+    def mark(self, record: Record, state: str, error: str = "") -> None:
+        """Correct a job's state, nothing having been done."""
+        self._change("state = ?, error = ?", (state, error), record)
+
+    def _change(self, columns: str, values: tuple[Any, ...], record: Record) -> bool:
+        with self._told(), self._transaction():
+            done = self._database.execute(
+                f"UPDATE jobs SET {columns} WHERE id = ? AND attempts = ?", (*values, record.id, record.attempts)
+            )
+            return done.rowcount == 1
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with signals_held(), self._database:  # whose context commits or rolls back
+            self._database.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, ValueError, TypeError) as error:  # the latter two: a line that can't be understood
+            raise OutputError(f"{self._path}: can't be used as a batch's ledger: {error}") from error
+
+
+def describe_files(folder: Path, names: Iterable[str]) -> dict[str, Any]:
+    """What tells whether files in a folder stay as they are, by name."""
+    return {name: {"sha256": sha256(folder / name), **_stamp(folder / name)} for name in names}
+
+
+def missing_files(record: Record, folder: Path) -> list[str]:
+    """Files of a job that are gone."""
+    return [name for name in record.files if not (folder / name).is_file()]
+
+
+def changed_files(record: Record, folder: Path) -> list[str]:
+    """Files of a job that are not as they were written. Read only where size or time differ, as make and git do."""
+    return [
+        name
+        for name, known in record.files.items()
+        if (folder / name).is_file()
+        and _stamp(folder / name) != {key: known[key] for key in ("bytes", "changed")}
+        and sha256(folder / name) != known["sha256"]
+    ]
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601 and STAC write it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    state = path.stat()
+    return {"bytes": state.st_size, "changed": state.st_mtime_ns}
+
+
+def _record(row: sqlite3.Row) -> Record:
+    values = dict(row)
+    return Record(**values | {name: json.loads(values[name]) for name in JSON_COLUMNS})
+
+
+def _runner() -> str:
+    return f"{platform.node()}:{os.getpid()}"

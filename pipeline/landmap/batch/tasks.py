@@ -1,0 +1,177 @@
+"""The jobs of a batch with all that decides their outputs, and the folder that these go to."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from landmap.batch.jobs import Job, check_jobs, is_remote, local_path
+from landmap.batch.ledger import DONE, FAILED, NAME, OUTDATED, RUNNING, WAITING, Record, changed_files, missing_files
+from landmap.batch.report import HTML_NAME, JSON_NAME
+from landmap.batch.stac import COLLECTION, item_path
+from landmap.errors import OutputError, SettingsError
+from landmap.io.remote import shown
+from landmap.products.files import scene_stamp
+from landmap.run.fingerprint import Fingerprint, difference, model_says, settings_told
+from landmap.settings import NEUTRAL_SETTINGS, Settings
+from landmap_models.model_file.archive import read_card
+from landmap_models.model_file.card import ModelCard
+from landmap_models.model_file.packaged import find_model
+from landmap_models.same_file import first_same
+
+NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "device", "force")
+"""Settings that make no other cover, or are told apart by what they came to."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Task:
+    """A job, ready to be done."""
+
+    job: Job
+    """What."""
+    settings: Settings
+    """How: those of the batch with the job's own on top."""
+    confidence: str | None
+    """Where the class's probability goes, beside the cover; None: nowhere."""
+    made_with: Fingerprint
+    """What decides the outputs: other values, other outputs."""
+
+    @property
+    def rasters(self) -> list[str]:
+        """Rasters to write, relative to the batch's folder."""
+        return [name for name in (self.job.output, self.confidence) if name]
+
+    @property
+    def files(self) -> list[str]:
+        """All files to write, but for GDAL's sidecars."""
+        return [*self.rasters, item_path(self.job.output)]
+
+
+def make_tasks(
+    jobs: Sequence[Job], settings: Settings, card: ModelCard | None, *, confidence: bool
+) -> tuple[Task, ...]:
+    """Jobs with what decides their covers; headers of models and files' times are all that is read.
+
+    Args:
+        jobs: All of a batch.
+        settings: What a job's own options are put on top of.
+        card: Of a classifier that is not a file; the settings' model is then not used.
+        confidence: Whether the class's probability is written, too.
+
+    Raises:
+        SettingsError: See `check_jobs`; or two jobs would write one file.
+        ModelError: A model can't be found or has no card.
+    """
+    models: dict[str, str] = {}
+    tasks = []
+    for job, own in zip(jobs, check_jobs(jobs, settings), strict=True):
+        if own.model not in models:
+            models[own.model] = model_says(card or read_card(find_model(own.model)))
+        beside = f"{PurePosixPath(job.output).with_suffix('')}_confidence.tif" if confidence else None
+        tasks.append(Task(job, own, beside, _made_with(job, own, models[own.model], confidence=confidence)))
+    files = [name.casefold() for task in tasks for name in task.files]
+    if len(set(files)) < len(files):
+        (name, _), *_ = Counter(files).most_common(1)
+        raise SettingsError(f"Expected files of its own for each scene. Two would write {name}: name other outputs")
+    return tuple(tasks)
+
+
+def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) -> Fingerprint:
+    options = {name: value for name, value in settings_told(settings).items() if name not in NAMED_ELSEWHERE}
+    local = local_path(job.scene)  # of a URL only the address counts: signatures behind "?" change from day to day
+    found = {
+        "scene": str(local.resolve()) if local else shown(job.scene),
+        "files": _stamp(job.scene)
+        | {name: found for file in settings.area_files for name, found in _stamp(file).items()},
+        "model": model,
+        "settings": options | {"datetime": job.acquired},
+        "layers": "confidence" if confidence else "classes",
+    }
+    return dict(json.loads(json.dumps(found, default=str)))
+
+
+def _stamp(scene: str) -> dict[str, list[int]]:
+    if is_remote(scene):
+        return {}
+    try:
+        return scene_stamp(scene)
+    except (OSError, ValueError):  # whoever reads the scene says why it can't be read
+        return {}
+
+
+def begin_folder(folder: Path, tasks: Sequence[Task]) -> None:
+    """Make the folder of a batch.
+
+    Raises:
+        OutputError: It lies in no folder, has scenes of the batch in it, or a catalogue or report that is no batch's;
+            or an output is a file that is read.
+    """
+    if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
+        raise OutputError(f"{folder}: expected the name of a folder, in a folder that exists")
+    for task in tasks:
+        path = local_path(task.job.scene)
+        if path and path.parent.resolve() == folder.resolve():
+            raise OutputError(
+                f"{folder}: {path.name} of the scenes lies there. Choose a folder that has none for covers"
+            )
+    outputs = [folder / name for task in tasks for name in task.files]
+    if same := first_same(outputs, {name for task in tasks for name in (task.job.scene, *task.settings.files)}):
+        raise OutputError(f"{same}: is read by this batch itself. Choose another folder, or name other outputs")
+    with suppress(FileExistsError):
+        folder.mkdir()
+    foreign = [name for name in (COLLECTION, JSON_NAME, HTML_NAME) if (folder / name).exists()]
+    if foreign and not (folder / NAME).exists():
+        raise OutputError(f"{folder / foreign[0]}: exists already, and is no batch's. Choose another folder")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be done about a job."""
+
+    state: str
+    """`waiting`: do it; else the state that it stays in."""
+    why: str = ""
+    """In words."""
+    overwrite: bool = False
+    """Whether it may replace files."""
+
+
+def judge(record: Record, task: Task, folder: Path, *, overwrite: bool, retry: bool) -> Verdict:
+    """Whether a job that is held is to be done, and why.
+
+    Args:
+        record: The ledger's line.
+        task: The job as it is wanted now.
+        folder: Of the batch.
+        overwrite: Whether the user lets files be replaced.
+        retry: Whether it is to be done again if it failed.
+    """
+    if record.state == WAITING:
+        return Verdict(WAITING, overwrite=overwrite)
+    if record.state == RUNNING:  # and nobody holds it; what it left is its own
+        return Verdict(WAITING, "was cut short", overwrite or bool(record.owns))
+    changed = difference(record.made_with, task.made_with)
+    if record.state == FAILED:
+        why = f"was tried {changed}" if changed else "failed before"
+        return Verdict(WAITING, why, overwrite) if changed or retry else Verdict(FAILED, record.error)
+    why = f"was made {changed}" if changed else damage(record, folder)
+    if not why:
+        return Verdict(DONE)
+    is_ours = not changed and not changed_files(record, folder)  # the rest may be replaced by the same
+    if overwrite or is_ours:
+        return Verdict(WAITING, why, overwrite=True)
+    return Verdict(OUTDATED, f"{why}. Give --overwrite to make it anew, or choose another folder")
+
+
+def damage(record: Record, folder: Path) -> str:
+    """What is wrong with a job's files, in words."""
+    if gone := missing_files(record, folder):
+        return f"{gone[0]} is gone"
+    if changed := changed_files(record, folder):
+        return f"{changed[0]} was changed since"
+    return ""

@@ -1,0 +1,342 @@
+"""Where the time of a classification goes, and what brute force would have taken: measured in one run."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import platform
+import re
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.windows import Window as RasterWindow
+
+from landmap.bench.brute_force import brute_force
+from landmap.bench.result import Bench, Machine, Steps, Whole
+from landmap.demo.example import MIN_SIZE, TAGS, write_example
+from landmap.errors import ChunkError, LandmapError, OutputError, SceneError, SettingsError
+from landmap.inference.plan import Plan, make_plan, with_precision
+from landmap.inference.precision import choose_precision
+from landmap.inference.work import chunk_work, load
+from landmap.io.cog import Layers, RasterWriter
+from landmap.io.reading import CACHE_BYTES
+from landmap.products.files import check_outputs
+from landmap.run.classify import run_plan
+from landmap.run.result import Outputs
+from landmap.settings import PRECISIONS, Settings, with_choices
+from landmap.tiling import Chunk, Grid, Window
+from landmap_models.inference.classifier import Classifier, WindowClassifier
+
+if TYPE_CHECKING:  # it imports TensorFlow's start
+    from landmap_models.inference.tensorflow import Precision
+
+
+PART = 1024
+"""Height and width in pixels of the example that is repeated; a multiple of the file's blocks."""
+NAMES = ("B04", "B03", "B02")
+UNSEEN = 200
+"""Columns at the example's right side that may lie beyond the orbit's edge."""
+
+
+def write_bench_scene(path: str | Path, size: int, *, overwrite: bool = False) -> Path:
+    """Write a scene as large as wanted in little time: uint16 DN of B04, B03 and B02, tiled, DEFLATE, Level-1C.
+
+    Every other copy of the example is mirrored, so that the joints do not show. No pixel is nodata, though the file
+    declares 0, as Sentinel-2 products do.
+
+    Args:
+        path: The GeoTIFF to write.
+        size: Height and width in pixels of 10 m, at least 64; 10,980 is a full Sentinel-2 product.
+        overwrite: Replace a file that exists.
+
+    Raises:
+        SettingsError: The size is below 64.
+        OutputError: The file exists already or can't be written; nothing is left half-written.
+    """
+    path = Path(path)
+    if size < MIN_SIZE:
+        raise SettingsError(f"Expected a size of at least {MIN_SIZE} pixels. Received: {size}")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already. Choose another name or allow overwriting")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".landmap-bench-", dir=path.parent) as folder:
+            values, profile = _example(Path(folder, "example.tif"))
+            scene = Path(folder, "scene.tif")
+            _repeat(scene, values, profile | {"count": len(NAMES), "height": size, "width": size})
+            scene.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error}") from error
+    return path
+
+
+def _example(path: Path) -> tuple[npt.NDArray[np.uint16], dict[str, object]]:
+    """Values `(bands, PART, PART)` without the nodata wedge, and how the file is laid out."""
+    with rasterio.open(write_example(path, PART).scene) as file:
+        values = file.read([3, 2, 1])
+        values[:, :, -UNSEEN:] = values[:, :, -2 * UNSEEN : -UNSEEN][:, :, ::-1]
+        return values, dict(file.profile)
+
+
+def _repeat(path: Path, values: npt.NDArray[np.uint16], profile: dict[str, object]) -> None:
+    with rasterio.open(path, "w", **profile, bigtiff="IF_SAFER") as file:
+        file.descriptions = NAMES
+        file.update_tags(**TAGS)
+        for i, row in enumerate(range(0, file.height, PART)):
+            for j, col in enumerate(range(0, file.width, PART)):
+                part = values[:, :: -1 if i % 2 else 1, :: -1 if j % 2 else 1]
+                height, width = min(PART, file.height - row), min(PART, file.width - col)
+                file.write(part[:, :height, :width], window=RasterWindow(col, row, width, height))
+
+
+Floats = npt.NDArray[np.float32]
+
+FULL_SIZE = 10_980
+"""Height and width in pixels of a Sentinel-2 product."""
+CROP = 512
+"""Height and width in pixels of what brute force predicts unless told otherwise: 3249 windows at a stride of 8."""
+
+
+def bench(
+    scene: str | os.PathLike[str] | None = None,
+    settings: Settings | None = None,
+    *,
+    size: int = FULL_SIZE,
+    crop: int = CROP,
+    keep: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] | None = None,
+    **choices: Any,
+) -> Bench:
+    """Measure a classification: the whole of it, each step alone, and the same by brute force on a part of the scene.
+
+    Starts a process by multiprocessing: a script that calls this does so under `if __name__ == "__main__":`. Needs a
+    byte of memory for each pixel of the scene beside what `settings.memory` says.
+
+    Args:
+        scene: Anything that GDAL opens as one raster; None: a synthetic one is made.
+        settings: How it is classified.
+        size: Height and width in pixels of the synthetic scene.
+        crop: Height and width in pixels of the part that brute force predicts; all its chips are in memory at once,
+            160 MB of 512 px at a stride of 8.
+        keep: Folder for `cover.tif`, and for `scene.tif` if it is made; None: a temporary one.
+        overwrite: Replace these files.
+        say: Called with what is about to be done.
+        **choices: Fields of `Settings`, in place of those in `settings`.
+
+    Raises:
+        SettingsError: A setting, the size or the crop can't be meant.
+        LandmapError: See `landmap.errors`.
+    """
+    if crop < 1:
+        raise SettingsError(f"Expected a crop of at least one pixel. Received: {crop}")
+    settings, say = with_choices(settings, choices), say or (lambda words: None)
+    with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="landmap-bench-") as folder:
+        path = os.fspath(scene) if scene is not None else str(Path(folder, "scene.tif"))
+        cover = Path(folder, "cover.tif")
+        check_outputs([cover], path, *settings.files, overwrite=overwrite)
+        if scene is None:
+            say(f"writing a scene of {size}x{size} px")
+            write_bench_scene(path, size, overwrite=overwrite)
+        plan = make_plan(path, settings)
+        say("the whole run")
+        whole = run_whole(plan, cover, overwrite=overwrite)
+        return _measured(plan, whole, Path(folder), crop, say, "synthetic" if scene is None else plan.scene.shown_path)
+
+
+def _measured(plan: Plan, whole: Whole, folder: Path, crop: int, say: Callable[[str], None], scene: str) -> Bench:
+    """What remains to be measured after the whole run, with what was planned."""
+    precision = _named(whole.precision)
+    plan = with_precision(plan, precision)
+    grid = plan.grid
+    say("each step alone")
+    steps = measure_steps(plan, precision, folder)
+    say("brute force")
+    brute = brute_force(plan, precision, crop, steps.windows_per_second)
+    return Bench(
+        scene=scene,
+        height=grid.height,
+        width=grid.width,
+        chip_size=grid.chip_size,
+        stride=grid.stride,
+        windows=grid.num_windows,
+        chunks=plan.num_chunks,
+        chunk_shape=plan.chunk_shape,
+        tile=plan.tile,
+        threads=plan.settings.threads,
+        model=f"{plan.card.name} {plan.card.version}",
+        method=plan.method,
+        whole=whole,
+        steps=steps,
+        brute=None if isinstance(brute, str) else brute,
+        brute_says=brute if isinstance(brute, str) else "",
+        machine=_machine(plan.settings.device),
+    )
+
+
+def _named(says: str) -> Precision:
+    """The precision that the words about it begin with."""
+    return cast("Precision", next(name for name in PRECISIONS if says.startswith(name)))
+
+
+def run_whole(plan: Plan, cover: Path, *, overwrite: bool = False) -> Whole:
+    """Do what a plan says in a fresh process, whose memory and start are then the run's own.
+
+    Args:
+        plan: What to do.
+        cover: The file to write.
+        overwrite: Replace it if it exists.
+
+    Raises:
+        LandmapError: See `landmap.errors`; also where the process is killed, as for its memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_send_whole, args=(sender, plan, cover, overwrite, time.time()))
+    process.start()
+    sender.close()  # so that the end of the process, which has the other one, is seen
+    try:
+        found = receiver.recv()
+    except EOFError:
+        found = None
+    except BaseException:
+        process.terminate()
+        raise
+    finally:
+        process.join()
+    if found is None:
+        raise ChunkError(
+            f"{plan.scene.shown_path}: the run's process ended with status {process.exitcode}: out of memory?"
+        )
+    if isinstance(found, LandmapError):
+        raise found
+    return cast(Whole, found)
+
+
+def _send_whole(sender: Connection, plan: Plan, cover: Path, overwrite: bool, began: float) -> None:
+    """In the fresh process. Ctrl-C reaches it, too, but it is the parent who ends it, once, by SIGTERM."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)
+    try:
+        from landmap_models.inference.tensorflow import tensorflow
+
+        tensorflow()
+        start_seconds = time.time() - began
+        result = run_plan(plan, Outputs(cover), overwrite=overwrite, resume=False)
+        sender.send(Whole(start_seconds, result.seconds, _peak_bytes(), result.precision))
+    except LandmapError as error:
+        sender.send(error)
+
+
+def _peak_bytes() -> int:
+    """The most memory of this process that was resident at once.
+
+    On Linux `getrusage` would answer for the process that this one was forked from, too.
+    """
+    status = Path("/proc/self/status")
+    if found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text() if status.exists() else ""):
+        return int(found[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def measure_steps(plan: Plan, precision: Precision, folder: Path) -> Steps:
+    """Do each step of a plan for all chunks, without overlap. Leaves no file behind.
+
+    Args:
+        plan: What to do; of a model's file.
+        precision: In which the model computes.
+        folder: Where to write.
+
+    Raises:
+        LandmapError: See `landmap.errors`.
+    """
+    from landmap_models.inference.tensorflow import tensorflow
+
+    tensorflow()  # its start is no part of the preparation
+    seconds = dict.fromkeys(("prepare", "read", "predict", "write"), 0.0)
+    with _timed(seconds, "prepare"):
+        choose_precision(plan)
+        classifier = load(plan, precision)
+        _warm_up(plan, classifier)
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        parts, windows = _read_and_predict(plan, classifier, seconds)
+        layers = Layers(("class",), legend=plan.card.legend)
+        with _timed(seconds, "write"), RasterWriter(folder / "steps.tif", plan.scene, layers) as writer:
+            for window, classes in parts:
+                writer.write(window, classes)
+            writer.finish()
+    return Steps(seconds["prepare"], seconds["read"], seconds["predict"], seconds["write"], windows)
+
+
+def _warm_up(plan: Plan, classifier: Classifier) -> None:
+    """Make the graph."""
+    bands, size = len(plan.card.bands), plan.card.chip_size
+    if plan.tile is None:
+        classifier.predict(np.zeros((1, size, size, bands), np.float32))
+        return
+    cast(WindowClassifier, classifier).predict_windows(np.zeros((*plan.tile, bands), np.float32), plan.grid.stride)
+
+
+def _read_and_predict(
+    plan: Plan, classifier: Classifier, seconds: dict[str, float]
+) -> tuple[list[tuple[Window, npt.NDArray[np.uint8]]], int]:
+    """Classes of all chunks, with their places, and how many windows were predicted.
+
+    They are kept until all are there: GDAL writes when it pleases, which would count as reading.
+    """
+    work, parts, windows = chunk_work(plan, keep_probabilities=False), [], 0
+    for chunk in plan.chunks():
+        with _timed(seconds, "read"):
+            pixels = work.read(chunk)
+        with _timed(seconds, "predict"):
+            found = work.predict(chunk, pixels, classifier)
+        parts.append((plan.grid.owned_window(chunk), found.classes))
+        windows += _windows_begun(plan.grid, chunk) if pixels else 0
+    if not windows:
+        raise SceneError(f"{plan.scene.shown_path}: expected a scene with data. Received: none in any chunk")
+    return parts, windows
+
+
+def _windows_begun(grid: Grid, chunk: Chunk) -> int:
+    """Windows whose first cell a chunk owns: each window of the scene begins in one chunk."""
+    rows, cols = (
+        max(0, min(cells.stop, axis.windows) - cells.start)
+        for cells, axis in ((chunk.cell_rows, grid.rows), (chunk.cell_cols, grid.cols))
+    )
+    return rows * cols
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] += time.perf_counter() - start
+
+
+def _machine(device: str) -> Machine:
+    from landmap_models.inference.tensorflow import find_device, tensorflow
+
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", info.read_text() if info.exists() else "")
+    return Machine(
+        cpu=named[1].strip() if named else platform.processor() or platform.machine(),
+        cores=os.cpu_count() or 1,
+        device=find_device(device),
+        landmap=version("landmap"),
+        tensorflow=str(tensorflow().__version__),
+        python=platform.python_version(),
+    )

@@ -1,0 +1,133 @@
+"""The command `landmap batch`: many scenes, and what became of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from landmap.cli.scene_options import FILE_OR_NAME, cluster_options, scene_options, settings_of
+from landmap.errors import BatchError
+
+if TYPE_CHECKING:
+    from landmap.batch.ledger import Record
+
+
+class BatchGroup(click.Group):
+    """A group that runs `run` where no other command is named, so that `landmap batch scenes/ -o maps/` works."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """Put `run` in front of what is no command."""
+        if args and args[0] not in self.commands and args[0] not in context.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(context, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Commands, or else files, as of `run`."""
+        return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
+
+
+@click.group(cls=BatchGroup, context_settings={"help_option_names": ["-h", "--help"]})
+def batch() -> None:
+    """Classify many scenes into one folder: landmap batch JOBS… -o DIR, short for landmap batch run."""
+
+
+@batch.command()
+@click.argument("jobs", type=FILE_OR_NAME, nargs=-1, required=True)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for all that is written.")
+@click.option("--confidence", is_flag=True, help="Also write the class's probability (percent).")
+@click.option("--retry-failed", is_flag=True, help="Do again what failed.")
+@click.option("--overwrite", is_flag=True, help="Do again what was made otherwise, and replace files that exist.")
+@click.option("--asset", metavar="KEY", help="Of STAC Items: the asset that holds all bands.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+@cluster_options
+@scene_options
+def run(
+    jobs: tuple[str, ...],
+    output: Path,
+    asset: str | None,
+    quiet: bool,
+    scheduler: str | None,
+    workers: int | None,
+    **options: Any,
+) -> None:
+    """Classify all scenes that JOBS name, each once; given again, it does what is left.
+
+    JOBS are folders, globs, scenes (whatever classify takes), or lists: CSV with the columns
+    scene,output,options,datetime, JSON lines with these keys, or a STAC ItemCollection (JSON). `options` is a JSON
+    object such as {"stride": 16}; paths in a list are relative to it. What lies in a folder and is no scene is named.
+    Several runs may share the work. Exit status 0 means that every scene is done.
+    """
+    from landmap.batch.jobs import find_jobs
+    from landmap.batch.run import run_batch
+    from landmap.cli.show import out, print_news, print_warnings, progress_bar
+    from landmap.executors.connect import connected
+
+    settings, found_jobs = settings_of(options), find_jobs(jobs, asset)
+    with (
+        connected(scheduler, workers) as client,
+        progress_bar("classifying", "scenes", quiet=quiet) as progress,
+    ):
+        found = run_batch(
+            found_jobs,
+            output,
+            settings,
+            **options,
+            where={"scheduler": client},
+            progress=progress,
+            say=None if quiet else print_news,
+            warn=lambda text: print_warnings([text]),
+        )
+    if not quiet:
+        for path in found.files:
+            out.print(str(path), markup=False)
+    _end(found.records, quiet=quiet)
+
+
+@batch.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each scene.")
+def status(folder: Path, as_json: bool) -> None:
+    """Print what is done in FOLDER, a batch's output, and what is wrong with the rest. Exit status 0: all is done."""
+    from landmap.batch.ledger import DONE
+    from landmap.batch.report import summarise
+    from landmap.batch.run import batch_status
+    from landmap.cli.show import out
+
+    records = batch_status(folder)
+    if as_json:
+        click.echo(json.dumps(summarise(records), indent=2))
+    else:
+        for record in records:
+            if record.state != DONE:
+                out.print(f"{record.state:9} {_told(record)}", markup=False)
+    _end(records, quiet=as_json)
+
+
+def _told(record: Record) -> str:
+    if record.error:
+        return record.error if record.scene in record.error else f"{record.scene}: {record.error}"
+    return f"{record.scene} by {record.runner}" if record.runner else record.scene
+
+
+def _end(records: Sequence[Record], *, quiet: bool) -> None:
+    """Print how many scenes are done; fail if some are not."""
+    from landmap.batch.ledger import DONE
+    from landmap.batch.report import ORDER
+    from landmap.cli.show import out
+
+    counts = Counter(record.state for record in records)
+    others = [f"{counts[state]} {state}" for state in ORDER if counts[state] and state != DONE]
+    if others:
+        raise BatchError(f"{counts[DONE]} of {len(records)} scenes are done: {', '.join(others)}")
+    if not quiet:
+        warned = sum(bool(record.result.get("warnings")) for record in records)
+        out.print(f"{len(records)} scenes are done; of {warned} the report has warnings", markup=False)
+
+
+COMMANDS = (batch,)

@@ -1,0 +1,237 @@
+"""The commands about models: list them, train, compare and evaluate them, and try one on single chips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from landmap.cli.scene_options import FILE_OR_NAME
+from landmap.cli.train_options import (
+    BUDGET_OPTIONS,
+    CARD_OPTIONS,
+    CHIP_OPTIONS,
+    DATA_OPTIONS,
+    FILE_OPTIONS,
+    NETWORK_OPTIONS,
+    SPLIT_OPTIONS,
+    TEACHER_OPTIONS,
+    TOLD_OPTIONS,
+    ListType,
+    SectionedCommand,
+    with_options,
+)
+from landmap.errors import SettingsError
+from landmap_models.errors import ModelError
+from landmap_models.training.settings import TrainSettings, recommended
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List the packaged models, show or write model cards."""
+    if context.invoked_subcommand is not None:
+        return
+    from landmap_models.model_file.archive import read_card
+    from landmap_models.model_file.packaged import DEFAULT, packaged_models
+
+    for name, path in packaged_models().items():
+        card = read_card(path)
+        accuracy = card.metrics.get("accuracy", {}).get("value")
+        quality = f", accuracy {100 * accuracy:.1f} % ({card.metrics['split']})" if accuracy else ""
+        mark = " (default)" if name == DEFAULT else ""
+        click.echo(f"{name} {card.version}{mark}: {', '.join(card.band_names)}, {len(card.legend)} classes{quality}")
+
+
+@models.command()
+@click.argument("model", type=FILE_OR_NAME)
+@click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON.")
+def show(model: str, as_json: bool) -> None:
+    """Print the card of MODEL, a packaged name or a .keras file."""
+    from landmap_models.model_file.archive import read_card
+    from landmap_models.model_file.card import describe
+    from landmap_models.model_file.packaged import find_model
+
+    card = read_card(find_model(model))
+    click.echo(card.to_json() if as_json else describe(card))
+
+
+@models.command("describe", cls=SectionedCommand)
+@click.argument("file", type=FILE_OR_NAME)
+@click.option("--card", type=click.Path(), help="A card of these weights, as `show --json` prints one; - reads a pipe.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here, and leave FILE as it is.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists, or a card of these weights.")
+@with_options(TOLD_OPTIONS, CHIP_OPTIONS)
+def describe_model(file: str, card: str | None, output: Path | None, overwrite: bool, **options: Any) -> None:
+    """Put a model card into FILE, a .keras file.
+
+    The card is one that you have (--card), or is made of what you say of the network and what is measured on chips:
+
+    landmap models describe m.keras --bands B04,B03,B02 --classes water,forest,town --level L1C --chips chips/ -o
+    described.keras
+    """
+    from landmap.cli.show import print_warnings
+    from landmap_models.evaluation.describe import describe_file, put_card
+    from landmap_models.model_file.card import describe
+
+    if card is not None:
+        given = sorted(f"--{name.replace('_', '-')}" for name, value in options.items() if value)
+        if given:
+            raise click.UsageError(f"--card says all of it: leave out {', '.join(given)}, or --card.")
+        written = put_card(file, card, output=output, overwrite=overwrite)
+        click.echo(f"{output or file}: {written.name} {written.version}, weights {written.weights_sha256[:12]}")
+        return
+    how = {name: options.pop(name) for name in ("template", "chips", "file_bands", "skip_bad")}
+    _start_keras()
+    from landmap_models.evaluation.described_card import Told
+
+    name = options.pop("name") or (output or Path(file)).stem
+    found = describe_file(file, Told(name, **options), output=output, overwrite=overwrite, **how)
+    print_warnings(found.warnings)
+    click.echo(describe(found.card))
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The .keras file to write.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+@click.option("--resume", is_flag=True, help="Go on with a training that was killed, after its last whole epoch.")
+@click.option("--show-batch", type=click.Path(path_type=Path), help="Draw one batch as it is learnt from (PNG).")
+@click.option("--tensorboard", type=click.Path(path_type=Path), help="Folder for TensorBoard's logs.")
+@click.option("--round-weights", is_flag=True, help="To what bfloat16 holds, for fast maps in it.")
+@click.option("--no-calibration", is_flag=True, help="Fit no temperature to the probabilities.")
+@with_options(DATA_OPTIONS, SPLIT_OPTIONS, NETWORK_OPTIONS, BUDGET_OPTIONS, TEACHER_OPTIONS, CARD_OPTIONS)
+def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: bool, **options: Any) -> None:
+    """Train a model on DATA, and write it with its card inside and the log of its epochs beside it.
+
+    DATA is a folder or zip file with one folder of chips a class, a CSV file (file,label[,split]; several labels with
+    ";" between), or a folder in Pascal VOC's layout.
+    """
+    if output is None and show_batch is None:
+        raise click.UsageError("Missing option '-o' / '--output', or '--show-batch'.")
+    from landmap.cli.show import print_warnings, training_lines
+    from landmap_models.datasets.class_counts import check_data
+    from landmap_models.model_file.card import describe
+
+    given = {name: options.pop(name) for name in ("resume", "tensorboard", "workers")}
+    settings = _train_settings(options, output)
+    if settings.split == "stratified":
+        check_data(data)  # before Keras is started, and all chips are looked at
+    _start_keras()
+    from landmap_models.training import train as training
+    from landmap_models.training.state import check_output
+
+    if output is not None:
+        inputs = data, settings.start_from, settings.teacher
+        check_output(output, *inputs, overwrite=overwrite, resume=given["resume"])  # before all chips are looked at
+    chips = training.open_data(data, settings)
+    print_warnings([f"{len(chips.skipped)} files were left out: {', '.join(chips.skipped[:5])}"] * bool(chips.skipped))
+    if show_batch is not None:
+        training.show_batch(chips, show_batch, settings, overwrite=overwrite)
+        click.echo(str(show_batch))
+    if output is not None:
+        how = given | {"verbose": training_lines(), "warn": lambda text: print_warnings([text])}
+        card = training.train(chips, output, settings, overwrite=overwrite, **how)
+        click.echo(describe(card))
+
+
+def _train_settings(options: dict[str, Any], output: Path | None) -> TrainSettings:
+    """Options that were not given get the default for training from scratch, or for fine-tuning."""
+    before = options["start_from"] is not None or options["weights"] != "none"
+    options["calibrate"] = not options.pop("no_calibration")
+    chosen = recommended(before) | {name: value for name, value in options.items() if value is not None}
+    with _refused_as_settings():
+        return TrainSettings(**{"name": output.stem if output else "none"} | chosen)
+
+
+def _start_keras() -> None:
+    """Import Keras and have it find its devices, without what its backend has to say of that."""
+    import landmap_models.keras_classifier  # noqa: F401 # sets the log level, which counts when the backend is imported
+    from landmap_models.inference.tensorflow import quietly
+
+    with quietly():
+        import keras
+
+        keras.distribution.list_devices()
+
+
+@contextmanager
+def _refused_as_settings() -> Iterator[None]:
+    """What the models refuse about a setting is a mistake in the command line, and has its exit status."""
+    try:
+        yield
+    except ModelError as error:
+        raise SettingsError(str(error)) from error
+
+
+@click.command(cls=SectionedCommand)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("--arch", "specs", type=ListType(), required=True, help="What to compare; see above.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
+@click.option("--overwrite", is_flag=True, help="Replace a comparison that exists.")
+@with_options(DATA_OPTIONS, SPLIT_OPTIONS, BUDGET_OPTIONS)
+def compare(data: Path, specs: tuple[str, ...], output: Path, overwrite: bool, **options: Any) -> None:
+    """Train several networks on DATA under one budget, and write one table.
+
+    A network is the name of an architecture, with choices after colons, as in
+    cnn:filters=16-8:dense=32:dropout=0.2,mobilenet:weights=FILE:head_epochs=2
+
+    Started again after it was stopped, it goes on where it was.
+    """
+    from landmap.cli.show import print_comparison, print_warnings, training_lines
+
+    _start_keras()
+    from landmap_models.evaluation.compare import compare as run
+    from landmap_models.evaluation.compare import networks_of
+
+    workers = options.pop("workers")
+    with _refused_as_settings():
+        networks = networks_of(specs, {name: value for name, value in options.items() if value is not None})
+    how = {"overwrite": overwrite, "workers": workers, "verbose": training_lines()}
+    found = run(data, networks, output, begin=lambda spec: click.echo(f"\n{spec}"), **how)
+    print_warnings(found.warnings)
+    print_comparison(found)
+
+
+@click.command()
+@click.argument("model", type=FILE_OR_NAME)
+@click.argument("data", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
+@click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Only this part of the model's split.")
+@click.option("--beta", type=float, default=2.0, show_default=True, help="Of F-beta: the weight of recall.")
+@with_options(FILE_OPTIONS)
+@click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+def evaluate(model: str, data: Path, output: Path, quiet: bool, **options: Any) -> None:
+    """Measure MODEL on DATA, labelled chips it should not have been trained on, and write a report."""
+    from landmap.cli.show import print_evaluation, print_warnings, progress_bar
+    from landmap_models.evaluation.evaluate import evaluate as run
+
+    with progress_bar("predicting", "chips", quiet=quiet) as progress:
+        found = run(model, data, output, progress=progress, **options)
+    print_warnings(found.warnings)
+    if not quiet:
+        print_evaluation(found)
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--model", default="default", show_default=True, help="Packaged model, or a .keras file.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the images with their labels (PNG).")
+@click.option("--file-bands", type=ListType(), help="The bands in the files, in order, where they don't say.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all probabilities.")
+@click.option("--overwrite", is_flag=True, help="Replace pictures that exist.")
+def predict(images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Say what IMAGES show: single chips, JPEG, PNG or GeoTIFF. A whole scene is for `classify`."""
+    from landmap.cli.show import print_predictions
+    from landmap_models.inference.tensorflow import quietly
+
+    with quietly():
+        from landmap_models.evaluation.predict import predict_chips as run
+    print_predictions(run(images, **options), as_json=as_json)
+
+
+COMMANDS = (models, train, compare, evaluate, predict)

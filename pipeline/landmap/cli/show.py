@@ -1,0 +1,309 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from landmap.accuracy.assess import CENSUS, Assessment, Estimate
+from landmap.accuracy.change import Change
+from landmap.bench.result import Bench, BruteForce
+from landmap.inference.plan import Plan
+from landmap.io.remote import Scrubbed
+from landmap.run.result import Progress as Report
+from landmap.run.result import Result
+from landmap.scene.scene import Scene
+from landmap_models.evaluation.evaluate import Evaluation
+
+if TYPE_CHECKING:  # these import Keras
+    from landmap_models.evaluation.compare import Comparison
+    from landmap_models.evaluation.predict import Prediction
+
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def show_gdal_messages() -> None:
+    """Let GDAL's warnings through to stderr, without secrets."""
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(Scrubbed())
+    log = logging.getLogger("rasterio")
+    log.setLevel(logging.DEBUG)
+    log.propagate = False
+    log.addHandler(handler)
+
+
+@contextmanager
+def progress_bar(verb: str, unit: str, units: float = 1, *, quiet: bool) -> Iterator[Report]:
+    """A bar with rate and time left on a terminal, and silence elsewhere.
+
+    Args:
+        verb: What is going on.
+        unit: What the rate counts.
+        units: How many of what is reported make one of these.
+        quiet: No bar.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=quiet or not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task(verb, total=None, rate="")
+
+        def report(done: int, total: int) -> None:
+            seconds = bar.tasks[task].elapsed or 0
+            rate = f"{done / seconds / units:.3g} {unit}/s" if seconds else ""
+            bar.update(task, completed=done, total=total, rate=rate)
+
+        yield report
+
+
+def training_lines() -> int:
+    """How Keras tells of a training: by a bar on a terminal (1), elsewhere by one line an epoch (2)."""
+    return 1 if sys.stdout.isatty() else 2
+
+
+def print_warnings(warnings: Sequence[str]) -> None:
+    """One line each, on stderr."""
+    for text in warnings:
+        err.print(f"landmap: warning: {text}", markup=False)
+
+
+def print_news(text: str) -> None:
+    """One line on stderr that is no warning."""
+    err.print(f"landmap: {text}", markup=False)
+
+
+def print_plan(plan: Plan) -> None:
+    """The plan, a line for each thing decided."""
+    scene, grid, radiometry = plan.scene, plan.grid, plan.scene.radiometry
+    for name, text in (
+        ("scene", f"{scene.shown_path}: {scene.height} rows x {scene.width} columns, {scene.dtype}"),
+        *([("product", scene.product.says)] if scene.product else []),
+        *([("files", ", ".join(scene.files))] if len(scene.files) > 1 and not scene.product else []),
+        *([("warp", scene.warp_says)] if scene.warp_says else []),
+        *([("part", _part(plan))] if plan.settings.window or plan.settings.bbox else []),
+        ("clouds", scene.clouds.says),
+        *(("masks", text) for text in plan.masks),
+        ("bands", _bands(scene)),
+        ("nir", plan.nir),
+        ("nodata", scene.nodata_rule),
+        ("scale", f"{_same(radiometry.scale)} ({radiometry.origins['scale']})"),
+        ("offset", f"{_same(radiometry.offset)} ({radiometry.origins['offset']})"),
+        ("level", f"{radiometry.level} ({radiometry.origins['level']})"),
+        ("haze", radiometry.origins["haze"]),
+        ("model", f"{plan.card.name} {plan.card.version}, {len(plan.card.legend)} classes"),
+        ("grid", f"{grid.num_windows} windows of {grid.chip_size} px at a stride of {grid.stride} px"),
+        ("method", plan.method),
+        (
+            "chunks",
+            f"{plan.num_chunks} of up to {plan.chunk_shape[0]}x{plan.chunk_shape[1]} px, "
+            f"about {plan.chunk_bytes / 1e6:.0f} MB each"
+            + (f"; {plan.num_left_out} of them are left out by a mask" if plan.num_left_out else ""),
+        ),
+        ("then", plan.afterwards),
+        ("time", f"about {max(1, round(plan.seconds))} s here"),
+        ("output", plan.to_dict()["output"]),
+    ):
+        out.print(f"{name:8} {text}", markup=False)
+
+
+def _part(plan: Plan) -> str:
+    row, col = plan.scene.corner
+    return f"cut out from column {col} and row {row} on, as if it were a scene of its own"
+
+
+def _bands(scene: Scene) -> str:
+    pairs = zip(scene.band_names, scene.band_indexes, strict=True)
+    if scene.product:
+        return ", ".join(f"{name} is {scene.product.bands[index - 1].label}" for name, index in pairs)
+    return ", ".join(f"{name} is band {index}" for name, index in pairs)
+
+
+def _same(values: tuple[float, ...]) -> str:
+    numbers = [f"{v:.6g}" for v in values]
+    return numbers[0] if len(set(numbers)) == 1 else ", ".join(numbers)
+
+
+def print_result(result: Result) -> None:
+    """Classes with share and area, rates, and where the files lie."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("id", "class", "share", "hectares"):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for c in sorted(result.classes, key=lambda c: -c.pixels):
+        if c.pixels:
+            area = "" if c.hectares is None else f"{c.hectares:,.1f}"
+            table.add_row(str(c.id), c.name, f"{100 * c.share:.1f} %", area)
+    out.print(table)
+    scene, grid = result.plan.scene, result.plan.grid
+    pixels = scene.height * scene.width
+    out.print(
+        f"{pixels / 1e6:.2f} Mpx, {100 * result.nodata_pixels / pixels:.1f} % nodata, "
+        f"{f'left out: {result.left_out_says}, ' if result.left_out_says else ''}in {result.seconds:.1f} s: "
+        f"{pixels / 1e6 / result.seconds:.2f} Mpx/s, {grid.num_windows / result.seconds:.0f} chips/s",
+        markup=False,
+    )
+    out.print(f"{result.plan.nir}; {result.plan.method}; {result.precision}", markup=False)
+    for path in result.outputs.paths():
+        out.print(str(path), markup=False)
+
+
+def print_bench(found: Bench) -> None:
+    """Seconds and rates of the run and its steps, how well they overlap, and what brute force came to."""
+    whole, steps, rows = found.whole, found.steps, found.chunk_shape
+    out.print(
+        f"{found.scene}: {found.height}x{found.width} px, {found.windows:,} windows of {found.chip_size} px at a "
+        f"stride of {found.stride} px, {found.chunks} chunks of up to {rows[0]}x{rows[1]} px",
+        markup=False,
+    )
+    out.print(f"{found.model}; {found.method}; {whole.precision}", markup=False)
+    lines = [["", "seconds", "Mpx/s", "windows/s"]]
+    for name, seconds in (
+        ("read alone", steps.read_seconds),
+        ("prediction alone", steps.predict_seconds),
+        ("write alone", steps.write_seconds),
+        ("the whole", whole.seconds),
+    ):
+        lines.append([name, f"{seconds:.2f}", f"{found.mpx / seconds:,.2f}", f"{steps.windows / seconds:,.0f}"])
+    print_columns(lines, left=1)
+    out.print(
+        f"the whole takes {found.share:.2f} times its slowest step ({steps.slowest}), with {steps.prepare_seconds:.1f} "
+        f"s for model, precision and graph; before it, {whole.start_seconds:.1f} s for the start of Python and "
+        f"TensorFlow; peak memory {whole.peak_bytes / 1e6:,.0f} MB",
+        markup=False,
+    )
+    _print_brute_force(found.brute, found.brute_says)
+    machine = found.machine
+    out.print(
+        f"{machine.cpu}, {machine.cores} cores, on {machine.device}; landmap {machine.landmap}, "
+        f"TensorFlow {machine.tensorflow}, Python {machine.python}",
+        markup=False,
+    )
+
+
+def _print_brute_force(brute: BruteForce | None, says: str) -> None:
+    if brute is None:
+        out.print(f"no brute force: {says}", markup=False)
+        return
+    out.print(f"brute force on {brute.height}x{brute.width} px, {brute.chips:,} chips in float32:", markup=False)
+    lines = [["", "seconds", "chips/s", "dense is faster by"]]
+    for name, seconds, rate, ratio in (
+        ("model.predict", brute.keras_seconds, brute.keras_chips_per_second, brute.keras_ratio),
+        ("batched tf.function", brute.function_seconds, brute.function_chips_per_second, brute.function_ratio),
+    ):
+        lines.append([name, f"{seconds:.2f}", f"{rate:,.0f}", f"{ratio:.1f}x"])
+    print_columns(lines, left=1)
+    out.print(
+        f"largest difference of a probability {brute.difference:.1e}, in float32 {brute.float32_difference:.1e}; "
+        f"{100 * brute.other_class:.3f} % of pixels have another class",
+        markup=False,
+    )
+
+
+def print_evaluation(found: Evaluation) -> None:
+    """Metrics with their intervals, and where the report lies."""
+    for name, entry in found.metrics.items():
+        if isinstance(entry, dict) and {"value", "low", "high"} <= set(entry) and entry["value"] is not None:
+            interval = "" if entry["low"] is None else f" (95 %: {entry['low']:.4f} to {entry['high']:.4f})"
+            out.print(f"{name.replace('_', ' '):28} {entry['value']:.4f}{interval}", markup=False)
+    out.print(f"{found.metrics['n']} chips", markup=False)
+    for path in found.files:
+        out.print(str(path), markup=False)
+
+
+def print_comparison(found: Comparison) -> None:
+    """One line for each network, and where the table lies."""
+    names = list(found.rows[0].metrics)
+    lines = [["network", *(name.replace("_", " ") for name in names), "parameters", "MB", "chips/s", "minutes"]]
+    for row in found.rows:
+        values = [row.metrics[name]["value"] for name in names]
+        measured = ["" if value is None else f"{value:.4f}" for value in values]
+        size = f"{row.parameters:,}", f"{row.megabytes:.2f}"
+        lines.append([row.spec, *measured, *size, f"{row.chips_per_second:,.0f}", f"{row.minutes:.1f}"])
+    print_columns(lines, left=1)
+    out.print(str(found.output), markup=False)
+
+
+def print_predictions(found: Sequence[Prediction], *, as_json: bool) -> None:
+    """One line for each image: classes with their probability."""
+    if as_json:
+        out.print(json.dumps([p.to_dict() for p in found], indent=2), markup=False)
+        return
+    lines = [["image", "class", "probability"]]
+    lines += [[str(p.path), p.label or "none", f"{100 * p.probability:.1f} %"] for p in found]
+    print_columns(lines, left=2)
+    for prediction in found:
+        if prediction.picture:
+            out.print(str(prediction.picture), markup=False)
+
+
+def print_columns(lines: Sequence[Sequence[str]], left: int) -> None:
+    """Lines as wide as they are, for a table of rich folds long names where it takes the terminal to be narrow.
+
+    Args:
+        lines: Of equal length, the titles first.
+        left: How many of the columns are flush left.
+    """
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+        out.print("  ".join(cells).rstrip(), markup=False)
+
+
+def print_assessment(found: Assessment) -> None:
+    """Overall accuracy, a line for each class, and the confusion matrix."""
+    kind = "all pixels, nothing to estimate" if found.design == CENSUS else found.design
+    read = f"; {found.places}" if found.places else ""
+    out.print(f"{found.cover} against {found.reference}: {found.samples:,} places ({kind}){read}", markup=False)
+    out.print(f"overall accuracy {_percent(found.overall)}; ± is the 95 % interval", markup=False)
+    classes = [c for c in found.classes if c.samples or c.reference_samples or c.mapped_hectares]
+    lines = [["class", "samples", "user's accuracy", "producer's accuracy", "mapped ha", "estimated ha"]]
+    for c in classes:
+        numbers = _percent(c.users), _percent(c.producers), f"{c.mapped_hectares:,.1f}", _hectares(c.hectares)
+        lines.append([c.name, f"{c.samples:,}", *numbers])
+    print_columns(lines, left=1)
+    out.print("\nplaces by class of the map (rows) and of the reference (columns)")
+    lines = [["", *(c.name for c in classes)]]
+    place = {c.id: i for i, c in enumerate(found.classes)}
+    lines += [[c.name, *(f"{found.confusion[place[c.id]][place[other.id]]:,}" for other in classes)] for c in classes]
+    print_columns(lines, left=1)
+
+
+def _percent(e: Estimate) -> str:
+    if e.value is None:
+        return "-"
+    return f"{100 * e.value:.1f} %" + ("" if e.half_width is None else f" ± {100 * e.half_width:.1f}")
+
+
+def _hectares(e: Estimate) -> str:
+    if e.value is None:
+        return "-"
+    return f"{e.value:,.1f}" + ("" if e.half_width is None else f" ± {e.half_width:,.1f}")
+
+
+def print_change(found: Change) -> None:
+    """The transition matrix in hectares, and how much has changed."""
+    present = [i for i, row in enumerate(found.pixels) if any(row) or any(other[i] for other in found.pixels)]
+    matrix = found.hectares()
+    lines = [["before \\ after, ha", *(found.names[i] for i in present)]]
+    lines += [[found.names[i], *(f"{matrix[i][j]:,.1f}" for j in present)] for i in present]
+    print_columns(lines, left=1)
+    share = "" if found.changed_share is None else f" ({100 * found.changed_share:.1f} %)"
+    out.print(
+        f"{found.changed_hectares:,.1f} of {found.compared_hectares:,.1f} ha have another class{share}; Unknown in "
+        f"one {found.unknown_hectares:,.1f} ha, no data in one {found.nodata_hectares:,.1f} ha",
+        markup=False,
+    )

@@ -1,0 +1,1 @@
+"""An invented scene to begin with."""

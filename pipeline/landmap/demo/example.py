@@ -1,0 +1,116 @@
+"""An invented scene that looks like Sentinel-2 Level-1C, with its true classes: for the demo, documents and tests.
+
+`landmap.demo.landscape` draws the land; here it is photographed and written.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.transform import from_origin
+
+from landmap.errors import OutputError, SettingsError
+from landmap.demo.landscape import BANDS, PIXEL, SURFACES, Land, draw_land
+from landmap.io.publish import RASTERS, Staged, check_ending, publish
+from landmap.products.files import check_outputs
+from landmap_models.legend import EUROSAT
+
+UInt8 = npt.NDArray[np.uint8]
+UInt16 = npt.NDArray[np.uint16]
+
+TAGS = {"PROCESSING_LEVEL": "Level-1C", "RADIO_ADD_OFFSET": "0", "PRODUCT": "landmap example (synthetic)"}
+MIN_SIZE = 64
+NODATA, TRUTH_NODATA = 0, 255
+
+_WEDGE_SLOPE = 0.1  # the orbit's edge moves west by this much per row: 5 % of a square
+_HAZE = (28, 19, 12, 4)  # DN of each band per unit of haze: it scatters blue most
+_SENSOR_NOISE = 6  # DN; what EuroSAT's open water shows
+_SENSOR_BLUR = 0.5  # standard deviation of the point spread, in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleFiles:
+    """What `write_example` has written: two GeoTIFFs on the same grid."""
+
+    scene: Path
+    """uint16 DN of `BANDS`, nodata 0."""
+    truth: Path
+    """uint8 class ids of EuroSAT's legend, nodata 255."""
+
+
+def write_example(path: str | Path, size: int = 2000, seed: int = 0, *, overwrite: bool = False) -> ExampleFiles:
+    """Write a drawn scene and, beside it as `<stem>_truth.tif`, its true classes.
+
+    Objects have fixed sizes in metres, so a larger scene shows more land. The same size and seed give the same bytes on
+    the same machine; another processor may round a pixel differently.
+
+    Args:
+        path: The scene's GeoTIFF.
+        size: Height and width in pixels of 10 m, at least 64. From 600 on, all ten classes are there.
+        seed: Which land to draw.
+        overwrite: Replace existing files.
+
+    Raises:
+        SettingsError: The size is below 64.
+        OutputError: A file exists already or can't be written; nothing is left half-written.
+    """
+    if size < MIN_SIZE:
+        raise SettingsError(f"Expected a size of at least {MIN_SIZE} pixels. Received: {size}")
+    scene = Path(path)
+    files = ExampleFiles(scene, scene.with_name(f"{scene.stem}_truth.tif"))
+    check_ending(scene, RASTERS, "GeoTIFF")
+    check_outputs([files.scene, files.truth], overwrite=overwrite)
+    try:
+        _write_both(files, size, np.random.default_rng(seed), overwrite=overwrite)
+    except OSError as error:
+        raise OutputError(f"{scene}: can't be written: {error}") from error
+    return files
+
+
+def _write_both(files: ExampleFiles, size: int, rng: np.random.Generator, *, overwrite: bool) -> None:
+    """Write into a folder beside the targets and move the files when both are complete."""
+    with tempfile.TemporaryDirectory(prefix=".landmap-example-", dir=files.scene.parent) as folder:
+        scene, truth = Path(folder, "scene.tif"), Path(folder, "truth.tif")
+        row, col = np.ogrid[:size, :size]
+        seen = col + 0.5 < size - _WEDGE_SLOPE * (row + 0.5)
+        land = draw_land(size, rng)
+        _write(truth, np.where(seen, land.truth, np.uint8(TRUTH_NODATA))[None], TRUTH_NODATA, ("class",))
+        _write(scene, np.where(seen, _expose(land), np.uint16(NODATA)), NODATA, BANDS)
+        publish([Staged(files.truth, truth), Staged(files.scene, scene)], overwrite=overwrite)
+
+
+def _write(path: Path, values: UInt8 | UInt16, nodata: int, names: tuple[str, ...]) -> None:
+    """Write (bands, height, width); 8 bits are classes, with their colours and names."""
+    count, height, width = values.shape
+    place = {"crs": "EPSG:32633", "transform": from_origin(399960, 5400000, PIXEL, PIXEL), "nodata": nodata}
+    shape = {"count": count, "height": height, "width": width, "dtype": values.dtype.name}
+    layout = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "predictor": 2}
+    with rasterio.open(path, "w", driver="GTiff", **place, **shape, **layout) as file:
+        if values.dtype == np.uint8:
+            file.write_colormap(1, {c.id: (*c.rgb, 255) for c in EUROSAT})
+            file.update_tags(1, **{f"CLASS_{c.id}": c.name for c in EUROSAT})
+        file.update_tags(**TAGS)
+        file.descriptions = names
+        file.write(values)
+
+
+def _expose(land: Land) -> UInt16:
+    """Photograph the land: texture, light, blur, haze and noise. Gives DN, (bands, height, width)."""
+    from scipy.ndimage import gaussian_filter
+
+    table = np.array([(*s.mean, *s.spread, s.coarse, s.fine) for s in SURFACES.values()], np.float32).T
+    mean, spread, coarse, fine = table[:4], table[4:8], table[8], table[9]
+    tone = land.tone + 0.7 * (land.noise(180) + land.noise(50)) * coarse[land.surface]
+    tone += land.rng.standard_normal(tone.shape, np.float32) * fine[land.surface]
+    light, haze = 1 + 0.02 * land.noise(3000), land.noise(5000)
+    dn = np.empty((len(BANDS), *tone.shape), np.uint16)
+    for i, scatter in enumerate(_HAZE):
+        ground = gaussian_filter((mean[i][land.surface] + spread[i][land.surface] * tone) * light, _SENSOR_BLUR)
+        ground += scatter * haze + _SENSOR_NOISE * land.rng.standard_normal(tone.shape, np.float32)
+        dn[i] = ground.clip(1, 15000).round()
+    return dn

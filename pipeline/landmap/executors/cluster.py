@@ -1,0 +1,234 @@
+"""Chunks in the processes of a Dask cluster, on this machine or on many."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from landmap.errors import ClusterError, ClusterLostError, LandmapError
+from landmap.executors.base import Engine, Write
+from landmap.executors.connect import words
+from landmap.inference.plan import Plan
+from landmap.inference.stitch import ChunkCover
+from landmap.inference.work import ChunkWork, model_file
+from landmap.scene.scene import files_read
+from landmap.tiling import Chunk
+from landmap_models.inference.classifier import Classifier
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from landmap.executors.worker import Findings
+
+Say = Callable[[str], None]
+
+WORKER_SECONDS = 60
+"""To wait for the first worker."""
+LONELY_SECONDS = 600
+"""To wait for a worker once all are gone: a queue may bring new ones."""
+LOOK_SECONDS = 5
+"""Between looks at how many workers there are."""
+READ_RETRIES = 2
+"""A network may lose a read; what fails three times is broken."""
+
+
+class ClusterExecutor:
+    """An `Executor` on a cluster.
+
+    A chunk is two tasks: read it, predict it. Where workers announce `GPU` resources, prediction takes one, and reading
+    none, so that workers without may read for those with. A bounded number of chunks is in work; the client holds
+    those parts of the cover that it is about to write, and workers the pixels of what they predict next.
+    """
+
+    def __init__(
+        self, client: Client, classifier: Classifier | None = None, *, force: bool = False, say: Say | None = None
+    ) -> None:
+        """Nothing is asked of the cluster yet.
+
+        Args:
+            client: Of it.
+            classifier: Sent to the workers, in place of the plan's model. Must be picklable.
+            force: Take workers with other versions of landmap, Keras, TensorFlow or GDAL.
+            say: Called with news: where the dashboard is, that there are no workers.
+        """
+        self._client, self._model, self._force, self._say = client, classifier, force, say or (lambda text: None)
+        self._resources: dict[str, float] = {}
+        self._threads, self._looked = 0, -math.inf
+
+    def prepare(self, plan: Plan) -> Engine:
+        """Ask the workers what they find, and let one choose the precision. See `Executor`.
+
+        Raises:
+            ClusterError: There is no worker, or one has other versions, or does not find the scene.
+        """
+        from landmap.executors import worker
+
+        self._say(f"dashboard: {self._client.dashboard_link}")
+        model = None if self._model is not None else model_file(plan, "float32")
+        with self._told():
+            found = self._look_around(plan, model)
+            if not self._force:
+                _check_versions(found)
+            _check_files(found)
+            self._resources = {"GPU": 1} if any(f.gpus for f in found.values()) else {}
+            if model is None:
+                return Engine("as passed in", "as passed in", "float32: the classifier was passed in")
+            if not all(f.has_model for f in found.values()):
+                self._client.register_plugin(worker.SentModel(model))
+            future = self._client.submit(worker.prepare, plan, resources=self._resources, pure=False)
+        engine: Engine = self._result(future, lambda why: ClusterError(f"{self._address}: no model there: {why}"))
+        self._model = model_file(plan, engine.precision)  # type: ignore[arg-type, assignment] # the name of one
+        return engine
+
+    def _look_around(self, plan: Plan, model: Any) -> dict[str, Findings]:
+        from landmap.executors import worker
+
+        try:
+            self._client.wait_for_workers(1, timeout=WORKER_SECONDS)
+        except TimeoutError as error:
+            raise ClusterError(
+                f"{self._address}: expected at least one worker. Received: none in {WORKER_SECONDS} s. Start some: "
+                f"dask worker {self._address}"
+            ) from error
+        files = {name: size for name, (size, _) in files_read(plan.scene).items()}
+        try:
+            found: dict[str, Findings] = self._client.run(worker.look_around, model, files)
+        except Exception as error:  # whatever a worker without landmap, or with another one, raises
+            raise ClusterError(
+                f"{self._address}: expected workers with landmap. Received: {words(error)}. Install there what is "
+                "installed here"
+            ) from error
+        return found
+
+    def run(self, work: ChunkWork, chunks: Sequence[Chunk], write: Write) -> None:
+        """Do these chunks. See `Executor`.
+
+        Raises:
+            ChunkError: Workers died of a chunk again and again.
+            ClusterLostError: The scheduler went away, or all workers did.
+        """
+        finished: SimpleQueue[Future] = SimpleQueue()
+        running: dict[str, tuple[Future, Chunk]] = {}
+        waiting = iter(chunks)
+
+        def fill() -> None:
+            for chunk in islice(waiting, max(0, self._most() - len(running))):
+                future = self._submit(work, chunk)
+                running[future.key] = future, chunk
+                future.add_done_callback(finished.put)
+
+        try:
+            fill()
+            while running:
+                future, chunk = running.pop(self._next(finished).key)
+                cover: ChunkCover = self._result(future, partial(work.failed, chunk))
+                future.release()  # the worker need not keep it
+                fill()  # before writing, which takes a while
+                write(chunk, cover)
+        finally:
+            with suppress(Exception):  # what went wrong is more interesting
+                self._client.cancel([future for future, _ in running.values()])
+
+    def _submit(self, work: ChunkWork, chunk: Chunk) -> Future:
+        from landmap.executors import worker
+
+        with self._told():
+            pixels = self._client.submit(worker.read_chunk, work, chunk, retries=READ_RETRIES, pure=False)
+            wanted = None if self._force else worker.versions()
+            return self._client.submit(
+                worker.predict_chunk, work, chunk, pixels, self._model, wanted, resources=self._resources, pure=False
+            )
+
+    def _most(self) -> int:
+        """Chunks to have in work: each thread of a worker has one, and one more waits for it."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            with self._told():
+                self._threads = sum(self._client.nthreads().values())
+            self._looked = time.monotonic()
+        return 2 * max(1, self._threads)
+
+    def _next(self, finished: SimpleQueue[Future]) -> Future:
+        """The next future that is done, however it ended."""
+        lonely = 0
+        while True:
+            with suppress(Empty):
+                return finished.get(timeout=LOOK_SECONDS)
+            with self._told():
+                lonely = 0 if self._client.nthreads() else lonely + LOOK_SECONDS
+            if lonely == LOOK_SECONDS:
+                self._say(f"{self._address} has no workers any more: waiting for new ones")
+            if lonely > LONELY_SECONDS:
+                raise ClusterLostError(
+                    f"{self._address}: expected a worker. Received: none for {LONELY_SECONDS} s. Finished chunks are "
+                    "kept: start workers, and give the same command again"
+                )
+
+    def _result(self, future: Future, failed: Callable[[str], LandmapError]) -> Any:
+        """What a task returned.
+
+        Args:
+            future: Of it.
+            failed: Makes an error of the reason why there is nothing.
+
+        Raises:
+            LandmapError: What the task raised, or what `failed` made.
+        """
+        from distributed import KilledWorker
+
+        try:
+            with self._told():
+                return future.result()
+        except KilledWorker as error:
+            raise failed(
+                "each worker that had it died, as when memory runs out. Give workers more memory, or chunks less "
+                "(--memory, --chunk)"
+            ) from error
+        except LandmapError:
+            raise
+        except Exception as error:  # of Dask's: what was sent can't be read there, or the like
+            raise failed(words(error)) from error
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """The words for a scheduler that goes away."""
+        try:
+            yield
+        except (CancelledError, OSError, TimeoutError) as error:  # CommClosedError is an OSError
+            raise ClusterLostError(
+                f"{self._address}: the scheduler went away, or dropped this run ({words(error)}). Finished chunks are "
+                "kept: give the same command again"
+            ) from error
+
+    @property
+    def _address(self) -> str:
+        return str(self._client.scheduler.address if self._client.scheduler else "the Dask cluster")
+
+
+def _check_versions(found: Mapping[str, Findings]) -> None:
+    from landmap.executors.worker import differing, versions
+
+    for address, finding in sorted(found.items()):
+        if other := differing(versions(), finding.versions):
+            raise ClusterError(
+                f"worker {address} has {other}: maps may differ from those made here. Install the same versions there, "
+                "or give --force"
+            )
+
+
+def _check_files(found: Mapping[str, Findings]) -> None:
+    """Name all workers that lack a file in one error."""
+    lacking = {address: finding.missing for address, finding in sorted(found.items()) if finding.missing}
+    if not lacking:
+        return
+    names = sorted({name for missing in lacking.values() for name in missing})
+    raise ClusterError(
+        f"{', '.join(names)}: expected to be found by all workers, of the same size. Received: not by "
+        f"{', '.join(lacking)}. Put it where all of them see it under this name, or give a URL"
+    )

@@ -1,0 +1,1 @@
+"""Where a raster lies on the Earth: its grid, the areas of its pixels, longitudes around 180°."""

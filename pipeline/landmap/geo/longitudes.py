@@ -1,0 +1,329 @@
+"""Places in another CRS, also where its coordinates go round the Earth and jump: at 180° in most.
+
+180.1°, -179.9° and 540.1° are one meridian. Here longitudes (and eastings of cylindrical projections such as Web
+Mercator, which jump likewise) are continuous: a box's east is never less than its west, but may lie beyond 180°. What
+is compared is first moved by whole turns, so that it lies close together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from affine import Affine
+
+from landmap.geo.geobox import Grounded, RasterGrid, bounds
+
+Floats = npt.NDArray[np.float64]
+Box = tuple[float, float, float, float]
+"""West, south, east and north; west is less than east, which may lie beyond the range of the CRS."""
+
+STEPS = 20
+"""Parts of each edge of a box that is brought to another CRS, where a straight line is bent."""
+NATURAL = "Longitude of natural origin"
+"""What PROJ calls the middle of a cylindrical projection."""
+ROUNDING = 1e-9
+"""Share of a turn by which coordinates may be off."""
+
+
+@lru_cache(maxsize=64)
+def turn(crs: str | None) -> float | None:
+    """How far x goes once round the Earth: 360 in degrees, 40,075,017 in Web Mercator.
+
+    Args:
+        crs: As WKT.
+
+    Returns:
+        A length in the CRS's own unit. None where x does not go round, as in UTM, or there is no CRS.
+    """
+    from pyproj import CRS, Transformer
+
+    if crs is None:
+        return None
+    known = CRS.from_wkt(crs)
+    if known.is_geographic:
+        return round(2 * math.pi / known.axis_info[0].unit_conversion_factor, 9)
+    if not known.is_projected or known.geodetic_crs is None:
+        return None
+    project = Transformer.from_crs(known.geodetic_crs, known, always_xy=True).transform
+    eighths = np.arange(-180.0, 180.0, 45.0)
+    lines = [np.asarray(project(eighths, np.full(8, latitude))) for latitude in (0.0, 50.0)]
+    return _period(*lines) if np.isfinite(lines).all() else None
+
+
+def _period(equator: Floats, parallel: Floats) -> float | None:
+    """A turn, if x and y on two parallels, `(2, 8)` at each eighth of them, are those of a cylindrical projection."""
+    whole = 8 * float(np.median(np.diff(equator[0])))
+    if not whole > 0:
+        return None
+    steps = np.diff(equator[0], append=equator[0][0])  # seven of an eighth, and one of an eighth less a whole
+    odd = steps - whole * np.round(steps / whole - 1 / 8) - whole / 8
+    slanting = equator[0] - parallel[0]
+    bent = [np.ptp(line[1]) for line in (equator, parallel)]
+    return whole if np.abs([*odd, *slanting, *bent]).max() < 1e-6 * whole else None
+
+
+@lru_cache(maxsize=64)
+def seam(crs: str | None) -> float | None:
+    """The x at which a CRS ends in the east, and jumps by a `turn`: 180 in degrees; None where it does not."""
+    from pyproj import CRS
+
+    whole = turn(crs)
+    if whole is None or crs is None:
+        return None
+    operation = CRS.from_wkt(crs).coordinate_operation
+    params = operation.params if operation else []
+    return whole / 2 + sum(float(p.value) for p in params if p.name == "False easting")
+
+
+def over_seam(box: Box, crs: str | None) -> bool:
+    """Whether a box leaves the range that its CRS has by itself, such as -180 to 180°."""
+    edge, whole = seam(crs), turn(crs)
+    if edge is None or whole is None:
+        return False
+    slack = ROUNDING * whole
+    return box[0] < edge - whole - slack or box[2] > edge + slack
+
+
+def near(x: Any, middle: float, crs: str | None) -> Floats:
+    """Coordinates moved by whole turns to lie within half a turn of the middle; others stay what they are."""
+    x, whole = np.asarray(x, np.float64), turn(crs)
+    if whole is None:
+        return np.asarray(x)
+    off = np.where(np.isfinite(x), x - middle, 0)
+    return np.asarray(np.where(np.abs(off) > whole / 2, x - whole * np.round(off / whole), x))
+
+
+def coordinates(x: Any, y: Any, crs: str, grid: Grounded) -> tuple[Floats, Floats]:
+    """Bring points to the CRS of a grid, on that side of 180° on which the grid lies.
+
+    Args:
+        x: Their coordinates to the east.
+        y: To the north.
+        crs: That of the points, as WKT.
+        grid: One with a CRS.
+
+    Returns:
+        Coordinates; infinite where the grid's CRS has none for a point.
+
+    Raises:
+        RuntimeError: pyproj knows no way from the one CRS to the other.
+    """
+    x, y = transformed(x, y, crs, grid.crs or "")
+    west, _, east, _ = bounds(grid)
+    return near(x, (west + east) / 2, grid.crs), y
+
+
+def boxes_in(box: Box, source: str, target: str) -> list[Box]:
+    """The smallest boxes around a box in another CRS.
+
+    Args:
+        box: A box in the first CRS.
+        source: The first CRS, as WKT.
+        target: The other, as WKT.
+
+    Returns:
+        One, as a rule. Two where the other CRS is torn in the middle of the box, and does not go on in a straight line
+        beyond the tear. None where it has no place for the box.
+
+    Raises:
+        RuntimeError: pyproj knows no way from the one CRS to the other.
+    """
+    if source == target:
+        return [box]
+    x, y = outline(box, source, target)
+    if not len(x):
+        return []
+    whole = turn(target)
+    if whole is None:
+        return [_around(x[part], y[part]) for part in _torn(x)]
+    x = np.unwrap(x, period=whole)
+    if abs(x[-1] - x[0]) > whole / 2:  # the outline goes round a pole
+        return [_with_pole(x, y, whole, target)]
+    return [_around(x, y)]
+
+
+def outline(box: Box, source: str, target: str) -> tuple[Floats, Floats]:
+    """Points along the border of a box in another CRS, the first one again at the end; only those that it knows."""
+    west, south, east, north = box
+    right, up = along_edges()
+    x, y = transformed(west + (east - west) * right, south + (north - south) * up, source, target)
+    known = np.isfinite(x) & np.isfinite(y)
+    return x[known], y[known]
+
+
+def along_edges() -> tuple[Floats, Floats]:
+    """Points along the edges of a square of side 1, from its origin and back there, as x and y."""
+    along, zero, one = np.arange(STEPS) / STEPS, np.zeros(STEPS), np.ones(STEPS)
+    return np.concatenate([along, one, 1 - along, zero, [0]]), np.concatenate([zero, along, one, 1 - along, [0]])
+
+
+@lru_cache(maxsize=1)
+def degrees() -> str:
+    """The CRS of longitude and latitude (WGS84), as WKT."""
+    from pyproj import CRS
+
+    return str(CRS.from_epsg(4326).to_wkt())
+
+
+def transformed(x: Any, y: Any, source: str, target: str) -> tuple[Floats, Floats]:
+    """Points in another CRS, as PROJ gives them: on either side of the seam; infinite where it has none.
+
+    Raises:
+        RuntimeError: pyproj knows no way from the one CRS to the other.
+    """
+    from pyproj import Transformer
+
+    found = Transformer.from_crs(source, target, always_xy=True).transform(np.asarray(x), np.asarray(y))
+    return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
+
+
+def _around(x: Floats, y: Floats) -> Box:
+    return float(x.min()), float(y.min()), float(x.max()), float(y.max())
+
+
+def _torn(x: Floats) -> list[npt.NDArray[np.bool_]]:
+    """Which points of an outline lie on each side of a tear; without one no two neighbours are half the whole apart."""
+    places = np.sort(x)
+    gaps = np.diff(places, append=places[-1])
+    widest = int(gaps.argmax())
+    if gaps[widest] <= (places[-1] - places[0]) / 2:
+        return [np.ones(len(x), np.bool_)]
+    return [x <= places[widest], x > places[widest]]
+
+
+def _with_pole(x: Floats, y: Floats, whole: float, crs: str) -> Box:
+    """All longitudes, and all between an outline and the pole in it."""
+    end = pole(crs)
+    south, north = (float(y.min()), end) if y.mean() > 0 else (-end, float(y.max()))
+    return float(x.min()), south, float(x.min()) + whole, north
+
+
+def pole(crs: str) -> float:
+    """The y of the North Pole in a CRS that has a `turn`; where that is infinite, what is as good as that."""
+    from pyproj import CRS
+
+    whole = turn(crs) or math.inf
+    return whole / 4 if CRS.from_wkt(crs).is_geographic else whole
+
+
+def turns(box: Box, other: Box, crs: str | None) -> list[float]:
+    """How far a box is to be moved to the east, by whole turns of its CRS, to touch another; empty where it can't."""
+    west, south, east, north = box
+    left, bottom, right, top = other
+    if south > top or north < bottom:
+        return []
+    whole = turn(crs)
+    if whole is None:
+        return [0.0] if west <= right and east >= left else []
+    slack = ROUNDING * whole
+    first, last = math.ceil((left - east - slack) / whole), math.floor((right - west + slack) / whole)
+    return [number * whole for number in range(first, last + 1)]
+
+
+def touch(grid: Grounded, other: Grounded) -> bool:
+    """Whether a grid seems to touch another one, by boxes around them; both have a CRS.
+
+    Not where pyproj knows no way from the one CRS to the other.
+    """
+    crs, others = grid.crs or "", other.crs or ""
+    try:
+        return any(turns(bounds(grid), box, crs) for box in boxes_in(bounds(other), others, crs))
+    except RuntimeError:  # pyproj's own
+        return False
+
+
+def continuous(box: Sequence[float], crs: str | None) -> Box | None:
+    """A box as people write it, whose west is more than its east where 180° lies between (RFC 7946).
+
+    Returns:
+        The same with an east beyond 180°, where that is so. None where it is no box in its CRS.
+    """
+    west, south, east, north = box
+    if west > east:
+        east += turn(crs) or 0.0
+    return (west, south, east, north) if west < east and south < north else None
+
+
+def as_written(box: Box, crs: str | None) -> Box:
+    """A box as people write it: in the range of its CRS, with west more than east where 180° lies between."""
+    edge, whole = seam(crs), turn(crs)
+    if edge is None or whole is None or not over_seam(box, crs):
+        return box
+    west, south, east, north = box
+    if east - west >= whole * (1 - ROUNDING):
+        return edge - whole, south, edge, north
+    west, east = (x - whole * math.ceil((x - edge) / whole) for x in (west, east))
+    return west, south, east, north
+
+
+def unbroken(grid: RasterGrid) -> RasterGrid:
+    """A grid that goes over the seam of its CRS, in a CRS whose seam is on the far side of the Earth.
+
+    GDAL brings coordinates into a CRS's own range before it looks what is there, and misses what lies beyond. Grids
+    within that range, and those whose CRS has none, are returned as they are.
+    """
+    from pyproj import CRS
+
+    edge, whole, box = seam(grid.crs), turn(grid.crs), bounds(grid)
+    if edge is None or whole is None or grid.crs is None or not over_seam(box, grid.crs):
+        return grid
+    east = (box[0] + box[2]) / 2 - (edge - whole / 2)
+    crs = _turned(CRS.from_wkt(grid.crs), math.remainder(360 * east / whole, 360))
+    if crs is None:
+        return grid
+    return RasterGrid(grid.height, grid.width, Affine.translation(-east, 0) @ grid.transform, crs.to_wkt())
+
+
+def _turned(crs: Any, degrees: float) -> Any | None:
+    """A CRS whose middle lies farther to the east; None for a kind without one. Heights go."""
+    from pyproj import CRS
+    from pyproj.crs import BoundCRS
+
+    if crs.is_compound:
+        return _turned(crs.sub_crs_list[0], degrees)
+    if crs.is_bound:
+        inner = _turned(crs.source_crs, degrees)
+        return inner and BoundCRS(inner, crs.target_crs, crs.coordinate_operation)
+    said = crs.to_json_dict()
+    said.pop("id", None)
+    said["name"] += ", turned"
+    if said["type"] == "GeographicCRS":
+        said.pop("datum_ensemble", None)
+        return CRS.from_json_dict(said | {"datum": _turned_datum(crs, degrees)})
+    if said["type"] != "ProjectedCRS":
+        return None
+    said["conversion"].pop("id", None)
+    for param in said["conversion"]["parameters"]:
+        param["value"] += degrees if param["name"] == NATURAL else 0
+    return CRS.from_json_dict(said)
+
+
+def _turned_datum(crs: Any, degrees: float) -> dict[str, Any]:
+    """The datum of a CRS with another prime meridian, as PROJJSON."""
+    said, meridian = crs.datum.to_json_dict(), crs.prime_meridian
+    was = math.degrees(meridian.longitude * meridian.unit_conversion_factor)
+    kept = {key: said[key] for key in ("ellipsoid", "id") if key in said}  # by its number PROJ finds ways to others
+    return kept | {
+        "type": "GeodeticReferenceFrame",
+        "name": said["name"].removesuffix(" ensemble"),
+        "prime_meridian": {"name": "turned", "longitude": was + degrees},
+    }
+
+
+def span(boxes: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """The west and the east, in degrees, of the smallest box around others; west is more if 180° lies between."""
+    spans = sorted((west, east if west <= east else east + 360) for west, _, east, _ in boxes)
+    reached = max(east for _, east in spans) - 360
+    gaps = []
+    for west, east in spans:
+        gaps.append((west - reached, west, reached))
+        reached = max(reached, east)
+    widest, west, east = max(gaps, key=lambda gap: gap[0])
+    if widest <= 0:
+        return -180.0, 180.0
+    return west, round(east + 360 if east < -180 else east, 9)

@@ -1,0 +1,111 @@
+"""How large chunks may be: memory first, then whole blocks of the file."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from landmap.io.reading import SLOW_CACHE_BYTES, stays_open
+from landmap.scene.scene import Scene
+from landmap.settings import Settings
+from landmap.tiling import Grid
+from landmap_models.inference.dense import Dense
+from landmap_models.model_file.card import ModelCard
+
+CHUNK_PIXELS = 1024 * 1024
+"""A chunk owns about this many pixels unless told otherwise, where chips are predicted one by one."""
+BASE_BYTES = 1_050_000_000
+"""What Python, TensorFlow, GDAL and the model need before the first chunk: the most that whole runs on two kinds of
+processors (Intel with AMX, AMD Zen 5) came to, less their chunk."""
+SMALLEST_TILE = 512
+"""Pixels along the side of the smallest tile that is predicted in one pass: for smaller ones TensorFlow takes other
+kernels, which round otherwise, and a cover must not depend on its chunks."""
+ACTIVATIONS = 2.4
+"""What TensorFlow holds at once, in the inputs and outputs of a network's largest layer; fitted to whole runs
+of the packaged network."""
+LARGE_BLOCKS = 200e6
+"""Bytes of decoded blocks above which the plan warns."""
+
+
+def itemsize_of(precision: str) -> int:
+    """Bytes of a number; of the largest that may be chosen, where none is."""
+    return 2 if precision in ("bfloat16", "float16") else 4
+
+
+def chunk_shape(
+    scene: Scene, grid: Grid, card: ModelCard, dense: Dense | str, settings: Settings, itemsize: int
+) -> tuple[int, int]:
+    """Rows and columns of pixels that a chunk owns, at most. Changes memory and time, never the result.
+
+    Args:
+        scene: What is read.
+        grid: Windows and cells.
+        card: Of the model.
+        dense: The network that predicts a chunk in one pass, or why none does.
+        settings: `chunk` and `memory` are used.
+        itemsize: Bytes of a number while predicting.
+    """
+    if settings.chunk is not None:
+        height, width = settings.chunk, settings.chunk
+    elif isinstance(dense, str):
+        height, width = _by_blocks(scene, grid)
+    else:
+        free = settings.memory - BASE_BYTES - remembered_bytes(scene)
+        tile = math.isqrt(max(0, int(free / bytes_per_pixel(scene, card, dense, itemsize))))
+        # What is left without the windows around; a smaller chunk than the smallest tile's would save nothing.
+        side = max(grid.stride, max(tile, SMALLEST_TILE) - 2 * grid.chip_size)
+        height, width = _even(scene.height, side, grid.stride), _even(scene.width, side, grid.stride)
+    return min(height, scene.height), min(width, scene.width)
+
+
+def _even(length: int, most: int, stride: int) -> int:
+    """Pixels along a chunk when a length is cut into equal ones of at most so many: none leaves its tile half empty."""
+    cells = -(-length // stride)
+    number = -(-cells // max(1, most // stride))
+    return -(-cells // number) * stride
+
+
+def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
+    """About a million pixels, in whole blocks of the file so that none is decoded twice; whole rows where striped.
+
+    Blocks that are larger than four chunks are disregarded: memory is worth more than time.
+    """
+    rows, cols = scene.block_shape
+    if rows * cols > 4 * CHUNK_PIXELS:
+        rows, cols = 1, min(cols, scene.width)
+    side = math.isqrt(CHUNK_PIXELS)
+    if cols >= scene.width:
+        return max(side * side // scene.width, grid.chip_size, rows), scene.width
+    return _whole_blocks(side, rows), _whole_blocks(side, cols)
+
+
+def bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str, itemsize: int) -> float:
+    """Of a chunk: values and reflectance of two chunks, one of which is read; and what a dense network holds."""
+    bands = len(card.bands) + (4 if scene.infrared else 0)
+    return bands * 36 + (0 if isinstance(dense, str) else ACTIVATIONS * dense.bytes_per_pixel(itemsize))
+
+
+def block_bytes(scene: Scene) -> int:
+    """Memory of the blocks that GDAL decodes at once, one a band."""
+    return math.prod(scene.block_shape) * np.dtype(scene.dtype).itemsize * len(scene.band_names)
+
+
+def remembered_bytes(scene: Scene) -> int:
+    """Bytes of the blocks that are kept between chunks, or of those that one chunk's read decodes at once."""
+    return max(SLOW_CACHE_BYTES if stays_open(scene.opens) else 0, block_bytes(scene))
+
+
+def large_blocks(scene: Scene) -> list[str]:
+    """The warning for a file of huge blocks, which each read decodes whole."""
+    if block_bytes(scene) < LARGE_BLOCKS:
+        return []
+    rows, cols = scene.block_shape
+    return [
+        f"the file is stored in blocks of {rows}x{cols} pixels, {block_bytes(scene) / 1e6:.0f} MB each time one is "
+        "read: rewrite it for less memory and time (gdal_translate -co TILED=YES)"
+    ]
+
+
+def _whole_blocks(length: int, block: int) -> int:
+    return max(1, round(length / block)) * block

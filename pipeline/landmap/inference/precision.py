@@ -1,0 +1,121 @@
+"""In which precision a scene is predicted: a reduced one only where it gives the scene's windows the same classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.inference.chunking import SMALLEST_TILE
+from landmap.inference.plan import Plan
+from landmap.inference.predict import ChunkSettings, chunk_windows
+from landmap.inference.work import load
+from landmap.scene.sample import places_with_data
+from landmap.tiling import Chunk, Window
+
+if TYPE_CHECKING:  # it imports TensorFlow's start
+    from landmap_models.inference.tensorflow import Precision
+
+AGREEMENT = 0.999
+"""Share of windows whose class must be the same as in float32."""
+WINDOWS = 6000
+"""A sample has about so many windows that see data."""
+FEW_WITH_DATA = WINDOWS // 10
+"""Where fewer of them see data, the sample is taken anew where data are."""
+FEW_WINDOWS = 50_000
+"""A scene of fewer is done in float32 before anything else is tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A precision, and why."""
+
+    precision: Precision
+    """In which the model computes."""
+    says: str
+    """Precision and reason, in words."""
+
+
+def choose_precision(plan: Plan) -> Choice:
+    """The precision that the settings name, or the fastest that changes no class to speak of.
+
+    Raises:
+        ModelError: The device is not there, or the model can't be loaded.
+        SceneError: The scene can't be read.
+    """
+    from landmap_models.inference.tensorflow import fast_precision, find_device
+
+    wanted, device = plan.settings.precision, find_device(plan.settings.device)
+    if wanted != "auto":
+        return Choice(wanted, f"{wanted}, as asked")
+    if plan.grid.num_windows < FEW_WINDOWS:
+        return Choice("float32", "float32: a small scene")
+    fast = fast_precision(device)
+    if fast == "float32":
+        return Choice("float32", "float32: the device has nothing faster")
+    agreement, windows = _agreement(plan, fast)
+    if not windows:
+        return Choice("float32", "float32: the sample has no data to try another on")
+    found = f"{100 * agreement:.2f} % of {windows:,} sampled windows have the same class in {fast} as in float32"
+    return Choice(
+        fast if agreement >= AGREEMENT else "float32", f"{fast if agreement >= AGREEMENT else 'float32'}: {found}"
+    )
+
+
+def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:
+    """Share of sampled windows with the same class in both precisions, and how many there are."""
+    chunks = _small_chunks(plan)
+    found = _same(plan, fast, _spread(chunks))
+    if found.size < FEW_WITH_DATA and len(chunks) > 1:
+        found = _same(plan, fast, _spread(_with_data(plan, chunks)))
+    return float(found.mean()) if found.size else 0.0, found.size
+
+
+def _same(plan: Plan, fast: Precision, chunks: list[Chunk]) -> npt.NDArray[np.bool_]:
+    """Whether each window of some chunks that sees data has the same class in both precisions."""
+    if not chunks:
+        return np.zeros(0, np.bool_)
+    how = ChunkSettings(
+        plan.settings.batch_size, _tile([plan.grid.padded_window(c) for c in chunks]) if plan.tile else None
+    )
+    same: list[npt.NDArray[np.bool_]] = []
+    for chunk in chunks:
+        pixels = plan.scene.read(plan.grid.read_window(chunk))
+        (exact, weights), (reduced, _) = (
+            chunk_windows(pixels, plan.grid, chunk, load(plan, precision), how) for precision in ("float32", fast)
+        )
+        same.append((exact.argmax(axis=-1) == reduced.argmax(axis=-1))[weights > 0])
+    return np.concatenate(same)
+
+
+def _small_chunks(plan: Plan) -> list[Chunk]:
+    """The scene in small chunks, but for those that a mask is known to leave out."""
+    side = SMALLEST_TILE - 2 * plan.grid.chip_size
+    return [c for c in plan.grid.chunks(side, side) if not plan.scene.left_out(plan.grid.owned_window(c))]
+
+
+def _with_data(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
+    """Those chunks in which data were found that no mask hides."""
+    places = places_with_data(plan.scene, [mask for mask in plan.scene.masks if mask.hides])
+    middles = np.array([(p.row_off + p.height // 2, p.col_off + p.width // 2) for p in places]).reshape(-1, 2)
+
+    def has_data(window: Window) -> bool:
+        inside = (middles >= (window.row_off, window.col_off)) & (
+            middles < (window.row_off + window.height, window.col_off + window.width)
+        )
+        return bool(inside.all(axis=1).any())
+
+    return [chunk for chunk in chunks if has_data(plan.grid.owned_window(chunk))]
+
+
+def _spread(chunks: list[Chunk]) -> list[Chunk]:
+    """So many of the chunks, spread evenly, that they have about `WINDOWS` windows."""
+    windows = max((len(c.window_rows) * len(c.window_cols) for c in chunks), default=1)
+    number = min(len(chunks), -(-WINDOWS // windows))
+    return [chunks[(2 * i + 1) * len(chunks) // (2 * number)] for i in range(number)]
+
+
+def _tile(windows: list[Window]) -> tuple[int, int]:
+    return max(w.height for w in windows), max(w.width for w in windows)

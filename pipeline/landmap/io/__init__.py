@@ -1,0 +1,1 @@
+"""Bytes in and out: remote reads, publishing, GeoTIFF, vectors, tables, QGIS styles."""

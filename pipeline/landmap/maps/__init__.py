@@ -1,0 +1,1 @@
+"""A finished map: areas, tables, polygons."""

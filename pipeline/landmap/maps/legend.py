@@ -1,0 +1,356 @@
+"""What the values of a raster of classes mean: said by itself, or by a file that the user names."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.errors import RasterioError
+
+from landmap.errors import SceneError
+from landmap.io.cog import LAYER_TAG, LEGEND_TAG
+from landmap.io.delimited import ENDINGS, TableError, read_table
+from landmap.io.reading import first_cause
+from landmap.maps.vrt_values import change_of_values
+from landmap_models.errors import LandmapError
+from landmap_models.gdal_dataset import open_dataset
+from landmap_models.legend import EUROSAT, MAX_CLASS_ID, NODATA, PALETTE, UNKNOWN, UNKNOWN_ID, LandClass
+from landmap_models.model_file.archive import read_card
+from landmap_models.model_file.card import ModelCard
+
+Classes = tuple[LandClass, ...]
+
+IDS = "id", "class_id", "classid", "value", "code", "class"
+NAMES = "name", "class_name", "label", "description", "category", "class"
+COLORS = "color", "colour", "hex", "html"
+PARTS = ("red", "r"), ("green", "g"), ("blue", "b")
+"""Titles of the columns of a legend as a table."""
+NOT_CLASSES = "confidence", "probabilities"
+"""Layers that landmap writes whose values are no classes."""
+HELP = (
+    "name a file that says what the ids mean: --legend FILE (the cover it was made from, a model or its card, QML, or "
+    "CSV with the columns id,name,color)"
+)
+
+
+def own_legend(file: Any) -> Classes:
+    """What a raster says of its ids, "Unknown" among them; empty where it says nothing.
+
+    By landmap's tag, by GDAL's category names or attribute table, or by the sources of a VRT that all say the same and
+    whose values it passes on as they are.
+
+    Raises:
+        SceneError: Its tag can't be understood, or the sources of a VRT disagree or can't be found.
+    """
+    if file.tags().get(LAYER_TAG) in NOT_CLASSES:
+        return ()
+    said = _said(file)
+    if file.driver != "VRT":
+        return said
+    if not change_of_values(file):
+        return said or _of_sources(file)
+    # Programs copy names from a source into a VRT that changes its values: they are then not the VRT's own.
+    return () if said in _by_source(file) else said
+
+
+def _said(file: Any) -> Classes:
+    """What the header of a raster says, or the file beside it."""
+    tags = file.tags()
+    if LEGEND_TAG in tags:
+        return _of_names(_tagged(tags[LEGEND_TAG], file.name), _palette(file))
+    if names := _categories(file):
+        return _of_names(names, _palette(file))
+    return ()
+
+
+def legend_or_refuse(file: Any, given: str | os.PathLike[str] | None) -> Classes:
+    """The legend that the user gives for a raster, or its own.
+
+    Raises:
+        SceneError: There is none, or it differs from the raster's own; the raster has several bands, or holds no
+            classes.
+    """
+    if file.tags().get(LAYER_TAG) in NOT_CLASSES:
+        raise SceneError(
+            f"{file.name}: expected a cover written by landmap (its tag {LAYER_TAG} says classes). It holds "
+            f"{file.tags()[LAYER_TAG]}"
+        )
+    if file.count != 1:
+        raise SceneError(
+            f"{file.name}: expected a cover written by landmap, or another raster of one band of class ids. Found "
+            f"{file.count} bands"
+        )
+    try:
+        found = read_legend(given) if given is not None else own_legend(file)
+    except ValueError as error:
+        raise SceneError(f"{file.name}: expected a legend that can be used: {error}") from error
+    if not found:
+        change = change_of_values(file) if file.driver == "VRT" else ""
+        why = f"a VRT whose ids may not mean what they mean in its sources, as {change}" if change else "none"
+        raise SceneError(
+            f"{file.name}: expected a cover written by landmap (its tag {LAYER_TAG} says classes), or another raster "
+            f"that says what its ids mean. Found {why}: {HELP}"
+        )
+    if given is not None and LEGEND_TAG in file.tags():
+        _refuse_other(file, found, given)
+    return found
+
+
+def _refuse_other(file: Any, found: Classes, given: str | os.PathLike[str]) -> None:
+    """Refuse a legend that names the ids of a cover otherwise than its own tag."""
+    own, other = ({c.id: c.name for c in classes if c.id != UNKNOWN_ID} for classes in (own_legend(file), found))
+    if own and own != other:
+        differ = next(i for i in sorted(own | other) if own.get(i) != other.get(i))
+        raise SceneError(
+            f"{file.name}: says itself what its ids mean (id {differ}: {own.get(differ, 'no class')}), and otherwise "
+            f"than {os.fspath(given)} ({other.get(differ, 'no class')}): --legend is for maps that don't say it. Leave "
+            "it out"
+        )
+
+
+def read_legend(path: str | os.PathLike[str]) -> Classes:
+    """Names and colours of class ids from a cover, a model or its card, QML, or a table.
+
+    Raises:
+        SceneError: It can't be read, or holds no legend that can be used; says what is wrong.
+    """
+    name = os.fspath(path)
+    ending = Path(name).suffix.lower()
+    try:
+        if ending == ".keras":
+            return (*read_card(name).legend, UNKNOWN)
+        if ending == ".json":
+            return _of_json(_text(name), name)
+        if ending == ".qml":
+            return _of_qml(_text(name))
+        if ending in ENDINGS:
+            return _of_table(Path(name))
+        return _of_raster(name)
+    except (TableError, ValueError, ElementTree.ParseError) as error:
+        raise SceneError(f"{name}: expected a legend: {error}") from error
+    except SceneError:
+        raise
+    except LandmapError as error:
+        raise SceneError(f"Expected a legend (a cover, a model or its card, QML, CSV). {error}") from error
+
+
+def check_ids(path: str, legend: Iterable[LandClass], counts: npt.NDArray[np.integer]) -> None:
+    """Refuse a map whose pixels have ids that the legend does not have: they would be in no row.
+
+    Args:
+        path: Of the map.
+        legend: The classes that its ids may have.
+        counts: Pixels by id, `(256,)`.
+
+    Raises:
+        SceneError: Names the ids, and the number of their pixels.
+    """
+    known = {c.id for c in legend} | {NODATA}
+    strange = [i for i in np.flatnonzero(counts).tolist() if i not in known]
+    if strange:
+        listed = ", ".join(f"{i} ({int(counts[i]):,} px)" for i in strange[:8])
+        more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
+        raise SceneError(
+            f"{path}: expected only ids of the legend. Found {listed}{more}: give a legend that has them "
+            "(--legend FILE, such as CSV with the columns id,name,color), or say which is nodata (gdal_edit -a_nodata)"
+        )
+
+
+def class_ids(path: str, values: npt.NDArray[Any], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Values of a raster of any type as class ids; 255 where it has no data.
+
+    Raises:
+        SceneError: A value is no id.
+    """
+    whole = np.where(seen, values, NODATA)
+    if whole.dtype != np.uint8:
+        strange = whole[(whole != np.floor(whole)) | (whole < 0) | (whole > NODATA)]
+        if strange.size:
+            raise SceneError(f"{path}: expected class ids from 0 to {UNKNOWN_ID}. Found {strange[0]:g}")
+    return whole.astype(np.uint8)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SceneError(f"{path}: can't be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _of_raster(path: str) -> Classes:
+    try:
+        with open_dataset(path) as file:
+            found = own_legend(file)
+    except RasterioError as error:
+        raise SceneError(f"{path}: can't be read: {first_cause(error)}") from error
+    if not found:
+        raise SceneError(f"{path}: expected a legend. This raster says nothing of its ids: {HELP}")
+    return found
+
+
+def _of_sources(file: Any) -> Classes:
+    """The legend of the sources of a VRT, where all say the same."""
+    found = _by_source(file)
+    if len(found) > 1 and () not in found:
+        one, other = list(found.values())[:2]
+        raise SceneError(f"{file.name}: expected sources of one legend. Those of {one} and {other} differ")
+    return next(iter(found)) if len(found) == 1 else ()
+
+
+def _by_source(file: Any) -> dict[Classes, str]:
+    """Legends of the sources of a VRT, each with the first source that says so; an empty one where one says nothing.
+
+    Raises:
+        SceneError: A source is missing.
+    """
+    found: dict[Classes, str] = {}
+    for source in file.files[1:]:
+        if source.lower().endswith((".aux.xml", ".ovr", ".msk")):
+            continue
+        try:
+            with open_dataset(source) as other:
+                legend = own_legend(other)
+        except RasterioError as error:
+            if not source.startswith("/vsi") and not Path(source).exists():
+                raise SceneError(
+                    f"{file.name}: expected the file {source}, a source of this VRT. It is missing: put it back, or "
+                    "make the VRT anew"
+                ) from error
+            legend = ()
+        found.setdefault(legend, source)
+    return found
+
+
+def _tagged(text: str, name: str) -> dict[int, str]:
+    try:
+        return {int(i): str(name) for i, name in json.loads(text).items()}
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise SceneError(f"{name}: expected class names by id in its tag {LEGEND_TAG}: {error}") from error
+
+
+def _palette(file: Any) -> Mapping[int, Sequence[int]]:
+    try:
+        return dict(file.colormap(1))
+    except ValueError:
+        return {}  # a map that went through other programs may have lost it
+
+
+def _of_names(names: Mapping[int, str], palette: Mapping[int, Sequence[int]]) -> Classes:
+    colors = {i: "#{:02x}{:02x}{:02x}".format(*palette[i][:3]) for i in names if i in palette}
+    return _classes([(i, name, colors.get(i)) for i, name in names.items()])
+
+
+def _categories(file: Any) -> dict[int, str]:
+    """GDAL's category names, or its attribute table, of which rasterio shows nothing: from a VRT or `.aux.xml`."""
+    beside = () if file.driver == "VRT" else file.files[:3]  # those of a VRT are its sources'
+    for path in dict.fromkeys((file.name, f"{file.name}.aux.xml", *beside)):
+        if not path.lower().endswith((".vrt", ".aux.xml")) or not Path(path).is_file():
+            continue
+        try:
+            root = ElementTree.fromstring(Path(path).read_bytes())
+        except (OSError, ElementTree.ParseError):
+            continue
+        names = [category.text or "" for category in root.findall(".//CategoryNames/Category")]
+        if found := {i: name for i, name in enumerate(names) if name} or _attributes(root):
+            return found
+    return {}
+
+
+def _attributes(root: ElementTree.Element) -> dict[int, str]:
+    """Ids and names of a raster attribute table; empty where it has no column of names."""
+    usages = [field.findtext("Usage") for field in root.findall(".//GDALRasterAttributeTable/FieldDefn")]
+    ids = next((usages.index(usage) for usage in ("5", "3") if usage in usages), None)  # MinMax, Min
+    if ids is None or "2" not in usages:
+        return {}
+    rows = [[cell.text or "" for cell in row] for row in root.findall(".//GDALRasterAttributeTable/Row")]
+    pairs = [(row[ids], row[usages.index("2")]) for row in rows]
+    return {int(float(i)): name for i, name in pairs if name and re.fullmatch(r"\d+(\.0*)?", i)}
+
+
+def _of_json(text: str, origin: str) -> Classes:
+    """A card's legend, or names by id as in the tag of a cover."""
+    content = json.loads(text)
+    if isinstance(content, dict) and content and all(re.fullmatch(r"\d+", key) for key in content):
+        return _classes([(int(i), str(name), None) for i, name in content.items()])
+    return (*ModelCard.from_json(text, origin).legend, UNKNOWN)
+
+
+def _of_qml(text: str) -> Classes:
+    """The palette of a raster's style, or the categories of a vector layer's."""
+    root = ElementTree.fromstring(text)
+    entries = [(e.get("value"), e.get("label"), e.get("color")) for e in root.iter("paletteEntry")]
+    if not entries:
+        colors = {symbol.get("name"): _symbol_color(symbol) for symbol in root.findall(".//symbols/symbol")}
+        found = root.findall(".//categories/category")
+        entries = [(c.get("value"), c.get("label"), colors.get(c.get("symbol"))) for c in found]
+    if not entries:
+        raise ValueError("this style has no palette and no categories")
+    whole = [(value, label, color) for value, label, color in entries if re.fullmatch(r"\d+(\.0*)?", value or "")]
+    return _classes([(int(float(value or 0)), label or "", color) for value, label, color in whole])
+
+
+def _symbol_color(symbol: ElementTree.Element) -> str | None:
+    for option in (*symbol.iter("Option"), *symbol.iter("prop")):
+        if "color" in (option.get("name"), option.get("k")):
+            parts = (option.get("value") or option.get("v") or "").split(",")[:3]
+            return "#{:02x}{:02x}{:02x}".format(*map(int, parts))
+    return None
+
+
+def _of_table(path: Path) -> Classes:
+    """Columns of ids, names and, perhaps, colours."""
+    table = read_table(path)
+    ids = table.find(*IDS)
+    names = next((place for name in NAMES if (place := table.find(name)) is not None and place != ids), None)
+    if ids is None or names is None:
+        raise TableError(f"expected the columns id and name, and perhaps color. Found {', '.join(table.titles)}")
+    color, parts = table.find(*COLORS), [table.find(*titles) for titles in PARTS]
+    entries = []
+    for row in table.rows:
+        if not re.fullmatch(r"\d+(\.0*)?", row[ids]):
+            raise TableError(f"expected whole numbers in the column {table.titles[ids]}. Found {row[ids]!r}")
+        told = row[color] if color is not None else None
+        if None not in parts:
+            told = "#{:02x}{:02x}{:02x}".format(*(int(row[place]) for place in parts if place is not None))
+        entries.append((int(float(row[ids])), row[names], told or None))
+    return _classes(entries)
+
+
+def _classes(entries: Sequence[tuple[int, str, str | None]]) -> Classes:
+    """Classes in the order of their ids; those without a colour get one.
+
+    Raises:
+        ValueError: An id is out of range or there twice, a name is missing or there twice, or a colour is none.
+    """
+    found = [(i, name.strip(), color) for i, name, color in sorted(entries, key=lambda entry: entry[0]) if i != NODATA]
+    if not found:
+        raise ValueError("there is no class in it")
+    for kind, values in (("id", [str(i) for i, _, _ in found]), ("name", [name for _, name, _ in found])):
+        if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
+            raise ValueError(f"expected each {kind} once. Found {twice[0]!r} more often")
+    for i, name, _ in found:
+        if i > UNKNOWN_ID or (i == UNKNOWN_ID and name != UNKNOWN.name):
+            raise ValueError(
+                f"expected ids from 0 to {MAX_CLASS_ID}; {UNKNOWN_ID} is Unknown and {NODATA} nodata. Found {i} "
+                f"({name}): give the raster other ids (gdal_calc)"
+            )
+    known = {c.name: c.color for c in EUROSAT} | {UNKNOWN.name: UNKNOWN.color}
+    return tuple(
+        LandClass(i, name, _color(color) if color else known.get(name, PALETTE[at % len(PALETTE)]))
+        for at, (i, name, color) in enumerate(found)
+    )
+
+
+def _color(text: str) -> str:
+    """As "#rrggbb", with or without the "#" and what follows it."""
+    bare = text.strip().lstrip("#")
+    if not re.fullmatch(r"[0-9a-fA-F]{6}([0-9a-fA-F]{2})?", bare):
+        raise ValueError(f"expected colours such as #1f6b2e. Found {text!r}")
+    return f"#{bare[:6].lower()}"

@@ -1,0 +1,170 @@
+"""Numbered regions of pixels → polygons that fit together without gaps, in pixel coordinates (column, row)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.features import shapes
+
+from landmap.maps.regions import Floats, Ints, open_placeless
+
+BATCH_VERTICES = 500_000
+"""A batch of polygons ends with the one that brings it to so many vertices."""
+GROUP_VERTICES = 6_000_000
+"""The same of those that are simplified at once, which takes some 150 bytes for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polygons:
+    """Some of the polygons."""
+
+    number: Ints
+    """Of their regions, from 1, `(n,)`."""
+    geometry: npt.NDArray[Any]
+    """Shapely's polygons `(n,)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rings:
+    """Polygons as arrays, as Shapely takes them."""
+
+    vertices: Floats
+    """Column and row, `(n, 2)`; the first vertex of a ring is also its last."""
+    ring_start: Ints
+    """First vertex of each ring, and the number of vertices."""
+    polygon_start: Ints
+    """First ring of each polygon, and the number of rings."""
+
+
+def polygons(numbers: Path, forks: Ints) -> Iterator[Polygons]:
+    """Polygons of the regions in a raster of their numbers; one each, with holes.
+
+    GDAL reads the raster line by line and keeps only vertices. It gives a polygon vertices where it turns; we add those
+    where its neighbours do, so that a border has the same vertices on both sides and stays shut wherever it is
+    reprojected or simplified.
+
+    Args:
+        numbers: What `region_map.write_numbers` wrote.
+        forks: What it returned.
+    """
+    with open_placeless(numbers) as file:
+        across = file.width + 1
+        by_column = np.sort(forks % across * (file.height + 1) + forks // across)
+        for number, rings in _batches(file):
+            yield Polygons(number, _polygons(_with_forks(rings, forks, across, by_column, file.height + 1)))
+
+
+def _batches(file: Any) -> Iterator[tuple[Ints, Rings]]:
+    number: list[int] = []
+    vertices: list[tuple[float, float]] = []
+    ring_start, polygon_start = [0], [0]
+    for geometry, value in shapes(rasterio.band(file, 1)):
+        if not value:
+            continue
+        for ring in geometry["coordinates"]:
+            vertices.extend(ring)
+            ring_start.append(len(vertices))
+        polygon_start.append(len(ring_start) - 1)
+        number.append(int(value))
+        if len(vertices) >= BATCH_VERTICES:
+            yield np.array(number), Rings(np.array(vertices), np.array(ring_start), np.array(polygon_start))
+            number, vertices, ring_start, polygon_start = [], [], [0], [0]
+    if number:
+        yield np.array(number), Rings(np.array(vertices), np.array(ring_start), np.array(polygon_start))
+
+
+def _with_forks(rings: Rings, by_row: Ints, across: int, by_column: Ints, down: int) -> Rings:
+    """Add the forks that lie on the sides of polygons.
+
+    Args:
+        rings: All sides are horizontal or vertical.
+        by_row: Forks as row * across + column, ascending.
+        across: Columns of corners.
+        by_column: Forks as column * down + row, ascending.
+        down: Rows of corners.
+    """
+    corners = np.rint(rings.vertices).astype(np.int64)
+    begin, end = corners[:-1], corners[1:]
+    level = begin[:, 1] == end[:, 1]
+    line = np.where(level, begin[:, 1] * across, begin[:, 0] * down)
+    low = line + np.where(level, np.minimum(begin, end)[:, 0], np.minimum(begin, end)[:, 1])
+    high = line + np.where(level, np.maximum(begin, end)[:, 0], np.maximum(begin, end)[:, 1])
+    first = np.where(level, np.searchsorted(by_row, low, "right"), np.searchsorted(by_column, low, "right"))
+    last = np.where(level, np.searchsorted(by_row, high), np.searchsorted(by_column, high))
+    count = np.maximum(last - first, 0)
+    count[rings.ring_start[1:-1] - 1] = 0  # from the end of a ring to the next is no side
+    place = np.repeat(np.arange(len(count)), count)
+    step = np.arange(len(place)) - np.repeat(np.cumsum(count) - count, count)
+    forward = (end - begin).sum(axis=1) > 0
+    index = np.where(forward[place], first[place] + step, last[place] - 1 - step)
+    added = np.where(
+        level[place, None],
+        np.stack([_at(by_row, index) % across, _at(by_row, index) // across], axis=1),
+        np.stack([_at(by_column, index) // down, _at(by_column, index) % down], axis=1),
+    )
+    vertices = np.insert(corners, place + 1, added, axis=0)
+    moved = np.concatenate([[0], np.cumsum(count), [count.sum()]])
+    return Rings(vertices.astype(np.float64), rings.ring_start + moved[rings.ring_start], rings.polygon_start)
+
+
+def _at(values: Ints, index: Ints) -> Ints:
+    """Those of the other direction are looked up, too, and thrown away: they may lie beyond the end."""
+    return values[np.minimum(index, len(values) - 1)] if len(values) else index
+
+
+def _polygons(rings: Rings) -> npt.NDArray[Any]:
+    import shapely
+
+    found = shapely.from_ragged_array(
+        shapely.GeometryType.POLYGON, rings.vertices, (rings.ring_start, rings.polygon_start)
+    )
+    return np.asarray(found)
+
+
+def simplify(drawn: Iterable[Polygons], tolerance: float, sides: tuple[float, float]) -> Iterator[Polygons]:
+    """Polygons with fewer vertices that still fit together, and the same outer border.
+
+    Visvalingam and Whyatt's way, border by border (GEOS): what one polygon loses its neighbour gains. That takes all
+    polygons at once. Where they have more vertices than fit into memory they are taken by groups, and borders between
+    two groups stay as they are.
+
+    Args:
+        drawn: Of a cover, in pixel coordinates.
+        tolerance: In metres; about the square root of the areas that may be cut off a border at each vertex.
+        sides: Width and height of a pixel in metres.
+    """
+    for group in _groups(drawn):
+        yield Polygons(group.number, _simplified(group.geometry, tolerance, sides))
+
+
+def _groups(drawn: Iterable[Polygons]) -> Iterator[Polygons]:
+    import shapely
+
+    group: list[Polygons] = []
+    vertices = 0
+    for polygons in drawn:
+        group.append(polygons)
+        vertices += int(shapely.get_num_coordinates(polygons.geometry).sum())
+        if vertices >= GROUP_VERTICES:
+            yield _together(group)
+            group, vertices = [], 0
+    if group:
+        yield _together(group)
+
+
+def _together(group: Sequence[Polygons]) -> Polygons:
+    return Polygons(np.concatenate([p.number for p in group]), np.concatenate([p.geometry for p in group]))
+
+
+def _simplified(geometry: npt.NDArray[Any], tolerance: float, sides: tuple[float, float]) -> npt.NDArray[Any]:
+    import shapely
+
+    in_metres = shapely.transform(geometry, lambda corners: corners * sides)
+    simple = shapely.coverage_simplify(in_metres, tolerance, simplify_boundary=False)
+    return np.asarray(shapely.transform(simple, lambda corners: corners / sides))

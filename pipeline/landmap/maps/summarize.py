@@ -1,0 +1,361 @@
+"""Polygons such as districts, and how much of each class lies in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+
+from landmap.errors import SettingsError, ZoneError
+from landmap.geo.areas import PixelAreas, pixel_areas
+from landmap.geo.geobox import misplaced
+from landmap.geo.outlines import outlines
+from landmap.io.publish import Staged, locked, publish, staging
+from landmap.io.reading import CACHE_BYTES
+from landmap.io.tables import Row, check_table, write_rows
+from landmap.io.vector_layers import read_shapes
+from landmap.left_out import NO_DATA, parse_left_out
+from landmap.maps.cover import Cover, open_companion, open_raster, read, read_classes, read_cover
+from landmap.maps.legend import check_ids
+from landmap.maps.shares import ClassCounter, ClassShare, class_shares
+from landmap.products.files import check_outputs
+from landmap.tiling import Window
+from landmap_models.legend import NODATA
+
+MAX_CELLS = 4_000_000
+"""Pixels of a zone that are looked at at once."""
+STEPS = 101
+"""Values of confidence: 0 to 100 %."""
+NO_CODE = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Zones:
+    """Named polygons; they may overlap."""
+
+    path: str
+    """Where they lie."""
+    ids: tuple[Any, ...]
+    """What tells them apart: texts or numbers."""
+    geometry: npt.NDArray[Any]
+    """Shapely's polygons `(n,)`."""
+    crs: str
+    """As WKT."""
+    warnings: tuple[str, ...]
+    """What was found to be odd, in plain words."""
+
+
+def read_zones(path: str | os.PathLike[str], id_column: str, layer: str | None = None) -> Zones:
+    """Read zones from anything with polygons that GeoPandas reads.
+
+    Args:
+        path: The vector file with the zones.
+        id_column: What names each zone.
+        layer: Name of its layer; None where it has one of polygons.
+
+    Raises:
+        ZoneError: It can't be opened, or holds something else than polygons with a CRS.
+        SettingsError: There is no such column, or it does not tell the zones apart.
+    """
+    import shapely
+
+    frame = read_shapes(path, layer, option="--zone-layer", kinds=("Polygon",), error=ZoneError)
+    if frame.crs is None:
+        raise ZoneError(f"{path}: expected zones with a coordinate reference system (CRS), found none")
+    kinds = sorted(set(frame.geom_type.fillna("no geometry")))
+    if not len(frame) or set(kinds) - {"Polygon", "MultiPolygon"}:
+        raise ZoneError(f"{path}: expected polygons as zones. Found: {', '.join(kinds) or 'none'}")
+    ids = _ids(path, frame, id_column)
+    geometry = frame.geometry.to_numpy()
+    broken = [i for i, valid in zip(ids, shapely.is_valid(geometry), strict=True) if not valid]
+    warnings = (f"{path}: the borders of {_few(broken)} cross themselves; taken as repaired",) if broken else ()
+    return Zones(os.fspath(path), ids, shapely.make_valid(geometry), frame.crs.to_wkt(), warnings)
+
+
+def _ids(path: str | os.PathLike[str], frame: Any, id_column: str) -> tuple[Any, ...]:
+    columns = [str(name) for name in frame.columns if name != frame.geometry.name]
+    if id_column not in columns:
+        raise SettingsError(f"{path}: no column {id_column!r} for --zone-id. Its columns: {', '.join(columns)}")
+    column = frame[id_column]
+    if column.isna().any():
+        raise SettingsError(f"{path}: {int(column.isna().sum())} zones have no {id_column}: choose another --zone-id")
+    twice = column[column.duplicated()].unique().tolist()
+    if twice:
+        raise SettingsError(f"{path}: more than one zone is {_few(twice)}: choose another --zone-id, or dissolve them")
+    return tuple(column.tolist())
+
+
+def _few(names: Sequence[Any]) -> str:
+    """Some of many, in words."""
+    shown = ", ".join(map(str, names[:5]))
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
+
+
+def zone_shares(
+    cover: Cover, confidence: Path | None, zones: Zones
+) -> tuple[list[tuple[Any, tuple[ClassShare, ...]]], list[str]]:
+    """Share of every class in each zone.
+
+    A pixel on a border counts by the part that lies in the zone (exactextract), so that zones that share out the cover
+    add up to it.
+
+    Args:
+        cover: To be shared out.
+        confidence: Raster of the run that wrote it.
+        zones: In any CRS.
+
+    Returns:
+        Each zone's id with its classes, and warnings.
+
+    Raises:
+        SceneError: A raster can't be read, or they don't belong together.
+        ZoneError: The cover has no CRS.
+    """
+    placed, says = _pixel_coordinates(zones, cover)
+    inside = np.flatnonzero(_touching(placed, cover))
+    nothing = np.zeros((3, 256))
+    sums = dict.fromkeys(range(len(zones.ids)), nothing) | dict(
+        zip(inside.tolist(), _sums(cover, confidence, placed[inside]), strict=True)
+    )
+    found = []
+    for i, zone in enumerate(zones.ids):
+        pixels, percent, hectares = sums[i]
+        found.append((zone, class_shares(cover.legend, pixels.tolist(), hectares, percent if confidence else None)))
+    check_ids(cover.path, cover.legend, np.ceil(sum(found_in[0] for found_in in sums.values())).astype(np.int64))
+    outside = [zone for i, zone in enumerate(zones.ids) if i not in set(inside.tolist())]
+    warnings = [*zones.warnings, *(f"{zones.path}: {words}" for words in says)]
+    return found, [*warnings, *([f"{zones.path}: {_few(outside)} lie outside the cover"] if outside else [])]
+
+
+def _pixel_coordinates(zones: Zones, cover: Cover) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
+    """Geometry in columns from the left and rows from the *bottom*, so that any geotransform will do.
+
+    Returns:
+        What of the zones lies around the cover, and how doubtful borders were read, in words.
+    """
+    import shapely
+
+    if cover.crs is None or misplaced(cover):
+        raise ZoneError(f"{cover.path}: zones need a cover with a place on the ground (CRS and geotransform)")
+    try:
+        found = outlines(zones.geometry, zones.crs, cover)
+    except RuntimeError as error:  # pyproj's own
+        raise ZoneError(f"{zones.path}: can't be brought to the CRS of {cover.path}: {error}") from error
+    t = ~cover.transform
+    matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.height - t.f)
+
+    return np.asarray(shapely.transform(found.shapes, lambda points: points @ matrix + origin)), found.says
+
+
+def _touching(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[np.bool_]:
+    """Which of them lie in part on the cover."""
+    import shapely
+
+    return np.asarray(shapely.intersects(geometry, shapely.box(0, 0, cover.width, cover.height)))
+
+
+def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:
+    """Pixels, sum of percent, and hectares by class, `(3, 256)`, of each zone.
+
+    exactextract gives the share of each distinct value. A value here says class and confidence at once, so that one
+    look at the pixels is enough.
+    """
+    from exactextract import exact_extract
+    from exactextract.feature import JSONFeatureSource
+    from exactextract.raster import NumPyRasterSource
+    from shapely.geometry import mapping
+
+    areas = pixel_areas(cover)
+    if not len(geometry) or areas is None:
+        return
+    with ExitStack() as stack:
+        file = stack.enter_context(open_raster(cover.path))
+        percent = stack.enter_context(open_companion(confidence, cover, "confidence"))
+        found = exact_extract(
+            NumPyRasterSource(_Codes(file, percent), nodata=NO_CODE),
+            JSONFeatureSource([{"type": "Feature", "geometry": mapping(zone)} for zone in geometry]),
+            ["unique", "frac", "count", "weighted_frac", "weighted_sum", "weighted_mean"],
+            weights=NumPyRasterSource(_Weights(areas, (cover.height, cover.width))),
+            max_cells_in_memory=MAX_CELLS,
+        )
+    for zone in found:
+        yield _by_class(zone["properties"], areas)
+
+
+def _by_class(zone: dict[str, Any], areas: PixelAreas) -> npt.NDArray[np.float64]:
+    """Shares of codes → pixels, sum of percent, hectares by class, `(3, 256)`."""
+    codes = np.asarray(zone["unique"], np.int64) - 1
+    if not len(codes):
+        return np.zeros((3, 256))
+    classes, steps = codes // STEPS, codes % STEPS
+    pixels = np.asarray(zone["frac"]) * zone["count"]
+    # As no code is 0, the sum by the mean is the area of all valid pixels.
+    hectares = areas.hectares(np.asarray(zone["weighted_frac"]) * (zone["weighted_sum"] / zone["weighted_mean"]))
+    return np.stack([np.bincount(classes, values, minlength=256) for values in (pixels, pixels * steps, hectares)])
+
+
+class _Codes:
+    """1 + class id * 101 + percent, read when a rectangle of it is asked for, as exactextract asks an array."""
+
+    def __init__(self, classes: Any, percent: Any) -> None:
+        self._classes, self._percent, self.shape = classes, percent, classes.shape
+
+    def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.uint16]:
+        rows, cols = place
+        window = Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
+        classes = read_classes(self._classes, window)
+        percent = read(self._percent, window) if self._percent else np.zeros_like(classes)
+        codes = 1 + classes.astype(np.uint16) * STEPS + np.minimum(percent, STEPS - 1)
+        return np.where(classes == NODATA, np.uint16(NO_CODE), codes)
+
+
+class _Weights:
+    """Area of each pixel, made when a rectangle of it is asked for."""
+
+    def __init__(self, areas: PixelAreas, shape: tuple[int, int]) -> None:
+        self._areas, self.shape = areas, shape
+
+    def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.float64]:
+        rows, cols = place
+        return self._areas.of(Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start))
+
+
+def summarize(
+    cover: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    confidence: str | os.PathLike[str] | None = None,
+    legend: str | os.PathLike[str] | None = None,
+    zones: str | os.PathLike[str] | None = None,
+    zone_id: str | None = None,
+    zone_layer: str | None = None,
+    overwrite: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> list[Row]:
+    """Write how much of each class a cover holds, and return the rows of the table.
+
+    Columns: `class_id`, `name`, `pixels`, `hectares`, `share` (of the valid pixels, 0 to 1) and `mean_confidence`
+    (percent), with `zone` before them where there are zones. Every class of the legend has a row. Where masks left out
+    pixels, so has each reason for which pixels have no class, in a table of the whole: class_id 255, "without a class:
+    cloud", with pixels alone.
+
+    Args:
+        cover: What `classify` wrote, or another raster of class ids.
+        output: CSV, JSON or Parquet, by its ending.
+        confidence: Raster of the run that wrote the cover; without it `mean_confidence` is empty.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
+            not say so itself.
+        zones: Polygons in any CRS; a pixel that they cut counts in part.
+        zone_id: The column of `zones` that names each.
+        zone_layer: Name of the layer of `zones`; None where the file has one of polygons.
+        overwrite: Replace an output that exists.
+        warn: Called with each warning, such as of zones outside the cover.
+
+    Raises:
+        LandmapError: See `landmap.errors`. Nothing is left behind then.
+    """
+    output = Path(output)
+    check_table(output)
+    check_outputs([output], cover, confidence, legend, zones, overwrite=overwrite)
+    shared_out = check_summary(output, zones, zone_id, zone_layer)
+    with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:
+        percent = None if confidence is None else Path(confidence)
+        staged, rows, warnings = stage_summary(read_cover(cover, legend), output, folder, percent, shared_out)
+        publish([staged], overwrite=overwrite)
+    for warning in warnings:
+        (warn or _ignore)(warning)
+    return rows
+
+
+def check_summary(
+    output: Path, zones: str | os.PathLike[str] | None, zone_id: str | None, zone_layer: str | None = None
+) -> Zones | None:
+    """Read the zones, and refuse what can't be done, before any work.
+
+    Raises:
+        OutputError: The file's ending is unknown, or pyarrow is missing.
+        SettingsError: Zones without the name of a column, or the other way round; or not a name for each zone.
+        ZoneError: The zones can't be read or used.
+    """
+    check_table(output)
+    if (zones is None) != (zone_id is None) or (zones is None and zone_layer is not None):
+        raise SettingsError("expected zones with the column that names them: --zones FILE --zone-id COLUMN")
+    return None if zones is None or zone_id is None else read_zones(zones, zone_id, zone_layer)
+
+
+def stage_summary(
+    cover: Cover, output: Path, folder: Path, confidence: Path | None, zones: Zones | None
+) -> tuple[Staged, list[Row], list[str]]:
+    """Write the table into a folder.
+
+    Args:
+        cover: To summarise.
+        output: Where it is to go; its ending is the format.
+        folder: For the file, on the same disk.
+        confidence: Raster on the cover's grid.
+        zones: Where it is to be shared out.
+
+    Returns:
+        The file, to be published; its rows; warnings.
+
+    Raises:
+        LandmapError: See `landmap.errors`.
+    """
+    file = folder / f"summary{output.suffix.lower()}"
+    warnings: list[str] = []
+    if zones is None:
+        counter = count_cover(cover, confidence)
+        rows = [_row(share) for share in counter.shares(cover.legend)]
+        rows += _left_out_rows(parse_left_out(cover.left_out_tag, counter.nodata))
+    else:
+        found, warnings = zone_shares(cover, confidence, zones)
+        rows = [{"zone": zone} | _row(share) for zone, shares in found for share in shares]
+    write_rows(file, rows)
+    return Staged(output, file), rows, warnings
+
+
+def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
+    """Pixels, area and confidence of every class of a cover, read in strips.
+
+    Raises:
+        SceneError: A raster can't be read, or they don't belong together.
+    """
+    counter = ClassCounter(pixel_areas(cover))
+    with open_raster(cover.path) as file, open_companion(confidence, cover, "confidence") as percent:
+        for window in cover.strips():
+            counter.add(window, read_classes(file, window), read(percent, window) if percent else None)
+    check_ids(cover.path, cover.legend, counter.pixels)
+    return counter
+
+
+def _ignore(warning: str) -> None:
+    """Nobody wants to hear it."""
+
+
+def _left_out_rows(left_out: Mapping[str, int]) -> list[dict[str, Any]]:
+    """A row for each reason why pixels have no class, where masks left out some, under their number in the cover."""
+    if not set(left_out) - {NO_DATA}:
+        return []
+    empty = {"hectares": None, "share": None, "mean_confidence": None}
+    return [
+        {"class_id": NODATA, "name": f"without a class: {reason}", "pixels": pixels, **empty}
+        for reason, pixels in left_out.items()
+    ]
+
+
+def _row(share: ClassShare) -> dict[str, Any]:
+    return {
+        "class_id": share.id,
+        "name": share.name,
+        "pixels": share.pixels,
+        "hectares": share.hectares,
+        "share": share.share,
+        "mean_confidence": share.mean_confidence,
+    }

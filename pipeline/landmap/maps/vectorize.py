@@ -1,0 +1,228 @@
+"""A cover → polygons for each class."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+
+from landmap.errors import OutputError, SceneError, SettingsError
+from landmap.geo.geobox import ground_pixel_sides, misplaced
+from landmap.io.publish import Staged, locked, publish, staging
+from landmap.io.qgis import STYLES_LAYER, style_rows
+from landmap.io.reading import CACHE_BYTES
+from landmap.io.vectors import Features, format_of, write_layer, write_table
+from landmap.maps.cover import Cover, open_companion, open_raster, raster_window, read_classes, read_cover
+from landmap.maps.polygons import polygons, simplify
+from landmap.maps.regions import Regions, find_regions, write_numbers
+from landmap.products.files import check_outputs
+from landmap_models.legend import NODATA, UNKNOWN_ID
+
+
+def cell_features(cover: Cover, probabilities: Path) -> Iterator[Features]:
+    """Cells with the class that most of their pixels have, and the mean probability of each class in percent.
+
+    Those at the right and lower edge end with the scene; those without a valid pixel are left out.
+
+    Args:
+        cover: Of the scene.
+        probabilities: Raster of the run that wrote it.
+
+    Raises:
+        SceneError: A raster can't be read, or they don't belong together.
+    """
+    with open_raster(cover.path) as file, open_companion(probabilities, cover, "probabilities") as percent:
+        if percent.count != (number := sum(c.id != UNKNOWN_ID for c in cover.legend)):
+            raise SceneError(
+                f"{probabilities}: expected a band for each of the {number} classes of {cover.path}. Found "
+                f"{percent.count} bands"
+            )
+        for window in cover.strips(cover.cell):
+            classes, layers = read_classes(file, window), percent.read(window=raster_window(window))
+            features = _cell_rows(cover, window.row_off, classes, layers)
+            if len(features.geometry):
+                yield features
+
+
+def _cell_rows(cover: Cover, row_off: int, classes: npt.NDArray[np.uint8], layers: npt.NDArray[np.uint8]) -> Features:
+    import shapely
+
+    legend, side = cover.legend, cover.cell
+    valid = classes != NODATA
+    pixels = _cell_sums(valid, side)
+    counts = np.stack([_cell_sums(classes == c.id, side) for c in legend])
+    row, col = np.nonzero(pixels)
+    ids = np.array([c.id for c in legend], np.int32)
+    columns: dict[str, Any] = {"class_id": ids[counts.argmax(axis=0)[row, col]]}
+    columns["name"] = cover.names[columns["class_id"]]
+    for c, layer in zip((c for c in legend if c.id != UNKNOWN_ID), layers, strict=True):
+        total = _cell_sums(np.where(valid, layer, 0), side)
+        columns[f"p_{c.name}"] = (total[row, col] / pixels[row, col]).astype(np.float32)
+    left, top = col * side, row * side + row_off
+    right, bottom = np.minimum(left + side, cover.width), np.minimum(top + side, cover.height)
+    squares = shapely.box(left, top, right, bottom)
+    return Features(columns, to_crs(squares, cover))
+
+
+def _cell_sums(values: npt.NDArray[Any], side: int) -> npt.NDArray[np.int64]:
+    """Sum over each cell, `(rows, cols)`."""
+    rows = np.add.reduceat(values, np.arange(0, values.shape[0], side), axis=0, dtype=np.int64)
+    return np.asarray(np.add.reduceat(rows, np.arange(0, values.shape[1], side), axis=1))
+
+
+def to_crs(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[Any]:
+    """From pixel coordinates (column, row) to those of the cover's CRS."""
+    import shapely
+
+    t = cover.transform
+    matrix, origin = np.array([[t.a, t.d], [t.b, t.e]]), (t.c, t.f)
+    return np.asarray(shapely.transform(geometry, lambda corners: corners @ matrix + origin))
+
+
+LAYER, CELLS_LAYER = "cover", "cells"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class VectorSettings:
+    """How a cover becomes polygons."""
+
+    min_area: float = 0.0
+    """Hectares; smaller polygons go to the neighbour with which they share the longest border."""
+    simplify: float = 0.0
+    """Metres: about the square root of the areas that may be cut off a border at each vertex."""
+    cells: bool = False
+    """Also a layer of the cells with their probabilities."""
+
+    def __post_init__(self) -> None:
+        for name, unit in (("min_area", "hectares"), ("simplify", "metres")):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise SettingsError(f"Expected {name} as a number of {unit}, 0 or more. Received: {value}")
+
+
+def vectorize(
+    cover: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    settings: VectorSettings | None = None,
+    *,
+    confidence: str | os.PathLike[str] | None = None,
+    legend: str | os.PathLike[str] | None = None,
+    probabilities: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    **choices: Any,
+) -> int:
+    """Write the polygons of a cover and return their number.
+
+    Args:
+        cover: What `classify` wrote, or another raster of class ids.
+        output: GeoPackage (.gpkg), GeoJSON (.geojson) or GeoParquet (.parquet). Its layer `cover` has `class_id`,
+            `name`, `hectares` and `mean_confidence` (percent; null without `confidence`), in the cover's CRS, or as
+            GeoJSON in longitude and latitude.
+        settings: How.
+        confidence: Raster of the run that wrote the cover.
+        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
+            not say so itself.
+        probabilities: Raster of the run that wrote the cover; needed for cells.
+        overwrite: Replace an output that exists.
+        **choices: Fields of `VectorSettings`, such as `min_area=1`.
+
+    Raises:
+        LandmapError: See `landmap.errors`. Nothing is left behind then.
+    """
+    output, settings = Path(output), dataclasses.replace(settings or VectorSettings(), **choices)
+    format_of(output)  # refused before the cover is opened
+    check_outputs([output], cover, confidence, legend, probabilities, overwrite=overwrite)
+    drawn = read_cover(cover, legend)
+    placed = not misplaced(drawn)
+    check_vector(output, settings, with_probabilities=probabilities is not None, placed=placed)
+    with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:
+        rasters = [None if path is None else Path(path) for path in (confidence, probabilities)]
+        staged, count = stage_vector(drawn, output, folder, settings, *rasters)
+        publish([staged], overwrite=overwrite)
+    return count
+
+
+def check_vector(output: Path, settings: VectorSettings, *, with_probabilities: bool, placed: bool) -> None:
+    """Refuse what can't be written, before any work.
+
+    Args:
+        output: Its ending is the format.
+        settings: How it is to be made.
+        with_probabilities: There is, or will be, a raster of them.
+        placed: The cover has a place on the ground.
+
+    Raises:
+        OutputError: The file's ending is unknown, pyarrow is missing, or the cover needs a place.
+        SettingsError: Cells are wanted without probabilities, or in another format than GeoPackage.
+    """
+    format_ = format_of(output)
+    if settings.cells and not with_probabilities:
+        raise SettingsError("cells have probabilities: expected a raster of them, too (--probabilities)")
+    if settings.cells and format_ != "GeoPackage":
+        raise SettingsError(f"cells are a second layer: expected a GeoPackage (.gpkg). Received: {output}")
+    if not placed and (settings.min_area or settings.simplify or format_ == "GeoJSON"):
+        raise OutputError(f"{output}: GeoJSON, hectares and metres need a cover with a CRS and geotransform")
+
+
+def stage_vector(
+    cover: Cover,
+    output: Path,
+    folder: Path,
+    settings: VectorSettings,
+    confidence: Path | None,
+    probabilities: Path | None,
+) -> tuple[Staged, int]:
+    """Write the polygons into a folder.
+
+    Args:
+        cover: To draw.
+        output: Where they are to go; its ending is the format.
+        folder: For this file and temporary ones, on the same disk.
+        settings: How.
+        confidence: Raster on the cover's grid.
+        probabilities: Raster on the cover's grid.
+
+    Returns:
+        The file, to be published, and its number of polygons.
+
+    Raises:
+        LandmapError: See `landmap.errors`.
+    """
+    file, format_ = folder / f"vector{output.suffix.lower()}", format_of(output)
+    regions = find_regions(cover, confidence, settings.min_area)
+    count = write_layer(file, format_, LAYER, _features(cover, regions, folder, settings), cover.crs)
+    if settings.cells and probabilities:
+        write_layer(file, format_, CELLS_LAYER, cell_features(cover, probabilities), cover.crs)
+    if format_ == "GeoPackage":
+        layers = [LAYER, CELLS_LAYER] if settings.cells else [LAYER]
+        write_table(file, STYLES_LAYER, style_rows(cover.legend, layers))
+    return Staged(output, file), count
+
+
+def _features(cover: Cover, regions: Regions, folder: Path, settings: VectorSettings) -> Iterator[Features]:
+    """Polygons in the cover's CRS, in batches; an empty one first, for covers without data."""
+    yield _rows(regions, cover, np.empty(0, np.int64), np.empty(0, object))
+    numbers = folder / "numbers.tif"
+    drawn = polygons(numbers, write_numbers(cover, regions, numbers))
+    if settings.simplify:
+        drawn = simplify(drawn, settings.simplify, ground_pixel_sides(cover))
+    for batch in drawn:
+        yield _rows(regions, cover, batch.number - 1, to_crs(batch.geometry, cover))
+
+
+def _rows(regions: Regions, cover: Cover, index: Any, geometry: Any) -> Features:
+    class_id = regions.class_id[index]
+    columns = {
+        "class_id": class_id.astype(np.int32),
+        "name": cover.names[class_id],
+        "hectares": regions.hectares[index],
+        "mean_confidence": regions.confidence[index],
+    }
+    return Features(columns, geometry)

@@ -1,0 +1,80 @@
+"""A product that SNAP saved as BEAM-DIMAP: `name.dim` says what the files in the folder `name.data` are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from landmap.errors import SceneError
+from landmap.products.folder import level_of
+from landmap.products.product import SCL, BandFile, Product, names_classification
+from landmap.radiometry.resolve import level_in
+from landmap_models.sentinel2 import band_name
+
+ENDING, FOLDER = ".dim", ".data"
+
+
+def dimap_product(file: Path, path: str) -> Product | None:
+    """The product that a .dim file describes; None where it is not SNAP's, as those of SPOT and Pleiades.
+
+    Angles and layers of quality are no bands; SNAP's `quality_scene_classification` is the SCL.
+
+    Args:
+        file: The .dim.
+        path: What the user gave, for messages.
+
+    Raises:
+        SceneError: It can't be understood, or its folder is not there.
+    """
+    try:
+        root = ElementTree.fromstring(file.read_bytes())
+        if root.find(".//Spectral_Band_Info/BAND_NAME") is None:
+            return None
+        found = tuple(_bands(root, file))
+    except (ElementTree.ParseError, ValueError, ZeroDivisionError) as error:
+        raise SceneError(f"{path}: expected a product of SNAP (BEAM-DIMAP): {error}") from error
+    bands = tuple(band for band in found if band.name != SCL)
+    if not file.with_suffix(FOLDER).is_dir():
+        raise SceneError(f"{path}: expected its folder {file.stem}{FOLDER} beside it, which holds the bands")
+    name = root.findtext("Dataset_Id/DATASET_NAME") or ""
+    level = level_in(name) or level_in(root.findtext(".//PRODUCT_TYPE") or "")
+    numbers = dict.fromkeys(("scale", "offset"), f"{file.name}, by its scaling factor and offset")
+    told: dict[str, Any] = (
+        {"level": level, "origins": {"level": f"{file.name}, of {name}"}} if level else level_of(found)
+    )
+    return Product(
+        path=path,
+        says=f"SNAP product{f', {level}' if level else ''}, {len(bands)} band files",
+        bands=bands,
+        scl=tuple(band for band in found if band.name == SCL),
+        files=(str(file.absolute()),),
+        **told | {"origins": numbers | told.get("origins", {})},
+    )
+
+
+def _bands(root: ElementTree.Element, file: Path) -> Iterator[BandFile]:
+    files = {part.findtext("BAND_INDEX"): part.find("DATA_FILE_PATH") for part in root.iter("Data_File")}
+    for told in root.iter("Spectral_Band_Info"):
+        text = told.findtext("BAND_NAME") or ""
+        name = SCL if names_classification(text) else band_name(text)
+        place = files.get(told.findtext("BAND_INDEX"))
+        header = place.get("href", "") if place is not None else f"{file.stem}{FOLDER}/{text}.hdr"
+        if name:
+            image = (file.parent / header).with_suffix(".img")
+            yield _band(name, str(image.absolute()), told)
+
+
+def _band(name: str, image: str, told: ElementTree.Element) -> BandFile:
+    """A band with what is said of its values; a factor of 1 is SNAP's way to say nothing."""
+    factor, added = float(told.findtext("SCALING_FACTOR") or 1), float(told.findtext("SCALING_OFFSET") or 0)
+    says = factor != 1 and name != SCL
+    used = (told.findtext("NO_DATA_VALUE_USED") or "").strip().lower() == "true"
+    return BandFile(
+        name,
+        image,
+        scale=factor if says else None,
+        offset=added / factor if says else None,
+        nodata=float(told.findtext("NO_DATA_VALUE") or 0) if used else None,
+    )

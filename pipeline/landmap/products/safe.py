@@ -1,0 +1,204 @@
+"""A Sentinel-2 product in ESA's own layout (SAFE), L1C or L2A, old naming or compact, on a disk or in a zip archive."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib.resources.abc import Traversable
+from xml.etree import ElementTree
+
+from landmap.errors import SceneError
+from landmap.products.folder import band_files, cloud_files, entries, gdal_path
+from landmap.products.product import SCL, BandFile, Product
+from landmap.products.scene_names import check_one_scene
+from landmap.radiometry.conversion import Level
+from landmap_models.sentinel2 import SENTINEL2, band_code
+
+METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml|S2\w_\w{4}_MTD_SAFL(1C|2A)_.*\.xml")
+"""Names of the file that describes a product: compact naming, and that of products until 2016."""
+OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
+QUANTIFICATIONS = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
+COVERAGE = "Cloud_Coverage_Assessment"
+IMAGES = ("IMAGE_FILE", "IMAGE_ID", "IMAGE_FILE_2A", "IMAGE_ID_2A")
+OFFSET_SINCE = "04.00"
+"""Processing baseline since which products have an offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class SafeMetadata:
+    """What the metadata file of a product says."""
+
+    name: str
+    """Of the file."""
+    level: Level
+    """Product level."""
+    baseline: str
+    """Processing baseline, such as "05.11"; "" where it isn't named."""
+    sensed: str
+    """Start of sensing, ISO 8601; "" where it isn't named."""
+    quantification: tuple[str, float] | None
+    """Digital numbers for a reflectance of 1, and the name under which they stand."""
+    offsets: Mapping[str, float]
+    """Added before scaling, by band; empty where there is none."""
+    offset_name: str
+    """The name under which they stand."""
+    nodata: float | None
+    """Value of pixels that were not seen."""
+    images: tuple[str, ...]
+    """Files of bands, without their ending, as they are listed."""
+    cloud_cover: float | None = None
+    """Percent of cloud; None where it isn't named."""
+
+    def origins(self) -> dict[str, str]:
+        """Where scale, offset and level come from, in words."""
+        found = {"level": f"{self.name} says Level-{self.level.removeprefix('L')}"}
+        if self.quantification:
+            found["scale"] = f"{self.name} says {self.quantification[0]} {self.quantification[1]:g}"
+        if self.offsets:
+            numbers = sorted({f"{offset:g}" for offset in self.offsets.values()})
+            found["offset"] = f"{self.name} says {self.offset_name} {' or '.join(numbers)}"
+        elif "" < self.baseline < OFFSET_SINCE:
+            found["offset"] = f"{self.name} names none, as is right for baseline {self.baseline}"
+        else:
+            found["offset"] = f"assumed: 0, as {self.name} names none, though baseline {self.baseline or '?'} has one"
+        if self.cloud_cover is not None:
+            found["clouds"] = f"{self.name} says {COVERAGE}"
+        return found
+
+    def describe(self, band: BandFile) -> BandFile:
+        """The band with what the metadata say of its values."""
+        scale = 1 / self.quantification[1] if self.quantification else None
+        offset = self.offsets.get(band.name) if self.offsets else 0.0
+        return replace(band, scale=scale, offset=offset, nodata=self.nodata)
+
+
+def find_metadata(folder: Traversable) -> Traversable | None:
+    """The file in a folder that describes a product, or None."""
+    return next((entry for entry in entries(folder) if METADATA.fullmatch(entry.name)), None)
+
+
+def safe_product(root: Traversable, metadata: Traversable, path: str, granule: str | None = None) -> Product:
+    """The product in a folder.
+
+    Args:
+        root: The product's folder.
+        metadata: The file in it that describes it.
+        path: What the user gave, for messages.
+        granule: Name of the granule wanted, of a product that has several.
+
+    Raises:
+        SceneError: The metadata can't be understood, or there are several granules.
+    """
+    found = parse_metadata(metadata.read_bytes(), metadata.name, path)
+    inside = _granule(root, granule, path)
+    folder = _image_folder(root, inside)
+    bands = [found.describe(band) if band.name != SCL else band for band in (band_files(folder) if folder else [])]
+    optical = tuple(band for band in bands if band.name != SCL)
+    check_one_scene([band.label for band in bands], path, "Get the product anew")
+    sensed = f", sensed {found.sensed[:16].replace('T', ' ')} UTC" if found.sensed else ""
+    return Product(
+        path=path,
+        says=f"SAFE {found.level}, baseline {found.baseline or '?'}{sensed}, {len(optical)} band files",
+        bands=optical,
+        scl=tuple(band for band in bands if band.name == SCL),
+        clouds=cloud_files(inside) if inside else (),
+        cloud_cover=found.cloud_cover,
+        level=found.level,
+        origins=found.origins(),
+        absent=_absent(found.images, bands) if granule is None else (),
+        files=(gdal_path(metadata),),
+    )
+
+
+def _granule(root: Traversable, granule: str | None, path: str) -> Traversable | None:
+    """The folder of the granule; the product's own where it has no granules, None where there is none."""
+    granules = root / "GRANULE"
+    if not granules.is_dir():
+        return root
+    there = [entry for entry in entries(granules) if entry.is_dir() and granule in (None, entry.name)]
+    if len(there) > 1:
+        names = ", ".join(entry.name for entry in there)
+        raise SceneError(f"{path}: expected one granule. Received: {len(there)}: {names}. Give the folder of one")
+    return there[0] if there else None
+
+
+def _image_folder(root: Traversable, granule: Traversable | None) -> Traversable | None:
+    """Where the bands lie: in the granule's IMG_DATA; beside the metadata where there is no granule."""
+    if granule is root or granule is None:
+        return granule
+    images = granule / "IMG_DATA"
+    return images if images.is_dir() else None
+
+
+def _absent(images: tuple[str, ...], bands: list[BandFile]) -> tuple[str, ...]:
+    there = {band.label.rsplit(".", 1)[0] for band in bands}
+    return tuple(image for image in images if image.rsplit("/", 1)[-1] not in there)
+
+
+def parse_metadata(text: bytes, name: str, path: str) -> SafeMetadata:
+    """Read a product's metadata file.
+
+    Args:
+        text: Its content.
+        name: Its name.
+        path: What the user gave, for messages.
+
+    Raises:
+        SceneError: It is no XML, or does not say what it must.
+    """
+    try:
+        return _parse(ElementTree.fromstring(text), name)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise SceneError(f"{path}: {name}: expected the metadata of a Sentinel-2 product: {error}") from error
+
+
+def _parse(root: ElementTree.Element, name: str) -> SafeMetadata:
+    text = dict(_texts(root))
+    level = re.search("1C|2A", text.get("PROCESSING_LEVEL", "") or name)
+    if level is None:
+        raise ValueError(f"no product level known in PROCESSING_LEVEL {text.get('PROCESSING_LEVEL')!r}")
+    quantification = next((key for key in QUANTIFICATIONS if key in text), None)
+    offset_name = next((key for key in OFFSETS if key in text), "")
+    baseline = re.fullmatch(r"\d{2}\.\d{2}", text.get("PROCESSING_BASELINE", ""))
+    return SafeMetadata(
+        name=name,
+        level="L1C" if level[0] == "1C" else "L2A",
+        baseline=baseline[0] if baseline else "",
+        sensed=text.get("PRODUCT_START_TIME", ""),
+        quantification=(quantification, _positive(text[quantification])) if quantification else None,
+        offsets=_offsets(root, offset_name),
+        offset_name=offset_name,
+        nodata=_special_value(root, "NODATA"),
+        images=tuple(value for key, value in _texts(root) if key in IMAGES),
+        cloud_cover=float(text[COVERAGE]) if COVERAGE in text else None,
+    )
+
+
+def _positive(text: str) -> float:
+    if not 0 < float(text) < math.inf:
+        raise ValueError(f"no quantification value: {text}")
+    return float(text)
+
+
+def _texts(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
+    """Names, without namespace, and texts of all elements that have some."""
+    for element in root.iter():
+        if element.text and element.text.strip():
+            yield element.tag.rpartition("}")[2], element.text.strip()
+
+
+def _offsets(root: ElementTree.Element, tag: str) -> dict[str, float]:
+    """By band: the metadata number them and say which number is which band; the numbers follow the wavelengths."""
+    names = {str(number): name for number, name in enumerate(SENTINEL2)}
+    for element in root.iter("Spectral_Information"):
+        names[element.get("bandId", "")] = band_code(element.get("physicalBand", "").lower()) or ""
+    return {names.get(e.get("band_id", ""), ""): float(e.text or "") for e in root.iter(tag)} if tag else {}
+
+
+def _special_value(root: ElementTree.Element, wanted: str) -> float | None:
+    for element in root.iter("Special_Values"):
+        if (element.findtext("SPECIAL_VALUE_TEXT") or "").strip() == wanted:
+            return float(element.findtext("SPECIAL_VALUE_INDEX") or "")
+    return None

@@ -1,0 +1,59 @@
+"""When a scene was taken, as far as its name and tags say."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+
+from landmap.errors import LandmapError, SettingsError
+from landmap.io.reading import opened
+from landmap.io.remote import shown
+from landmap.products.scene_names import dates_in
+
+PRODUCT = re.compile(
+    r"S2[A-D]_MSIL(?:1C|2A)_|(?<![A-Z0-9])T\d{2}[A-Z]{3}_|S2[A-D]_\d{1,2}[A-Z]{3}_|HLS\.[SL]30\.T\d{2}[A-Z]{3}\."
+    r"|SENTINEL2[A-D]_"
+)
+"""How the names of products of Sentinel-2 begin, and those of the files in them: ESA's, of the catalogue earth-search,
+HLS, Theia. The date that follows is that of sensing; in other names it may be any."""
+LONGEST = len("20230813T100559")
+"""Letters of a date with its time."""
+TAGS = ("DATATAKE_1_DATATAKE_SENSING_START", "SENSING_TIME", "PRODUCT_START_TIME", "ACQUISITIONDATETIME")
+"""Tags that say when light was caught, the most exact first. TIFFTAG_DATETIME is not among them: it says when the file
+was written."""
+LAUNCH = datetime(2015, 6, 23, tzinfo=UTC)
+"""Sentinel-2A's: no scene is older."""
+
+
+def sensing_time(scene: str) -> date | None:
+    """When a scene was sensed by its tags, else by its name: a `datetime`, or a day alone; None where neither tells."""
+    return _by_tags(scene) or _by_name(scene)
+
+
+def _by_tags(scene: str) -> datetime | None:
+    try:
+        with opened(scene) as file:
+            tags = {key.upper(): value for key, value in (file.tags() | file.tags(ns="IMAGERY")).items()}
+        return next((parse_time(tags[name]) for name in TAGS if name in tags), None)
+    except LandmapError:  # a tag that is no time; whoever reads the scene says why it can't be read
+        return None
+
+
+def _by_name(scene: str) -> date | None:
+    name = shown(scene)
+    found = PRODUCT.search(name)
+    when = next(iter(dates_in(name[found.end() :][:LONGEST])), None) if found else None
+    return when.replace(tzinfo=UTC) if isinstance(when, datetime) else when
+
+
+def parse_time(text: str) -> datetime:
+    """A time as ISO 8601 writes it, in UTC where it names no zone.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"Expected a time such as 2023-08-13T10:00:31Z. Received: {text!r}") from error
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)

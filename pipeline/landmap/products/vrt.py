@@ -1,0 +1,218 @@
+"""Files of one band each become one raster: the text of a VRT, which GDAL opens as it opens a file.
+
+Bands of other pixel sizes are interpolated when they are read: bilinear, as reflectance is continuous (a scene
+classification is not: nearest), and without mixing in pixels that were not seen. Half a coarse pixel at the edge of
+those gets the value of its neighbours. Nothing is computed or written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from xml.etree import ElementTree
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.dtypes import dtype_rev, typename_fwd
+from rasterio.enums import MaskFlags
+from rasterio.errors import CRSError
+
+from landmap.errors import SceneError
+from landmap.io.reading import opened
+from landmap.products.nodata import FARTHEST, LEAST
+from landmap.products.product import SCL, BandFile
+
+Element = ElementTree.Element
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the file of a band says of itself."""
+
+    band: BandFile
+    """Which it is."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+    transform: Affine
+    """From (column, row) to CRS coordinates."""
+    crs: CRS | None
+    """None where neither the file nor the metadata have one."""
+    dtype: str
+    """NumPy name."""
+    block_shape: tuple[int, int]
+    """Rows and columns that the file stores together."""
+    own_nodata: float | None
+    """The file's nodata value."""
+    masked: bool
+    """The file has a mask beside its values."""
+    scale: float
+    """GDAL's; 1 where the file has none."""
+    offset: float
+    """GDAL's, after scaling; 0 where the file has none."""
+    tags: Mapping[str, str]
+    """Of the file and its band."""
+
+    @property
+    def nodata(self) -> float | None:
+        """Value of pixels that were not seen: the file's own, where the metadata say no other one than 0.
+
+        0 of the metadata is a rule for all bands together, beside what the files declare.
+        """
+        return self.own_nodata if self.own_nodata is not None and not self.band.nodata else self.band.nodata
+
+
+def read_header(band: BandFile, path: str) -> Header:
+    """Open a band's file for what it says of itself.
+
+    Args:
+        band: Which.
+        path: The product, for messages.
+
+    Raises:
+        SceneError: It can't be read, or holds another number of bands than the product says.
+    """
+    where = f"{path}: band {band.name}, {band.label}"
+    with opened(band.file, where) as file:
+        number = _number(file, band, where)
+        transform, crs = _place(file, band, where)
+        return Header(
+            band=band,
+            height=file.height,
+            width=file.width,
+            transform=transform,
+            crs=crs,
+            dtype=file.dtypes[number - 1],
+            block_shape=file.block_shapes[number - 1],
+            own_nodata=file.nodatavals[number - 1],
+            masked=MaskFlags.per_dataset in file.mask_flag_enums[number - 1],
+            scale=file.scales[number - 1],
+            offset=file.offsets[number - 1],
+            tags={**file.tags(), **file.tags(number)},
+        )
+
+
+def _number(file: Any, band: BandFile, where: str) -> int:
+    """Of the band in its file, from 1."""
+    if band.number is None and file.count != 1:
+        raise SceneError(f"{where}: expected a file of one band. Received: {file.count} bands")
+    if band.number is not None and band.number > file.count:
+        raise SceneError(f"{where}: expected at least {band.number} bands, as its metadata say. Received: {file.count}")
+    return band.number or 1
+
+
+def _place(file: Any, band: BandFile, where: str) -> tuple[Affine, CRS | None]:
+    """By the file itself; where it has no place, by the metadata, which may speak of it at another resolution."""
+    if band.place is None or (file.crs and file.transform != Affine.identity()):
+        return file.transform, file.crs
+    rows, cols = band.place.shape
+    try:
+        crs = CRS.from_user_input(band.place.crs)
+    except CRSError as error:
+        raise SceneError(f"{where}: expected a coordinate reference system. Received: {band.place.crs}") from error
+    return band.place.transform @ Affine.scale(cols / file.width, rows / file.height), crs
+
+
+def vrt_text(headers: Sequence[Header], grid: Header, *, masks: bool = True) -> str:
+    """The text of a VRT with a band for each file, described by its Sentinel-2 name.
+
+    Args:
+        headers: Of the files, in the order wanted. All cover the same ground.
+        grid: The one whose shape and transform the raster gets.
+        masks: Masks of the files become masks of the bands; or else what they hide becomes nodata.
+    """
+    root = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    if grid.crs:
+        ElementTree.SubElement(root, "SRS").text = grid.crs.to_wkt()
+    if grid.transform != Affine.identity():
+        ElementTree.SubElement(root, "GeoTransform").text = ", ".join(map(repr, grid.transform.to_gdal()))
+    _add_tags(root, dict(sorted(set.intersection(*(set(header.tags.items()) for header in headers)))))
+    for number, header in enumerate(headers, start=1):
+        _add_band(root, number, header, grid, masks=masks)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _add_band(root: Element, number: int, header: Header, grid: Header, *, masks: bool) -> None:
+    rows, cols = grid.block_shape
+    band = ElementTree.SubElement(
+        root,
+        "VRTRasterBand",
+        dataType=typename_fwd[dtype_rev[header.dtype]],
+        band=str(number),
+        blockXSize=str(cols),
+        blockYSize=str(rows),
+    )
+    ElementTree.SubElement(band, "Description").text = header.band.name
+    _add_tags(band, header.tags)
+    if header.nodata is not None:
+        ElementTree.SubElement(band, "NoDataValue").text = repr(header.nodata)
+    ElementTree.SubElement(band, "Scale").text = repr(header.scale)
+    ElementTree.SubElement(band, "Offset").text = repr(header.offset)
+    if (header.height, header.width) == (grid.height, grid.width):
+        _add_values(band, header, grid, folds=not masks)
+    else:
+        _add_interpolated(band, header, grid)
+    if header.masked and masks:
+        _add_mask(band, header, grid)
+
+
+def _add_values(band: Element, header: Header, grid: Header, *, folds: bool) -> None:
+    """The file's own values. Those that are left out, as the metadata name another nodata value, become nodata.
+
+    With `folds` those that the file's mask hides, too, and what no reflectance can be.
+    """
+    skipped = header.own_nodata if header.own_nodata != header.nodata else None
+    hides, fill = header.masked and folds, _fill_to_nodata(header) if folds else ""
+    source = ElementTree.SubElement(band, "ComplexSource" if hides or fill or skipped is not None else "SimpleSource")
+    _add_place(source, header.band.file, header.band.number or 1, header, grid)
+    if hides:
+        ElementTree.SubElement(source, "UseMaskBand").text = "true"
+    if skipped is not None:
+        ElementTree.SubElement(source, "NODATA").text = repr(skipped)
+    if fill:
+        ElementTree.SubElement(source, "LUT").text = fill
+
+
+def _fill_to_nodata(header: Header) -> str:
+    """A table by which GDAL turns what no reflectance can be into nodata, so that it is not mixed in; "" for none.
+
+    What counts as fill only where every band holds it is left: a band does not know of the others.
+    """
+    kind = header.dtype[0]
+    if kind not in "if" or header.band.name == SCL:
+        return ""
+    nodata = repr(header.nodata)
+    table = [f"{-FARTHEST:g}:{nodata}", f"{LEAST - 1e-3}:{nodata}", f"{LEAST}:{LEAST}"]
+    return ",".join([*table, f"{FARTHEST * 0.99:g}:{FARTHEST * 0.99:g}", f"{FARTHEST:g}:{nodata}"])
+
+
+def _add_interpolated(band: Element, header: Header, grid: Header) -> None:
+    """The file's values on another grid: by way of a VRT of its own, which knows what must not be mixed in."""
+    if header.nodata is None:  # none is declared: 0 it is, as everywhere
+        unseen = 0.0 if header.dtype[0] in "iu" else float("nan")
+        header = replace(header, band=replace(header.band, nodata=unseen))
+    resampling = "nearest" if header.band.name == SCL else "bilinear"
+    source = ElementTree.SubElement(band, "SimpleSource", resampling=resampling)
+    _add_place(source, vrt_text([header], header, masks=False), 1, header, grid)
+
+
+def _add_mask(band: Element, header: Header, grid: Header) -> None:
+    """The mask beside a file's values, by the nearest of its pixels."""
+    mask = ElementTree.SubElement(ElementTree.SubElement(band, "MaskBand"), "VRTRasterBand", dataType="Byte")
+    number = f"mask,{header.band.number or 1}"
+    _add_place(ElementTree.SubElement(mask, "SimpleSource"), header.band.file, number, header, grid)
+
+
+def _add_place(source: Element, file: str, number: int | str, header: Header, grid: Header) -> None:
+    ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = file
+    ElementTree.SubElement(source, "SourceBand").text = str(number)
+    for name, of in (("SrcRect", header), ("DstRect", grid)):
+        ElementTree.SubElement(source, name, xOff="0", yOff="0", xSize=str(of.width), ySize=str(of.height))
+
+
+def _add_tags(parent: Element, tags: Mapping[str, str]) -> None:
+    metadata = ElementTree.SubElement(parent, "Metadata")
+    for key, value in tags.items():
+        ElementTree.SubElement(metadata, "MDI", key=key).text = value

@@ -1,0 +1,1 @@
+"""What a scene's numbers mean: from digital numbers to reflectance at the model's level."""

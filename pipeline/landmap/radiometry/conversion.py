@@ -1,0 +1,175 @@
+"""From a file's numbers to the reflectance that a model was trained on.
+
+    reflectance = (value + offset) * scale
+    at the model's level = gain * reflectance + bias
+
+`landmap.radiometry.resolve` finds the four numbers, `landmap.radiometry.checks` doubts them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Level = Literal["L1C", "L2A"]
+Floats = npt.NDArray[np.float32]
+
+DN_SCALE = 1e-4
+"""Sentinel-2's quantification: 10,000 is a reflectance of 1."""
+
+LEAST_PIXELS = 100
+"""Nothing is decided by the dark or bright ones of fewer pixels, of which a percentile is not one."""
+LEAST_FOR_UNIT = 10
+"""Fewer pixels do not even tell what a unit is, which is a matter of powers of ten."""
+
+DARKEST = -0.01
+"""Correction hardly leaves less reflectance than this in any band. Darker means a wrong offset."""
+
+ZERO_BELOW = 0.05
+"""Where an offset leaves 0 this far below reflectance 0, it is no measurement: it stands for what was not seen."""
+
+HAZE: Mapping[str, tuple[float, float]] = {
+    "B02": (0.84, 0.075),
+    "B03": (0.86, 0.045),
+    "B04": (0.88, 0.025),
+    "B08": (0.90, 0.010),
+}
+"""Per band, gain and bias of top-of-atmosphere = gain * bottom-of-atmosphere + bias, for a typical European haze.
+
+Measured on the same pixels before and after atmospheric correction (0.77 to 0.90 in gain, 0.01 to 0.07 in bias; the
+relation is linear within a scene, r > 0.99) and rounded towards what gives believable maps of other scenes. A scene's
+own haze differs: classes of a converted scene are less certain than those of a scene at the model's own level.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What the metadata of a product say of its files' values; None where nothing. One entry per model band."""
+
+    scales: tuple[float, ...] | None = None
+    """Reflectance per unit."""
+    offsets: tuple[float, ...] | None = None
+    """Added before scaling, in the files' units."""
+    disputed: tuple[float, ...] | None = None
+    """Other offsets, which the same metadata give, too: they contradict themselves."""
+    level: Level | None = None
+    """Product level."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where "scale", "offset" and "level" come from, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a file says of its radiometry, and a sample of its values. One entry per model band throughout."""
+
+    path: str
+    """Name of the file."""
+    dtype: str
+    """NumPy name of its data type."""
+    band_names: tuple[str, ...]
+    """Sentinel-2 names."""
+    scales: tuple[float, ...]
+    """GDAL's band scales; 1 where the file has none."""
+    offsets: tuple[float, ...]
+    """GDAL's band offsets, after scaling; 0 where the file has none."""
+    tags: Mapping[str, str]
+    """The file's tags, keys in capitals."""
+    band_tags: tuple[Mapping[str, str], ...]
+    """Each band's tags, keys in capitals."""
+    has_scl: bool
+    """Whether another band of the file is a scene classification."""
+    sample: Floats
+    """Values of valid pixels as they are in the file, `(n, bands)`, none 0 in every band; may be empty."""
+    blank: float = 0.0
+    """Share of the sampled pixels that are 0 in every band, and yet declared valid."""
+    complete: bool = True
+    """Whether every pixel was looked at for data: where the sample is empty then, the scene is."""
+    stated: Stated = field(default_factory=Stated)
+    """What is said beside the file, where it is of a product."""
+    band_indexes: tuple[int, ...] = ()
+    """Numbers of the bands in the file, from 1; () where a product's own names say which file is which."""
+    band_count: int = 0
+    """How many bands the file has, those besides the model's included; 0 where that is not known."""
+
+    def tag_of_each_band(self, key: str) -> str | None:
+        """What the file's tag says of any band: its text, or the entry that a list has for each band of the file."""
+        text = self.tags.get(key)
+        entries = re.split(r"[\s,;]+", text.strip()) if text else []
+        return entries[0] if len(entries) == self.band_count and len(set(entries)) == 1 else text
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the values are floats, of which nothing but their size tells what they mean."""
+        return self.dtype.startswith("float")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the scene is known to have no pixel with data."""
+        return self.complete and not len(self.sample)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the sample has enough pixels to decide or check anything by dark or bright ones."""
+        return len(self.sample) >= LEAST_PIXELS
+
+    @property
+    def tells_unit(self) -> bool:
+        """Whether the sample has enough pixels to tell digital numbers from reflectance."""
+        return len(self.sample) >= LEAST_FOR_UNIT
+
+    @property
+    def too_few(self) -> str:
+        """How many pixels were looked at, in words, where that is too few to decide anything."""
+        if not len(self.sample):
+            return "no pixel was looked at"
+        return f"only {len(self.sample)} pixels with data were found"
+
+    @property
+    def is_reflectance(self) -> bool:
+        """Whether the values are seen to be floats of the size of reflectance.
+
+        Reflectance beyond 2 is rare even on snow; digital numbers start at hundreds.
+        """
+        return self.is_float and self.tells_unit and float(np.median(self.sample)) <= 2
+
+
+@dataclass(frozen=True, slots=True)
+class Radiometry:
+    """How a scene's values become the model's input. One entry per model band."""
+
+    scale: tuple[float, ...]
+    """Reflectance per unit."""
+    offset: tuple[float, ...]
+    """Added before scaling, in the file's units."""
+    level: Level
+    """Product level of the scene."""
+    haze: tuple[tuple[float, float], ...]
+    """Gain and bias that bring the reflectance to the model's level; (1, 0) where the levels agree."""
+    origins: Mapping[str, str]
+    """Where "scale", "offset", "level" and "haze" come from, in words."""
+    assumed: tuple[str, ...] = ()
+    """Those that neither the user nor the file gave."""
+    warnings: tuple[str, ...] = ()
+    """What looks wrong, in plain words."""
+
+    @property
+    def has_dark_zeros(self) -> bool:
+        """Whether 0 may be a dark pixel; not where an offset leaves it far below any reflectance."""
+        return all(offset * scale > -ZERO_BELOW for offset, scale in zip(self.offset, self.scale, strict=True))
+
+    def to_model(self, values: npt.NDArray[np.generic]) -> Floats:
+        """Reflectance at the model's level of values `(..., bands)` as they are in the file."""
+        gain = [haze[0] * scale for scale, haze in zip(self.scale, self.haze, strict=True)]
+        bias = [
+            haze[0] * scale * offset + haze[1]
+            for scale, offset, haze in zip(self.scale, self.offset, self.haze, strict=True)
+        ]
+        out = values.astype(np.float32)
+        out *= np.asarray(gain, np.float32)  # in place: a chunk is hundreds of megabytes
+        out += np.asarray(bias, np.float32)
+        return out

@@ -1,0 +1,345 @@
+"""What a scene's numbers mean: scale, offset and product level, with every decision on record.
+
+Each comes from the user, from the file, or is assumed; the plan says which. Nothing is ever inferred from an
+acquisition date: products were reprocessed, and public archives differ in whether the offset is still in.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from landmap.errors import SceneError
+from landmap.radiometry.checks import doubts
+from landmap.radiometry.conversion import DARKEST, DN_SCALE, HAZE, Evidence, Floats, Level, Radiometry
+from landmap.radiometry.true_color import BLACK, is_true_color, level_of_name, scale_of
+from landmap.settings import Settings
+from landmap_models.model_file.card import ModelCard
+
+DARK_BLUE = 0.05
+"""Air alone scatters more than this in B02 at the top of the atmosphere: darker pixels have been corrected (L2A)."""
+
+FLAT = 0.015
+"""The air makes B02 brighter than B04 in dark pixels by more than this at the top of the atmosphere."""
+
+QUANTIFICATION_TAGS = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE")
+OFFSET_TAGS = ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET")
+SCALE_TAG, ADDED_TAG = "SCALE_FACTOR", "ADD_OFFSET"
+"""CF's names of what GDAL calls scale and offset, where they came into a file as mere text."""
+LEVEL_TAGS = ("PROCESSING_LEVEL", "PRODUCT_LEVEL", "PRODUCT_TYPE", "PRODUCT_URI", "LEVEL", "PRODUCT")
+
+
+LEFT_OVER = 50.0
+"""A unit that the user says is so many times what the tags say: the tags are of the values before they were scaled."""
+UNSEEN = 0.005
+"""Tags that leave less reflectance than this to the brightest pixels of floats are of the values before scaling."""
+
+Said = tuple[tuple[float, ...], str]
+"""A number for each band, and where it comes from, in words."""
+
+
+def decide(evidence: Evidence, card: ModelCard, settings: Settings) -> Radiometry:
+    """Decide scale, offset and level of a scene, and how it is brought to the model's level.
+
+    Raises:
+        SceneError: The file contradicts itself, what its floats mean is not known, or no haze model is known for a
+            band.
+    """
+    scale, scale_origin = _scale(evidence, card, settings)
+    offset, offset_origin = _offset(evidence, scale, card, settings)
+    reflectance = (evidence.sample + np.asarray(offset, np.float32)) * np.asarray(scale, np.float32)
+    level, level_origin = _level(evidence, reflectance, card, settings)
+    haze, haze_origin = haze_between(level, card.levels, card.band_names, evidence.path)
+    origins = {"scale": scale_origin, "offset": offset_origin, "level": level_origin, "haze": haze_origin}
+    radiometry = Radiometry(
+        scale, offset, level, haze, origins, tuple(name for name, text in origins.items() if "assumed" in text)
+    )
+    return replace(radiometry, warnings=tuple(doubts(radiometry, evidence, card)))
+
+
+def scale_and_offset(
+    evidence: Evidence, card: ModelCard, settings: Settings
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Reflectance per unit, and what is added before, of each band that the evidence is of.
+
+    Raises:
+        SceneError: The file contradicts itself.
+    """
+    scale, _ = _scale(evidence, card, settings)
+    return scale, _offset(evidence, scale, card, settings)[0]
+
+
+def is_said(evidence: Evidence) -> bool:
+    """Whether metadata or tags say what a unit of the values is."""
+    return _said_scale(evidence) is not None
+
+
+def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> Said:
+    count = len(evidence.band_names)
+    if (given := _given_scale(card, settings)) is not None:
+        return (given,) * count, "given with --scale"
+    said = _said_scale(evidence)
+    if said and _is_left_over(evidence, card, settings):
+        return (1.0,) * count, f"reflectance, as the floats are scaled already (left over: {said[1]}, {said[0][0]:g})"
+    if said:
+        return said
+    if stretch := _stretch(evidence, card, settings):
+        return (stretch[0],) * count, stretch[1]
+    if evidence.dtype == "uint8":
+        brightest = card.reflectance_range[1]
+        return (brightest / 255,) * count, f"assumed: 8bit, 255 being a reflectance of {brightest:g}"
+    if evidence.is_float:
+        return _scale_of_floats(evidence, count)
+    if evidence.dtype not in ("uint16", "int16"):
+        return (DN_SCALE,) * count, f"assumed: dn, as it is {evidence.dtype}"
+    return (DN_SCALE,) * count, "Sentinel-2's DN/10000 for 16-bit integers"
+
+
+def _given_scale(card: ModelCard, settings: Settings) -> float | None:
+    """Reflectance per unit as the user gave it; None where not."""
+    if not isinstance(settings.scale, str):
+        return float(settings.scale)
+    return {"dn": DN_SCALE, "reflectance": 1.0, "8bit": card.reflectance_range[1] / 255}.get(settings.scale)
+
+
+def _said_scale(evidence: Evidence) -> Said | None:
+    """Reflectance per unit as metadata or tags say, the most trusted first; None where none does.
+
+    The product's speak of digital numbers, and so of no 8 bits: a picture of a product keeps the tags of the product.
+    """
+    of_product = evidence.dtype != "uint8"
+    if (stated := evidence.stated).scales and of_product:
+        return _positive(stated.scales, "scales", evidence.path), stated.origins["scale"]
+    if any(scale != 1 for scale in evidence.scales):
+        return _positive(evidence.scales, "band scales", evidence.path), "the file's band scales"
+    if factors := _numbers(evidence, (SCALE_TAG,)):
+        return _positive(factors, f"tag {SCALE_TAG.lower()}", evidence.path), f"the file's tag {SCALE_TAG.lower()}"
+    if of_product and (quantification := _numbers(evidence, QUANTIFICATION_TAGS)):
+        divisors = _positive(quantification, "tag QUANTIFICATION_VALUE", evidence.path)
+        return tuple(1 / divisor for divisor in divisors), "the file's QUANTIFICATION_VALUE"
+    return None
+
+
+def _sane_scale(evidence: Evidence) -> Said | None:
+    """As `_said_scale`, for one who has the user's word: None where tags make no sense."""
+    try:
+        return _said_scale(evidence)
+    except SceneError:
+        return None
+
+
+def _is_left_over(evidence: Evidence, card: ModelCard, settings: Settings) -> bool:
+    """Whether scale and offset as metadata or tags say them are of the values before somebody scaled them.
+
+    By the user's word where there is one, else by the values: floats of the size of reflectance, of which the tags
+    would leave next to nothing.
+    """
+    if not evidence.is_float:
+        return False
+    given = _given_scale(card, settings)
+    said = _said_scale(evidence) if given is None else _sane_scale(evidence)
+    if said is None:
+        return False
+    if given is not None:
+        return given > LEFT_OVER * max(said[0])
+    bright = np.percentile(evidence.sample, 99, axis=0) if evidence.is_reflectance else np.zeros(1)
+    return bool((bright >= UNSEEN).all() and (bright * max(said[0]) < UNSEEN).all())
+
+
+def _scale_of_floats(evidence: Evidence, count: int) -> Said:
+    """What a unit of floats is of which nothing says it: by their size.
+
+    Raises:
+        SceneError: Too few of them were seen.
+    """
+    if evidence.tells_unit and not evidence.is_reflectance:
+        return (DN_SCALE,) * count, "assumed: dn, as the floats are too large for reflectance"
+    if evidence.tells_unit or evidence.is_empty:
+        return (1.0,) * count, "assumed: reflectance, as it is floats"
+    raise SceneError(
+        f"{evidence.path}: expected to know what its floats are, digital numbers or reflectance. Received: no tag that "
+        f"says so, and {evidence.too_few}. Say which: --scale dn, or --scale reflectance"
+    )
+
+
+def _stretch(evidence: Evidence, card: ModelCard, settings: Settings) -> tuple[float, str] | None:
+    """Reflectance per unit of ESA's true-colour image, and why that; None where the scene is none."""
+    name = re.split(r"[/\\]", evidence.path)[-1]
+    if settings.scale != "auto" or evidence.dtype != "uint8" or not is_true_color(name):
+        return None
+    told = _told_level(evidence, settings)
+    level, assumed = (told[0], "") if told else (card.levels[0], "assumed: ")
+    scale = scale_of(level)
+    return scale, f"{assumed}{scale:.6g}, ESA's stretch of {level}'s true-colour image (TCI)"
+
+
+def _positive(numbers: tuple[float, ...], what: str, path: str) -> tuple[float, ...]:
+    if not all(0 < number < math.inf for number in numbers):
+        raise SceneError(f"{path}: expected positive numbers as its {what}. Received: {numbers}. Give --scale")
+    return numbers
+
+
+def _offset(evidence: Evidence, scale: tuple[float, ...], card: ModelCard, settings: Settings) -> Said:
+    count = len(evidence.band_names)
+    if settings.offset != "auto":
+        return (float(settings.offset),) * count, "given with --offset"
+    told = {name: said for name, said in _offsets_by_source(evidence).items() if said[0]}
+    kept = {name: said for name, said in told.items() if not _is_of_numbers(said[0], scale, evidence)}
+    if told and (not kept or _is_left_over(evidence, card, settings)):
+        numbers, origin = next(iter(told.values()))
+        return (0.0,) * count, f"0, as the floats are scaled already (left over: {origin}, {numbers[0]:g})"
+    for one, other in pairwise(kept):
+        if not np.allclose(kept[one][0], kept[other][0]):
+            raise SceneError(
+                f"{evidence.path}: its {one} ({kept[one][0]}) and its {other} ({kept[other][0]}) "
+                "disagree. Say which holds: --offset N, in the file's own units"
+            )
+    if kept:
+        return next(iter(kept.values()))
+    if _stretch(evidence, card, settings):
+        return (-float(BLACK),) * count, f"ESA's true-colour images (TCI) have {BLACK} where it is black"
+    origin = evidence.stated.origins.get("offset", "")
+    return (0.0,) * count, origin if origin.startswith("assumed") else "assumed: 0, as the file names none"
+
+
+def _is_of_numbers(offset: tuple[float, ...], scale: tuple[float, ...], evidence: Evidence) -> bool:
+    """Whether an offset of floats is in digital numbers, and they are not: it would be a reflectance of more than 2."""
+    return evidence.is_float and max(abs(o * s) for o, s in zip(offset, scale, strict=True)) > 2
+
+
+def _offsets_by_source(evidence: Evidence) -> dict[str, Said]:
+    """Offsets by where they stand, the most trusted first; () where there are none."""
+    of_bands = _band_offsets(evidence)
+    found = {"band offsets": (of_bands if any(of_bands) else (), "the file's band offsets")}
+    if evidence.dtype == "uint8":  # a picture of a product keeps the tags of the product
+        return found
+    stated, of_tags = evidence.stated, _numbers(evidence, OFFSET_TAGS) or ()
+    tag = next((key for key in OFFSET_TAGS if of_tags and _numbers(evidence, (key,))), "")
+    return {
+        "metadata": (stated.offsets or (), stated.origins.get("offset", "")),
+        **found,
+        f"tags {' or '.join(OFFSET_TAGS)}": (of_tags, f"the file's tag {tag}"),
+    }
+
+
+def _band_offsets(evidence: Evidence) -> tuple[float, ...]:
+    """GDAL's or CF's offsets in the file's own units: they are added after scaling, Sentinel-2's before."""
+    offsets, scales = evidence.offsets, evidence.scales
+    if not any(offsets) and (added := _numbers(evidence, (ADDED_TAG,))):
+        offsets = added
+    if not any(offsets):
+        return (0.0,) * len(offsets)
+    if all(scale == 1 for scale in scales):
+        scales = _numbers(evidence, (SCALE_TAG,)) or scales
+    if not all(map(math.isfinite, offsets)) or not all(0 < scale < math.inf for scale in scales):
+        raise SceneError(
+            f"{evidence.path}: can't make sense of its band offsets {offsets} at scales {scales}. "
+            "Say which offset holds: --offset N, in the file's own units"
+        )
+    return tuple(offset / scale for offset, scale in zip(offsets, scales, strict=True))
+
+
+def _numbers(evidence: Evidence, keys: Sequence[str]) -> tuple[float, ...] | None:
+    """One number a band from the band's tags, else the file's, by the first key that is there."""
+    for key in keys:
+        texts = [tags.get(key, evidence.tag_of_each_band(key)) for tags in evidence.band_tags]
+        if any(text is not None for text in texts):
+            return tuple(_number(text, key, evidence.path) for text in texts)
+    return None
+
+
+def _number(text: str | None, key: str, path: str) -> float:
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        option = "--offset" if key in (*OFFSET_TAGS, ADDED_TAG) else "--scale"
+        raise SceneError(
+            f"{path}: expected a number as its tag {key} for every band. Received: {text!r}. Give {option}"
+        )
+    return number
+
+
+def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: Settings) -> tuple[Level, str]:
+    if told := _told_level(evidence, settings):
+        return told
+    dark = _dark(evidence, reflectance)
+    if "B02" in dark and dark["B02"] < DARK_BLUE:
+        return "L2A", (
+            f"assumed: L2A, as the darkest B02 is {dark['B02']:.3f}, and uncorrected scenes have at least "
+            f"{DARK_BLUE:g} from the air"
+        )
+    if {"B02", "B04"} <= dark.keys() and 0.09 < dark["B04"] < 0.16 and dark["B02"] - dark["B04"] < FLAT:
+        return "L2A", "assumed: L2A, as the darkest pixels are as bright in B04 as in B02, but for an offset left in"
+    return card.levels[0], f"assumed: {card.levels[0]}, the model's own"
+
+
+def _told_level(evidence: Evidence, settings: Settings) -> tuple[Level, str] | None:
+    """The product level by what the user, metadata, tags or names say, and which of them; None where none does."""
+    if settings.level != "auto":
+        return settings.level, "given with --level"
+    if evidence.stated.level:
+        return evidence.stated.level, evidence.stated.origins["level"]
+    for key in LEVEL_TAGS:
+        if key in evidence.tags and (level := level_in(evidence.tags[key])):
+            return level, f"the file's tag {key}"
+    *folders, name = re.split(r"[/\\]", evidence.path)
+    if level := level_in(name):
+        return level, "the file's name"
+    # Of folders only a product's own counts: others are named for what somebody keeps in them.
+    if level := level_in(" ".join(folder for folder in folders if _is_product(folder))):
+        return level, "the name of the product it lies in"
+    if evidence.has_scl:
+        return "L2A", "the scene classification (SCL) beside its bands: only L2A has one"
+    if level := level_of_name(name):
+        return level, f"the form of its name, which is that of {level}'s true-colour images (TCI)"
+    return None
+
+
+def _is_product(folder: str) -> bool:
+    """Whether a folder's name is a product's: ESA's SAFE, or "S2A_33UUP_20230813_0_L2A" of the archives on AWS."""
+    return folder.upper().endswith(".SAFE") or re.match(r"S2[A-D]_", folder.upper()) is not None
+
+
+def level_in(text: str) -> Level | None:
+    """The product level that a tag or a name speaks of, or None: "S2MSI1C", "Level-2A", "kempen_L2A.tif", "S2A2A"."""
+    words = re.findall(r"(?:level[-_ ]?|msi_?l?|(?<![a-z0-9])(?:l|s2[a-d]))(1c|2a)(?![a-z0-9])", text.lower())
+    found = {word.upper() for word in words}
+    return "L1C" if found == {"1C"} else "L2A" if found == {"2A"} else None
+
+
+def _dark(evidence: Evidence, reflectance: Floats) -> dict[str, float]:
+    """1st percentile by band, where that means something: not of few pixels, nor of 8 bits, which were stretched."""
+    if evidence.dtype == "uint8" or not evidence.is_enough:
+        return {}
+    dark = np.percentile(reflectance, 1, axis=0)
+    return dict(zip(evidence.band_names, dark.tolist(), strict=True)) if dark.min() > DARKEST else {}
+
+
+def haze_between(
+    level: Level, wanted: Sequence[Level], names: Sequence[str], path: str
+) -> tuple[tuple[tuple[float, float], ...], str]:
+    """Gain and bias of each band that bring a scene's level to one of those wanted, and what that is, in words.
+
+    Raises:
+        SceneError: No haze model is known for a band.
+    """
+    if level in wanted:
+        return ((1.0, 0.0),) * len(names), "none: the model was trained on this level"
+    missing = [name for name in names if name not in HAZE]
+    if missing:
+        raise SceneError(
+            f"{path}: it is {level} and the model was trained on {' and '.join(wanted)}; no haze model is "
+            f"known for {', '.join(missing)}. Use a scene of the model's level, or feed it as it is with "
+            f"--level {wanted[0]}"
+        )
+    up = tuple(HAZE[name] for name in names)
+    if level == "L2A":
+        return up, "typical haze added (L2A to L1C)"
+    return tuple((1 / gain, -bias / gain) for gain, bias in up), "typical haze removed (L1C to L2A)"

@@ -1,0 +1,1 @@
+"""A map is shown to people: pages and pictures."""

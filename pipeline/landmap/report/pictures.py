@@ -1,0 +1,200 @@
+"""Scene and cover as pictures small enough to show, and what a map is drawn with: legend, scale bar."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from rasterio.enums import Resampling
+
+from landmap.errors import SceneError
+from landmap.geo.geobox import ground_pixel_sides, misplaced
+from landmap.io.qgis import RAMP
+from landmap.maps.cover import open_raster, read_classes
+from landmap.pixels import Bools
+from landmap.scene.scene import Scene
+from landmap.tiling import Window
+
+UInt8 = npt.NDArray[np.uint8]
+
+TRUE_COLOUR = ("B04", "B03", "B02")
+WHITE = 0.275
+"""Reflectance that is drawn white in true colour."""
+STRIP = 1024
+"""Rows of a scene that are read at once."""
+CACHE_BYTES = 256 * 2**20
+"""Holds the blocks of a strip of a full-size scene."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composite:
+    """Three bands as a picture."""
+
+    bands: tuple[str, ...]
+    """Shown as red, green and blue."""
+    picture: UInt8
+    """Red, green, blue and opacity, `(height, width, 4)`; opacity is 0 where the scene has no data."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return "true colour" if self.bands == TRUE_COLOUR else ", ".join(self.bands)
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleBar:
+    """A length on the ground that is easily read."""
+
+    metres: float
+    """1, 2 or 5 times a power of ten."""
+    pixels: float
+    """How long that is."""
+
+    @property
+    def label(self) -> str:
+        """As it stands beside the bar."""
+        return f"{self.metres / 1000:g} km" if self.metres >= 1000 else f"{self.metres:g} m"
+
+
+def scene_name(path: str) -> str:
+    """What a scene is called: without its folder and what follows the "?" of an address, which may be a key."""
+    return Path(path.split("?")[0]).name
+
+
+def scale_bar(pixel: float, most: float) -> ScaleBar:
+    """The longest bar of at most so many pixels, each of so many metres."""
+    power = 10 ** math.floor(math.log10(pixel * most))
+    metres = max(factor * power for factor in (1, 2, 5) if factor * power <= pixel * most)
+    return ScaleBar(metres, metres / pixel)
+
+
+def metres_per_pixel(scene: Scene) -> float | None:
+    """Width of a pixel on the ground in the middle of a scene; None where it has no place there."""
+    return None if misplaced(scene) else ground_pixel_sides(scene)[0]
+
+
+def composite(scene: Scene, most: int) -> Composite:
+    """A scene in true colour, stretched over what EuroSAT's pictures show.
+
+    Where the model does without true colour its first bands are shown, each stretched over 96 % of its own pixels.
+
+    Args:
+        scene: What to show.
+        most: Pixels along the longer side; of larger scenes every so many are taken.
+    """
+    is_true = set(TRUE_COLOUR) <= set(scene.band_names)
+    bands = TRUE_COLOUR if is_true else (scene.band_names[:3] if len(scene.band_names) > 2 else scene.band_names[:1])
+    order = [scene.band_names.index(name) for name in bands]
+    values, valid = _thinned_scene(scene, most)
+    reflectance = scene.radiometry.to_model(values)[..., order]
+    if is_true or not valid.any():
+        low, high = np.float32(0), np.float32(WHITE)
+    else:
+        low, high = np.percentile(reflectance[valid], (2, 98), axis=0).astype(np.float32)
+    rgb = ((reflectance - low) / np.maximum(high - low, np.float32(1e-6))).clip(0, 1) ** np.float32(0.8) * 255
+    picture = np.zeros((*valid.shape, 4), np.uint8)
+    picture[valid] = 255
+    picture[..., :3][valid] = rgb[valid]
+    return Composite(bands, picture)
+
+
+def _thinned_scene(scene: Scene, most: int) -> tuple[npt.NDArray[np.generic], Bools]:
+    """`scene.read_values` of the whole, at most so many pixels along the longer side.
+
+    Strip by strip: values and the mask of each band are read one after the other, and blocks that no longer are in
+    GDAL's cache would be decoded each time.
+    """
+    height, width = thinned(scene.height, scene.width, most)
+    number = -(-scene.height // STRIP)
+    edges = [round(height * i / number) for i in range(number + 1)]
+    parts = []
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        for top, bottom in pairwise(edges):
+            first, last = (round(scene.height * row / height) for row in (top, bottom))
+            if top < bottom:
+                parts.append(scene.read_values(Window(first, 0, last - first, scene.width), (bottom - top, width)))
+    values, valid = zip(*parts, strict=True)
+    return np.concatenate(values), np.concatenate(valid)
+
+
+def check_cover(scene: Scene, cover: Path) -> None:
+    """Refuse a raster that does not lie where the scene does.
+
+    Raises:
+        SceneError: It can't be read, lies elsewhere, or has another shape.
+    """
+    with open_raster(cover) as file:
+        same = file.shape == (scene.height, scene.width) and file.transform.almost_equals(scene.transform)
+    if not same:
+        raise SceneError(f"{cover}: expected the cover of {scene.path}. It lies elsewhere, or has another shape")
+
+
+def hex_color(rgb: Sequence[int]) -> str:
+    """A colour as "#rrggbb"; what follows red, green and blue is left out."""
+    return "#{:02x}{:02x}{:02x}".format(*rgb[:3])
+
+
+def thinned_classes(path: Path, most: int) -> UInt8:
+    """A cover's class ids `(height, width)`, at most so many along the longer side; 255 where it has no data.
+
+    Raises:
+        SceneError: It can't be read.
+    """
+    with open_raster(path) as file:
+        whole = Window(0, 0, file.height, file.width)
+        return read_classes(file, whole, thinned(file.height, file.width, most))
+
+
+def thinned_values(path: Path, most: int) -> UInt8:
+    """A raster's values `(height, width)`, at most so many along the longer side. Never averaged: they may be ids.
+
+    Raises:
+        SceneError: It can't be read.
+    """
+    with open_raster(path) as file:
+        shape = thinned(file.height, file.width, most)
+        return np.asarray(file.read(1, out_shape=shape, resampling=Resampling.nearest), np.uint8)
+
+
+def thinned(height: int, width: int, most: int) -> tuple[int, int]:
+    """Rows and columns when no side may be longer than `most`."""
+    shrink = max(1.0, max(height, width) / most)
+    return max(1, round(height / shrink)), max(1, round(width / shrink))
+
+
+def photo(picture: UInt8) -> str:
+    """Red, green, blue and opacity `(height, width, 4)` as WebP, a tenth the size of a PNG."""
+    from PIL import Image
+
+    return _address(Image.fromarray(picture), "webp", quality=82, method=4)
+
+
+def palette_image(values: UInt8, colors: Mapping[int, tuple[int, int, int]]) -> str:
+    """Values `(height, width)` by their colours, exactly; what has none is transparent."""
+    from PIL import Image
+
+    image = Image.fromarray(values)
+    image.putpalette([part for i in range(256) for part in colors.get(i, (0, 0, 0))])
+    return _address(image, "png", transparency=bytes(255 if i in colors else 0 for i in range(256)))
+
+
+def percent_colors() -> dict[int, tuple[int, int, int]]:
+    """Colours of 0 to 100 percent."""
+    stops = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in RAMP.values()])
+    parts = [np.interp(np.arange(101), list(RAMP), stops[:, i]).round().astype(int).tolist() for i in range(3)]
+    return dict(enumerate(zip(*parts, strict=True)))
+
+
+def _address(image: Any, kind: str, **how: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **how)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

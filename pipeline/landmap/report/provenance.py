@@ -1,0 +1,105 @@
+"""How a cover was made, in words: what its tags and its plan say, without folders and keys."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from landmap.geo.geobox import ground_pixel_sides, misplaced
+from landmap.inference.plan import Plan
+from landmap.io.cog import tag_content
+from landmap.report.pictures import scene_name
+from landmap.scene.scene import Scene
+from landmap.settings import Settings
+
+FACTS = (
+    ("LANDMAP_MODEL", "Model"),
+    ("LANDMAP_MODEL_SHA256", "Its weights (SHA-256)"),
+    ("LANDMAP_PRECISION", "Precision"),
+    ("LANDMAP_STRIDE", "Stride in pixels"),
+    ("LANDMAP_NODATA", "No data"),
+    ("LANDMAP_CLOUDS", "Clouds"),
+    ("LANDMAP_NIR", "Near infrared"),
+    ("LANDMAP_VERSION", "landmap"),
+)
+"""Tags of a cover, and what they are called."""
+
+
+def facts(scene: Scene, cover: Path, tags: Mapping[str, str], plan: Plan | None) -> list[tuple[str, str]]:
+    """How a cover was made: names and texts.
+
+    Args:
+        scene: What was classified.
+        cover: The map, for messages.
+        tags: Of the cover.
+        plan: What it was made by, where that is known.
+
+    Raises:
+        SceneError: A tag is damaged.
+    """
+    nothing: dict[str, Any] = {}
+    bands, files = (
+        tag_content(tags, "LANDMAP_BANDS", nothing, cover),
+        tag_content(tags, "LANDMAP_FILES", list[Any](), cover),
+    )
+    found = [
+        ("Scene", scene.path),
+        *([("Files", ", ".join(files))] if len(files) > 1 else []),
+        ("Bands in the file", ", ".join(f"{name} is band {i}" for name, i in bands.items())),
+    ]
+    found += _place(scene) + _radiometry(tag_content(tags, "LANDMAP_RADIOMETRY", nothing, cover))
+    found += [(title, tags[tag]) for tag, title in FACTS if tags.get(tag)]
+    if plan:
+        side = plan.grid.chip_size
+        found.append(("Seen at once", f"{side} x {side} px: a class is what that neighbourhood is, not a pixel"))
+    found.append(("Settings", _given(tag_content(tags, "LANDMAP_SETTINGS", nothing, cover))))
+    return [(name, without_folder(text, scene)) for name, text in found]
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan as JSON for people."""
+    return without_folder(json.dumps(plan.to_dict(), indent=1, ensure_ascii=False), plan.scene)
+
+
+def without_folder(text: str, scene: Scene) -> str:
+    """A text that names the scene by its name alone, and no key that its address may hold."""
+    for path in (scene.path, json.dumps(scene.path, ensure_ascii=False)[1:-1]):
+        text = text.replace(path, scene_name(scene.path))
+    return text
+
+
+def _place(scene: Scene) -> list[tuple[str, str]]:
+    from pyproj import CRS
+
+    if scene.crs is None:
+        return []
+    crs = CRS.from_wkt(scene.crs)
+    epsg = crs.to_epsg()
+    place = [("CRS", f"{crs.name} (EPSG:{epsg})" if epsg else crs.name)]
+    if not misplaced(scene):
+        place.append(("Pixel on the ground", "{:.4g} x {:.4g} m".format(*ground_pixel_sides(scene))))
+    return place
+
+
+def _radiometry(decided: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (name.capitalize(), origin if name == "haze" else f"{_short(decided.get(name))} ({origin})")
+        for name, origin in decided.get("origins", {}).items()
+    ]
+
+
+def _short(value: Any) -> str:
+    """One number where all bands have the same."""
+    if not isinstance(value, list):
+        return str(value)
+    numbers = [f"{number:.6g}" for number in value]
+    return numbers[0] if len(set(numbers)) == 1 else ", ".join(numbers)
+
+
+def _given(settings: Mapping[str, Any]) -> str:
+    """Settings that are not those by default."""
+    default = dataclasses.asdict(Settings())
+    return ", ".join(f"{k} {v}" for k, v in settings.items() if v != default.get(k)) or "as by default"

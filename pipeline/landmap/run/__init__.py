@@ -1,0 +1,1 @@
+"""One scene is classified: the recipe, its journal and its outputs."""

@@ -1,0 +1,1 @@
+"""A raster or product becomes a scene: its bands on one grid, what is masked, pixels on demand."""

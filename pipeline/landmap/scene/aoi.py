@@ -1,0 +1,162 @@
+"""An area of interest: polygons of a vector file, outside of which a scene is not mapped.
+
+Its polygons are kept in pixels of the scene, at multiples of 1/4096: so a window's share of them can be drawn with the
+window's corner as origin, and is exactly that part of the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.features import geometry_mask
+
+from landmap.errors import SceneError
+from landmap.geo.geobox import Grounded, bounds, crs_name, four
+from landmap.geo.longitudes import as_written, boxes_in
+from landmap.geo.outlines import outlines
+from landmap.io.remote import name_of, shown
+from landmap.io.vector_layers import read_shapes
+from landmap.left_out import OUTSIDE, Reasons
+from landmap.pixels import Bools
+from landmap.scene.mask_layers import Thin
+from landmap.tiling import Window
+
+PRECISION = 1 / 4096
+"""Pixels to which corners of polygons are rounded: millimetres."""
+
+_DRAWING = Lock()
+"""rasterio silences a warning of its own while it draws, which Python lets only one thread do at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AreaOfInterest:
+    """Polygons on a scene's grid; a `Mask`. Small and picklable, unless the polygons have very many corners."""
+
+    wkb: bytes
+    """Polygons as one MultiPolygon, x in columns and y in rows of the scene."""
+    says: str
+    """What it is, in words."""
+    doubts: tuple[str, ...] = ()
+    """How borders were read that could mean two areas, in words; warnings."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """None that reading needs."""
+        return ()
+
+    @property
+    def hides(self) -> bool:
+        """What lies outside is land like that inside, and helps to tell what lies at the border."""
+        return False
+
+    @property
+    def asked(self) -> str:
+        """What asked for it."""
+        return "aoi"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it leaves pixels out."""
+        return (OUTSIDE,)
+
+    def why(self, window: Window) -> Reasons:
+        """1 where the middle of a pixel lies outside, else 0, `(height, width)`."""
+        return (~self.usable(window)).astype(np.uint8)
+
+    def why_thinned(self, thin: Thin) -> Reasons:
+        """The same of all of the scene, every so many pixels."""
+        return (~self.usable(thin.window, thin.shape)).astype(np.uint8)
+
+    def usable(self, window: Window, shape: tuple[int, int] | None = None) -> Bools:
+        """Where the middle of a pixel lies inside, `(height, width)`, or of so many larger ones."""
+        near, (rows, cols) = _touching(self.wkb, window), shape or window.shape
+        if not len(near):
+            return np.zeros((rows, cols), np.bool_)
+        place = Affine.translation(window.col_off, window.row_off)
+        place @= Affine.scale(window.width / cols, window.height / rows)
+        with _DRAWING:
+            return np.asarray(geometry_mask(near, (rows, cols), place, invert=True), np.bool_)
+
+    def misses(self, window: Window) -> bool:
+        """Whether no polygon touches a rectangle."""
+        return not len(_touching(self.wkb, window))
+
+
+def read_area(path: str, grid: Grounded, scene: str, layer: str | None = None) -> AreaOfInterest:
+    """Read polygons and bring them to a scene's grid.
+
+    Args:
+        path: Any vector file that GeoPandas reads, in any CRS.
+        grid: The scene's.
+        scene: Its name, for messages.
+        layer: Name of the file's layer; None where it has one of polygons.
+
+    Raises:
+        SceneError: It can't be read, has no polygons or no CRS, or does not touch the scene.
+    """
+    import shapely
+
+    if grid.crs is None:
+        raise SceneError(f"{scene}: expected a CRS, to place the area of interest {shown(path)}. The scene has none")
+    polygons = _polygons_of(path, layer)
+    try:
+        found = outlines(polygons.to_numpy(), polygons.crs.to_wkt(), grid)
+    except RuntimeError as error:  # pyproj's own
+        raise SceneError(f"{shown(path)}: can't be brought to the CRS of {scene}: {error}") from error
+    pixels = shapely.transform(found.shapes, lambda corners: np.stack((~grid.transform) @ corners.T, axis=1))
+    pixels = shapely.set_precision(shapely.make_valid(pixels), PRECISION)
+    if found.joined:  # or else pixels could be lost between two parts that meet at 180 degrees
+        pixels = np.array([shapely.union_all(pixels, grid_size=PRECISION)])
+    if not shapely.intersects(pixels, shapely.box(0, 0, grid.width, grid.height)).any():
+        raise _elsewhere(polygons, grid, path)
+    parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
+    number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
+    where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
+    doubts = tuple(f"{shown(path)}: {words}" for words in found.says)
+    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), f"outside of {where}, {number}", doubts)
+
+
+def _polygons_of(path: str, layer: str | None) -> Any:
+    """The polygons of a file, as GeoSeries, each whole."""
+    shapes = read_shapes(path, layer, option="--aoi-layer", kinds=("Polygon",), error=SceneError).geometry
+    if shapes.crs is None:
+        raise SceneError(
+            f"{shown(path)}: expected a vector file with a CRS. Received: none. Give it one (ogr2ogr -a_srs)"
+        )
+    shapes = shapes[~(shapes.isna() | shapes.is_empty)].explode(ignore_index=True)
+    kinds = sorted(shapes.geom_type.unique())
+    if kinds != ["Polygon"]:
+        raise SceneError(
+            f"{path}: expected polygons, as an area of interest. Received: {', '.join(kinds) or 'nothing'}"
+        )
+    return shapes
+
+
+def _elsewhere(polygons: Any, grid: Grounded, path: str) -> SceneError:
+    crs = polygons.crs.to_wkt()
+    there = [four(*as_written(box, crs)) for box in boxes_in(bounds(grid), grid.crs or "", crs)]
+    return SceneError(
+        f"{shown(path)}: expected an area that touches the scene. It lies at {four(*polygons.total_bounds)}, the scene "
+        f"at {' and '.join(there) or 'no place that is known there'} (in {crs_name(crs)})"
+    )
+
+
+@lru_cache(maxsize=4)
+def _polygons(wkb: bytes) -> Any:
+    import shapely
+
+    return shapely.get_parts(shapely.from_wkb(wkb))
+
+
+def _touching(wkb: bytes, window: Window) -> Any:
+    """Polygons that touch a rectangle."""
+    import shapely
+
+    polygons, (height, width) = _polygons(wkb), window.shape
+    box = shapely.box(window.col_off, window.row_off, window.col_off + width, window.row_off + height)
+    return polygons[shapely.intersects(polygons, box)]

@@ -1,0 +1,223 @@
+"""Clouds found in the scene itself, by the library s2cloudless: where an L1C scene has its ten bands and no mask.
+
+It looks at pixels of 60 m, the size that it was made for: means of the scene's own. The whole scene is looked at once,
+before the run, and what comes of it travels with the plan as bits: chunks, workers and a resumed run see the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+
+from landmap.errors import BandError, SceneError, SettingsError
+from landmap.geo.geobox import ground_pixel_size, misplaced
+from landmap.io.reading import cache_bytes, keeping_open
+from landmap.left_out import Reasons
+from landmap.pixels import Bools, Floats
+from landmap.scene.clouds import Clouds, share_words
+from landmap.scene.mask_layers import Thin
+from landmap.scene.scene import Scene, open_scene
+from landmap.settings import Settings
+from landmap.tiling import Window
+from landmap_models.legend import EUROSAT
+from landmap_models.model_file.card import BandProfile, ModelCard
+
+if TYPE_CHECKING:
+    from s2cloudless import S2PixelCloudDetector
+
+BANDS = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
+"""What the library looks at, in its order."""
+METRES = 60
+"""Side of a cell: what the library sees as a pixel."""
+THRESHOLD, AVERAGED, WIDENED = 0.4, 4, 2
+"""Probability above which a cell is cloud, the library's default; radius in cells of the disk that probabilities are
+averaged over before, and by which cloud is widened after, as it advises for 60 m."""
+TOGETHER = 170
+"""Cells along a rectangle that is read at once: 1,020 pixels of 10 m."""
+
+BAND_CARD = ModelCard(
+    name="s2cloudless",
+    version="",
+    description="What s2cloudless looks at.",
+    bands=tuple(BandProfile(name, 0.0, 0.1, 1.0, 0.1) for name in BANDS),
+    chip_size=64,
+    resolution=10.0,
+    levels=("L1C",),
+    reflectance_range=(0.0, 1.0),
+    legend=EUROSAT,
+    licence="",
+)
+"""The library's bands, as a scene is opened for a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellMask:
+    """Leaves out square cells of a scene. Small and picklable; no open file."""
+
+    bits: bytes
+    """Which cells, row by row, as packed and compressed bits."""
+    shape: tuple[int, int]
+    """Rows and columns of cells."""
+    side: int
+    """Rows and columns of pixels in a cell."""
+    digest: str
+    """SHA-256 of the bits."""
+    says: str
+    """What is left out, in words."""
+    asked: str = "clouds"
+    """What asked for it."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @property
+    def hides(self) -> bool:
+        """Clouds are no land."""
+        return True
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What pixels that are left out count as."""
+        return ("cloud",)
+
+    def why(self, window: Window) -> Reasons:
+        """1 where a pixel lies in one of the cells, else 0, `(height, width)`."""
+        rows = (window.row_off + np.arange(window.height)) // self.side
+        cols = (window.col_off + np.arange(window.width)) // self.side
+        return np.asarray(_cells(self.bits, self.shape)[np.ix_(rows, cols)], np.uint8)
+
+    def why_thinned(self, thin: Thin) -> Reasons:
+        """The same of all of the scene, every so many pixels."""
+        rows, cols = (np.arange(0, length, thin.step) for length in (thin.window.height, thin.window.width))
+        return np.asarray(_cells(self.bits, self.shape)[np.ix_(rows // self.side, cols // self.side)], np.uint8)
+
+    def usable(self, window: Window) -> Bools:
+        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
+        return np.asarray(self.why(window) == 0, np.bool_)
+
+    def misses(self, window: Window) -> bool:
+        """Never: below a cloud, what has no data is told from what has by reading it."""
+        return False
+
+
+@lru_cache(maxsize=4)
+def _cells(bits: bytes, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    packed = np.frombuffer(zlib.decompress(bits), np.uint8)
+    return np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape)
+
+
+def cell_mask(cells: Bools, side: int, says: str) -> CellMask:
+    """The mask that leaves out cells, `(rows, columns)`, of so many pixels along each side."""
+    packed = np.packbits(cells).tobytes()
+    rows, cols = cells.shape
+    return CellMask(zlib.compress(packed, 9), (rows, cols), side, hashlib.sha256(packed).hexdigest(), says)
+
+
+def without_clouds(scene: Scene, settings: Settings) -> Scene:
+    """A scene with what s2cloudless takes for cloud left out. Reads all of its ten bands once.
+
+    Args:
+        scene: As opened for a model.
+        settings: What it was opened with.
+
+    Raises:
+        SettingsError: The library is not installed.
+        SceneError: The scene is no L1C, lacks bands, or can't be read.
+    """
+    found = _bands_of(scene, settings)
+    metres = ground_pixel_size(scene) if not misplaced(scene) else BAND_CARD.resolution
+    side = max(1, round(METRES / metres))
+    cells, seen = _detect(found, side)
+    share = float(cells[seen].mean()) if seen.any() else 0.0
+    name = f"s2cloudless {version('s2cloudless')}"
+    told = f"{name} says {share_words({'cloud': share})} (of cells of {side}x{side} pixels)"
+    own = f"; {scene.clouds.source} is there and not used" if scene.clouds.source else ""
+    says = f"{told}; cloud is left out; shadow and snow are not known to it{own}"
+    mask = cell_mask(cells, side, f"cloud by {name} (probability above {THRESHOLD:g})")
+    return replace(scene, masks=(*scene.masks, mask), clouds=Clouds(says, name, True, {"cloud": share}))
+
+
+def _bands_of(scene: Scene, settings: Settings) -> Scene:
+    """The ten bands of a scene, as reflectance at the top of the atmosphere, on its grid."""
+    if find_spec("s2cloudless") is None:
+        raise SettingsError(
+            "clouds: s2cloudless finds clouds by the library of that name, which is not installed: "
+            "pip install 'landmap[s2cloudless]'"
+        )
+    level, origin = scene.radiometry.level, scene.radiometry.origins["level"]
+    if level != "L1C":
+        raise SceneError(
+            f"{scene.shown_path}: expected an L1C scene for --clouds s2cloudless, which was trained on these. "
+            f"Received: {level} ({origin}). L2A brings a classification of its own: --clouds auto"
+        )
+    names = settings.bands if isinstance(settings.bands, str) and "B10" in settings.bands.upper() else None
+    masks: dict[str, Any] = {"scl": None, "mask_classes": None, "mask": None, "mask_values": None, "invert_mask": False}
+    area: dict[str, Any] = {"aoi": None, "aoi_layer": None, "use_nir": False, "bands": names, "level": "L1C"}
+    try:
+        found = open_scene(scene.path, replace(settings, clouds="none", **masks, **area), card=BAND_CARD)
+    except BandError as error:
+        raise BandError(
+            f"{error}. --clouds s2cloudless looks at {', '.join(BANDS)}, all of them in one scene; map it without: "
+            "--clouds auto"
+        ) from error
+    if (found.height, found.width, found.transform) != (scene.height, scene.width, scene.transform):
+        raise SceneError(f"{scene.shown_path}: its ten bands for --clouds s2cloudless lie on another grid")
+    return found
+
+
+def _detect(scene: Scene, side: int) -> tuple[Bools, Bools]:
+    """Which cells are cloud, and which hold data, `(rows, columns)`."""
+    from s2cloudless import S2PixelCloudDetector
+
+    detector = S2PixelCloudDetector(threshold=THRESHOLD, average_over=AVERAGED, dilation_size=WIDENED)
+    shape = -(-scene.height // side), -(-scene.width // side)
+    probability, seen = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    with rasterio.Env(GDAL_CACHEMAX=cache_bytes(scene.opens)), keeping_open():
+        for rows, cols in _rectangles(shape):
+            values, has_data = _cell_means(scene, rows, cols, side)
+            found = _probability(detector, values)
+            probability[rows, cols], seen[rows, cols] = np.where(has_data, found, 0), has_data
+    cloud = detector.get_mask_from_prob(probability[None])[0] > 0
+    return np.asarray(cloud & seen), seen
+
+
+def _probability(detector: S2PixelCloudDetector, values: Floats) -> Floats:
+    """Of each cell, `(rows, columns)`, of reflectance `(rows, columns, bands)`."""
+    return np.asarray(detector.get_cloud_probability_maps(values[None])[0], np.float32)
+
+
+def _rectangles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
+    for row in range(0, shape[0], TOGETHER):
+        for col in range(0, shape[1], TOGETHER):
+            yield slice(row, min(row + TOGETHER, shape[0])), slice(col, min(col + TOGETHER, shape[1]))
+
+
+def _cell_means(scene: Scene, rows: slice, cols: slice, side: int) -> tuple[Floats, Bools]:
+    """Mean reflectance of the pixels with data in each cell, `(rows, columns, bands)`, and which cells have some."""
+    top, left = rows.start * side, cols.start * side
+    window = Window(top, left, min(rows.stop * side, scene.height) - top, min(cols.stop * side, scene.width) - left)
+    pixels = scene.read(window)
+    shape = rows.stop - rows.start, cols.stop - cols.start
+    values = np.where(pixels.valid[..., None], pixels.values, 0)
+    total = _summed(values, shape, side)
+    count = _summed(pixels.valid[..., None].astype(np.float32), shape, side)
+    return np.asarray(total / np.maximum(count, 1), np.float32), count[..., 0] > 0
+
+
+def _summed(values: Floats, shape: tuple[int, int], side: int) -> Floats:
+    """Sums over cells, `(rows, columns, bands)`, the last of which may be incomplete."""
+    whole = np.zeros((shape[0] * side, shape[1] * side, values.shape[-1]), np.float32)
+    whole[: values.shape[0], : values.shape[1]] = values
+    return np.asarray(whole.reshape(shape[0], side, shape[1], side, -1).sum(axis=(1, 3)), np.float32)

@@ -1,0 +1,153 @@
+"""Masks that look wrong: they leave in almost nothing, or all, or take clouds for the ground → warnings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.left_out import percent_words
+from landmap.pixels import Bools
+from landmap.scene.mask_layers import STRIP, thinned, thinned_layers
+from landmap.scene.mask_rules import SCL_REASONS
+from landmap.scene.masks import Mask, RasterMask
+from landmap.scene.sample import SEARCHED
+from landmap.scene.scene import Scene
+from landmap.tiling import Window
+
+ALMOST_ALL = 0.99
+"""A mask that leaves out more of a scene's data than this is worth a warning."""
+A_THIRD = 1 / 3
+"""So is one of 0 and 1 that leaves in less than this, where nobody said which of the two is left out."""
+FEW = 200
+"""Fewer pixels than this, of those that are looked at, say nothing."""
+BRIGHT = 0.25
+"""Clouds reflect more than this in visible light, even where they are thin,"""
+TWICE = 2
+"""and this many times as much as the ground beside them."""
+MOST_VALUES = 12
+"""So many values of a mask are listed."""
+MENDS = {
+    "clouds": "--clouds none maps it, clouds and all",
+    "scl": "is it the classification of this scene? Without --scl the scene's own is used, if it has one; if the "
+    "file's 1 is cloud and its 0 is clear: --mask FILE --invert-mask",
+    "mask": "if its 1 marks what is to be left out, such as cloud: --invert-mask",
+    "mask of flags": "it has three bands of 0 and 1, as L1C's MSK_CLASSI, whose 1 is cloud, cirrus or snow: --scl FILE "
+    "takes it so; if its first band alone is meant: --mask-values 0",
+    "mask inverted": "without --invert-mask it leaves out the other pixels",
+}
+"""What to do about a mask that leaves out too much, by what asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a mask does to a scene, at every so many pixels with data inside the area of interest."""
+
+    left_in: Bools
+    """Whether the mask leaves a pixel in, `(n,)`."""
+    bright: npt.NDArray[np.float32]
+    """Reflectance of the scene's darkest visible band, `(n,)`."""
+    reasons: str
+    """What it calls the pixels that it leaves out, in words."""
+
+
+def mask_doubts(scene: Scene) -> list[str]:
+    """What looks wrong about the masks of a scene, in plain words.
+
+    Raises:
+        SceneError: The scene or a mask can't be read.
+    """
+    return [doubt for mask in scene.masks if mask.hides and (doubt := _doubt(scene, mask))]
+
+
+def _doubt(scene: Scene, mask: Mask) -> str:
+    why = mask.why_thinned(thinned(scene))
+    by_user = mask.asked.startswith("mask")
+    if by_user and not why.any():
+        return _doubt_of_nothing(scene, mask)
+    if not by_user and (why > 0).mean() <= ALMOST_ALL:
+        return ""  # so that no pixel of most scenes is read for it
+    look = _look(scene, mask, why)
+    if len(look.left_in) < FEW:
+        return ""
+    share = float(look.left_in.mean())
+    if 1 - share > ALMOST_ALL:
+        return f"{_left_in(mask, share, look)}: {MENDS[mask.asked]}"
+    if by_user and _takes_cloud_for_ground(look):
+        return (
+            f"{mask.says}: what it leaves in ({percent_words(share)}) is as bright as cloud, and what it leaves out "
+            f"is not: it looks inverted; {MENDS[mask.asked]}"
+        )
+    if mask.asked == "mask of flags":
+        return f"{_left_in(mask, share, look)}: {MENDS[mask.asked]}"
+    if mask.asked == "mask" and share < A_THIRD and _unsaid(scene, mask):
+        return f"{_left_in(mask, share, look)}: {MENDS['mask']}; if it is meant so: --mask-values 0"
+    return ""
+
+
+def _doubt_of_nothing(scene: Scene, mask: Mask) -> str:
+    """What is wrong with a mask of the user that leaves out nothing where it was looked at, every so many pixels.
+
+    A mask of one value may be that of a scene without clouds: nothing is left out, and nothing is wrong.
+    """
+    if not isinstance(mask, RasterMask):
+        return ""
+    values, valid, _ = thinned_layers(mask.layers)
+    found = np.unique(values[valid]).tolist()
+    if any(rule.others for rule in mask.rules) or (mask.by_default and len(found) < 2):
+        return ""
+    if any(mask.why(strip).any() for strip in _strips(scene)):
+        return ""
+    told = ", ".join(f"{value:g}" for value in found[:MOST_VALUES])
+    if len(found) > MOST_VALUES:
+        told = f"{len(found)} from {found[0]:g} to {found[-1]:g}"
+    is_scl = mask.by_default and set(found) <= set(SCL_REASONS)
+    scl = "if it is a scene classification: --scl FILE; else " if is_scl else ""
+    return f"{mask.says}: leaves out no pixel: its values are {told}; {scl}name what is left out: --mask-values NUMBERS"
+
+
+def _strips(scene: Scene) -> list[Window]:
+    """All of a scene, a strip at a time; of a very large one every so many strips."""
+    every = -(-scene.height * scene.width // SEARCHED)
+    return [
+        Window(row, 0, min(STRIP, scene.height - row), scene.width) for row in range(0, scene.height, STRIP * every)
+    ]
+
+
+def _left_in(mask: Mask, share: float, look: _Look) -> str:
+    left = f"leaves in {percent_words(share)} of the pixels with data" if share else "leaves in no pixel with data"
+    return f"{mask.says}: {left}{look.reasons}"
+
+
+def _look(scene: Scene, mask: Mask, why: npt.NDArray[np.uint8]) -> _Look:
+    thin = thinned(scene)
+    values, valid = scene.read_values(thin.window, thin.shape)
+    for other in scene.masks:
+        if not other.hides:
+            valid &= other.why_thinned(thin) == 0
+    found = why[valid]
+    reflectance = scene.radiometry.to_model(values)[valid]
+    visible = [i for i, name in enumerate(scene.band_names) if name in ("B02", "B03", "B04")]
+    bright = reflectance[:, visible].min(axis=-1) if visible else np.full(len(found), np.nan, np.float32)
+    names = [(float((found == i).mean()), name) for i, name in enumerate(mask.reasons, 1)]
+    told = ", ".join(f"{percent_words(share)} {name}" for share, name in sorted(names, reverse=True) if share)
+    is_class = told and mask.asked in ("clouds", "scl")
+    return _Look(found == 0, bright, f" ({told})" if is_class else "")
+
+
+def _takes_cloud_for_ground(look: _Look) -> bool:
+    """Whether what is left in is as bright as cloud, and what is left out as dark as the ground beside it."""
+    inside, outside = look.bright[look.left_in], look.bright[~look.left_in]
+    if min(len(inside), len(outside)) < FEW // 4:
+        return False
+    kept, dropped = float(np.median(inside)), float(np.median(outside))
+    return kept > BRIGHT and kept > TWICE * max(dropped, 0.0)
+
+
+def _unsaid(scene: Scene, mask: Mask) -> bool:
+    """Whether a mask holds nothing but 0 and one other value, and its file leaves open which is which."""
+    if not isinstance(mask, RasterMask) or not mask.by_default:
+        return False
+    values, valid, _ = thinned_layers(mask.layers)
+    return len(set(np.unique(values[valid]).tolist()) - {0}) <= 1

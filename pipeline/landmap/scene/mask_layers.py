@@ -1,0 +1,182 @@
+"""A band of a mask on a scene's grid: each of the scene's pixels has the value of the mask's pixel around its middle.
+
+Where the axes of both grids are parallel, as of products of 60 m beside bands of 10 m, that is looked up by row and
+column; a warp would take far longer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rasterio.crs import CRS
+
+from landmap.geo.geobox import Grounded, RasterGrid, bounds
+from landmap.geo.longitudes import coordinates, near
+from landmap.pixels import Bools
+from landmap.scene.source import Source
+from landmap.tiling import Window
+
+THIN = 512
+"""Rows and columns, at most, at which a mask is looked at to say what share of the scene it leaves out."""
+STRIP = 1024
+"""Rows of a mask that are read at once where all of it is looked at."""
+SLACK = 1e-6
+"""Pixels by which a middle may miss a border and still be taken to lie on it, and so in the next pixel."""
+
+Places = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A band of a mask."""
+
+    source: Source
+    """On the scene's grid, or on its own, whose axes are parallel to the scene's."""
+    grid: RasterGrid
+    """The scene's."""
+
+    def read(self, window: Window) -> tuple[npt.NDArray[Any], Bools]:
+        """Values in a rectangle of the scene, `(height, width)`, and where there are any.
+
+        Raises:
+            ReadError: The file can't be read there.
+        """
+        if _grid(self.source) == self.grid:
+            values, valid = self.source.read_values(window)
+            return values[..., 0], valid
+        rows, cols = (np.arange(start, start + length) for start, length in _spans(window))
+        return _looked_up(self.source, *_rows_and_cols(self.source, self.grid, rows, cols))
+
+    def read_thinned(self, thin: Thin) -> tuple[npt.NDArray[Any], Bools]:
+        """The same of all of the scene, every so many pixels.
+
+        The mask is read as it is: of classes, overviews of a file, and the coarser levels of JPEG 2000 above all, hold
+        numbers that stand between two classes and are none of them.
+
+        Raises:
+            ReadError: The file can't be read.
+        """
+        base, step = self.source.plain or self.source, thin.step
+        rows, cols = np.arange(0, self.grid.height, step), np.arange(0, self.grid.width, step)
+        if are_parallel(_grid(base), self.grid):
+            return _strips(base, *_rows_and_cols(base, self.grid, rows, cols))
+        if base.crs is None or (self.source.warp is not None and self.source.warp.source is not None):
+            return _strips(self.source, rows, cols)
+        return _scattered(base, *_pixels_of(base, self.grid, rows, cols))
+
+
+@dataclass(frozen=True, slots=True)
+class Thin:
+    """All of a scene, every so many pixels."""
+
+    window: Window
+    """The scene."""
+    step: int
+    """How many rows, and columns, each pixel that is looked at stands for."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of what is looked at."""
+        return math.ceil(self.window.height / self.step), math.ceil(self.window.width / self.step)
+
+
+def thinned(grid: Grounded) -> Thin:
+    """Of a scene so many pixels that few enough are looked at."""
+    return Thin(Window(0, 0, grid.height, grid.width), math.ceil(max(grid.height, grid.width) / THIN))
+
+
+def read_layers(layers: Sequence[Layer], window: Window) -> tuple[npt.NDArray[Any], Bools]:
+    """Values of the bands of a mask in a rectangle, `(height, width, bands)`, and where all have data."""
+    values, valid = zip(*(layer.read(window) for layer in layers), strict=True)
+    return np.stack(values, axis=-1), np.logical_and.reduce(valid)
+
+
+def thinned_layers(layers: Sequence[Layer]) -> tuple[npt.NDArray[Any], Bools, int]:
+    """The same of all of a scene, every so many pixels, and how many these are."""
+    thin = thinned(layers[0].grid)
+    values, valid = zip(*(layer.read_thinned(thin) for layer in layers), strict=True)
+    return np.stack(values, axis=-1), np.logical_and.reduce(valid), thin.step
+
+
+def are_parallel(one: Grounded, other: Grounded) -> bool:
+    """Whether two grids share a CRS and the directions of their axes, those of the CRS."""
+    same = one.crs == other.crs or (
+        one.crs is not None and other.crs is not None and CRS.from_wkt(one.crs) == CRS.from_wkt(other.crs)
+    )
+    return same and not any((one.transform.b, one.transform.d, other.transform.b, other.transform.d))
+
+
+def _grid(source: Source) -> RasterGrid:
+    return RasterGrid(source.height, source.width, source.transform, source.crs)
+
+
+def _spans(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (window.row_off, window.height), (window.col_off, window.width)
+
+
+def _rows_and_cols(base: Grounded, grid: Grounded, rows: Places, cols: Places) -> tuple[Places, Places]:
+    """Rows and columns of a raster that lie around the middles of a grid's, both with parallel axes."""
+    here, there = grid.transform, base.transform
+    down = (here.f + here.e * (rows + 0.5) - there.f) / there.e
+    across = (near(here.c + here.a * (cols + 0.5), _middle(base), base.crs) - there.c) / there.a
+    return np.floor(down + SLACK).astype(np.int64), np.floor(across + SLACK).astype(np.int64)
+
+
+def _middle(base: Grounded) -> float:
+    west, _, east, _ = bounds(base)
+    return (west + east) / 2
+
+
+def _looked_up(source: Source, rows: Places, cols: Places) -> tuple[npt.NDArray[Any], Bools]:
+    """Values at rows and columns of a raster, `(rows, cols)`; beyond its edge there are none."""
+    shape = len(rows), len(cols)
+    inside = [_within(rows, source.height), _within(cols, source.width)]
+    if not inside[0].any() or not inside[1].any():
+        return np.zeros(shape, source.dtype), np.zeros(shape, np.bool_)
+    top, left = rows[inside[0]].min(), cols[inside[1]].min()
+    height, width = rows[inside[0]].max() + 1 - top, cols[inside[1]].max() + 1 - left
+    values, valid = source.read_values(Window(int(top), int(left), int(height), int(width)))
+    place = np.ix_((rows - top).clip(0, height - 1), (cols - left).clip(0, width - 1))
+    return values[..., 0][place], valid[place] & np.outer(*inside)
+
+
+def _within(places: Places, length: int) -> Bools:
+    return np.asarray((places >= 0) & (places < length), np.bool_)
+
+
+def _strips(source: Source, rows: Places, cols: Places) -> tuple[npt.NDArray[Any], Bools]:
+    """As `_looked_up`, a strip of the raster at a time."""
+    strips = rows // STRIP
+    parts = [_looked_up(source, rows[strips == strip], cols) for strip in dict.fromkeys(strips.tolist())]
+    values, valid = zip(*parts, strict=True)
+    return np.concatenate(values), np.concatenate(valid)
+
+
+def _pixels_of(base: Grounded, grid: Grounded, rows: Places, cols: Places) -> tuple[Places, Places]:
+    """Row and column of a raster in another CRS around the middle of each of a grid's pixels, `(rows, cols)` both."""
+    across, down = np.meshgrid(cols + 0.5, rows + 0.5)
+    x, y = grid.transform @ (across.ravel(), down.ravel())
+    col, row = ~base.transform @ coordinates(x, y, grid.crs or "", base)
+    found = [np.where(np.isfinite(place), place, -1) for place in (row, col)]
+    return tuple(np.floor(place + SLACK).astype(np.int64).reshape(across.shape) for place in found)  # type: ignore[return-value]
+
+
+def _scattered(base: Source, rows: Places, cols: Places) -> tuple[npt.NDArray[Any], Bools]:
+    """Values of a raster at pixels anywhere in it, a strip of it at a time; beyond its edge there are none."""
+    values, valid = np.zeros(rows.shape, base.dtype), np.zeros(rows.shape, np.bool_)
+    inside = _within(rows, base.height) & _within(cols, base.width)
+    for strip in np.unique(rows[inside] // STRIP).tolist():
+        here = inside & (rows // STRIP == strip)
+        top, left = int(rows[here].min()), int(cols[here].min())
+        window = Window(top, left, int(rows[here].max()) + 1 - top, int(cols[here].max()) + 1 - left)
+        found, known = base.read_values(window)
+        values[here], valid[here] = (
+            found[rows[here] - top, cols[here] - left, 0],
+            known[rows[here] - top, cols[here] - left],
+        )
+    return values, valid

@@ -1,0 +1,170 @@
+"""What leaves pixels of a scene out though it has data there: rasters, and areas of interest.
+
+What is left out is nodata in the map. A raster hides it, too: as with any nodata, windows see the model's mean there,
+and what lies beside a cloud may get another class than without the mask. An area hides nothing: inside it all is as
+without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from landmap.errors import SceneError
+from landmap.geo.geobox import RasterGrid, extent, raster_grid
+from landmap.geo.longitudes import touch
+from landmap.io.reading import look_surely
+from landmap.io.remote import shown
+from landmap.left_out import Reasons
+from landmap.pixels import Bools
+from landmap.scene.mask_layers import Layer, Thin, are_parallel, read_layers, thinned_layers
+from landmap.scene.mask_rules import Rule, apply_rules, reasons_of
+from landmap.scene.source import Source, source_of
+from landmap.scene.subset import View
+from landmap.scene.warp import onto
+from landmap.tiling import Window
+
+Asked = Literal["clouds", "scl", "mask", "mask inverted", "mask of flags"]
+"""What asked for a mask: `--clouds` or `--scl auto`, `--scl FILE`, `--mask`, that with `--invert-mask`, or that with a
+file which looks like MSK_CLASSI."""
+
+
+class Mask(Protocol):
+    """What leaves pixels of a scene out. Small and picklable; no pixels, no open file."""
+
+    @property
+    def says(self) -> str:
+        """What is left out, in words."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that are opened for each window."""
+
+    @property
+    def hides(self) -> bool:
+        """Whether windows do not see what is left out."""
+
+    @property
+    def asked(self) -> str:
+        """What asked for it: see `Asked`, or "aoi"."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What pixels that are left out count as."""
+
+    def why(self, window: Window) -> Reasons:
+        """For each pixel of a rectangle of the scene, `(height, width)`, the number of its reason, from 1, or 0."""
+
+    def usable(self, window: Window) -> Bools:
+        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
+
+    def why_thinned(self, thin: Thin) -> Reasons:
+        """The same of all of the scene, every so many pixels."""
+
+    def misses(self, window: Window) -> bool:
+        """Whether all of a rectangle is known to be left out, without reading anything; only of what hides nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RasterMask:
+    """Leaves out the pixels where rasters have certain values."""
+
+    layers: tuple[Layer, ...]
+    """The bands of the mask, each by itself."""
+    rules: tuple[Rule, ...]
+    """Which values are left out."""
+    blank: str
+    """What pixels without data in the mask count as; "" leaves them in."""
+    says: str
+    """What is left out, in words."""
+    asked: Asked = "clouds"
+    """What asked for it."""
+    by_default: bool = False
+    """Nobody said which of the raster's values are left out."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The rasters."""
+        return tuple(dict.fromkeys(layer.source.path for layer in self.layers))
+
+    @property
+    def hides(self) -> bool:
+        """Clouds and what is unknown are no land."""
+        return True
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What pixels that are left out count as."""
+        return reasons_of(self.rules, self.blank)
+
+    def why(self, window: Window) -> Reasons:
+        """See `Mask.why`.
+
+        Raises:
+            SceneError: The raster can't be read there.
+        """
+        return apply_rules(*read_layers(self.layers, window), self.rules, self.blank)
+
+    def usable(self, window: Window) -> Bools:
+        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
+        return np.asarray(self.why(window) == 0, np.bool_)
+
+    def why_thinned(self, thin: Thin) -> Reasons:
+        """See `Mask.why_thinned`.
+
+        Raises:
+            SceneError: The raster can't be read.
+        """
+        values, valid, _ = thinned_layers(self.layers)
+        return apply_rules(values, valid, self.rules, self.blank)
+
+    def misses(self, window: Window) -> bool:
+        """Never known without reading."""
+        return False
+
+
+def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]) -> tuple[Layer, ...]:
+    """Bands of a raster on a scene's grid, by the nearest of its pixels; each by itself.
+
+    Args:
+        path: File or address of the mask's raster.
+        scene: What they are brought to.
+        choose: Says, of the open file, which bands, from 1.
+
+    Raises:
+        SceneError: It can't be read, has no place, or lies elsewhere.
+    """
+    here = RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
+
+    def describe(file: Any) -> tuple[RasterGrid, tuple[Source, ...]]:
+        found = tuple(
+            source_of(file, path, path, (f"mask {index}",), (index,), is_reflectance=False) for index in choose(file)
+        )
+        return raster_grid(file), found
+
+    grid, sources = look_surely(path, describe)
+    if grid != here:
+        _check_place(grid, shown(path), scene)
+    return tuple(laid(source, scene) for source in sources)
+
+
+def laid(source: Source, scene: Source) -> Layer:
+    """A band of a mask, on a grid of its own, on that of a scene."""
+    here = RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
+    return Layer(source if are_parallel(source, here) else View(onto(scene), "", None).of(source), here)
+
+
+def _check_place(grid: RasterGrid, path: str, scene: Source) -> None:
+    """Refuse a raster that lies nowhere, or elsewhere than the scene."""
+    if grid.crs is None or scene.crs is None:
+        raise SceneError(
+            f"{path}: expected a mask on the scene's grid, or a CRS in both to bring it there. Received: no CRS in "
+            f"{scene.shown_path if scene.crs is None else 'the mask'}"
+        )
+    if not touch(grid, scene):
+        raise SceneError(
+            f"{path}: expected a mask that touches the scene, which {extent(scene)}. Received: one that {extent(grid)}"
+        )

@@ -1,0 +1,149 @@
+"""B08 of a scene, for models that know what near infrared adds: found and understood, or why it is not used.
+
+Near infrared helps where it is there, and is never needed: whatever is wrong with it leaves a map of true colour, and
+the plan says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.errors import SceneError
+from landmap.pixels import Bools, Floats
+from landmap.products.bands import FileBand, bands_called
+from landmap.radiometry.conversion import LEAST_PIXELS, Evidence, Radiometry
+from landmap.radiometry.resolve import haze_between, scale_and_offset
+from landmap.scene.sample import Sample
+from landmap.scene.source import Source
+from landmap.settings import Settings
+from landmap_models.model_file.card import NIR_BAND, ModelCard
+from landmap_models.model_file.nir import NirPrior
+
+ONLY = "true colour only"
+VISIBLE = ("B04", "B03")
+"""Red and green."""
+
+
+@dataclass(frozen=True, slots=True)
+class Infrared:
+    """What a model's near-infrared prior gets of a scene."""
+
+    source: Source
+    """Where B08 lies."""
+    visible: tuple[int, int]
+    """Positions of red and green among the model's bands."""
+    radiometry: Radiometry
+    """How values of red, green and near infrared become reflectance at the prior's level."""
+
+    def spectrum(self, values: npt.NDArray[np.generic], nir: npt.NDArray[np.generic], valid: Bools) -> Floats:
+        """Reflectance of red, green and near infrared, `(height, width, 3)`.
+
+        Args:
+            values: Of the model's bands as they are in the file, `(height, width, bands)`.
+            nir: Of B08 as they are in the file, `(height, width)`.
+            valid: Where the file says that B08 has data, `(height, width)`. A 0 is no data, too: Sentinel-2's code for
+                unseen, and a hole taken for darkness would be taken for water.
+        """
+        stacked = np.concatenate([values[..., list(self.visible)], nir[..., None]], axis=-1)
+        out = self.radiometry.to_model(np.asarray(stacked))
+        out[..., 2] = np.where(valid & (nir != 0), out[..., 2], np.nan)
+        return out
+
+
+def find_infrared(bands: tuple[FileBand, ...], given: int | None, card: ModelCard, settings: Settings) -> int | str:
+    """Number of B08 in a file, from 1, or why it is not used, in words.
+
+    Args:
+        bands: Of the file.
+        given: Its number by `--bands`, if that was given for it.
+        card: The model's.
+        settings: `use_nir` and `bands` are used.
+    """
+    if card.nir is None:
+        return f"not known to the model: {ONLY}"
+    if not settings.use_nir:
+        return f"not used, as asked (--no-nir): {ONLY}"
+    if given is not None:
+        return given
+    if settings.bands is not None:
+        return f"not among --bands: {ONLY}. Add {NIR_BAND}=N if the file has it"
+    found = bands_called(bands, NIR_BAND)
+    if not found:
+        return f"not in the scene: {ONLY}. With {NIR_BAND} in the file, dark green fields are told from water"
+    if len(found) > 1:
+        hint = ",".join(f"{name}=N" for name in (*card.band_names, NIR_BAND))
+        return f"there {len(found)} times: {ONLY}. Say which is which: --bands {hint}"
+    return found[0]
+
+
+def understand_infrared(
+    source: Source, evidence: Evidence, radiometry: Radiometry, card: ModelCard, settings: Settings
+) -> Infrared | str:
+    """Decide what the values of B08 mean, or say why it is not used.
+
+    It is used only where its numbers can be trusted as those of the other bands are: reflectance of a known scale.
+
+    Args:
+        source: Where it lies.
+        evidence: What the file says of it; its sample is that of the model's bands.
+        radiometry: Of the model's bands.
+        card: The model's, with a prior.
+        settings: As for the other bands.
+    """
+    assert card.nir is not None  # find_infrared has seen to it
+    if source.dtype == "uint8" or settings.scale == "8bit":
+        return f"8 bits, as of a picture: {ONLY}. Near infrared needs digital numbers or reflectance"
+    if source.dtype != evidence.dtype:
+        return f"of another data type ({source.dtype}, not {evidence.dtype}): {ONLY}"
+    if "scale" in radiometry.assumed:
+        return f"of a scale that is assumed: {ONLY}. Give --scale"
+    try:
+        scale, offset = scale_and_offset(evidence, card, settings)
+        own = _radiometry(scale[0], offset[0], radiometry, card, card.nir, source.shown_path)
+    except SceneError as error:
+        return f"not usable: {ONLY}. {str(error).removeprefix(f'{source.shown_path}: ')}"
+    if not (np.isclose(own.scale, own.scale[0]).all() and np.isclose(own.offset, own.offset[0]).all()):
+        return f"of another scale or offset than red and green: {ONLY}. Say which holds: --scale, --offset"
+    return Infrared(source, _visible(card), own)
+
+
+def _visible(card: ModelCard) -> tuple[int, int]:
+    return card.band_names.index(VISIBLE[0]), card.band_names.index(VISIBLE[1])
+
+
+def _radiometry(
+    scale: float, offset: float, visible: Radiometry, card: ModelCard, prior: NirPrior, path: str
+) -> Radiometry:
+    """Of red, green and near infrared, to the prior's level."""
+    places = _visible(card)
+    haze, _ = haze_between(visible.level, (prior.level,), (*VISIBLE, NIR_BAND), path)
+    return replace(
+        visible,
+        scale=(*(visible.scale[i] for i in places), scale),
+        offset=(*(visible.offset[i] for i in places), offset),
+        haze=haze,
+        warnings=(),
+    )
+
+
+def doubt_infrared(infrared: Infrared, found: Sample) -> str | None:
+    """What the values of B08 speak against it, in words; None where nothing does, or too few were seen.
+
+    Args:
+        infrared: What was decided.
+        found: Values of B08 where it has data.
+    """
+    values = found.values[:, 0]
+    if found.complete and not len(values):
+        return "without data where it was looked at"
+    if len(values) < LEAST_PIXELS:
+        return None
+    # At the scene's own level: added haze would lend light to a band that holds none.
+    plain = (values + infrared.radiometry.offset[2]) * infrared.radiometry.scale[2]
+    middle, bright = np.percentile(plain, (50, 99))
+    if middle > 1.5 or bright < 0.005:
+        return f"not like reflectance (median {middle:.3g}, 99th percentile {bright:.3g})"
+    return None

@@ -1,0 +1,248 @@
+"""Values of a scene on which decisions rest: a few places of it, or, where these have no data, where data are.
+
+An ordinary scene is sampled at 25 places. Where those hold few pixels with data, every pixel is looked at (a coarser
+copy first, if the file has one), and the sample is read where data were found. It depends on the scene alone, never on
+chunks, threads or the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.pixels import Bools, Floats
+from landmap.products.nodata import Fills
+from landmap.radiometry.conversion import LEAST_PIXELS
+from landmap.scene.source import Source, read_pixels, read_place
+from landmap.tiling import Window
+
+PLACES = 5
+"""A scene is sampled at this many places along each axis."""
+SIZE = 64
+"""A place has this many rows and columns of pixels, or as many as the scene has."""
+ENOUGH = SIZE * SIZE
+"""Pixels with data below which the places are not trusted to have met what the scene holds."""
+PLACES_WITH_DATA = 100
+"""At most so many places are sampled where data were searched for."""
+STRIP = 8192
+"""Columns that are searched together, at most."""
+SEARCHED = 500_000_000
+"""Pixels that are searched for data, at most: four Sentinel-2 tiles. Of a larger scene every so many strips are."""
+COARSE = 1024
+"""Rows and columns of the coarser copy that is searched first, at most."""
+
+Counts = npt.NDArray[np.int64]
+
+
+class Hides(Protocol):
+    """What leaves pixels of a scene out (`landmap.scene.masks.Mask`)."""
+
+    def usable(self, window: Window) -> Bools:
+        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Values of pixels with data, as they are in the file."""
+
+    values: Floats
+    """`(n, bands)`; none is 0 in every band."""
+    blank: float
+    """Share of the pixels with data that are 0 in every band and were left out, 0 to 1."""
+    complete: bool
+    """Every pixel of the scene was looked at: where the sample is empty, the scene is."""
+    fills: Fills
+    """Constants in what was sampled that are no data, though the file does not declare them."""
+
+
+def sample(source: Source, masks: Sequence[Hides] = ()) -> Sample:
+    """Read values of pixels with data from all over a scene.
+
+    Pixels that are 0 in every band, though declared valid, are counted apart: as values they would mislead.
+
+    Args:
+        source: Bands of the scene.
+        masks: What hides pixels; those are not sampled, unless they are all that there is.
+
+    Raises:
+        SceneError: The file or a mask can't be read.
+    """
+    found = _read(source, _places(source), masks, Fills())
+    if len(found.values) < ENOUGH:
+        found = _search(source, masks, found)
+    if masks and len(found.values) < LEAST_PIXELS:
+        return sample(source)
+    return found
+
+
+def look_beside(source: Source, other: Source, masks: Sequence[Hides] = ()) -> tuple[float, str]:
+    """Share of a scene's pixels with data where another band of it has none, and what stands there instead.
+
+    Args:
+        source: Bands of the scene.
+        other: The band, on the same grid. Its zeros are no data.
+        masks: What hides pixels.
+
+    Returns:
+        The share of those that were looked at, 0 where they are too few to tell; and the value of most of those without
+        data, in words, or "" where they have several.
+
+    Raises:
+        SceneError: A file or a mask can't be read.
+    """
+    with_data, missing = 0, []
+    for place in _places(source):
+        seen = _left_in(source.read_values(place)[1], masks, place)
+        values, valid = other.read_values(place)
+        with_data += int(seen.sum())
+        missing.append(values[seen & ~(valid & (values[..., 0] != 0)), 0])
+    found, counts = np.unique(np.concatenate(missing), return_counts=True)
+    if with_data < LEAST_PIXELS or not counts.sum():
+        return 0.0, ""
+    most = f"{found[counts.argmax()]:.7g}" if counts.max() > counts.sum() / 2 else ""
+    return float(counts.sum() / with_data), most
+
+
+def places_with_data(source: Source, masks: Sequence[Hides] = (), number: int = PLACES_WITH_DATA) -> list[Window]:
+    """Places of a scene that hold data, spread evenly over its pixels with data; empty where none were found.
+
+    Args:
+        source: Bands of the scene.
+        masks: What hides pixels.
+        number: So many places at most.
+
+    Raises:
+        SceneError: The file or a mask can't be read.
+    """
+    return _spread(_count(source, masks)[0], source, number)
+
+
+def _search(source: Source, masks: Sequence[Hides], first: Sample) -> Sample:
+    """A sample from where data are; the first sample where nothing more is found."""
+    coarse = _spread(_count_coarse(source), source, PLACES_WITH_DATA)
+    if coarse and len((found := _read(source, coarse, masks, first.fills)).values) >= ENOUGH:
+        return replace(found, blank=max(first.blank, found.blank))
+    counts, complete = _count(source, masks)
+    found = _read(source, _spread(counts, source, PLACES_WITH_DATA), masks, first.fills)
+    values = found.values if complete or len(found.values) > len(first.values) else first.values
+    return Sample(values, max(first.blank, found.blank), complete, found.fills)
+
+
+def _places(source: Source) -> list[Window]:
+    """Places spread evenly over a scene."""
+    return [
+        Window(row, col, min(SIZE, source.height - row), min(SIZE, source.width - col))
+        for row in _starts(source.height)
+        for col in _starts(source.width)
+    ]
+
+
+def _starts(length: int) -> list[int]:
+    """Where places start along an axis."""
+    last = max(0, length - SIZE)
+    return sorted({round(last * i / (PLACES - 1)) for i in range(PLACES)})
+
+
+def _read(source: Source, places: Sequence[Window], masks: Sequence[Hides], fills: Fills) -> Sample:
+    """The sample at some places; what is fill there is counted with what was counted before."""
+    if not places:
+        return Sample(np.zeros((0, len(source.band_indexes)), np.float32), 0.0, complete=False, fills=fills)
+
+    def read_all(file: Any) -> tuple[Fills, list[tuple[npt.NDArray[Any], Bools]]]:
+        counted = deepcopy(fills)  # a further attempt counts anew
+        return counted, [read_place(file, source, place, counted) for place in places]
+
+    counted, read = source.look(read_all)
+    kept = [values[_left_in(valid, masks, place)] for (values, valid), place in zip(read, places, strict=True)]
+    found = np.concatenate(kept).astype(np.float32)
+    seen = (found != 0).any(axis=-1)
+    blank = float(1 - seen.mean()) if len(seen) else 0.0
+    return Sample(found[seen], blank, complete=False, fills=counted)
+
+
+def _left_in(valid: Bools, masks: Sequence[Hides], place: Window) -> Bools:
+    """Which pixels of a place have data that no mask hides."""
+    for mask in masks:
+        if valid.any():
+            valid = valid & mask.usable(place)
+    return valid
+
+
+def _count_coarse(source: Source) -> Counts:
+    """As `_count`, by a coarser copy in the file; all 0 where there is none. It shows where to look, and no more."""
+    step = -(-max(source.height, source.width) // COARSE)
+    shape = -(-source.height // step), -(-source.width // step)
+    counts: Counts = np.zeros(_cells(source), np.int64)
+
+    def see(file: Any) -> Bools | None:
+        if step == 1 or not file.overviews(source.band_indexes[0]):
+            return None
+        values, valid = read_pixels(file, source, Window(0, 0, source.height, source.width), shape)
+        return np.asarray(valid & (values != 0).any(axis=-1))
+
+    seen = source.look(see)
+    if seen is not None:
+        rows, cols = (np.nonzero(seen)[i] * size // seen.shape[i] // SIZE for i, size in enumerate(_size(source)))
+        np.add.at(counts, (rows, cols), 1)
+    return counts
+
+
+def _count(source: Source, masks: Sequence[Hides]) -> tuple[Counts, bool]:
+    """How many pixels with data each place has that no mask hides, and whether all of the scene was looked at.
+
+    Places lie edge to edge from the scene's first pixel on; the counts are `(rows, columns)` of them.
+    """
+    counts: Counts = np.zeros(_cells(source), np.int64)
+    strips = _strips(source)
+    every = -(-source.height * source.width // SEARCHED)
+    for strip in strips[::every]:
+        values, valid = source.read_values(strip)
+        seen = _left_in(np.asarray(valid & (values != 0).any(axis=-1)), masks, strip)
+        if seen.any():
+            top, left = strip.row_off // SIZE, strip.col_off // SIZE
+            found = _in_places(seen)
+            counts[top : top + found.shape[0], left : left + found.shape[1]] += found
+    return counts, every == 1
+
+
+def _strips(source: Source) -> list[Window]:
+    """Rectangles that cover the scene, as high as the file's own blocks or a place."""
+    rows = min(-(-source.block_shape[0] // SIZE) * SIZE, COARSE)
+    return [
+        Window(row, col, min(rows, source.height - row), min(STRIP, source.width - col))
+        for row in range(0, source.height, rows)
+        for col in range(0, source.width, STRIP)
+    ]
+
+
+def _in_places(seen: Bools) -> Counts:
+    """How many pixels are true in each place of a rectangle that starts at one."""
+    rows, cols = (np.arange(0, length, SIZE) for length in seen.shape)
+    return np.add.reduceat(np.add.reduceat(seen.astype(np.int64), rows, axis=0), cols, axis=1)
+
+
+def _spread(counts: Counts, source: Source, number: int) -> list[Window]:
+    """Places spread evenly over the pixels that were counted, from the first row to the last."""
+    chosen = np.flatnonzero(counts)
+    if len(chosen) > number:
+        upto = counts.ravel().cumsum()
+        chosen = np.unique(np.searchsorted(upto, (np.arange(number) + 0.5) / number * upto[-1], side="right"))
+    places = [divmod(int(i), counts.shape[1]) for i in chosen]
+    return [
+        Window(row * SIZE, col * SIZE, min(SIZE, source.height - row * SIZE), min(SIZE, source.width - col * SIZE))
+        for row, col in places
+    ]
+
+
+def _size(source: Source) -> tuple[int, int]:
+    return source.height, source.width
+
+
+def _cells(source: Source) -> tuple[int, int]:
+    """Rows and columns of places that cover a scene."""
+    return -(-source.height // SIZE), -(-source.width // SIZE)

@@ -1,0 +1,234 @@
+"""Settings → what leaves pixels of a scene out: a classification of clouds, a raster, an area of interest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from landmap.errors import ReadError, SceneError
+from landmap.io.reading import look_surely
+from landmap.io.remote import name_of
+from landmap.left_out import MASKED, percent_words
+from landmap.products.product import SCL, Product
+from landmap.scene.aoi import read_area
+from landmap.scene.cloud_polygons import read_cloud_polygons
+from landmap.scene.clouds import UNKNOWN_CLOUDS, Classification, Clouds, Flags, Polygons, Scl, share_words
+from landmap.scene.mask_layers import Layer, thinned_layers
+from landmap.scene.mask_rules import Rule
+from landmap.scene.masks import Asked, Mask, RasterMask, raster_on
+from landmap.scene.source import Source
+from landmap.settings import MASKED_CLASSES, Settings
+
+NOT_THERE = re.compile(r"No such file|does not exist|HTTP response code: 404")
+"""GDAL's words for a file that a product lists and that was not downloaded, or is not kept where the product lies."""
+Own = Callable[[], Classification | None]
+"""Finds the scene's own classification, on its grid; None where it has none."""
+
+
+def find_masks(scene: Source, own: Own, product: Product | None, settings: Settings) -> tuple[tuple[Mask, ...], Clouds]:
+    """What the settings leave out of a scene, and what is known of clouds in it.
+
+    Args:
+        scene: What is masked.
+        own: Finds its own classification.
+        product: What it was delivered as.
+        settings: `clouds`, `scl`, `mask_classes`, `mask`, `mask_values`, `invert_mask`, `aoi` and `aoi_layer` are
+            used.
+
+    Raises:
+        SceneError: A file can't be read, or lies elsewhere; or the scene has no classification of its own.
+    """
+    by_class, clouds = _by_class(scene, own, product, settings)
+    found = list(by_class)
+    if settings.mask is not None:
+        found.append(_by_raster(str(settings.mask), scene, settings))
+    if settings.aoi is not None:
+        found.append(read_area(str(settings.aoi), scene, scene.shown_path, settings.aoi_layer))
+    return tuple(found), clouds
+
+
+def _by_class(scene: Source, own: Own, product: Product | None, settings: Settings) -> tuple[tuple[Mask, ...], Clouds]:
+    """What a classification leaves out, as it is asked for or because the scene brings one."""
+    file = settings.classification
+    if file not in (None, "auto"):
+        return _used(classification_file(str(file), scene), settings, "scl")
+    try:
+        found = own()
+        if found is None:
+            return (), _none(scene, product, settings)
+        if settings.clouds == "none":
+            return (), _unused(found, settings)
+        if settings.clouds == "s2cloudless" and file is None:
+            return (), Clouds("", found.name)  # told by who looks for clouds
+        return _used(found, settings, "clouds")
+    except SceneError as error:
+        if file == "auto":
+            raise
+        if product and isinstance(error, ReadError) and NOT_THERE.search(str(error)):
+            listed = ", ".join(dict.fromkeys(band.label for band in (*product.scl, *product.clouds)))
+            return (), _unusable(f"{listed}, which the product lists, is not there", settings)
+        if isinstance(error, ReadError) and settings.clouds != "none":  # another time it may be readable
+            what = str(error).rstrip(".")
+            raise ReadError(f"{what}. To map the scene without it, clouds and all: --clouds none") from error
+        return (), _unusable(str(error).removeprefix(f"{scene.shown_path}: "), settings)
+
+
+def _unusable(why: str, settings: Settings) -> Clouds:
+    """What is said of a classification that is there, and can't be understood."""
+    asked = " (--clouds none)" if settings.clouds == "none" else ""
+    warning = f"clouds are mapped as land{asked}, for the scene's own classification can't be used: {why}"
+    return Clouds(f"not used{asked}: {why}", warnings=(warning,))
+
+
+def _used(found: Classification, settings: Settings, asked: str) -> tuple[tuple[Mask, ...], Clouds]:
+    """The mask of a classification, and what is said of it."""
+    names = settings.mask_classes or MASKED_CLASSES
+    known = [name for name in names if name in found.knows]
+    others = [name for name in names if name not in found.knows]
+    missing = f"; {', '.join(others)} {'is' if len(others) == 1 else 'are'} not known to it" if others else ""
+    shares, of_what = found.shares()
+    warnings = [] if known else [f"{found.name} knows nothing of {', '.join(others)}: no pixel is left out by it"]
+    what = f"{', '.join(known) or 'nothing'} {'is' if len(known) < 2 else 'are'} left out{missing}"
+    clouds = Clouds(f"{_told(found, shares, of_what)}; {what}", found.name, bool(known), shares, tuple(warnings))
+    if not known:
+        return (), clouds
+    mask = found.mask(known, f"{', '.join(known)} by {found.name}")
+    return (replace(mask, asked=asked),), clouds  # type: ignore[type-var] # each mask is a dataclass
+
+
+def _unused(found: Classification, settings: Settings) -> Clouds:
+    """What is said of a classification that nobody wants; no warning where another mask is given in its place."""
+    try:
+        shares, of_what = found.shares()
+    except SceneError as error:
+        shares, of_what = {}, f"but {error}"
+    told = _told(found, shares, of_what)
+    warning = f"clouds are mapped as land (--clouds none), though the scene has a classification: {told}"
+    warnings = () if settings.mask is not None else (warning,)
+    return Clouds(f"{told}; not used (--clouds none)", found.name, False, shares, warnings)
+
+
+def _told(found: Classification, shares: dict[str, float], of_what: str) -> str:
+    return f"{found.name} says {share_words(shares)} ({of_what})" if shares else f"{found.name}: {of_what}"
+
+
+def _none(scene: Source, product: Product | None, settings: Settings) -> Clouds:
+    """What is known of a scene without classification.
+
+    Raises:
+        SceneError: One is asked for.
+    """
+    if settings.classification == "auto":
+        raise SceneError(
+            f"{scene.shown_path}: expected a scene classification, as masks by class need one. Received: no product "
+            "that has it (SCL, MSK_CLASSI or MSK_CLOUDS), and no band called SCL. Say where it is: --scl FILE, or "
+            "--bands …,SCL=N; or use one only where there is one: --clouds auto"
+        )
+    if product is None:
+        return UNKNOWN_CLOUDS
+    if product.unread_clouds:
+        return _unread(product.unread_clouds, settings)
+    says = "not known: the product has no classification"
+    if product.cloud_cover is None:
+        return Clouds(says)
+    share = percent_words(product.cloud_cover / 100)
+    return Clouds(f"{says}; {share} of all of it by {product.origins.get('clouds', 'its metadata')}; none is left out")
+
+
+def _unread(names: Sequence[str], settings: Settings) -> Clouds:
+    """What is said of cloud masks that are there and that landmap can't read."""
+    says = (
+        f"{', '.join(names)} tells of clouds in a form that is not read (SCL, MSK_CLASSI and MSK_CLOUDS are): make a "
+        "raster of it that is 0 where there is cloud, and give it as --mask"
+    )
+    warnings = () if settings.mask is not None else (f"clouds are mapped as land: {says}",)
+    return Clouds(f"not known: {says}", warnings=warnings)
+
+
+def classification_file(path: str, scene: Source) -> Classification:
+    """A classification in a file of its own: an SCL, or one of L1C's cloud masks, told by name and form.
+
+    Raises:
+        SceneError: It can't be read, lies elsewhere, or is none.
+    """
+    name = name_of(path)
+    if name.lower().endswith(".gml"):
+        return Polygons(name, read_cloud_polygons(path, scene))
+    header = look_surely(path, _header)
+    flags = [] if SCL in header["names"] else list(range(1, min(header["count"], 3) + 1))
+    if flags and _has_word(name, "CLASSI"):
+        return _flags(path, scene, name, header)
+    if len(flags) == 3 == header["count"] and _are_flags(raster_on(path, scene, lambda _: (1, 2, 3))):
+        return _flags(path, scene, name, header)
+    layers = raster_on(path, scene, lambda _: (header["names"].index(SCL) + 1 if SCL in header["names"] else 1,))
+    if _is_binary(layers):
+        raise SceneError(
+            f"{layers[0].source.shown_path}: expected a scene classification, with classes from 0 to 11. Received: "
+            "only 0 and 1, as in a mask. If its 1 is cloud: --mask FILE --invert-mask; if its 1 is clear: --mask FILE"
+        )
+    return Scl(name, layers)
+
+
+def _header(file: Any) -> dict[str, Any]:
+    return {"count": file.count, "names": [name or "" for name in file.descriptions], "nodata": file.nodata}
+
+
+def _flags(path: str, scene: Source, name: str, header: dict[str, Any]) -> Flags:
+    """MSK_CLASSI; a file of it that calls its zeros nodata means that nothing is marked there."""
+    bands = tuple(range(1, min(header["count"], 3) + 1))
+    found = Flags(name, raster_on(path, scene, lambda _: bands))
+    return replace(found, blank="") if header["nodata"] == 0 else found
+
+
+def _has_word(name: str, word: str) -> bool:
+    return word in re.split(r"[^0-9A-Z]+", name.upper())
+
+
+def _are_flags(layers: tuple[Layer, ...]) -> bool:
+    """Whether three bands hold nothing but 0 and 1, and not all the same, as far as every so many pixels tell.
+
+    Where none is marked, all three are 0, as of a clear scene.
+    """
+    values, _, _ = thinned_layers(layers)
+    return bool(np.isin(values, (0, 1)).all() and (not values.any() or (values != values[..., :1]).any()))
+
+
+def _is_binary(layers: tuple[Layer, ...]) -> bool:
+    """Whether a band holds 0 and 1 and nothing else, as far as every so many pixels tell."""
+    values, valid, _ = thinned_layers(layers)
+    found = set(np.unique(values[valid]).tolist())
+    return found <= {0, 1} and 1 in found
+
+
+def _by_raster(path: str, scene: Source, settings: Settings) -> Mask:
+    """What a raster leaves out: by the values that are named, else 0; no data in any case."""
+    name, told = name_of(path), settings.mask_values
+    plain = told is None and not settings.invert_mask
+    if plain and (name.lower().endswith(".gml") or _has_word(name, "CLASSI")):
+        found = classification_file(path, scene)
+        names = [known for known in MASKED_CLASSES if known in found.knows]
+        mask = found.mask(names, f"{', '.join(names)} by {name}, as it is a product's own cloud mask")
+        return replace(mask, asked="scl")  # type: ignore[type-var] # each mask is a dataclass
+    header = look_surely(path, _header)
+    values = tuple(float(value) for value in told) if told is not None else (0.0,)
+    asked: Asked = "mask inverted" if settings.invert_mask else "mask"
+    if plain and header["count"] == 3 and _are_flags(raster_on(path, scene, lambda _: (1, 2, 3))):
+        asked = "mask of flags"
+    listed = " or ".join(f"{value:g}" for value in values)
+    is_blank = header["nodata"] is not None and header["nodata"] in values
+    which = f" (band 1 of {header['count']})" if header["count"] > 1 else ""
+    says = f"{listed} or no data in {name}{which}"
+    if settings.invert_mask:
+        says = f"all but {listed}{'' if is_blank else ', and no data,'} in {name}{which} (--invert-mask)"
+    return RasterMask(
+        raster_on(path, scene, lambda _: (1,)),
+        (Rule(0, values, MASKED, others=settings.invert_mask),),
+        "" if settings.invert_mask and is_blank else MASKED,
+        says,
+        asked,
+        by_default=plain,
+    )

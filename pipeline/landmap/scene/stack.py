@@ -1,0 +1,153 @@
+"""A product becomes one raster for a model: which of its files, on which grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from affine import Affine
+from rasterio.crs import CRS
+
+from landmap.errors import SceneError, SettingsError
+from landmap.products.nodata import Nodata
+from landmap.products.product import BandFile, Product
+from landmap.products.vrt import Header, read_header, vrt_text
+from landmap.radiometry.conversion import Stated
+from landmap.scene.nir import ONLY
+from landmap.scene.source import Source
+from landmap.settings import Settings
+from landmap_models.model_file.card import NIR_BAND, ModelCard
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The bands that a model needs of a product, as one raster."""
+
+    vrt: str
+    """What GDAL opens: a VRT as text."""
+    product: Product
+    """The product with these bands alone, in the order of the raster."""
+    without_nir: str
+    """Why near infrared is left out although the product has it, in words; else ""."""
+    settings: Settings
+    """What the user gave."""
+
+    @property
+    def has_zeros(self) -> bool:
+        """Whether the product says that 0 is no data, whatever else its files declare."""
+        return any(band.nodata == 0 for band in self.product.bands)
+
+    def stated(self, indexes: Sequence[int]) -> Stated:
+        """What the metadata say of bands, given by their numbers in the raster, from 1."""
+        return self.product.stated([self.product.bands[index - 1] for index in indexes], self.settings)
+
+
+def stack(product: Product, card: ModelCard, settings: Settings) -> Stack:
+    """Choose the files that a model needs, and read what they say of themselves.
+
+    Of a band in several resolutions the one nearest to the model's is taken. The grid is that of the finest band that
+    the model needs; near infrared follows it.
+
+    Args:
+        product: As recognised.
+        card: The model's.
+        settings: `bands` and `use_nir` are used.
+
+    Raises:
+        SettingsError: `bands` are given: a product names its bands.
+        BandError: A band has no file, or several.
+        SceneError: A file can't be read, holds not just one band, or lies elsewhere than the others.
+    """
+    if settings.bands is not None:
+        raise SettingsError(f"{product.path}: expected no --bands for a product, whose bands have names: leave it out")
+    headers = [read_header(product.choose(name, card.resolution), product.path) for name in card.band_names]
+    finest = min(headers, key=lambda header: abs(header.transform.determinant))
+    for header in headers:
+        _check_place(header, finest, product.path)
+    nir = _infrared(product, card, settings, finest)
+    headers += [nir] if isinstance(nir, Header) else []
+    return Stack(
+        vrt=vrt_text(headers, finest),
+        product=replace(product, bands=tuple(header.band for header in headers)),
+        without_nir=nir if isinstance(nir, str) else "",
+        settings=settings,
+    )
+
+
+def classification(source: Source, product: Product) -> Source | None:
+    """The scene classification (SCL) of a product, on its own grid.
+
+    Args:
+        source: The scene, which has been read of the product.
+        product: That.
+
+    Returns:
+        What reads it, with one band of classes 0 to 11, 0 being nodata by the metadata if at all; None where there is
+        none.
+
+    Raises:
+        SceneError: It can't be read, or lies elsewhere than the scene.
+    """
+    if not product.scl:
+        return None
+    header = read_header(finest(product.scl), product.path)
+    crs = CRS.from_wkt(source.crs) if source.crs else None
+    place: dict[str, Any] = {"height": source.height, "width": source.width, "transform": source.transform}
+    _check_place(header, replace(header, band=product.bands[0], crs=crs, **place), product.path)
+    return Source(
+        path=source.path,
+        opens=vrt_text([header], header),  # which says where it lies, where the file itself does not
+        height=header.height,
+        width=header.width,
+        transform=header.transform,
+        crs=source.crs,
+        band_names=(header.band.name,),
+        band_indexes=(1,),
+        block_shape=header.block_shape,
+        dtype=header.dtype,
+        nodata=Nodata(
+            values=(header.nodata,),
+            masks=(1,) if header.masked else (),
+            is_reflectance=False,
+            has_zeros=header.nodata == 0,
+        ),
+    )
+
+
+def finest(bands: Sequence[BandFile]) -> BandFile:
+    """Of several files of one band the one with the smallest pixels."""
+    return min(bands, key=lambda band: band.resolution or math.inf)
+
+
+def _infrared(product: Product, card: ModelCard, settings: Settings, grid: Header) -> Header | str | None:
+    """B08 where model and user want it; None where it isn't there, or why it can't be used, in words."""
+    unused = card.nir is None or not settings.use_nir or NIR_BAND in card.band_names
+    if unused or all(band.name != NIR_BAND for band in product.bands):
+        return None
+    try:
+        header = read_header(product.choose(NIR_BAND, card.resolution), product.path)
+        _check_place(header, grid, product.path)
+    except SceneError as error:
+        return f"not usable: {ONLY}. {str(error).removeprefix(f'{product.path}: ')}"
+    return header
+
+
+def _check_place(header: Header, grid: Header, path: str) -> None:
+    """Refuse a band in another CRS, or one whose corners lie more than half a pixel off those of the grid."""
+    two = f"band {header.band.name}, {header.band.label}, and band {grid.band.name}, {grid.band.label}"
+    if header.crs != grid.crs:
+        raise SceneError(
+            f"{path}: expected the same coordinate reference system in every band. Received: {_name(header.crs)} and "
+            f"{_name(grid.crs)} in {two}. Warp one of them (gdalwarp)"
+        )
+    to_pixels = ~grid.transform if grid.transform.determinant else Affine.identity()
+    for row, col in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        x, y = to_pixels @ (header.transform @ (col * header.width, row * header.height))
+        if abs(x - col * grid.width) > 0.5 or abs(y - row * grid.height) > 0.5:
+            raise SceneError(f"{path}: expected bands of the same extent. Received: two that differ, {two}")
+
+
+def _name(crs: CRS | None) -> str:
+    return crs.to_string() if crs else "none"

@@ -1,0 +1,166 @@
+"""How a scene is looked at: brought to another grid, if asked for, and then cut out of the whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from landmap.errors import SceneError, SettingsError
+from landmap.geo.geobox import Grounded, bounds, extent, four, raster_grid
+from landmap.geo.longitudes import Box, boxes_in, continuous, turns
+from landmap.scene.source import Source
+from landmap.scene.warp import BLOCK_SHAPE, Warp, find_warp
+from landmap.settings import Settings
+from landmap.tiling import Window
+from landmap_models.model_file.card import ModelCard
+
+SLACK = 1e-6
+"""Pixels by which a corner may miss a pixel's border and still be taken to lie on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The grid on which a scene is read, and the part of that."""
+
+    warp: Warp | None
+    """How it is brought to another grid; None: it stays on its own."""
+    says: str
+    """What is done about that, or why nothing is, in words; "" where nothing was asked for."""
+    part: Window | None
+    """What is cut out; None: nothing."""
+
+    def of(self, source: Source, *, nearest: bool = False) -> Source:
+        """Bands of the scene, as they are seen so.
+
+        Args:
+            source: On the scene's own grid, whole.
+            nearest: Take the nearest pixel where it is warped, as numbers of classes can't be mixed.
+        """
+        seen = source
+        if self.warp is not None:
+            seen = _warped(seen, replace(self.warp, resampling="nearest", scale=1.0) if nearest else self.warp)
+        if self.part is not None:
+            seen = _cropped(seen, self.part)
+        return seen if seen is source else replace(seen, plain=source)
+
+
+def find_view(file: Any, path: str, card: ModelCard, settings: Settings) -> View:
+    """What the settings ask for.
+
+    Args:
+        file: The scene, open.
+        path: The scene, for messages.
+        card: The model's, whose pixels a warp aims at.
+        settings: `warp`, `window`, `bbox` and `bbox_crs` are used.
+
+    Raises:
+        GeoreferenceError: It can't be warped.
+        SceneError: The part does not lie in the scene.
+        SettingsError: `bbox_crs` is no CRS.
+    """
+    warp, says = find_warp(file, path, card) if settings.warp else (None, "")
+    return View(warp, says, _part(warp.grid if warp else raster_grid(file), path, settings))
+
+
+def _warped(source: Source, warp: Warp) -> Source:
+    grid = warp.grid
+    return replace(
+        source,
+        height=grid.height,
+        width=grid.width,
+        transform=grid.transform,
+        crs=grid.crs,
+        block_shape=(min(BLOCK_SHAPE[0], grid.height), min(BLOCK_SHAPE[1], grid.width)),
+        warp=warp,
+    )
+
+
+def _part(grid: Grounded, path: str, settings: Settings) -> Window | None:
+    """The part of a grid that the settings ask for; None where they ask for none."""
+    if settings.bbox is not None:
+        return _around(settings.bbox, settings.bbox_crs, grid, path)
+    if settings.window is None:
+        return None
+    col, row, width, height = settings.window
+    if col + width > grid.width or row + height > grid.height:
+        raise SceneError(
+            f"{path}: expected a window inside the scene, which has {grid.width} columns and {grid.height} rows. "
+            f"Received: columns {col} to {col + width}, rows {row} to {row + height}"
+        )
+    return Window(row, col, height, width)
+
+
+def _cropped(source: Source, part: Window) -> Source:
+    """A part of a source, as a source of its own."""
+    return replace(
+        source,
+        height=part.height,
+        width=part.width,
+        transform=source.transform @ Affine.translation(part.col_off, part.row_off),
+        corner=(part.row_off, part.col_off),
+    )
+
+
+def _around(bbox: Sequence[float], bbox_crs: str | None, grid: Grounded, path: str) -> Window:
+    """The smallest window around a box, as far as it lies in the scene."""
+    boxes = _in_scene(bbox, bbox_crs, grid, path)
+    corners = [~grid.transform @ (box[i], box[j]) for box in boxes for i in (0, 2) for j in (1, 3)]
+    cols, rows = ([corner[i] for corner in corners] or [math.inf] for i in (0, 1))
+    left, top = (max(0.0, min(places) + SLACK) for places in (cols, rows))
+    right, bottom = min(grid.width, max(cols) - SLACK), min(grid.height, max(rows) - SLACK)
+    if not (left < right and top < bottom):
+        there = f"{four(*bbox)}{f' in {bbox_crs}' if bbox_crs else ''}"
+        raise SceneError(f"{path}: expected a bbox that touches the scene, which {extent(grid)}. Received: {there}")
+    first_row, first_col = math.floor(top), math.floor(left)
+    return Window(first_row, first_col, math.ceil(bottom) - first_row, math.ceil(right) - first_col)
+
+
+def _in_scene(bbox: Sequence[float], crs: str | None, grid: Grounded, path: str) -> list[Box]:
+    """What of a box lies around the scene, in boxes in the scene's CRS: of degrees it may be more than one."""
+    there, own = _wkt(crs) or grid.crs, grid.crs
+    box = continuous(bbox, there)
+    if box is None:
+        raise SettingsError(f"bbox: expected west, south, east and north. Received: {bbox!r}")
+    if there is None or own is None:
+        if crs is None:
+            return [box]
+        raise SceneError(f"{path}: expected a scene with a CRS, to place a bbox in {crs}: leave out --bbox-crs")
+    try:
+        parts = [part for frame in boxes_in(bounds(grid), own, there) for part in _parts(box, frame, there)]
+        found = [placed for part in parts for placed in boxes_in(part, there, own)]
+    except RuntimeError as error:  # pyproj's own
+        raise SceneError(f"{path}: a bbox in {crs} can't be placed: {error}") from error
+    return [_moved(placed, east) for placed in found for east in turns(placed, bounds(grid), own)]
+
+
+def _wkt(crs: str | None) -> str | None:
+    try:
+        return CRS.from_user_input(crs).to_wkt() if crs is not None else None
+    except CRSError as error:
+        raise SettingsError(f"bbox_crs: expected a CRS, such as EPSG:4326. Received: {crs!r}") from error
+
+
+def _parts(box: Box, frame: Box, crs: str) -> list[Box]:
+    """A box, moved by whole turns to a frame around the scene, without what lies farther off than the frame is long."""
+    west, south, east, north = frame
+    margin = max(east - west, north - south)
+    moved = [_moved(box, turn) for turn in turns(box, frame, crs)]
+    return [
+        (
+            max(box[0], west - margin),
+            max(box[1], south - margin),
+            min(box[2], east + margin),
+            min(box[3], north + margin),
+        )
+        for box in moved
+    ]
+
+
+def _moved(box: Box, east: float) -> Box:
+    return box[0] + east, box[1], box[2] + east, box[3]

@@ -1,0 +1,369 @@
+"""Which grid suits a model, where a scene's own does not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import rasterio.warp
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.io import MemoryFile
+from rasterio.transform import from_gcps
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import aligned_target, calculate_default_transform
+from rasterio.windows import Window as RasterWindow
+
+from landmap.errors import GeoreferenceError
+from landmap.geo.geobox import (
+    Grounded,
+    RasterGrid,
+    are_square,
+    bounds,
+    crs_name,
+    ground_pixel_sides,
+    ground_pixel_size,
+    has_model_pixels,
+    misplaced,
+    pixel_sides,
+    raster_grid,
+    shown_sides,
+)
+from landmap.geo.longitudes import degrees, near, turn, unbroken
+from landmap.pixels import Bools
+from landmap_models.model_file.card import ModelCard
+
+Floats = npt.NDArray[np.float64]
+Read = Callable[[RasterWindow, tuple[int, int] | None], tuple[npt.NDArray[Any], Bools]]
+"""Reads a rectangle of a raster on its own grid, thinned out to a shape: values and validity, as `read_warped` does."""
+BLOCK_SHAPE = 128, 512
+"""Rows and columns that GDAL warps together, unless the raster is smaller."""
+TOLERANCE = 0.01
+"""Pixels by which GDAL may misplace one."""
+PROBES = 9
+"""Along each side of a block, places of which it is asked where they lie in the raster."""
+MARGIN = 3
+"""Pixels that are read around these places, beside those that are interpolated between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warp:
+    """To which grid a raster is brought, and how."""
+
+    grid: RasterGrid
+    """Where its pixels come to lie."""
+    resampling: Literal["nearest", "bilinear", "average"]
+    """How values between pixels are found; those without data are never mixed in."""
+    source: RasterGrid | None = None
+    """Where its pixels lay before, for a file that has nothing but control points; None: where it says."""
+    pixel_sides: tuple[float, float] = (math.nan, math.nan)
+    """Width and height in metres on the ground that a pixel had before, about."""
+    scale: float = 1.0
+    """Side of a square as large as such a pixel, in pixels of the grid, at most 1.
+
+    Bilinear interpolation takes in as many more of smaller pixels.
+    """
+
+
+def onto(grid: Grounded) -> Warp:
+    """How a raster of classes or of yes and no is brought to a grid: by the nearest pixel."""
+    return Warp(RasterGrid(grid.height, grid.width, grid.transform, grid.crs), "nearest")
+
+
+def read_warped(
+    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
+) -> tuple[npt.NDArray[Any], Bools]:
+    """Values of a rectangle `(height, width, bands)`, and where all bands have data `(height, width)`.
+
+    It is put together from blocks that lie fast on the grid: GDAL approximates where pixels come from, over what it
+    warps at once. Were that the rectangle, a pixel would depend on it, and so a cover on its chunks.
+
+    Args:
+        read: Of the raster as it is.
+        source: The grid on which that reads, unless the warp has another.
+        warp: To which grid, and how.
+        place: The rectangle, on that grid.
+        shape: Rows and columns wanted, if not all: every so many pixels are taken then.
+
+    Raises:
+        RasterioError: It can't be read there.
+    """
+    source = unbroken(warp.source or RasterGrid(source.height, source.width, source.transform, source.crs))
+    warp = replace(warp, grid=unbroken(warp.grid))
+    if shape is not None:
+        return _block(read, source, warp, place, shape)
+    height, width = BLOCK_SHAPE
+    rows = range(place.row_off // height * height, place.row_off + place.height, height)
+    cols = range(place.col_off // width * width, place.col_off + place.width, width)
+    grid = warp.grid
+    blocks = [
+        [
+            _block(
+                read, source, warp, RasterWindow(col, row, min(width, grid.width - col), min(height, grid.height - row))
+            )
+            for col in cols
+        ]
+        for row in rows
+    ]
+    values, valid = (np.concatenate([np.concatenate([b[i] for b in row], axis=1) for row in blocks]) for i in (0, 1))
+    top, left = place.row_off - rows[0], place.col_off - cols[0]
+    wanted = slice(top, top + place.height), slice(left, left + place.width)
+    return values[wanted], valid[wanted]
+
+
+def _block(
+    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
+) -> tuple[npt.NDArray[Any], Bools]:
+    """What GDAL warps at once of a rectangle of the grid; see `read_warped`."""
+    parts = [_warped(read, source, warp, place, shape, seen) for seen in _seen(source, warp, place)]
+    found, dtype = parts[0]
+    for other, _ in parts[1:]:
+        found = np.where(np.isnan(found), other, found)
+    return _without_gaps(found, dtype)
+
+
+def _warped(
+    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None, seen: RasterWindow
+) -> tuple[npt.NDArray[Any], np.dtype[Any]]:
+    """What a rectangle of the source shows of one of the grid, as floats with gaps, and the data type it had."""
+    every = 1 if shape is None else max(1, min(place.height // shape[0], place.width // shape[1]))
+    thin = None if every == 1 else (-(-seen.height // every), -(-seen.width // every))
+    values, valid = read(seen, thin)
+    rows, cols = shape or (place.height, place.width)
+    bands = _with_gaps(values, valid)
+    with MemoryFile() as memory:
+        _store(bands, memory, _within(source.transform, seen, valid.shape))
+        with (
+            memory.open() as file,
+            WarpedVRT(
+                file,
+                src_crs=CRS.from_wkt(source.crs),  # a GeoTIFF can't hold each
+                crs=CRS.from_wkt(warp.grid.crs),
+                transform=_within(warp.grid.transform, place, (rows, cols)),
+                height=rows,
+                width=cols,
+                resampling=Resampling.nearest if shape else Resampling[warp.resampling],
+                tolerance=TOLERANCE,
+                UNIFIED_SRC_NODATA="NO",
+                XSCALE=warp.scale,  # or else GDAL takes it anew for each block, and what is averaged over changes there
+                YSCALE=warp.scale,
+            ) as warped,
+        ):
+            return np.moveaxis(warped.read(), 0, -1), values.dtype
+
+
+def _store(bands: npt.NDArray[Any], memory: MemoryFile, transform: Affine) -> None:
+    """Write bands `(bands, height, width)` with gaps where GDAL can read them, at a place in no CRS."""
+    count, height, width = bands.shape
+    place = {"transform": transform, "nodata": math.nan}
+    with memory.open(driver="GTiff", count=count, height=height, width=width, dtype=bands.dtype, **place) as file:
+        file.write(bands)
+
+
+def _within(transform: Affine, place: RasterWindow, shape: tuple[int, int]) -> Affine:
+    """The transform of a rectangle of a raster that is thinned out to a shape."""
+    corner = transform @ Affine.translation(place.col_off, place.row_off)
+    return corner @ Affine.scale(place.width / shape[1], place.height / shape[0])
+
+
+def _with_gaps(values: npt.NDArray[Any], valid: Bools) -> npt.NDArray[Any]:
+    """Values `(height, width, bands)` as floats that hold them exactly, `(bands, height, width)`; NaN without data."""
+    exact = np.result_type(values.dtype, np.float32)
+    bands = np.array(np.moveaxis(values, -1, 0), exact, order="C")
+    bands[:, ~valid] = np.nan
+    return bands
+
+
+def _without_gaps(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], Bools]:
+    """Values of a data type, 0 where a band has no data, and where all have data."""
+    valid: Bools = ~np.isnan(values).any(axis=-1)
+    if dtype.kind in "iu":
+        values = np.floor(values + 0.5)
+    return np.where(valid[..., None], values, 0).astype(dtype), valid
+
+
+def _seen(source: Grounded, warp: Warp, place: RasterWindow) -> list[RasterWindow]:
+    """The rectangles of a raster that are looked at for one of the grid.
+
+    One, of at least a pixel, though that lie far off. Two at both ends of a raster that goes round the Earth, where the
+    seam between them runs through what is asked for.
+    """
+    rows, cols = (
+        np.linspace(start, start + length, PROBES)
+        for start, length in ((place.row_off, place.height), (place.col_off, place.width))
+    )
+    x, y = _transformed(warp.grid, source, np.tile(cols, PROBES), np.repeat(rows, PROBES))
+    col, row = ~source.transform @ (x, y)
+    reach = MARGIN + math.ceil(1 / warp.scale)
+    top, bottom = _clipped(row, reach, source.height)
+    left, right = _clipped(col, reach, source.width)
+    half = (turn(source.crs) or math.inf) / 2
+    known = np.isfinite(x) & np.isfinite(col)
+    if not known.any() or np.ptp(x[known]) <= half:
+        return [RasterWindow(left, top, right - left, bottom - top)]
+    is_end = known & (col > source.width / 2)
+    start, _ = _clipped(col[is_end], reach, source.width)
+    _, end = _clipped(col[known & ~is_end], reach, source.width)
+    sides = [(start, source.width), (0, end)] if end < start else [(0, source.width)]
+    return [RasterWindow(a, top, b - a, bottom - top) for a, b in sides]
+
+
+def _clipped(places: Floats, reach: int, size: int) -> tuple[int, int]:
+    """From which to which pixel of an axis something reaches; at least one pixel."""
+    known = places[np.isfinite(places)]
+    if not len(known):
+        return 0, size
+    start = min(max(0, math.floor(known.min()) - reach), size - 1)
+    return start, max(start + 1, min(size, math.ceil(known.max()) + reach))
+
+
+def _transformed(grid: Grounded, source: Grounded, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
+    """Coordinates of a grid's pixels in the CRS of a raster, close to it; infinite where that has none."""
+    places = CRS.from_wkt(grid.crs), CRS.from_wkt(source.crs)
+    try:
+        found = rasterio.warp.transform(*places, *(grid.transform @ (cols, rows)))  # type: ignore[operator] # arrays
+    except RasterioError:
+        return np.full_like(cols, np.inf), np.full_like(rows, np.inf)
+    x, y = map(np.asarray, found)
+    middle, _ = source.transform @ (source.width / 2, source.height / 2)
+    return near(x, middle, source.crs), y
+
+
+MAX_ENLARGEMENT = 3.0
+"""Pixels of more than so many times the model's size are refused: no interpolation shows what they do not hold."""
+TOLERANCE = 1.05
+"""They may be so much larger on the ground: 30 m of UTM are 30.01 m in the middle of a zone, an arc second 30.9 m."""
+AVERAGED = 2.0
+"""Where pixels become this much larger their values are averaged; bilinear would skip some."""
+MAX_MISFIT = 0.5
+"""Pixels by which a control point may be off the grid that fits all of them best."""
+
+
+def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
+    """How a scene is brought to a grid that suits a model.
+
+    The grid is north-up, has the model's resolution, and its lines are at multiples of that. It is in the scene's own
+    CRS where that is true to the ground, else in the UTM zone of the scene's middle.
+
+    Args:
+        file: The scene, open.
+        path: Its name, for messages.
+        card: The model's.
+
+    Returns:
+        None where its own grid suits; and what is done, or why nothing is, in words.
+
+    Raises:
+        GeoreferenceError: It has no place on the ground, lies beyond UTM, or has far too large pixels.
+    """
+    grid, metres = raster_grid(file), card.resolution
+    points = _by_points(file, path) if file.gcps[0] and misplaced(grid) else None
+    grid = points or grid
+    if problem := misplaced(grid):
+        raise GeoreferenceError(f"{path}: can't be warped: {problem[0]}")
+    assert grid.crs is not None
+    own = f"{'control points in ' if points else ''}{crs_name(grid.crs)}, {_sides(grid)}"
+    is_true, size = _is_true(grid), ground_pixel_size(grid)
+    if is_true and not points and has_model_pixels(grid, metres):
+        return None, f"not needed: {own}"
+    _check_enlargement(grid, metres, path)
+    target = CRS.from_wkt(grid.crs) if is_true else _utm(grid, path)
+    resampling: Literal["bilinear", "average"] = "average" if metres >= AVERAGED * size else "bilinear"
+    warp = Warp(
+        grid=_around(grid, target, metres),
+        resampling=resampling,
+        source=points,
+        pixel_sides=ground_pixel_sides(grid),
+        scale=min(1.0, size / metres),
+    )
+    return warp, f"from {own} to {crs_name(target.to_wkt())}, {metres:g} m, {resampling}"
+
+
+def _by_points(file: Any, path: str) -> RasterGrid:
+    """The grid that a file's control points lie on."""
+    points, crs = file.gcps
+    # All on one side of 180 degrees, where some may be written to lie on the other.
+    x = near([point.x for point in points], points[0].x, crs.to_wkt()).tolist()
+    points = [GroundControlPoint(p.row, p.col, east, p.y, p.z) for p, east in zip(points, x, strict=True)]
+    transform = from_gcps(points)
+    to_pixels = ~transform
+    off = max(math.dist(to_pixels @ (point.x, point.y), (point.col, point.row)) for point in points)
+    if off > MAX_MISFIT:
+        raise GeoreferenceError(
+            f"{path}: can't be warped: expected control points on an even grid. Received: some that are {off:.1f} "
+            "pixels off the best one. Georeference it first (gdalwarp -tps)"
+        )
+    return RasterGrid(file.height, file.width, transform, crs.to_wkt())
+
+
+def _around(grid: RasterGrid, target: CRS, metres: float) -> RasterGrid:
+    """A north-up grid in a CRS that covers another one; its lines are at multiples of the size of its pixels."""
+    grid = unbroken(grid)
+    crs, size = CRS.from_wkt(grid.crs), (grid.width, grid.height)
+    found = calculate_default_transform(crs, target, *size, *bounds(grid), resolution=metres)
+    transform, width, height = aligned_target(*found, metres)
+    return RasterGrid(height, width, transform, target.to_wkt())
+
+
+def is_too_coarse(grid: Grounded, metres: float) -> bool:
+    """Whether pixels are too wide or too high on the ground to be interpolated to a model's, of so many metres."""
+    return max(ground_pixel_sides(grid)) > MAX_ENLARGEMENT * TOLERANCE * metres
+
+
+def can_be_warped(grid: Grounded) -> bool:
+    """Whether there is a projection to which `find_warp` brings a grid that has a place on the ground."""
+    return _is_true(grid) or _utm_zone(grid)[0] is not None
+
+
+def _check_enlargement(grid: RasterGrid, metres: float, path: str) -> None:
+    if is_too_coarse(grid, metres):
+        sides = ground_pixel_sides(grid)
+        side = "" if are_square(sides) else "the longer side "
+        raise GeoreferenceError(
+            f"{path}: its pixels are about {shown_sides(sides)} m, {side}{max(sides) / metres:.3g} times the model's "
+            f"{metres:g} m: expected at most {MAX_ENLARGEMENT:g} times, as interpolation shows nothing that they do "
+            "not hold. Get finer ones"
+        )
+
+
+def _is_true(grid: Grounded) -> bool:
+    """Whether the CRS's metres are metres on the ground, within 1 %."""
+    crs = CRS.from_wkt(grid.crs or "")
+    metres = crs.is_projected and crs.linear_units_factor[1] == 1
+    return metres and abs(math.sqrt(math.prod(pixel_sides(grid))) / ground_pixel_size(grid) - 1) < 0.01
+
+
+def _utm(grid: RasterGrid, path: str) -> CRS:
+    """The UTM zone of a grid's middle."""
+    zone, (lon, lat) = _utm_zone(grid)
+    if zone is None:
+        raise GeoreferenceError(
+            f"{path}: can't be warped: expected a place in one of UTM's zones. Received: longitude {lon:.4g}, latitude "
+            f"{lat:.4g}. Warp it to a projection that suits (gdalwarp -t_srs)"
+        )
+    return zone
+
+
+def _utm_zone(grid: Grounded) -> tuple[CRS | None, tuple[float, float]]:
+    """The UTM zone of a grid's middle, None beyond all zones; and the middle's longitude and latitude."""
+    from pyproj import Transformer
+    from pyproj.aoi import AreaOfInterest
+    from pyproj.database import query_utm_crs_info
+
+    to_degrees = Transformer.from_crs(grid.crs or "", degrees(), always_xy=True)
+    lon, lat = to_degrees.transform(*(grid.transform @ (grid.width / 2, grid.height / 2)))
+    lon = float(near(lon, 0, degrees()))
+    zones = query_utm_crs_info("WGS 84", AreaOfInterest(lon, lat, lon, lat))
+    return CRS.from_epsg(zones[0].code) if zones else None, (lon, lat)
+
+
+def _sides(grid: RasterGrid) -> str:
+    sides = ground_pixel_sides(grid)
+    return f"{sides[0]:.3g} x {sides[1]:.3g} m on the ground"

@@ -1,0 +1,80 @@
+"""Chunks on Dask's threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from landmap.errors import SceneError
+from landmap.executors.threads import run_steps
+from landmap.tiling import Chunk, Grid
+
+GRID = Grid(640, 640, 64, 64)
+CHUNKS = list(GRID.chunks(64, 64))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_every_chunk_is_read_computed_and_written_once(threads: int) -> None:
+    written: list[int] = []
+    run_steps(
+        CHUNKS,
+        read=lambda chunk: chunk.index,
+        compute=lambda chunk, data: (chunk.index, data * 10),
+        write=lambda chunk, result: written.append(result[1] - 9 * result[0] - chunk.index),
+        threads=threads,
+    )
+    assert written == [0] * 100
+
+
+def test_few_chunks_are_in_memory_at_once() -> None:
+    alive, most, lock = 0, 0, threading.Lock()
+
+    def read(chunk: Chunk) -> int:
+        nonlocal alive, most
+        with lock:
+            alive += 1
+            most = max(most, alive)
+        return 0
+
+    def write(chunk: Chunk, result: int) -> None:
+        nonlocal alive
+        with lock:
+            alive -= 1
+
+    run_steps(CHUNKS, read, lambda chunk, data: data, write, threads=2)
+    assert alive == 0
+    assert most <= 4, "read far ahead of what is written, memory grows with the scene"
+
+
+def test_reading_overlaps_with_computing_but_computing_with_nothing_of_its_kind() -> None:
+    reading, computing = threading.Event(), 0
+    overlapped = False
+
+    def read(chunk: Chunk) -> int:
+        reading.set()
+        time.sleep(0.002)
+        reading.clear()
+        return 0
+
+    def compute(chunk: Chunk, data: int) -> int:
+        nonlocal computing, overlapped
+        computing += 1
+        assert computing == 1
+        for _ in range(4):
+            time.sleep(0.001)
+            overlapped |= reading.is_set()
+        computing -= 1
+        return data
+
+    run_steps(CHUNKS, read, compute, lambda chunk, result: None, threads=2)
+    assert overlapped
+
+
+def test_an_error_passes_as_it_is() -> None:
+    def read(chunk: Chunk) -> int:
+        raise SceneError("scene.tif: gone")
+
+    with pytest.raises(SceneError, match=r"^scene.tif: gone$"):
+        run_steps(CHUNKS, read, lambda chunk, data: data, lambda chunk, result: None, threads=2)
