@@ -56,7 +56,7 @@ _PUBLIC = {
 """Public names, and where each is defined: module inside landmap_models, and its name there."""
 
 
-__all__ = [*_PUBLIC]  # noqa: PLE0604
+__all__ = [*_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from landmap.demo.example import write_example as write_example
     from landmap.errors import LandmapError as LandmapError
     from landmap.inference.plan import Plan as Plan
-    from landmap.inference.plan import make_plan as plan
+    from landmap.inference.plan import make_plan as plan  # noqa: F401 # listed by the table below
     from landmap.io.cog import open_cover as open_cover
     from landmap.maps.shares import ClassShare as ClassShare
     from landmap.maps.summarize import summarize as summarize
@@ -76,7 +76,7 @@ _PUBLIC = {
 }
 """Public names, and where each is defined: module inside landmap, and its name there."""
 
-__all__ = [*_PUBLIC]  # noqa: PLE0604
+__all__ = [*_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 from landmap.errors import SettingsError
 
@@ -50,9 +50,9 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DEVICE = re.compile(r"auto|cpu|gpu:\d{1,3}")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How a scene is read and classified."""
+@dataclass(frozen=True)
+class ReadingSettings:
+    """How a scene's bands and numbers are understood, and for which model."""
 
     model: str = "default"
     """Name of a packaged model, or the path of a .keras file."""
@@ -67,6 +67,27 @@ class Settings:
     """Added to the file's values before scaling, in the file's own units (-1000 for baseline 04.00 and later)."""
     level: Literal["auto", "L1C", "L2A"] = "auto"
     """Product level of the scene."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.scale, str) and self.scale not in SCALE_NAMES:
+            raise SettingsError(f"scale: expected {', '.join(SCALE_NAMES)} or a number. Received: {self.scale!r}")
+        if not isinstance(self.scale, str) and not (_is_number(self.scale) and self.scale > 0):
+            raise SettingsError(f"scale: expected a positive number. Received: {self.scale!r}")
+        if not isinstance(self.offset, str) and not _is_number(self.offset):
+            raise SettingsError(f"offset: expected a number. Received: {self.offset!r}")
+        if isinstance(self.offset, str) and self.offset != "auto":
+            raise SettingsError(f"offset: expected auto or a number. Received: {self.offset!r}")
+        if self.level not in ("auto", "L1C", "L2A"):
+            raise SettingsError(f"level: expected auto, L1C or L2A. Received: {self.level!r}")
+
+
+@dataclass(frozen=True)
+class AreaSettings:
+    """Which part of a scene is mapped, on which grid, and what is left out of it.
+
+    Values are kept in one form, however they were given.
+    """
+
     clouds: Literal["auto", "none", "s2cloudless"] = "auto"
     """auto: leave out what the product's own classification calls cloud, shadow or snow, if it has one; none: map that,
     too; s2cloudless: leave out what the library of that name takes for cloud in an L1C scene with the bands for it."""
@@ -97,6 +118,67 @@ class Settings:
     """Another CRS that `bbox` is in, such as EPSG:4326."""
     warp: Literal["auto"] | None = None
     """auto: bring a scene that lies in degrees or Web Mercator, or has other pixels, to UTM and the model's pixels."""
+
+    def __post_init__(self) -> None:
+        if self.clouds not in CLOUDS:
+            raise SettingsError(f"clouds: expected {', '.join(CLOUDS)}. Received: {self.clouds!r}")
+        self._check_files()
+        self._check_masks()
+        self._check_part()
+        if self.warp not in (None, "auto"):
+            raise SettingsError(f"warp: expected auto, or nothing. Received: {self.warp!r}")
+
+    def _check_files(self) -> None:
+        for name in ("scl", "mask", "aoi"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _path(name, path))
+        if self.aoi_layer is not None and (self.aoi is None or not isinstance(self.aoi_layer, str)):
+            raise SettingsError(f"aoi_layer: expected the name of a layer of aoi, a file. Received: {self.aoi_layer!r}")
+        if self.mask_classes is not None:
+            object.__setattr__(self, "mask_classes", _class_names(self.mask_classes))
+
+    def _check_masks(self) -> None:
+        if self.clouds == "none" and (self.scl is not None or self.mask_classes is not None):
+            told = "scl" if self.scl is not None else "mask_classes"
+            raise SettingsError(f"clouds: none maps clouds, and {told} leaves them out: expected one of the two")
+        if self.mask_values is not None:
+            object.__setattr__(self, "mask_values", _mask_values(self.mask_values))
+        if not isinstance(self.invert_mask, bool):
+            raise SettingsError(f"invert_mask: expected true or false. Received: {self.invert_mask!r}")
+        if self.mask is None and (self.mask_values is not None or self.invert_mask):
+            told = "mask_values" if self.mask_values is not None else "invert_mask"
+            raise SettingsError(f"{told}: expected a mask that it speaks of, too: --mask FILE")
+
+    def _check_part(self) -> None:
+        for name, is_kind, kind in (("window", _is_integer, "whole numbers"), ("bbox", _is_number, "numbers")):
+            if (numbers := getattr(self, name)) is not None:
+                if not isinstance(numbers, list | tuple) or len(numbers) != 4 or not all(map(is_kind, numbers)):
+                    raise SettingsError(f"{name}: expected four {kind}. Received: {numbers!r}")
+                object.__setattr__(self, name, tuple(int(n) if name == "window" else float(n) for n in numbers))
+        if self.window is not None and not (min(self.window[:2]) >= 0 and min(self.window[2:]) > 0):
+            raise SettingsError(f"window: expected column, row, width and height. Received: {self.window!r}")
+        if self.bbox is not None and not (self.bbox[0] != self.bbox[2] and self.bbox[1] < self.bbox[3]):
+            raise SettingsError(f"bbox: expected west, south, east and north. Received: {self.bbox!r}")
+        if self.window is not None and self.bbox is not None:
+            raise SettingsError("Expected a window or a bbox. Received: both")
+        if self.bbox_crs is not None and self.bbox is None:
+            raise SettingsError(f"bbox_crs: expected a bbox, too. Received: {self.bbox_crs!r} alone")
+
+    @property
+    def classification(self) -> str | None:
+        """Where the scene classification lies, or auto; None where none is asked for."""
+        return os.fspath(self.scl) if self.scl else "auto" if self.mask_classes else None
+
+    @property
+    def area_files(self) -> list[str]:
+        """Files besides the scene that say which of its pixels are mapped."""
+        return [os.fspath(name) for name in (self.scl, self.mask, self.aoi) if name and name != "auto"]
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """How densely, in what and in which pieces classes are computed, and what is done to them afterwards."""
+
     stride: int | None = None
     """Pixels between windows; None lets the plan choose."""
     chunk: int | None = None
@@ -122,18 +204,6 @@ class Settings:
     """Go on without georeference, with a pixel size that is not the model's, or on workers with other versions."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.scale, str) and self.scale not in SCALE_NAMES:
-            raise SettingsError(f"scale: expected {', '.join(SCALE_NAMES)} or a number. Received: {self.scale!r}")
-        if not isinstance(self.scale, str) and not (_is_number(self.scale) and self.scale > 0):
-            raise SettingsError(f"scale: expected a positive number. Received: {self.scale!r}")
-        if not isinstance(self.offset, str) and not _is_number(self.offset):
-            raise SettingsError(f"offset: expected a number. Received: {self.offset!r}")
-        if isinstance(self.offset, str) and self.offset != "auto":
-            raise SettingsError(f"offset: expected auto or a number. Received: {self.offset!r}")
-        if self.level not in ("auto", "L1C", "L2A"):
-            raise SettingsError(f"level: expected auto, L1C or L2A. Received: {self.level!r}")
-        if self.clouds not in CLOUDS:
-            raise SettingsError(f"clouds: expected {', '.join(CLOUDS)}. Received: {self.clouds!r}")
         if self.precision not in PRECISIONS:
             raise SettingsError(f"precision: expected {', '.join(PRECISIONS)}. Received: {self.precision!r}")
         if not (isinstance(self.device, str) and DEVICE.fullmatch(self.device)):
@@ -147,60 +217,55 @@ class Settings:
                 raise SettingsError(f"{name}: expected a positive number of pixels. Received: {value!r}")
         if not _is_count(self.batch_size) or not _is_count(self.threads):
             raise SettingsError(f"Expected at least one chip and thread: {self.batch_size!r}, {self.threads!r}")
-        self._check_area()
 
-    def _check_area(self) -> None:
-        """Check what part of the scene is mapped, and keep it in one form however it was given."""
-        for name in ("scl", "mask", "aoi"):
-            if (path := getattr(self, name)) is not None:
-                object.__setattr__(self, name, _path(name, path))
-        if self.aoi_layer is not None and (self.aoi is None or not isinstance(self.aoi_layer, str)):
-            raise SettingsError(f"aoi_layer: expected the name of a layer of aoi, a file. Received: {self.aoi_layer!r}")
-        if self.mask_classes is not None:
-            object.__setattr__(self, "mask_classes", _class_names(self.mask_classes))
-        self._check_masks()
-        for name, is_kind, kind in (("window", _is_integer, "whole numbers"), ("bbox", _is_number, "numbers")):
-            if (numbers := getattr(self, name)) is not None:
-                if not isinstance(numbers, list | tuple) or len(numbers) != 4 or not all(map(is_kind, numbers)):
-                    raise SettingsError(f"{name}: expected four {kind}. Received: {numbers!r}")
-                object.__setattr__(self, name, tuple(int(n) if name == "window" else float(n) for n in numbers))
-        if self.window is not None and not (min(self.window[:2]) >= 0 and min(self.window[2:]) > 0):
-            raise SettingsError(f"window: expected column, row, width and height. Received: {self.window!r}")
-        if self.bbox is not None and not (self.bbox[0] != self.bbox[2] and self.bbox[1] < self.bbox[3]):
-            raise SettingsError(f"bbox: expected west, south, east and north. Received: {self.bbox!r}")
-        if self.window is not None and self.bbox is not None:
-            raise SettingsError("Expected a window or a bbox. Received: both")
-        if self.bbox_crs is not None and self.bbox is None:
-            raise SettingsError(f"bbox_crs: expected a bbox, too. Received: {self.bbox_crs!r} alone")
-        if self.warp not in (None, "auto"):
-            raise SettingsError(f"warp: expected auto, or nothing. Received: {self.warp!r}")
 
-    def _check_masks(self) -> None:
-        if self.clouds == "none" and (self.scl is not None or self.mask_classes is not None):
-            told = "scl" if self.scl is not None else "mask_classes"
-            raise SettingsError(f"clouds: none maps clouds, and {told} leaves them out: expected one of the two")
-        if self.mask_values is not None:
-            object.__setattr__(self, "mask_values", _mask_values(self.mask_values))
-        if not isinstance(self.invert_mask, bool):
-            raise SettingsError(f"invert_mask: expected true or false. Received: {self.invert_mask!r}")
-        if self.mask is None and (self.mask_values is not None or self.invert_mask):
-            told = "mask_values" if self.mask_values is not None else "invert_mask"
-            raise SettingsError(f"{told}: expected a mask that it speaks of, too: --mask FILE")
+@dataclass(frozen=True)
+class Settings(ComputeSettings, AreaSettings, ReadingSettings):
+    """All that can be chosen about a map. Functions that need less take one of its groups."""
 
-    @property
-    def classification(self) -> str | None:
-        """Where the scene classification lies, or auto; None where none is asked for."""
-        return os.fspath(self.scl) if self.scl else "auto" if self.mask_classes else None
+    def __post_init__(self) -> None:
+        ReadingSettings.__post_init__(self)
+        AreaSettings.__post_init__(self)
+        ComputeSettings.__post_init__(self)
 
     @property
     def files(self) -> list[str]:
         """Files that are read besides the scene: the model, unless it is a packaged one, and what masks it."""
         return [os.fspath(self.model), *self.area_files]
 
-    @property
-    def area_files(self) -> list[str]:
-        """Files besides the scene that say which of its pixels are mapped."""
-        return [os.fspath(name) for name in (self.scl, self.mask, self.aoi) if name and name != "auto"]
+
+class Choices(TypedDict, total=False):
+    """The fields of `Settings` as keyword arguments, such as `stride=16`: editors and mypy know them."""
+
+    model: str
+    bands: str | Sequence[int] | Mapping[str, int] | None
+    use_nir: bool
+    scale: ScaleName | float
+    offset: Literal["auto"] | float
+    level: Literal["auto", "L1C", "L2A"]
+    clouds: Literal["auto", "none", "s2cloudless"]
+    scl: str | os.PathLike[str] | None
+    mask_classes: str | Sequence[str] | None
+    mask: str | os.PathLike[str] | None
+    mask_values: str | Sequence[float] | None
+    invert_mask: bool
+    aoi: str | os.PathLike[str] | None
+    aoi_layer: str | None
+    window: Sequence[int] | None
+    bbox: Sequence[float] | None
+    bbox_crs: str | None
+    warp: Literal["auto"] | None
+    stride: int | None
+    chunk: int | None
+    memory: int
+    precision: Literal["auto", "float32", "bfloat16", "float16"]
+    device: str
+    smooth: bool
+    unknown_below: int | None
+    sieve: int | None
+    batch_size: int
+    threads: int
+    force: bool
 
 
 def _path(name: str, path: object) -> str:
@@ -240,7 +305,7 @@ def _is_count(value: object) -> bool:
     return _is_integer(value) and value > 0  # type: ignore[operator]
 
 
-def with_choices(settings: Settings | None, choices: dict[str, Any]) -> Settings:
+def with_choices(settings: Settings | None, choices: Choices) -> Settings:
     """Settings with some fields replaced.
 
     Raises:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from landmap.batch.scene_folder import scenes_in
 from landmap.errors import SceneError, SettingsError
@@ -19,7 +19,7 @@ from landmap.io.remote import shown
 from landmap.products.sensing_time import parse_time
 from landmap.products.stac import asset_path, data_assets, item_bands
 from landmap.products.stac_file import address, is_url, read_items, split_address
-from landmap.settings import Settings, with_choices
+from landmap.settings import Choices, Settings, with_choices
 
 if TYPE_CHECKING:
     from pystac import Item
@@ -113,7 +113,7 @@ def _settings(job: Job, settings: Settings) -> Settings:
             raise SettingsError(f"model: expected a name. Received: {job.options['model']!r}")
         if job.acquired is not None:
             parse_time(job.acquired)
-        return with_choices(settings, dict(job.options))
+        return with_choices(settings, cast(Choices, dict(job.options)))
     except (SettingsError, TypeError) as error:
         raise SettingsError(f"{shown(job.scene)}: {error}") from error
 

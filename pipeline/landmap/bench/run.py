@@ -16,7 +16,7 @@ from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ from landmap.io.reading import CACHE_BYTES
 from landmap.products.files import check_outputs
 from landmap.run.classify import run_plan
 from landmap.run.result import Outputs
-from landmap.settings import PRECISIONS, Settings, with_choices
+from landmap.settings import PRECISIONS, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid, Window
 from landmap_models.inference.classifier import Classifier, WindowClassifier
 
@@ -117,7 +117,7 @@ def bench(
     keep: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
-    **choices: Any,
+    **choices: Unpack[Choices],
 ) -> Bench:
     """Measure a classification: the whole of it, each step alone, and the same by brute force on a part of the scene.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from landmap.io.reading import SLOW_CACHE_BYTES, stays_open
 from landmap.scene.scene import Scene
-from landmap.settings import Settings
+from landmap.settings import ComputeSettings
 from landmap.tiling import Grid
 from landmap_models.inference.dense import Dense
 from landmap_models.model_file.card import ModelCard
@@ -34,7 +34,7 @@ def itemsize_of(precision: str) -> int:
 
 
 def chunk_shape(
-    scene: Scene, grid: Grid, card: ModelCard, dense: Dense | str, settings: Settings, itemsize: int
+    scene: Scene, grid: Grid, card: ModelCard, dense: Dense | str, settings: ComputeSettings, itemsize: int
 ) -> tuple[int, int]:
     """Rows and columns of pixels that a chunk owns, at most. Changes memory and time, never the result.
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from landmap.inference.chunking import (
     SMALLEST_TILE,
@@ -24,7 +24,7 @@ from landmap.scene.checks import check_georeference
 from landmap.scene.cloud_detection import without_clouds
 from landmap.scene.mask_checks import mask_doubts
 from landmap.scene.scene import Scene, open_scene
-from landmap.settings import STRIDES, Settings, with_choices
+from landmap.settings import STRIDES, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid
 from landmap_models.errors import ModelError
 from landmap_models.inference.dense import Dense, analyse
@@ -216,7 +216,7 @@ def make_plan(
     settings: Settings | None = None,
     *,
     card: ModelCard | None = None,
-    **choices: Any,
+    **choices: Unpack[Choices],
 ) -> Plan:
     """Plan the classification of a scene. Reads headers and a small sample.
 

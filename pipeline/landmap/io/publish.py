@@ -140,6 +140,7 @@ def _place(file: Path, target: Path, undo: ExitStack, *, overwrite: bool) -> Non
 
 
 def exists_error(path: Path) -> OutputError:
+    """The error that refuses to replace a file unasked."""
     return OutputError(f"{path}: exists already. Choose another name or give --overwrite")
 
 

@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -107,6 +107,14 @@ class VectorSettings:
                 raise SettingsError(f"Expected {name} as a number of {unit}, 0 or more. Received: {value}")
 
 
+class VectorChoices(TypedDict, total=False):
+    """The fields of `VectorSettings` as keyword arguments, such as `min_area=1`."""
+
+    min_area: float
+    simplify: float
+    cells: bool
+
+
 def vectorize(
     cover: str | os.PathLike[str],
     output: str | os.PathLike[str],
@@ -116,7 +124,7 @@ def vectorize(
     legend: str | os.PathLike[str] | None = None,
     probabilities: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    **choices: Any,
+    **choices: Unpack[VectorChoices],
 ) -> int:
     """Write the polygons of a cover and return their number.
 

@@ -10,7 +10,7 @@ from affine import Affine
 
 from landmap.errors import BandError, SceneError
 from landmap.radiometry.conversion import Level, Stated
-from landmap.settings import Settings
+from landmap.settings import ReadingSettings
 
 REMOTE = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 """How the names begin under which GDAL reads what lies elsewhere, by the scheme of a URL."""
@@ -147,7 +147,7 @@ class Product:
         found = [file for file in self.absent if name in re.split("[/_.]", file)]
         return sorted(found, key=lambda file: int((re.findall(r"_(\d{2})m$", file) or [0])[0]))
 
-    def stated(self, bands: Sequence[BandFile], settings: Settings) -> Stated:
+    def stated(self, bands: Sequence[BandFile], settings: ReadingSettings) -> Stated:
         """What the metadata say of the values of these bands, in this order; nothing of what the user gave.
 
         Args:

@@ -18,7 +18,7 @@ from landmap.errors import SceneError
 from landmap.radiometry.checks import doubts
 from landmap.radiometry.conversion import DARKEST, DN_SCALE, HAZE, Evidence, Floats, Level, Radiometry
 from landmap.radiometry.true_color import BLACK, is_true_color, level_of_name, scale_of
-from landmap.settings import Settings
+from landmap.settings import ReadingSettings
 from landmap_models.model_file.card import ModelCard
 
 DARK_BLUE = 0.05
@@ -43,7 +43,7 @@ Said = tuple[tuple[float, ...], str]
 """A number for each band, and where it comes from, in words."""
 
 
-def decide(evidence: Evidence, card: ModelCard, settings: Settings) -> Radiometry:
+def decide(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> Radiometry:
     """Decide scale, offset and level of a scene, and how it is brought to the model's level.
 
     Raises:
@@ -63,7 +63,7 @@ def decide(evidence: Evidence, card: ModelCard, settings: Settings) -> Radiometr
 
 
 def scale_and_offset(
-    evidence: Evidence, card: ModelCard, settings: Settings
+    evidence: Evidence, card: ModelCard, settings: ReadingSettings
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Reflectance per unit, and what is added before, of each band that the evidence is of.
 
@@ -79,7 +79,7 @@ def is_said(evidence: Evidence) -> bool:
     return _said_scale(evidence) is not None
 
 
-def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> Said:
+def _scale(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> Said:
     count = len(evidence.band_names)
     if (given := _given_scale(card, settings)) is not None:
         return (given,) * count, "given with --scale"
@@ -100,7 +100,7 @@ def _scale(evidence: Evidence, card: ModelCard, settings: Settings) -> Said:
     return (DN_SCALE,) * count, "Sentinel-2's DN/10000 for 16-bit integers"
 
 
-def _given_scale(card: ModelCard, settings: Settings) -> float | None:
+def _given_scale(card: ModelCard, settings: ReadingSettings) -> float | None:
     """Reflectance per unit as the user gave it; None where not."""
     if not isinstance(settings.scale, str):
         return float(settings.scale)
@@ -133,7 +133,7 @@ def _sane_scale(evidence: Evidence) -> Said | None:
         return None
 
 
-def _is_left_over(evidence: Evidence, card: ModelCard, settings: Settings) -> bool:
+def _is_left_over(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> bool:
     """Whether scale and offset as metadata or tags say them are of the values before somebody scaled them.
 
     By the user's word where there is one, else by the values: floats of the size of reflectance, of which the tags
@@ -167,7 +167,7 @@ def _scale_of_floats(evidence: Evidence, count: int) -> Said:
     )
 
 
-def _stretch(evidence: Evidence, card: ModelCard, settings: Settings) -> tuple[float, str] | None:
+def _stretch(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> tuple[float, str] | None:
     """Reflectance per unit of ESA's true-colour image, and why that; None where the scene is none."""
     name = re.split(r"[/\\]", evidence.path)[-1]
     if settings.scale != "auto" or evidence.dtype != "uint8" or not is_true_color(name):
@@ -184,7 +184,7 @@ def _positive(numbers: tuple[float, ...], what: str, path: str) -> tuple[float, 
     return numbers
 
 
-def _offset(evidence: Evidence, scale: tuple[float, ...], card: ModelCard, settings: Settings) -> Said:
+def _offset(evidence: Evidence, scale: tuple[float, ...], card: ModelCard, settings: ReadingSettings) -> Said:
     count = len(evidence.band_names)
     if settings.offset != "auto":
         return (float(settings.offset),) * count, "given with --offset"
@@ -266,7 +266,7 @@ def _number(text: str | None, key: str, path: str) -> float:
     return number
 
 
-def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: Settings) -> tuple[Level, str]:
+def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: ReadingSettings) -> tuple[Level, str]:
     if told := _told_level(evidence, settings):
         return told
     dark = _dark(evidence, reflectance)
@@ -280,7 +280,7 @@ def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: S
     return card.levels[0], f"assumed: {card.levels[0]}, the model's own"
 
 
-def _told_level(evidence: Evidence, settings: Settings) -> tuple[Level, str] | None:
+def _told_level(evidence: Evidence, settings: ReadingSettings) -> tuple[Level, str] | None:
     """The product level by what the user, metadata, tags or names say, and which of them; None where none does."""
     if settings.level != "auto":
         return settings.level, "given with --level"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import rasterio
 
@@ -31,7 +31,7 @@ from landmap.run.derived import Derived, stage_companions
 from landmap.run.fingerprint import fingerprint
 from landmap.run.journal import Journal
 from landmap.run.result import Listener, Outputs, Progress, Result, Say, open_writers
-from landmap.settings import Settings, with_choices
+from landmap.settings import Choices, Settings, with_choices
 from landmap.tiling import Chunk
 from landmap_models.inference.classifier import Classifier
 
@@ -54,7 +54,7 @@ def classify(
     progress: Progress | None = None,
     say: Say | None = None,
     warn: Say | None = None,
-    **choices: Any,
+    **choices: Unpack[Choices],
 ) -> Result:
     """Classify a scene and write its cover.
 

@@ -22,7 +22,7 @@ from landmap.scene.scene_masks import classification_file
 from landmap.scene.source import Source, source_of
 from landmap.scene.stack import Stack, classification, finest
 from landmap.scene.subset import View, find_view
-from landmap.settings import Settings
+from landmap.settings import ReadingSettings, Settings
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 
 Said = tuple[Source, dict[str, Any]]
@@ -175,7 +175,7 @@ def _check_one_dtype(file: Any, indexes: tuple[int, ...], path: str) -> None:
         )
 
 
-def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Settings, path: str) -> dict[str, int]:
+def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: ReadingSettings, path: str) -> dict[str, int]:
     """Numbers in the file, from 1, of the model's bands, and of its optional ones if the user gave them."""
     refused = BandError(f"{path}: expected reflectance. Received a palette of colours: already a map, or a picture")
     palettes = {band.index for band in bands if band.color == "palette"}

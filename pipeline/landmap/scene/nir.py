@@ -18,7 +18,7 @@ from landmap.radiometry.conversion import LEAST_PIXELS, Evidence, Radiometry
 from landmap.radiometry.resolve import haze_between, scale_and_offset
 from landmap.scene.sample import Sample
 from landmap.scene.source import Source
-from landmap.settings import Settings
+from landmap.settings import ReadingSettings
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.nir import NirPrior
 
@@ -53,7 +53,9 @@ class Infrared:
         return out
 
 
-def find_infrared(bands: tuple[FileBand, ...], given: int | None, card: ModelCard, settings: Settings) -> int | str:
+def find_infrared(
+    bands: tuple[FileBand, ...], given: int | None, card: ModelCard, settings: ReadingSettings
+) -> int | str:
     """Number of B08 in a file, from 1, or why it is not used, in words.
 
     Args:
@@ -80,7 +82,7 @@ def find_infrared(bands: tuple[FileBand, ...], given: int | None, card: ModelCar
 
 
 def understand_infrared(
-    source: Source, evidence: Evidence, radiometry: Radiometry, card: ModelCard, settings: Settings
+    source: Source, evidence: Evidence, radiometry: Radiometry, card: ModelCard, settings: ReadingSettings
 ) -> Infrared | str:
     """Decide what the values of B08 mean, or say why it is not used.
 

@@ -21,7 +21,7 @@ from landmap.scene.mask_layers import Layer, thinned_layers
 from landmap.scene.mask_rules import Rule
 from landmap.scene.masks import Asked, Mask, RasterMask, raster_on
 from landmap.scene.source import Source
-from landmap.settings import MASKED_CLASSES, Settings
+from landmap.settings import MASKED_CLASSES, AreaSettings
 
 NOT_THERE = re.compile(r"No such file|does not exist|HTTP response code: 404")
 """GDAL's words for a file that a product lists and that was not downloaded, or is not kept where the product lies."""
@@ -29,7 +29,9 @@ Own = Callable[[], Classification | None]
 """Finds the scene's own classification, on its grid; None where it has none."""
 
 
-def find_masks(scene: Source, own: Own, product: Product | None, settings: Settings) -> tuple[tuple[Mask, ...], Clouds]:
+def find_masks(
+    scene: Source, own: Own, product: Product | None, settings: AreaSettings
+) -> tuple[tuple[Mask, ...], Clouds]:
     """What the settings leave out of a scene, and what is known of clouds in it.
 
     Args:
@@ -51,7 +53,9 @@ def find_masks(scene: Source, own: Own, product: Product | None, settings: Setti
     return tuple(found), clouds
 
 
-def _by_class(scene: Source, own: Own, product: Product | None, settings: Settings) -> tuple[tuple[Mask, ...], Clouds]:
+def _by_class(
+    scene: Source, own: Own, product: Product | None, settings: AreaSettings
+) -> tuple[tuple[Mask, ...], Clouds]:
     """What a classification leaves out, as it is asked for or because the scene brings one."""
     file = settings.classification
     if file not in (None, "auto"):
@@ -77,14 +81,14 @@ def _by_class(scene: Source, own: Own, product: Product | None, settings: Settin
         return (), _unusable(str(error).removeprefix(f"{scene.shown_path}: "), settings)
 
 
-def _unusable(why: str, settings: Settings) -> Clouds:
+def _unusable(why: str, settings: AreaSettings) -> Clouds:
     """What is said of a classification that is there, and can't be understood."""
     asked = " (--clouds none)" if settings.clouds == "none" else ""
     warning = f"clouds are mapped as land{asked}, for the scene's own classification can't be used: {why}"
     return Clouds(f"not used{asked}: {why}", warnings=(warning,))
 
 
-def _used(found: Classification, settings: Settings, asked: str) -> tuple[tuple[Mask, ...], Clouds]:
+def _used(found: Classification, settings: AreaSettings, asked: str) -> tuple[tuple[Mask, ...], Clouds]:
     """The mask of a classification, and what is said of it."""
     names = settings.mask_classes or MASKED_CLASSES
     known = [name for name in names if name in found.knows]
@@ -100,7 +104,7 @@ def _used(found: Classification, settings: Settings, asked: str) -> tuple[tuple[
     return (replace(mask, asked=asked),), clouds  # type: ignore[type-var] # each mask is a dataclass
 
 
-def _unused(found: Classification, settings: Settings) -> Clouds:
+def _unused(found: Classification, settings: AreaSettings) -> Clouds:
     """What is said of a classification that nobody wants; no warning where another mask is given in its place."""
     try:
         shares, of_what = found.shares()
@@ -116,7 +120,7 @@ def _told(found: Classification, shares: dict[str, float], of_what: str) -> str:
     return f"{found.name} says {share_words(shares)} ({of_what})" if shares else f"{found.name}: {of_what}"
 
 
-def _none(scene: Source, product: Product | None, settings: Settings) -> Clouds:
+def _none(scene: Source, product: Product | None, settings: AreaSettings) -> Clouds:
     """What is known of a scene without classification.
 
     Raises:
@@ -139,7 +143,7 @@ def _none(scene: Source, product: Product | None, settings: Settings) -> Clouds:
     return Clouds(f"{says}; {share} of all of it by {product.origins.get('clouds', 'its metadata')}; none is left out")
 
 
-def _unread(names: Sequence[str], settings: Settings) -> Clouds:
+def _unread(names: Sequence[str], settings: AreaSettings) -> Clouds:
     """What is said of cloud masks that are there and that landmap can't read."""
     says = (
         f"{', '.join(names)} tells of clouds in a form that is not read (SCL, MSK_CLASSI and MSK_CLOUDS are): make a "
@@ -204,7 +208,7 @@ def _is_binary(layers: tuple[Layer, ...]) -> bool:
     return found <= {0, 1} and 1 in found
 
 
-def _by_raster(path: str, scene: Source, settings: Settings) -> Mask:
+def _by_raster(path: str, scene: Source, settings: AreaSettings) -> Mask:
     """What a raster leaves out: by the values that are named, else 0; no data in any case."""
     name, told = name_of(path), settings.mask_values
     plain = told is None and not settings.invert_mask

@@ -17,7 +17,7 @@ from landmap.products.vrt import Header, read_header, vrt_text
 from landmap.radiometry.conversion import Stated
 from landmap.scene.nir import ONLY
 from landmap.scene.source import Source
-from landmap.settings import Settings
+from landmap.settings import ReadingSettings
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 
 
@@ -31,7 +31,7 @@ class Stack:
     """The product with these bands alone, in the order of the raster."""
     without_nir: str
     """Why near infrared is left out although the product has it, in words; else ""."""
-    settings: Settings
+    settings: ReadingSettings
     """What the user gave."""
 
     @property
@@ -44,7 +44,7 @@ class Stack:
         return self.product.stated([self.product.bands[index - 1] for index in indexes], self.settings)
 
 
-def stack(product: Product, card: ModelCard, settings: Settings) -> Stack:
+def stack(product: Product, card: ModelCard, settings: ReadingSettings) -> Stack:
     """Choose the files that a model needs, and read what they say of themselves.
 
     Of a band in several resolutions the one nearest to the model's is taken. The grid is that of the finest band that
@@ -121,7 +121,7 @@ def finest(bands: Sequence[BandFile]) -> BandFile:
     return min(bands, key=lambda band: band.resolution or math.inf)
 
 
-def _infrared(product: Product, card: ModelCard, settings: Settings, grid: Header) -> Header | str | None:
+def _infrared(product: Product, card: ModelCard, settings: ReadingSettings, grid: Header) -> Header | str | None:
     """B08 where model and user want it; None where it isn't there, or why it can't be used, in words."""
     unused = card.nir is None or not settings.use_nir or NIR_BAND in card.band_names
     if unused or all(band.name != NIR_BAND for band in product.bands):

@@ -16,7 +16,7 @@ from landmap.geo.geobox import Grounded, bounds, extent, four, raster_grid
 from landmap.geo.longitudes import Box, boxes_in, continuous, turns
 from landmap.scene.source import Source
 from landmap.scene.warp import BLOCK_SHAPE, Warp, find_warp
-from landmap.settings import Settings
+from landmap.settings import AreaSettings
 from landmap.tiling import Window
 from landmap_models.model_file.card import ModelCard
 
@@ -50,7 +50,7 @@ class View:
         return seen if seen is source else replace(seen, plain=source)
 
 
-def find_view(file: Any, path: str, card: ModelCard, settings: Settings) -> View:
+def find_view(file: Any, path: str, card: ModelCard, settings: AreaSettings) -> View:
     """What the settings ask for.
 
     Args:
@@ -81,7 +81,7 @@ def _warped(source: Source, warp: Warp) -> Source:
     )
 
 
-def _part(grid: Grounded, path: str, settings: Settings) -> Window | None:
+def _part(grid: Grounded, path: str, settings: AreaSettings) -> Window | None:
     """The part of a grid that the settings ask for; None where they ask for none."""
     if settings.bbox is not None:
         return _around(settings.bbox, settings.bbox_crs, grid, path)
