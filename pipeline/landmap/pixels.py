@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 from landmap.left_out import Reasons
 from landmap.tiling import Window
-
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
+from landmap_models.arrays import Bools, Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,6 @@ import numpy.typing as npt
 from keras import layers, ops
 
 Tensor = Any
-Floats = npt.NDArray[np.float32]
 
 ORDER = 8
 """Symmetries of the square: four quarter turns, of the picture and of its mirror image."""

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers
 
+from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 
-Floats = npt.NDArray[np.float32]
 Tensor = Any
 
 CLASSES = (

@@ -21,10 +21,10 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers
 
+from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 
 Tensor = Any
-Floats = npt.NDArray[np.float32]
 
 STEP = 8
 """Windows' sides and offsets are multiples of it: their pixels are then halved in the same phase."""

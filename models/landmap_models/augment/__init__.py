@@ -7,8 +7,8 @@ as it is.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.augment.affine import affine, resample, sampling_matrix
 from landmap_models.augment.compose import AUGMENTATIONS, GROUPS, Augment, Augmentation, compose
 from landmap_models.augment.geometry import d4, flips, quarter_turns
@@ -36,8 +36,6 @@ __all__ = [
     "standard",
     "straddle",
 ]
-
-Floats = npt.NDArray[np.float32]
 
 
 def standard(chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
+from landmap_models.arrays import Doubles, Floats
 
 LIMITS = {"rotation": 180.0, "shift": 0.125, "zoom": 0.15, "shear": 10.0}
 """What the augmentations of these names give to `affine`; a zoom of 0.15 makes pixels of 10 m ones of 8.7 to 11.5 m."""

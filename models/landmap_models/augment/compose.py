@@ -8,15 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.augment.affine import LIMITS, affine
 from landmap_models.augment.geometry import d4, flips, quarter_turns
 from landmap_models.augment.mixing import UNION_AREA, mixup, straddle
 from landmap_models.augment.radiometry import atmosphere, brightness, contrast, haze, radiometric_jitter
 from landmap_models.errors import DatasetError
 
-Floats = npt.NDArray[np.float32]
 Augment = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
 """Chips `(n, height, width, bands)`, labels `(n, classes)` and a source of randomness to new chips and labels."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from landmap_models.arrays import Floats
 
 
 def flips(chips: Floats, rng: np.random.Generator) -> Floats:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from landmap_models.arrays import Floats
 
 UNION_AREA = 0.25
 """Part of a window from which on it is taken to show all classes of a chip that lies in it."""

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.errors import DatasetError
-
-Floats = npt.NDArray[np.float32]
 
 TRUE_COLOR = ("B04", "B03", "B02")
 """Red, green, blue."""

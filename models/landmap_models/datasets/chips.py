@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.datasets.catalogue import Catalogue, all_chips, find_catalogue
 from landmap_models.datasets.checks import common_bands, listed, look_at, refuse
 from landmap_models.datasets.files import decode, identities, read_file
@@ -28,7 +29,6 @@ from landmap_models.sentinel2 import TRUE_COLOR, places_of, told_bands
 DIGITAL_NUMBERS = 10_000
 """Values of 16 bits that make a reflectance of 1."""
 
-Floats = npt.NDArray[np.float32]
 Augment = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
 Label = int | tuple[int, ...]
 

@@ -16,14 +16,13 @@ import numpy.typing as npt
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
+from landmap_models.arrays import Bools, Doubles
+
 DEGREES = "EPSG:4326"
 TOLERANCE = 1 / 64
 """Share of a chip's side by which chips may overlap and count as apart: a pixel of 64, as coordinates are rounded."""
 NEAR_DEGREES = 1.0
 """Degrees of longitude beyond those of a set of chips at which others are still compared with them."""
-
-Doubles = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def middles(grounds: Sequence[Ground]) -> Doubles:
     return found
 
 
-def close_to(some: Sequence[Ground], others: Sequence[Ground], gap: float = 0.0) -> Flags:
+def close_to(some: Sequence[Ground], others: Sequence[Ground], gap: float = 0.0) -> Bools:
     """Which of some chips share ground with any of the others, or lie nearer to one than a gap.
 
     Args:
@@ -144,7 +143,7 @@ class _Squares:
         return _Squares(self.crs[index], self.place[index], self.size[index], self.degrees[index])
 
 
-def _close(one: _Squares, other: _Squares, limit: float) -> Flags:
+def _close(one: _Squares, other: _Squares, limit: float) -> Bools:
     """Which of one group lie within a limit of another, in sides of a chip from middle to middle along either axis."""
     from scipy.spatial import cKDTree
 

@@ -9,10 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.errors import DatasetError
 from landmap_models.model_file.card import ModelCard
-
-Floats = npt.NDArray[np.float32]
 
 FEW = 30
 """Chips of a class below which its numbers are called loose."""

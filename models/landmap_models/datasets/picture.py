@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.errors import ReportError
-
-Floats = npt.NDArray[np.float32]
 
 TRUE_COLOR = ("B04", "B03", "B02")
 """Red, green, blue."""

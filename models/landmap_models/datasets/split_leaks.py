@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from landmap_models.arrays import Indices
 from landmap_models.datasets.chips import ChipFolder
 from landmap_models.datasets.ground import Ground, close_to
 
-Indices = npt.NDArray[np.intp]
 Parts = Mapping[str, Indices]
 """Places of the chips of "train", "validation" and "test"."""
 HELD_OUT = ("validation", "test")

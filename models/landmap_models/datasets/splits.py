@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Doubles, Indices
 from landmap_models.datasets.chips import ChipFolder
 from landmap_models.datasets.class_counts import check_counts
 from landmap_models.datasets.coordinates import chip_coordinates
@@ -35,10 +36,6 @@ BLOCKS_KM = (50, 20, 10, 5, 2, 1, 0.5, 0.2)
 """Sides of blocks that are tried for a split by place."""
 PARTS = ("train", "validation", "test")
 
-Indices = npt.NDArray[np.intp]
-Places = npt.NDArray[np.float64]
-"""Latitude and longitude in degrees, `(n, 2)`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -55,7 +52,7 @@ class Split:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
-def given_split(chips: ChipFolder, seed: int, validation: float = 0.1, coordinates: Places | None = None) -> Split:
+def given_split(chips: ChipFolder, seed: int, validation: float = 0.1, coordinates: Doubles | None = None) -> Split:
     """The split that the data set comes with (`ChipFolder.parts`).
 
     Without a validation part, one is drawn from the training part as in `stratified_split`. The test part is never
@@ -94,7 +91,7 @@ def stratified_split(
     seed: int,
     validation: float = 0.1,
     test: float = 0.1,
-    coordinates: Places | None = None,
+    coordinates: Doubles | None = None,
     *,
     allow_overlap: bool = False,
 ) -> Split:
@@ -135,7 +132,7 @@ def stratified_split(
     return _checked_split(chips, parts, [*warnings, *leak_warnings(chips, grounds, parts)], everywhere=True)
 
 
-def _way_out(chips: ChipFolder, seed: int, validation: float, test: float, coordinates: Places | None) -> str:
+def _way_out(chips: ChipFolder, seed: int, validation: float, test: float, coordinates: Doubles | None) -> str:
     """A split by place that these chips do have, with blocks as large as can be."""
     for block_km in BLOCKS_KM:
         try:
@@ -164,7 +161,7 @@ def _with_every_class(chips: ChipFolder, parts: Mapping[str, Indices], seed: int
     return {name: np.flatnonzero(part == number) for number, name in enumerate(PARTS)}
 
 
-def _grounds(chips: ChipFolder, coordinates: Places | None) -> tuple[Ground, ...]:
+def _grounds(chips: ChipFolder, coordinates: Doubles | None) -> tuple[Ground, ...]:
     """The ground of each chip, where all are known and are not one place."""
     return usable_grounds(chips.grounds if coordinates is None else grounds_at(coordinates, chips.shape))
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.datasets.chips import ChipFolder
-from landmap_models.datasets.labelled import Floats, loose_classes, match_labels, read_chips
+from landmap_models.datasets.labelled import loose_classes, match_labels, read_chips
 from landmap_models.errors import CardError
 from landmap_models.evaluation.explanations import fit_warnings, guess_warning
 from landmap_models.inference.classifier import are_probabilities, check_answers, noise_chips

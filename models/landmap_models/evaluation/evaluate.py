@@ -14,6 +14,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.datasets.labelled import LabelledChips, left_out, loose_classes, match_labels, read_chips
 from landmap_models.errors import DatasetError, ModelError
 from landmap_models.evaluation.leakage import (
@@ -34,7 +35,6 @@ from landmap_models.model_file.archive import SPLIT_MEMBER, weights_sha256
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
 
-Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 """Called with the number of chips that are done and of all."""
 

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from landmap_models.datasets.labelled import Floats
+from landmap_models.arrays import Floats, Indices
 from landmap_models.inference.input_scale import INPUTS
 from landmap_models.metrics.metrics import wilson_interval
 from landmap_models.model_file.card import ModelCard
-
-Ids = npt.NDArray[np.intp]
 
 PLAINLY_GOOD = 0.7
 """Share of right chips from which on an explanation is named."""
@@ -43,7 +40,7 @@ class Explanation:
 
 
 def fit_warnings(
-    model: Any, card: ModelCard, number: str, values: Floats, labels: Ids, guessing: str | None
+    model: Any, card: ModelCard, number: str, values: Floats, labels: Indices, guessing: str | None
 ) -> list[str]:
     """What doesn't fit: the one thing that explains most, or that something doesn't.
 
@@ -77,7 +74,7 @@ def fit_warnings(
     return [f"only {right} of {n} chips are right, and no single change makes the model good: {DOUBT}"] * doubtful
 
 
-def guess_warning(outputs: Ids, labels: Ids) -> str | None:
+def guess_warning(outputs: Indices, labels: Indices) -> str | None:
     """That a network is no better than guessing, with the numbers; None where it is better.
 
     Guessed are as many answers of each class as the network gives.
@@ -98,14 +95,14 @@ def guess_warning(outputs: Ids, labels: Ids) -> str | None:
     )
 
 
-def _outputs(model: Any, values: Floats, number: str) -> Ids:
+def _outputs(model: Any, values: Floats, number: str) -> Indices:
     scaled = values * np.float32(INPUTS[number])
     answers = np.asarray(model.predict(scaled, verbose=0, batch_size=64))
-    classes: Ids = answers.argmax(axis=1)
+    classes: Indices = answers.argmax(axis=1)
     return classes
 
 
-def _band_orders(model: Any, card: ModelCard, number: str, values: Floats, labels: Ids) -> Iterator[Explanation]:
+def _band_orders(model: Any, card: ModelCard, number: str, values: Floats, labels: Indices) -> Iterator[Explanation]:
     """The same bands in other orders."""
     for places in _orders(card.band_names):
         right = int((_outputs(model, values[..., list(places)], number) == labels).sum())
@@ -126,7 +123,7 @@ def _orders(names: Sequence[str]) -> list[tuple[int, ...]]:
     return orders
 
 
-def _numbers(model: Any, values: Floats, labels: Ids, number: str) -> Iterator[Explanation]:
+def _numbers(model: Any, values: Floats, labels: Indices, number: str) -> Iterator[Explanation]:
     """Other numbers as input."""
     for name in INPUTS:
         if name != number:
@@ -135,7 +132,7 @@ def _numbers(model: Any, values: Floats, labels: Ids, number: str) -> Iterator[E
             yield Explanation(right, f"--input {name}", told, "the numbers that it was trained on")
 
 
-def _class_order(outputs: Ids, labels: Ids, names: Sequence[str]) -> Explanation:
+def _class_order(outputs: Indices, labels: Indices, names: Sequence[str]) -> Explanation:
     """The order of the classes under which most chips are right."""
     from scipy.optimize import linear_sum_assignment
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.datasets.chips import to_reflectance
 from landmap_models.datasets.files import ChipFile, decode, is_raster
 from landmap_models.datasets.picture import true_color
@@ -22,8 +23,6 @@ from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
 from landmap_models.same_file import first_same
 from landmap_models.sentinel2 import EUROSAT_ORDER, TRUE_COLOR, BandNames, places_of, told_bands
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 from landmap_models.legend import EUROSAT
 from landmap_models.model_file.card import BandProfile, ModelCard
-
-Floats = npt.NDArray[np.float32]
 
 RANGE_TOLERANCE = 1e-3
 """How far a probability may lie outside 0 to 1: what half precision loses."""

@@ -9,8 +9,8 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.errors import CardError, ModelError, UnsafeModelError
 from landmap_models.inference.tensorflow import POLICIES, FrozenNetwork, Precision, find_device, tensorflow
 from landmap_models.model_file.archive import read_card, read_config
@@ -19,7 +19,6 @@ from landmap_models.model_file.card import ModelCard
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: its start-up notes are not ours
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
-Floats = npt.NDArray[np.float32]
 
 GRAPHS_KEPT = 4
 """Of a classifier; each holds the weights once more."""

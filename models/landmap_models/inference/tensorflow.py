@@ -18,9 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 
 
@@ -46,7 +44,6 @@ def quietly() -> Iterator[None]:
             os.close(kept)
 
 
-Floats = npt.NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "float16"]
 POLICIES: dict[Precision, str] = {
     "float32": "float32",

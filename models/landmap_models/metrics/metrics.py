@@ -13,11 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Bools, Doubles, Floats, Indices
 from landmap_models.metrics.weighted import (
     Counts,
-    Flags,
-    Floats,
-    Ids,
     average_precision,
     by_class,
     mean_defined,
@@ -27,10 +25,9 @@ from landmap_models.metrics.weighted import (
     roc_auc,
 )
 
-Probabilities = npt.NDArray[np.float32]
 Entry = dict[str, float | None]
 """`value`, `low` and `high`: a metric with its 95 % interval; None where it is not defined."""
-Measures = Callable[[Floats], dict[str, Floats]]
+Measures = Callable[[Doubles], dict[str, Doubles]]
 """Weights `(b, n)` -> metrics by name, each `(b,)`."""
 
 RESAMPLES = 1000
@@ -42,14 +39,14 @@ _CARD_METRICS = ("n", "accuracy", "macro_f1", CALIBRATION, "per_class", "confusi
 _CARD_METRICS_SEVERAL = ("n", "subset_accuracy", "macro_f1", "average_precision", "per_class", "confusion")
 
 
-def measure(labels: Ids, probabilities: Probabilities, names: tuple[str, ...]) -> dict[str, Any]:
+def measure(labels: Indices, probabilities: Floats, names: tuple[str, ...]) -> dict[str, Any]:
     """What a model card says of single-label predictions: a selection of `single_label`."""
     found = single_label(labels, probabilities, names)
     return {name: found[name] for name in _CARD_METRICS}
 
 
 def measure_several(
-    labels: npt.NDArray[Any], probabilities: Probabilities, names: tuple[str, ...], thresholds: npt.ArrayLike | None
+    labels: npt.NDArray[Any], probabilities: Floats, names: tuple[str, ...], thresholds: npt.ArrayLike | None
 ) -> dict[str, Any]:
     """What a model card says of multi-label predictions: a selection of `multi_label`."""
     found = multi_label(labels, probabilities, names, thresholds=0.5 if thresholds is None else thresholds)
@@ -57,8 +54,8 @@ def measure_several(
 
 
 def single_label(
-    labels: Ids,
-    probabilities: Probabilities,
+    labels: Indices,
+    probabilities: Floats,
     names: tuple[str, ...],
     *,
     beta: float = 2.0,
@@ -98,7 +95,7 @@ def single_label(
     losses = -np.log(_inside(scores)[np.arange(len(labels)), labels])
     gaps = _calibration_gaps(scores.max(axis=1), right)
 
-    def measures(weights: Floats) -> dict[str, Floats]:
+    def measures(weights: Doubles) -> dict[str, Doubles]:
         counts = Counts.of(true, predicted, weights)
         return {
             "accuracy": ratio(counts.hits.sum(axis=1), counts.chips),
@@ -124,7 +121,7 @@ def single_label(
 
 def multi_label(
     labels: npt.NDArray[Any],
-    probabilities: Probabilities,
+    probabilities: Floats,
     names: tuple[str, ...],
     *,
     thresholds: npt.ArrayLike = 0.5,
@@ -162,7 +159,7 @@ def multi_label(
     true, predicted = labels.astype(np.float64), (scores >= limits).astype(np.float64)
     exact, wrong = (true == predicted).all(axis=1), (true != predicted).mean(axis=1)
 
-    def measures(weights: Floats) -> dict[str, Floats]:
+    def measures(weights: Doubles) -> dict[str, Doubles]:
         counts = Counts.of(true, predicted, weights)
         return {
             "subset_accuracy": weights @ exact / counts.chips,
@@ -188,7 +185,7 @@ def multi_label(
     }
 
 
-def reliability(confidence: npt.NDArray[Any], right: Flags) -> list[dict[str, float | int | None]]:
+def reliability(confidence: npt.NDArray[Any], right: Bools) -> list[dict[str, float | int | None]]:
     """How often predictions of about equal confidence are right, from the least to the most confident.
 
     Args:
@@ -222,12 +219,12 @@ def wilson_interval(correct: int, n: int) -> Entry:
     return {"value": _rounded(correct / n), "low": _rounded(interval.low), "high": _rounded(interval.high)}
 
 
-def _bins(confidence: npt.NDArray[Any]) -> Ids:
+def _bins(confidence: npt.NDArray[Any]) -> Indices:
     """Bin i holds i / 15 < confidence <= (i + 1) / 15; the first holds 0, too."""
     return np.asarray(np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1), np.intp)
 
 
-def _calibration_gaps(confidence: Floats, right: Flags) -> Floats:
+def _calibration_gaps(confidence: Doubles, right: Bools) -> Doubles:
     """Right or not, less confidence, in the column of the chip's bin, `(n, 15)`."""
     return one_hot(_bins(confidence), BINS) * (right - confidence)[:, None]
 
@@ -241,7 +238,7 @@ def _with_intervals(measures: Measures, n: int, resamples: int, seed: int) -> di
     }
 
 
-def _entry(value: float, drawn: Floats, *, recentre: bool) -> Entry:
+def _entry(value: float, drawn: Doubles, *, recentre: bool) -> Entry:
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not drawn.size:
         return {"value": _rounded(value), "low": None, "high": None}
@@ -252,7 +249,7 @@ def _entry(value: float, drawn: Floats, *, recentre: bool) -> Entry:
 
 
 def _per_class(
-    counts: Counts, names: tuple[str, ...], more: dict[str, Floats] | None = None
+    counts: Counts, names: tuple[str, ...], more: dict[str, Doubles] | None = None
 ) -> dict[str, dict[str, float | int | None]]:
     columns = {"precision": counts.precision(), "recall": counts.recall(), "f1": counts.f(1)} | (more or {})
     return {
@@ -261,9 +258,7 @@ def _per_class(
     }
 
 
-def _check(
-    labels: npt.NDArray[Any], probabilities: Probabilities, names: tuple[str, ...], shape: tuple[int, ...]
-) -> None:
+def _check(labels: npt.NDArray[Any], probabilities: Floats, names: tuple[str, ...], shape: tuple[int, ...]) -> None:
     if not len(labels):
         raise ValueError("Expected at least one chip. Received none")
     wanted = shape, (len(labels), len(names))
@@ -275,7 +270,7 @@ def _check(
         raise ValueError("Expected finite probabilities")
 
 
-def _inside(scores: Floats) -> Floats:
+def _inside(scores: Doubles) -> Doubles:
     """Kept from 0, whose logarithm is not finite, by the precision of float32, as scikit-learn does."""
     return np.asarray(np.clip(scores, np.finfo(np.float32).eps, 1))
 

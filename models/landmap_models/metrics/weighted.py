@@ -14,17 +14,14 @@ from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
-Ids = npt.NDArray[np.intp]
-Flags = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+from landmap_models.arrays import Bools, Doubles, Indices
 
 _BLOCK = 1_000_000
 """Weights held at once, so that memory doesn't grow with the number of resamples."""
 
 
-def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
+def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Doubles]:
     """How often each chip is drawn in each resample of n out of n chips, in blocks `(b, n)`."""
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK // n)
@@ -34,7 +31,7 @@ def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Floats]:
         yield np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
 
 
-def one_hot(ids: Ids, count: int) -> Floats:
+def one_hot(ids: Indices, count: int) -> Doubles:
     """1 at each id, 0 elsewhere, `(n, count)`."""
     return np.asarray(np.eye(count)[ids])
 
@@ -43,34 +40,34 @@ def one_hot(ids: Ids, count: int) -> Floats:
 class Counts:
     """Chips of each class in each resample: all that metrics of classes, not of probabilities, depend on."""
 
-    hits: Floats
+    hits: Doubles
     """True and predicted, `(b, c)`."""
-    support: Floats
+    support: Doubles
     """True, `(b, c)`."""
-    predicted: Floats
+    predicted: Doubles
     """Predicted, `(b, c)`."""
-    chips: Floats
+    chips: Doubles
     """All, `(b,)`."""
 
     @classmethod
-    def of(cls, true: Floats, predicted: Floats, weights: Floats) -> Counts:
+    def of(cls, true: Doubles, predicted: Doubles, weights: Doubles) -> Counts:
         """Count indicators `(n, c)` with weights `(b, n)`."""
         return cls(weights @ (true * predicted), weights @ true, weights @ predicted, weights.sum(axis=1))
 
-    def precision(self) -> Floats:
+    def precision(self) -> Doubles:
         """Share of the predicted that is true, 0 where none is predicted, NaN without chips of the class, `(b, c)`."""
         return np.where(self.support > 0, ratio(self.hits, np.maximum(self.predicted, 1)), np.nan)
 
-    def recall(self) -> Floats:
+    def recall(self) -> Doubles:
         """Share of the true that is predicted, NaN without chips of the class, `(b, c)`."""
         return ratio(self.hits, self.support)
 
-    def f(self, beta: float) -> Floats:
+    def f(self, beta: float) -> Doubles:
         """Weighted harmonic mean of precision and recall, NaN without chips of the class, `(b, c)`."""
         both = (1 + beta**2) * self.hits / np.maximum(beta**2 * self.support + self.predicted, 1)
         return np.where(self.support > 0, both, np.nan)
 
-    def averages(self, kinds: tuple[str, ...], beta: float) -> dict[str, Floats]:
+    def averages(self, kinds: tuple[str, ...], beta: float) -> dict[str, Doubles]:
         """Precision, recall, F1 and F-beta averaged over classes, each `(b,)`.
 
         Args:
@@ -88,12 +85,12 @@ class Counts:
                 out[f"{kind}_{name}"] = mean_defined(score, self.support if kind == "weighted" else None)
         return out
 
-    def kappa(self) -> Floats:
+    def kappa(self) -> Doubles:
         """Agreement beyond chance (Cohen 1960), NaN where chance alone agrees everywhere, `(b,)`."""
         chance = (self.support * self.predicted).sum(axis=1) / self.chips**2
         return ratio(self.hits.sum(axis=1) / self.chips - chance, 1 - chance)
 
-    def matthews(self) -> Floats:
+    def matthews(self) -> Doubles:
         """Correlation of true and predicted classes (Gorodkin 2004), `(b,)`.
 
         NaN where only one class is true; 0 where only one is predicted, which tells nothing apart.
@@ -110,7 +107,7 @@ class Counts:
         return cast(list[list[list[int]]], cells.astype(int).reshape(-1, 2, 2).tolist())
 
 
-def roc_auc(positive: Flags, scores: Floats, weights: Floats) -> Floats:
+def roc_auc(positive: Bools, scores: Doubles, weights: Doubles) -> Doubles:
     """Chance that a positive chip scores above a negative one, ties counting half (Hanley and McNeil 1982).
 
     Args:
@@ -127,7 +124,7 @@ def roc_auc(positive: Flags, scores: Floats, weights: Floats) -> Floats:
     return ratio((of_positive * below).sum(axis=1), pairs)
 
 
-def average_precision(positive: Flags, scores: Floats, weights: Floats) -> Floats:
+def average_precision(positive: Bools, scores: Doubles, weights: Doubles) -> Doubles:
     """Precision at each step of recall, averaged over the steps, without interpolation.
 
     Args and shapes as `roc_auc`; NaN without positives.
@@ -138,7 +135,7 @@ def average_precision(positive: Flags, scores: Floats, weights: Floats) -> Float
     return ratio((of_positive * precision).sum(axis=1), of_positive.sum(axis=1))
 
 
-def _ascending(positive: Flags, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:
+def _ascending(positive: Bools, scores: Doubles, weights: Doubles) -> tuple[Doubles, Doubles]:
     """Weights of positive and of negative chips by distinct score, ascending, each `(b, distinct scores)`."""
     order = np.argsort(scores)
     ranked, ordered = scores[order], weights[:, order]
@@ -148,8 +145,8 @@ def _ascending(positive: Flags, scores: Floats, weights: Floats) -> tuple[Floats
 
 
 def by_class(
-    metric: Callable[[Flags, Floats, Floats], Floats], true: Floats, scores: Floats, weights: Floats
-) -> Floats:
+    metric: Callable[[Bools, Doubles, Doubles], Doubles], true: Doubles, scores: Doubles, weights: Doubles
+) -> Doubles:
     """A metric of each class against the rest, `(b, c)`; classes without chips cost nothing."""
     empty = np.full(len(weights), np.nan)
     columns = [
@@ -159,7 +156,7 @@ def by_class(
     return np.stack(columns, axis=1)
 
 
-def ratio(part: Floats, whole: Floats) -> Floats:
+def ratio(part: Doubles, whole: Doubles) -> Doubles:
     """NaN where the whole is 0."""
     shape = np.broadcast_shapes(part.shape, whole.shape)
     out = np.full(shape, np.nan)
@@ -167,7 +164,7 @@ def ratio(part: Floats, whole: Floats) -> Floats:
     return out
 
 
-def mean_defined(values: Floats, weights: Floats | None = None) -> Floats:
+def mean_defined(values: Doubles, weights: Doubles | None = None) -> Doubles:
     """Mean over classes `(b, c)` -> `(b,)`, of those values that are not NaN."""
     shares = np.isfinite(values) * (1.0 if weights is None else weights)
     return ratio((np.nan_to_num(values) * shares).sum(axis=1), shares.sum(axis=1))

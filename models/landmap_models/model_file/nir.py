@@ -24,8 +24,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
-Doubles = npt.NDArray[np.float64]
+from landmap_models.arrays import AnyFloats, Doubles
+
 Pair = tuple[float, float]
 
 CELL = 8
@@ -72,7 +72,7 @@ class CellStatistics:
     """Share of these that have near infrared, too, 0 to 1; the first three fields are made of them, and 0 without."""
 
 
-def cell_statistics(spectrum: Floats, cell: int = CELL) -> CellStatistics:
+def cell_statistics(spectrum: AnyFloats, cell: int = CELL) -> CellStatistics:
     """Statistics of square cells.
 
     Args:
@@ -153,7 +153,7 @@ class NirPrior:
             )
         return out - math.log(2 * math.pi)
 
-    def update(self, probabilities: Floats, cells: CellStatistics) -> npt.NDArray[np.float32]:
+    def update(self, probabilities: AnyFloats, cells: CellStatistics) -> npt.NDArray[np.float32]:
         """Probabilities of cells in the light of their near infrared.
 
         A cell with too little near infrared, or without probabilities, comes back as it was. So does a model's
@@ -177,7 +177,7 @@ class NirPrior:
         wet, dry = (np.log(np.maximum(share, WATER_FLOOR)) for share in (water, 1 - water))
         return np.stack([wet if i in self.roles.water else dry for i in range(len(self.means))], axis=-1)
 
-    def _with_surroundings(self, probabilities: Floats) -> Doubles:
+    def _with_surroundings(self, probabilities: AnyFloats) -> Doubles:
         """Add open land, each kind alike, as far as windows are water or road: beside these they do not say what is."""
         out = probabilities.astype(np.float64)
         beside = _class_sum(out[..., list(self.roles.water + self.roles.road)])

@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap_models.architectures.shape import OUTPUT
-
-Floats = npt.NDArray[np.floating[Any]]
+from landmap_models.arrays import AnyFloats
 
 RANGE = (0.1, 10.0)
 """Temperatures that are looked at."""
 
 
-def fit_temperature(logits: Floats, labels: Floats, *, multi_label: bool = False) -> float:
+def fit_temperature(logits: AnyFloats, labels: AnyFloats, *, multi_label: bool = False) -> float:
     """The temperature of the lowest log loss.
 
     A standard normal prior of its logarithm counts as much as one chip or so: the few chips of a small set may all be
@@ -43,10 +42,10 @@ def fit_temperature(logits: Floats, labels: Floats, *, multi_label: bool = False
     return float(np.exp(found.x))
 
 
-def logits_of(probabilities: Floats, *, multi_label: bool = False) -> Floats:
+def logits_of(probabilities: AnyFloats, *, multi_label: bool = False) -> AnyFloats:
     """Logits that give these probabilities, up to a constant a chip that softmax does not see."""
     inside = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)
-    logits: Floats = np.log(inside) - (np.log1p(-inside) if multi_label else 0)
+    logits: AnyFloats = np.log(inside) - (np.log1p(-inside) if multi_label else 0)
     return logits
 
 

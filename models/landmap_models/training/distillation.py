@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-import numpy.typing as npt
 
+from landmap_models.arrays import Floats
 from landmap_models.augment import Augment
 from landmap_models.datasets.chips import ChipBatches, ChipFolder
 from landmap_models.errors import ModelError
@@ -21,7 +21,6 @@ from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
 from landmap_models.training.calibration import logits_of
 
-Floats = npt.NDArray[np.float32]
 BATCH = 256
 
 

@@ -5,21 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import AnyFloats, Bools, Doubles
 from landmap_models.errors import DatasetError
-from landmap_models.model_file.nir import (
-    CELL,
-    EUROSAT_ROLES,
-    CellStatistics,
-    Doubles,
-    Floats,
-    NirPrior,
-    Pair,
-    Roles,
-    cell_statistics,
-)
+from landmap_models.model_file.nir import CELL, EUROSAT_ROLES, CellStatistics, NirPrior, Pair, Roles, cell_statistics
 
 Ints = npt.NDArray[np.integer]
-Bools = npt.NDArray[np.bool_]
 
 WET = 0.5
 """Share of water-like pixels from which a cell counts as water."""
@@ -34,7 +24,7 @@ MIN_CELLS = 30
 
 
 def fit_nir_prior(
-    spectrum: Floats, labels: Ints, classes: int, *, roles: Roles = EUROSAT_ROLES, origin: str = ""
+    spectrum: AnyFloats, labels: Ints, classes: int, *, roles: Roles = EUROSAT_ROLES, origin: str = ""
 ) -> NirPrior:
     """Fit a prior on the cells of labelled chips.
 

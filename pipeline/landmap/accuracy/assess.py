@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from landmap.accuracy.confusion import Counts, Tally, tally_areas, tally_points, tally_sample
+from landmap.accuracy.confusion import Tally, tally_areas, tally_points, tally_sample
 from landmap.accuracy.estimators import Z, stratified
 from landmap.accuracy.reference import Points, Polygons, Raster, read_reference
 from landmap.errors import ReferenceDataError, SettingsError
@@ -20,6 +20,7 @@ from landmap.io.publish import TABLES, TEXTS, check_ending, locked
 from landmap.io.tables import csv_text, publish_texts
 from landmap.maps.cover import MapFile, open_cover_map
 from landmap.products.files import check_outputs
+from landmap_models.arrays import Ints
 from landmap_models.legend import NODATA, UNKNOWN_ID
 
 
@@ -330,7 +331,7 @@ def _left_out(tally: Tally, ids: list[int]) -> LeftOut:
     )
 
 
-def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], counts: Counts) -> list[str]:
+def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], counts: Ints) -> list[str]:
     """What makes the numbers worth less than they look."""
     found = []
     left = _left_out(tally, [c.id for c in classes])

@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landmap.accuracy.confusion import VALUES, Counts, PairCounter
+from landmap.accuracy.confusion import VALUES, PairCounter
 from landmap.errors import GeoreferenceError, OutputError, SceneError
 from landmap.io.cog import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.io.publish import RASTERS, TABLES, TEXTS, check_ending, locked
 from landmap.io.tables import csv_text, publish_texts
-from landmap.maps.cover import Bytes, MapFile, grid_difference, open_cover_map
+from landmap.maps.cover import MapFile, grid_difference, open_cover_map
 from landmap.maps.legend import check_ids
 from landmap.products.files import check_outputs
 from landmap.tiling import Window
+from landmap_models.arrays import Bytes, Ints
 from landmap_models.legend import MAX_CLASS_ID, NODATA, UNKNOWN, UNKNOWN_ID, LandClass
 
 PALE = 0.75
@@ -194,7 +195,7 @@ def _change(one: MapFile, other: MapFile, counter: PairCounter, *, warped: bool)
     )
 
 
-def _write(found: Change, onto: MapFile | None, counts: Counts, files: list[Path | None], *, overwrite: bool) -> None:
+def _write(found: Change, onto: MapFile | None, counts: Ints, files: list[Path | None], *, overwrite: bool) -> None:
     output, report, table = files
     texts = {}
     if report is not None:
@@ -218,9 +219,7 @@ def _write(found: Change, onto: MapFile | None, counts: Counts, files: list[Path
         publish_texts(texts, overwrite=overwrite, rasters=[writer.finish()])
 
 
-def change_classes(
-    classes: tuple[LandClass, ...], counts: Counts
-) -> tuple[npt.NDArray[np.uint8], tuple[LandClass, ...]]:
+def change_classes(classes: tuple[LandClass, ...], counts: Ints) -> tuple[npt.NDArray[np.uint8], tuple[LandClass, ...]]:
     """Values of a raster of changes, and what they mean.
 
     A class that stays keeps its id. Changes that occur come after the last class's, by class before, then after:
@@ -254,7 +253,7 @@ def change_classes(
     return codes, (*legend, *([UNKNOWN] if _unknown(counts) else []))
 
 
-def _unknown(counts: Counts) -> bool:
+def _unknown(counts: Ints) -> bool:
     return bool(counts[UNKNOWN_ID, :NODATA].any() or counts[:NODATA, UNKNOWN_ID].any())
 
 

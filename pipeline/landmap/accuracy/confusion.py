@@ -6,33 +6,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from landmap.accuracy.reference import NO_CLASS, Points, Polygons, Raster
 from landmap.errors import ReferenceDataError
 from landmap.geo.areas import PixelAreas
-from landmap.maps.cover import STRIP, Bytes, MapFile
+from landmap.maps.cover import STRIP, MapFile
 from landmap.maps.legend import check_ids
 from landmap.maps.shares import ClassCounter
 from landmap.tiling import Window
+from landmap_models.arrays import Bytes, Doubles, Ints
 from landmap_models.legend import UNKNOWN, UNKNOWN_ID
 
 VALUES = 256
 """A byte has so many."""
-
-Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
     """What was counted; class ids, 254 (Unknown) and 255 (nodata) are rows and columns."""
 
-    pairs: Counts
+    pairs: Ints
     """Places by value of the map (row) and of the reference (column), `(256, 256)`."""
-    mapped: Floats
+    mapped: Doubles
     """Hectares of the population by value of the map, `(256,)`."""
-    pair_hectares: Floats | None = None
+    pair_hectares: Doubles | None = None
     """Of the pairs, likewise, where each of them is a pixel; None where they are points."""
     outside: int = 0
     """Points, or whole polygons, beyond the map's border."""
@@ -135,9 +132,9 @@ class PairCounter:
             areas: Of the pixels of the grid.
         """
         self._areas = areas
-        self.pixels: Counts = np.zeros((VALUES, VALUES), np.int64)
+        self.pixels: Ints = np.zeros((VALUES, VALUES), np.int64)
         """By value of the one (row) and of the other (column)."""
-        self._units: Counts = np.zeros((VALUES, VALUES), np.int64)
+        self._units: Ints = np.zeros((VALUES, VALUES), np.int64)
 
     def add(self, row: int, one: Bytes, other: Bytes) -> None:
         """Count the pixels of a strip that begins at this row."""
@@ -147,7 +144,7 @@ class PairCounter:
         self._units += np.bincount(both, weights, VALUES**2).astype(np.int64).reshape(VALUES, VALUES)
 
     @property
-    def hectares(self) -> Floats:
+    def hectares(self) -> Doubles:
         """Area of each pair, as `pixels`."""
         return self._areas.hectares(self._units)
 
@@ -157,11 +154,11 @@ def _both(cover: MapFile, reference: Polygons | Raster) -> Iterator[tuple[int, B
         yield row, values, truth
 
 
-def _check_map(pixels: Counts, cover: MapFile) -> None:
+def _check_map(pixels: Ints, cover: MapFile) -> None:
     check_ids(cover.path, (*cover.classes, UNKNOWN), pixels)
 
 
-def _check_reference(pairs: Counts, cover: MapFile) -> None:
+def _check_reference(pairs: Ints, cover: MapFile) -> None:
     found = np.flatnonzero(pairs[:, :UNKNOWN_ID].any(axis=0)).tolist()
     ids = cover.ids
     if strange := [str(i) for i in found if i not in ids]:

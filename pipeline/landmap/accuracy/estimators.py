@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Doubles
+
 Z = 1.96
 """Standard errors on either side of an estimate that make a 95 % interval, as in the paper.
 
 A normal distribution is taken for granted: where few samples show a rare error, the interval is somewhat too narrow.
 """
-
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

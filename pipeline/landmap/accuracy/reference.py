@@ -21,7 +21,8 @@ from landmap.geo.longitudes import coordinates
 from landmap.geo.outlines import outlines
 from landmap.io.delimited import ENDINGS, SEPARATORS, TableError, numbers_of, read_table
 from landmap.io.vector_layers import read_shapes
-from landmap.maps.cover import STRIP, Bytes, MapFile, grid_difference, open_map
+from landmap.maps.cover import STRIP, MapFile, grid_difference, open_map
+from landmap_models.arrays import Bytes, Doubles, Ints
 from landmap_models.legend import NODATA, UNKNOWN_ID
 
 VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
@@ -36,9 +37,6 @@ EDGE = 1e-3
 """Of a pixel: a polygon that reaches no farther into the map only touches its border."""
 LISTED = 8
 """Strange values that an error message lists."""
-
-Ints = npt.NDArray[np.int64]
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

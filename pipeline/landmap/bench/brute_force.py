@@ -17,13 +17,12 @@ from landmap.inference.predict import ChunkSettings, chunk_windows, cover_chunk
 from landmap.inference.work import load
 from landmap.pixels import Pixels
 from landmap.tiling import Chunk, Grid, Window
+from landmap_models.arrays import Floats
 from landmap_models.inference.classifier import Classifier
 from landmap_models.model_file.card import ModelCard
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
     from landmap_models.inference.tensorflow import Precision
-
-Floats = npt.NDArray[np.float32]
 
 
 def brute_force(plan: Plan, precision: Precision, crop: int, dense_windows_per_second: float) -> BruteForce | str:

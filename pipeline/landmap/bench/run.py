@@ -100,8 +100,6 @@ def _repeat(path: Path, values: npt.NDArray[np.uint16], profile: dict[str, objec
                 file.write(part[:, :height, :width], window=RasterWindow(col, row, width, height))
 
 
-Floats = npt.NDArray[np.float32]
-
 FULL_SIZE = 10_980
 """Height and width in pixels of a Sentinel-2 product."""
 CROP = 512

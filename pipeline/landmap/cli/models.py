@@ -149,7 +149,7 @@ def _train_settings(options: dict[str, Any], output: Path | None) -> TrainSettin
 
 def _start_keras() -> None:
     """Import Keras and have it find its devices, without what its backend has to say of that."""
-    import landmap_models.keras_classifier  # noqa: F401 # sets the log level, which counts when the backend is imported
+    import landmap_models.inference.keras_classifier  # noqa: F401 # sets the log level, which counts when the backend is imported
     from landmap_models.inference.tensorflow import quietly
 
     with quietly():

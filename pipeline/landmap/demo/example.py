@@ -14,13 +14,13 @@ import numpy.typing as npt
 import rasterio
 from rasterio.transform import from_origin
 
-from landmap.errors import OutputError, SettingsError
 from landmap.demo.landscape import BANDS, PIXEL, SURFACES, Land, draw_land
+from landmap.errors import OutputError, SettingsError
 from landmap.io.publish import RASTERS, Staged, check_ending, publish
 from landmap.products.files import check_outputs
+from landmap_models.arrays import Bytes
 from landmap_models.legend import EUROSAT
 
-UInt8 = npt.NDArray[np.uint8]
 UInt16 = npt.NDArray[np.uint16]
 
 TAGS = {"PROCESSING_LEVEL": "Level-1C", "RADIO_ADD_OFFSET": "0", "PRODUCT": "landmap example (synthetic)"}
@@ -84,7 +84,7 @@ def _write_both(files: ExampleFiles, size: int, rng: np.random.Generator, *, ove
         publish([Staged(files.truth, truth), Staged(files.scene, scene)], overwrite=overwrite)
 
 
-def _write(path: Path, values: UInt8 | UInt16, nodata: int, names: tuple[str, ...]) -> None:
+def _write(path: Path, values: Bytes | UInt16, nodata: int, names: tuple[str, ...]) -> None:
     """Write (bands, height, width); 8 bits are classes, with their colours and names."""
     count, height, width = values.shape
     place = {"crs": "EPSG:32633", "transform": from_origin(399960, 5400000, PIXEL, PIXEL), "nodata": nodata}

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Bools, Bytes, Floats
 from landmap_models.legend import EUROSAT
 
-Bool = npt.NDArray[np.bool_]
 Int32 = npt.NDArray[np.int32]
-UInt8 = npt.NDArray[np.uint8]
-Float32 = npt.NDArray[np.float32]
-Number = Float32 | float
+Number = Floats | float
 """One number, or one for each pixel, (height, width)."""
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -89,28 +87,28 @@ class Land:
     """Source of all that is by chance."""
     size: int
     """Height and width in pixels."""
-    truth: UInt8
+    truth: Bytes
     """Class id."""
-    surface: UInt8
+    surface: Bytes
     """Position in `SURFACES`."""
-    tone: Float32
+    tone: Floats
     """How far an object departs from its surface's mean, in units of the surface's spread."""
 
     @property
-    def metres(self) -> Float32:
+    def metres(self) -> Floats:
         """How far each column lies from the western edge, or each row from the northern, (size,)."""
         return np.arange(self.size, dtype=np.float32) * np.float32(PIXEL)
 
-    def paint(self, where: Bool, surface: str, tone: Number = 0.0) -> None:
+    def paint(self, where: Bools, surface: str, tone: Number = 0.0) -> None:
         """Cover the True pixels with a surface."""
         self.surface[where] = _SURFACE_ID[surface]
         np.copyto(self.tone, tone, where=where)
 
-    def classify(self, where: Bool, name: str) -> None:
+    def classify(self, where: Bools, name: str) -> None:
         """Say which class the True pixels are."""
         self.truth[where] = _CLASS_ID[name]
 
-    def noise(self, metres: float) -> Float32:
+    def noise(self, metres: float) -> Floats:
         """A smooth random field, (height, width), of mean 0 and deviation about 1; hills are `metres` apart."""
         knots = math.ceil(self.size * PIXEL / metres) + 2
         away = np.abs(self.metres[:, None] / np.float32(metres) - np.arange(-0.5, knots - 1, dtype=np.float32))
@@ -123,13 +121,13 @@ class Land:
 class Plots:
     """How a grid of streets or field borders divides the land. Arrays are (height, width)."""
 
-    margin: Float32
+    margin: Floats
     """Metres from the plot's border."""
-    rows: Float32
+    rows: Floats
     """A wave of 35 m across the plot, -1 to 1."""
-    chance: Float32
+    chance: Floats
     """A random number from 0 to 1, the same all over a plot."""
-    tone: Float32
+    tone: Floats
     """Another one, from -1 to 1."""
 
 
@@ -154,14 +152,14 @@ def _plots(land: Land, width: Number, length: Number, angle: Number, bend: Numbe
     return Plots(np.minimum(x, y), wave, chance[key], 2 * tone[key] - 1)
 
 
-def _turned(land: Land, angle: Number, bend: Number) -> tuple[Float32, Float32]:
+def _turned(land: Land, angle: Number, bend: Number) -> tuple[Floats, Floats]:
     """Metres of each pixel along axes that are turned by an angle in radians and bent by some metres."""
     x, y = land.metres + bend * land.noise(350), land.metres[:, None] + bend * land.noise(350)
     cos, sin = np.cos(angle, dtype=np.float32), np.sin(angle, dtype=np.float32)
     return x * cos + y * sin, y * cos - x * sin
 
 
-def _distance(land: Land, first: tuple[float, float]) -> Float32:
+def _distance(land: Land, first: tuple[float, float]) -> Floats:
     """Metres to the nearest of places `_TOWN_SPACING` apart, (height, width); the first stands near `first`."""
     steps = range(math.ceil(land.size * PIXEL / _TOWN_SPACING) + 1)
     nearest = np.full((land.size, land.size), np.inf, np.float32)
@@ -172,7 +170,7 @@ def _distance(land: Land, first: tuple[float, float]) -> Float32:
     return nearest
 
 
-def _from_line(land: Land, center: Float32) -> Float32:
+def _from_line(land: Land, center: Floats) -> Floats:
     """Metres from a line that runs south, (height, width); center is how far east it is, in metres, (height,)."""
     slant = np.hypot(np.float32(1), np.gradient(center, np.float32(PIXEL)))
     return np.asarray(np.abs(land.metres - center[:, None]) / slant[:, None])
@@ -192,7 +190,7 @@ def _farms(land: Land) -> None:
         land.paint(where & (plots.margin < margin) & (plots.chance > 0.3), border)
 
 
-def _farm_numbers(land: Land) -> tuple[Int32, UInt8]:
+def _farm_numbers(land: Land) -> tuple[Int32, Bytes]:
     """Number of the farm of each pixel and its row in `_FIELDS`, (height, width). A farm is a Voronoi cell."""
     from scipy.ndimage import distance_transform_edt
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from landmap.geo.geobox import Grounded, ground_pixel_size, misplaced, pixel_sides
 from landmap.tiling import Window
+from landmap_models.arrays import Doubles
 
 TRUE_WITHIN = 0.005
 """A projection whose own areas differ by no more than this from those on the ellipsoid is true to the ground.
@@ -27,8 +28,6 @@ FEWEST_BLOCKS, MOST_BLOCKS = 4, 1024
 WHOLE = 2**24
 """Units in the largest pixel, where pixels differ: rounding to whole ones changes an area by less than 1e-7."""
 
-Floats = npt.NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True)
 class PixelAreas:
@@ -36,16 +35,16 @@ class PixelAreas:
 
     unit: float
     """Hectares in a unit."""
-    units: Floats
+    units: Doubles
     """Units in a pixel at the centre of each block, `(block rows, block columns)`."""
-    row_centres: Floats
+    row_centres: Doubles
     """Where these centres lie, in rows from the upper edge, `(block rows,)`."""
-    col_centres: Floats
+    col_centres: Doubles
     """The same in columns, `(block columns,)`."""
     shared_columns: int
     """So many columns are given one area: less than 150 m, in which it does not change."""
 
-    def of(self, window: Window) -> Floats:
+    def of(self, window: Window) -> Doubles:
         """Area of each pixel of a rectangle in whole units, `(height, width)`; not to be written to."""
         rows = _interpolated(self.units, self.row_centres, window.row_off + np.arange(window.height) + 0.5)
         if len(self.col_centres) == 1:
@@ -56,7 +55,7 @@ class PixelAreas:
         start = window.col_off - first * self.shared_columns
         return np.repeat(shared, self.shared_columns, axis=1)[:, start : start + window.width]
 
-    def hectares(self, units: npt.NDArray[np.number]) -> Floats:
+    def hectares(self, units: npt.NDArray[np.number]) -> Doubles:
         """Sums of units as hectares, of any shape."""
         return np.asarray(units * self.unit, np.float64)
 
@@ -94,7 +93,7 @@ def pixel_hectares(grid: Grounded) -> float | None:
     return float(areas.hectares(areas.of(Window(grid.height // 2, grid.width // 2, 1, 1)))[0, 0])
 
 
-def _measured_blocks(grid: Grounded) -> tuple[Floats, Floats, Floats]:
+def _measured_blocks(grid: Grounded) -> tuple[Doubles, Doubles, Doubles]:
     """Mean area in m2 of the pixels of each block, and where their centres lie, in rows and in columns."""
     rows, cols = (_edges(length, ground_pixel_size(grid)) for length in (grid.height, grid.width))
     points = _on_ellipsoid(grid, rows, cols)
@@ -106,13 +105,13 @@ def _measured_blocks(grid: Grounded) -> tuple[Floats, Floats, Floats]:
     return area / pixels, (rows[1:] + rows[:-1]) / 2, (cols[1:] + cols[:-1]) / 2
 
 
-def _edges(length: int, pixel: float) -> Floats:
+def _edges(length: int, pixel: float) -> Doubles:
     """Where blocks begin and end along an axis, in pixels: not always whole ones."""
     wanted = max(FEWEST_BLOCKS, math.ceil(length * pixel / BLOCK_METRES))
     return np.linspace(0, length, min(wanted, MOST_BLOCKS, length) + 1)
 
 
-def _on_ellipsoid(grid: Grounded, rows: Floats, cols: Floats) -> Floats:
+def _on_ellipsoid(grid: Grounded, rows: Doubles, cols: Doubles) -> Doubles:
     """Where edges cross, in metres from the Earth's centre, `(rows, columns, 3)`; not finite off the Earth."""
     from pyproj import CRS, Geod, Transformer
 
@@ -129,7 +128,7 @@ def _on_ellipsoid(grid: Grounded, rows: Floats, cols: Floats) -> Floats:
     return np.stack([flat * np.cos(lon), flat * np.sin(lon), normal * (1 - geod.es) * np.sin(lat)], axis=-1)
 
 
-def _interpolated(values: Floats, centres: Floats, at: npt.NDArray[np.floating]) -> Floats:
+def _interpolated(values: Doubles, centres: Doubles, at: npt.NDArray[np.floating]) -> Doubles:
     """Values between, and in a straight line beyond, those at centres along the first axis."""
     if len(centres) == 1:
         return np.broadcast_to(values, (len(at), *values.shape[1:]))

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from affine import Affine
 
 from landmap.geo.geobox import Grounded, RasterGrid, bounds
+from landmap_models.arrays import Doubles
 
-Floats = npt.NDArray[np.float64]
 Box = tuple[float, float, float, float]
 """West, south, east and north; west is less than east, which may lie beyond the range of the CRS."""
 
@@ -55,7 +55,7 @@ def turn(crs: str | None) -> float | None:
     return _period(*lines) if np.isfinite(lines).all() else None
 
 
-def _period(equator: Floats, parallel: Floats) -> float | None:
+def _period(equator: Doubles, parallel: Doubles) -> float | None:
     """A turn, if x and y on two parallels, `(2, 8)` at each eighth of them, are those of a cylindrical projection."""
     whole = 8 * float(np.median(np.diff(equator[0])))
     if not whole > 0:
@@ -89,7 +89,7 @@ def over_seam(box: Box, crs: str | None) -> bool:
     return box[0] < edge - whole - slack or box[2] > edge + slack
 
 
-def near(x: Any, middle: float, crs: str | None) -> Floats:
+def near(x: Any, middle: float, crs: str | None) -> Doubles:
     """Coordinates moved by whole turns to lie within half a turn of the middle; others stay what they are."""
     x, whole = np.asarray(x, np.float64), turn(crs)
     if whole is None:
@@ -98,7 +98,7 @@ def near(x: Any, middle: float, crs: str | None) -> Floats:
     return np.asarray(np.where(np.abs(off) > whole / 2, x - whole * np.round(off / whole), x))
 
 
-def coordinates(x: Any, y: Any, crs: str, grid: Grounded) -> tuple[Floats, Floats]:
+def coordinates(x: Any, y: Any, crs: str, grid: Grounded) -> tuple[Doubles, Doubles]:
     """Bring points to the CRS of a grid, on that side of 180° on which the grid lies.
 
     Args:
@@ -147,7 +147,7 @@ def boxes_in(box: Box, source: str, target: str) -> list[Box]:
     return [_around(x, y)]
 
 
-def outline(box: Box, source: str, target: str) -> tuple[Floats, Floats]:
+def outline(box: Box, source: str, target: str) -> tuple[Doubles, Doubles]:
     """Points along the border of a box in another CRS, the first one again at the end; only those that it knows."""
     west, south, east, north = box
     right, up = along_edges()
@@ -156,7 +156,7 @@ def outline(box: Box, source: str, target: str) -> tuple[Floats, Floats]:
     return x[known], y[known]
 
 
-def along_edges() -> tuple[Floats, Floats]:
+def along_edges() -> tuple[Doubles, Doubles]:
     """Points along the edges of a square of side 1, from its origin and back there, as x and y."""
     along, zero, one = np.arange(STEPS) / STEPS, np.zeros(STEPS), np.ones(STEPS)
     return np.concatenate([along, one, 1 - along, zero, [0]]), np.concatenate([zero, along, one, 1 - along, [0]])
@@ -170,7 +170,7 @@ def degrees() -> str:
     return str(CRS.from_epsg(4326).to_wkt())
 
 
-def transformed(x: Any, y: Any, source: str, target: str) -> tuple[Floats, Floats]:
+def transformed(x: Any, y: Any, source: str, target: str) -> tuple[Doubles, Doubles]:
     """Points in another CRS, as PROJ gives them: on either side of the seam; infinite where it has none.
 
     Raises:
@@ -182,11 +182,11 @@ def transformed(x: Any, y: Any, source: str, target: str) -> tuple[Floats, Float
     return np.asarray(found[0], np.float64), np.asarray(found[1], np.float64)
 
 
-def _around(x: Floats, y: Floats) -> Box:
+def _around(x: Doubles, y: Doubles) -> Box:
     return float(x.min()), float(y.min()), float(x.max()), float(y.max())
 
 
-def _torn(x: Floats) -> list[npt.NDArray[np.bool_]]:
+def _torn(x: Doubles) -> list[npt.NDArray[np.bool_]]:
     """Which points of an outline lie on each side of a tear; without one no two neighbours are half the whole apart."""
     places = np.sort(x)
     gaps = np.diff(places, append=places[-1])
@@ -196,7 +196,7 @@ def _torn(x: Floats) -> list[npt.NDArray[np.bool_]]:
     return [x <= places[widest], x > places[widest]]
 
 
-def _with_pole(x: Floats, y: Floats, whole: float, crs: str) -> Box:
+def _with_pole(x: Doubles, y: Doubles, whole: float, crs: str) -> Box:
     """All longitudes, and all between an outline and the pole in it."""
     end = pole(crs)
     south, north = (float(y.min()), end) if y.mean() > 0 else (-end, float(y.max()))

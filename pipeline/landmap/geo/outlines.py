@@ -13,7 +13,6 @@ from landmap.geo.geobox import Grounded, bounds, crs_name
 from landmap.geo.longitudes import (
     ROUNDING,
     Box,
-    Floats,
     along_edges,
     boxes_in,
     coordinates,
@@ -26,6 +25,7 @@ from landmap.geo.longitudes import (
     turn,
     turns,
 )
+from landmap_models.arrays import Doubles
 
 Shapes = npt.NDArray[Any]
 """Shapely's geometries `(n,)`."""
@@ -84,7 +84,7 @@ def outlines(shapes: Shapes, crs: str, grid: Grounded) -> Outlines:
     return Outlines(np.array(kept, object), any(over_seam(box, crs) for box in frames), says)
 
 
-def _placed(points: Floats, crs: str, grid: Grounded) -> Floats:
+def _placed(points: Doubles, crs: str, grid: Grounded) -> Doubles:
     """Corners in the CRS of a grid; those that are off the edge of their CRS by rounding are taken to lie on it."""
     found = np.stack(coordinates(points[:, 0], points[:, 1], crs, grid), axis=1)
     off = ~np.isfinite(found).all(axis=1)
@@ -138,7 +138,7 @@ def _moved(shapes: Shapes, east: float, crs: str, frame: Box) -> Shapes:
     if edge is None or whole is None or not (east or over_seam(frame, crs)):
         return shapes
 
-    def move(points: Floats) -> Floats:
+    def move(points: Doubles) -> Doubles:
         x, ends = points[:, 0], edge + whole * np.round((points[:, 0] - edge) / whole)
         return np.stack([np.where(np.abs(x - ends) < AT_SEAM * whole, ends, x) + east, points[:, 1]], axis=1)
 
@@ -194,13 +194,13 @@ def _read(polygon: Any, crs: str, whole: float, frames: list[Box]) -> tuple[Any,
     return short, f"{taken} the short way, over {seam(crs):.10g}"
 
 
-def _jumps(ring: Floats, whole: float) -> npt.NDArray[np.bool_]:
+def _jumps(ring: Doubles, whole: float) -> npt.NDArray[np.bool_]:
     """Which edges of a ring `(n, 2)` are longer than half a turn, but no whole turn, `(n - 1,)`."""
     length = np.abs(np.diff(ring[:, 0]))
     return np.asarray((length > whole / 2) & (length < whole * (1 - ROUNDING)))
 
 
-def _short_way(rings: list[Floats], whole: float, pole: float) -> Any:
+def _short_way(rings: list[Doubles], whole: float, pole: float) -> Any:
     """The polygon of an outer ring and of holes whose jumps lead on in the same direction."""
     import shapely
     from shapely import affinity
@@ -214,7 +214,7 @@ def _short_way(rings: list[Floats], whole: float, pole: float) -> Any:
     return outer
 
 
-def _led_on(ring: Floats, whole: float, pole: float) -> Floats:
+def _led_on(ring: Doubles, whole: float, pole: float) -> Doubles:
     """A ring without jumps; if it then does not close, it goes round a pole and is closed along that."""
     x, y = ring.T
     turned = np.round(np.diff(x) / whole) * _jumps(ring, whole)

@@ -7,17 +7,15 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
-import numpy.typing as npt
 
 from landmap.inference.stitch import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
 from landmap.left_out import count_reasons
-from landmap.pixels import Bools, Pixels, chip_views, extend, fill_nodata, valid_share
+from landmap.pixels import Pixels, chip_views, extend, fill_nodata, valid_share
 from landmap.tiling import Chunk, Grid, Window
+from landmap_models.arrays import Bools, Floats
 from landmap_models.inference.classifier import Classifier, WindowClassifier, check_answers
 from landmap_models.legend import UNKNOWN_ID
 from landmap_models.model_file.nir import CELL, NirPrior, cell_statistics
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

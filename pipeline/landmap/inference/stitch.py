@@ -13,11 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.tiling import Chunk, Grid, Span
+from landmap_models.arrays import Bools, Bytes, Floats
 from landmap_models.legend import NODATA
-
-Floats = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)

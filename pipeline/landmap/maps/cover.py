@@ -28,13 +28,12 @@ from landmap.io.reading import first_cause, opened, unreadable
 from landmap.left_out import LEFT_OUT_TAG
 from landmap.maps.legend import class_ids, legend_or_refuse, own_legend
 from landmap.tiling import Window
+from landmap_models.arrays import Bytes
 from landmap_models.gdal_dataset import READ_ERRORS, open_dataset
 from landmap_models.legend import NODATA, UNKNOWN_ID, LandClass
 
 STRIP = 512
 """Rows that are read at once; the height of the largest blocks that landmap writes."""
-
-Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 import rasterio
 from rasterio.features import shapes
 
-from landmap.maps.regions import Floats, Ints, open_placeless
+from landmap.maps.regions import open_placeless
+from landmap_models.arrays import Doubles, Ints
 
 BATCH_VERTICES = 500_000
 """A batch of polygons ends with the one that brings it to so many vertices."""
@@ -34,7 +35,7 @@ class Polygons:
 class Rings:
     """Polygons as arrays, as Shapely takes them."""
 
-    vertices: Floats
+    vertices: Doubles
     """Column and row, `(n, 2)`; the first vertex of a ring is also its last."""
     ring_start: Ints
     """First vertex of each ring, and the number of vertices."""

@@ -18,11 +18,9 @@ from landmap.geo.geobox import ground_pixel_sides
 from landmap.maps.cover import Cover, open_companion, open_raster, raster_window, read, read_classes
 from landmap.maps.legend import check_ids
 from landmap.tiling import Window
+from landmap_models.arrays import Doubles, Ints
 from landmap_models.gdal_dataset import open_dataset
 from landmap_models.legend import NODATA
-
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Strip:
         found[self.part] = self.classes.ravel()[self.start]
         return found
 
-    def sums(self, values: npt.NDArray[Any] | None = None) -> Floats:
+    def sums(self, values: npt.NDArray[Any] | None = None) -> Doubles:
         """Sum over each part's pixels.
 
         Args:
@@ -101,7 +99,7 @@ class Borders:
     """The neighbour with the lower number."""
     other: Ints
     """The one with the higher number."""
-    length: Floats
+    length: Doubles
     """In metres, or whatever the sides of pixels are given in."""
 
 
@@ -123,7 +121,7 @@ def border_pairs(
         yield numbers[first][border], numbers[second][border], side
 
 
-def sum_borders(one: npt.NDArray[Any], other: npt.NDArray[Any], length: Floats) -> Borders:
+def sum_borders(one: npt.NDArray[Any], other: npt.NDArray[Any], length: Doubles) -> Borders:
     """Bring together the lengths of each pair, whichever way round it stands."""
     low, high = np.minimum(one, other).astype(np.int64), np.maximum(one, other).astype(np.int64)
     pairs, inverse = np.unique(low << 32 | high, return_inverse=True)
@@ -131,7 +129,7 @@ def sum_borders(one: npt.NDArray[Any], other: npt.NDArray[Any], length: Floats) 
     return Borders(pairs >> 32, pairs & (2**32 - 1), summed)
 
 
-def absorb(class_id: npt.NDArray[Any], area: Floats, borders: Borders, minimum: float) -> tuple[Ints, Ints]:
+def absorb(class_id: npt.NDArray[Any], area: Doubles, borders: Borders, minimum: float) -> tuple[Ints, Ints]:
     """Join small regions to neighbours until none is left that has one.
 
     The smallest goes first. Of neighbours with equally long borders the larger one takes it, and of equally large ones
@@ -152,7 +150,7 @@ def absorb(class_id: npt.NDArray[Any], area: Floats, borders: Borders, minimum: 
 class _Absorption:
     """The neighbourhood while it changes."""
 
-    def __init__(self, class_id: npt.NDArray[Any], area: Floats, borders: Borders, minimum: float) -> None:
+    def __init__(self, class_id: npt.NDArray[Any], area: Doubles, borders: Borders, minimum: float) -> None:
         self.class_id, self.area, self.minimum = class_id.tolist(), area.tolist(), minimum
         self.into = list(range(len(area)))
         self.neighbours: dict[int, dict[int, float]] = {}
@@ -218,9 +216,9 @@ class Regions:
     """Class ids `(n,)`."""
     pixels: Ints
     """Number of pixels `(n,)`."""
-    hectares: Floats
+    hectares: Doubles
     """Area on the ground `(n,)`; NaN without a CRS."""
-    confidence: Floats
+    confidence: Doubles
     """Mean confidence in percent `(n,)`; NaN where there is none."""
     of_part: Ints
     """Number of the region of each part of each strip, `(parts,)`."""
@@ -280,12 +278,12 @@ class _Parts:
     """None where borders are not wanted."""
     count: int = 0
     class_id: list[npt.NDArray[np.uint8]] = field(default_factory=list)
-    pixels: list[Floats] = field(default_factory=list)
-    hectares: list[Floats] = field(default_factory=list)
-    percent: list[Floats] = field(default_factory=list)
+    pixels: list[Doubles] = field(default_factory=list)
+    hectares: list[Doubles] = field(default_factory=list)
+    percent: list[Doubles] = field(default_factory=list)
     seams: list[tuple[Ints, Ints]] = field(default_factory=list)
     """Parts of one region on both sides of a cut."""
-    borders: list[tuple[Ints, Ints, Floats]] = field(default_factory=list)
+    borders: list[tuple[Ints, Ints, Doubles]] = field(default_factory=list)
     _above: tuple[npt.NDArray[np.uint8], Ints] | None = None
     """Classes and parts of the row above, each `(1, width)`."""
 
@@ -368,7 +366,7 @@ class _Table:
         )
 
     @staticmethod
-    def _sum(number: Ints, values: list[Floats]) -> Floats:
+    def _sum(number: Ints, values: list[Doubles]) -> Doubles:
         """Sum of the parts of each region; NaN where there is nothing to sum."""
         count = int(number.max()) + 1
         if not values:

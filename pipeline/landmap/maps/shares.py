@@ -12,11 +12,9 @@ import numpy.typing as npt
 
 from landmap.geo.areas import PixelAreas
 from landmap.tiling import Window
+from landmap_models.arrays import Doubles, Ints
 from landmap_models.gdal_dataset import open_dataset
 from landmap_models.legend import NODATA, LandClass
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class ClassShare:
 
 
 def class_shares(
-    legend: Sequence[LandClass], pixels: Sequence[float], hectares: Floats | None, percent: npt.NDArray[Any] | None
+    legend: Sequence[LandClass], pixels: Sequence[float], hectares: Doubles | None, percent: npt.NDArray[Any] | None
 ) -> tuple[ClassShare, ...]:
     """Share of every class of the legend, in its order.
 
@@ -100,7 +98,7 @@ class ClassCounter:
         return self._counts
 
     @property
-    def hectares(self) -> Floats | None:
+    def hectares(self) -> Doubles | None:
         """Their area, `(256,)`; None where the raster has no place on the ground."""
         return self._areas.hectares(self._units) if self._areas else None
 

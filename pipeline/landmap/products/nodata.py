@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.enums import MaskFlags
 
-from landmap.pixels import Bools
 from landmap.products.bands import file_bands
+from landmap_models.arrays import Bools
 
 FARTHEST = 1e10
 """Floats at least as far from 0 are fill: 1e20, netCDF's 9.97e36, the largest and least of float32."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from landmap.radiometry.conversion import DARKEST, DN_SCALE, Evidence, Floats, Radiometry, Stated
+from landmap.radiometry.conversion import DARKEST, DN_SCALE, Evidence, Radiometry, Stated
+from landmap_models.arrays import Floats
 from landmap_models.model_file.card import ModelCard
 
 UNITS = (

@@ -16,8 +16,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Floats
+
 Level = Literal["L1C", "L2A"]
-Floats = npt.NDArray[np.float32]
 
 DN_SCALE = 1e-4
 """Sentinel-2's quantification: 10,000 is a reflectance of 1."""

@@ -16,9 +16,10 @@ import numpy as np
 
 from landmap.errors import SceneError
 from landmap.radiometry.checks import doubts
-from landmap.radiometry.conversion import DARKEST, DN_SCALE, HAZE, Evidence, Floats, Level, Radiometry
+from landmap.radiometry.conversion import DARKEST, DN_SCALE, HAZE, Evidence, Level, Radiometry
 from landmap.radiometry.true_color import BLACK, is_true_color, level_of_name, scale_of
 from landmap.settings import ReadingSettings
+from landmap_models.arrays import Floats
 from landmap_models.model_file.card import ModelCard
 
 DARK_BLUE = 0.05

@@ -20,11 +20,9 @@ from landmap.errors import SceneError
 from landmap.geo.geobox import ground_pixel_sides, misplaced
 from landmap.io.qgis import RAMP
 from landmap.maps.cover import open_raster, read_classes
-from landmap.pixels import Bools
 from landmap.scene.scene import Scene
 from landmap.tiling import Window
-
-UInt8 = npt.NDArray[np.uint8]
+from landmap_models.arrays import Bools, Bytes
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 WHITE = 0.275
@@ -41,7 +39,7 @@ class Composite:
 
     bands: tuple[str, ...]
     """Shown as red, green and blue."""
-    picture: UInt8
+    picture: Bytes
     """Red, green, blue and opacity, `(height, width, 4)`; opacity is 0 where the scene has no data."""
 
     @property
@@ -143,7 +141,7 @@ def hex_color(rgb: Sequence[int]) -> str:
     return "#{:02x}{:02x}{:02x}".format(*rgb[:3])
 
 
-def thinned_classes(path: Path, most: int) -> UInt8:
+def thinned_classes(path: Path, most: int) -> Bytes:
     """A cover's class ids `(height, width)`, at most so many along the longer side; 255 where it has no data.
 
     Raises:
@@ -154,7 +152,7 @@ def thinned_classes(path: Path, most: int) -> UInt8:
         return read_classes(file, whole, thinned(file.height, file.width, most))
 
 
-def thinned_values(path: Path, most: int) -> UInt8:
+def thinned_values(path: Path, most: int) -> Bytes:
     """A raster's values `(height, width)`, at most so many along the longer side. Never averaged: they may be ids.
 
     Raises:
@@ -171,14 +169,14 @@ def thinned(height: int, width: int, most: int) -> tuple[int, int]:
     return max(1, round(height / shrink)), max(1, round(width / shrink))
 
 
-def photo(picture: UInt8) -> str:
+def photo(picture: Bytes) -> str:
     """Red, green, blue and opacity `(height, width, 4)` as WebP, a tenth the size of a PNG."""
     from PIL import Image
 
     return _address(Image.fromarray(picture), "webp", quality=82, method=4)
 
 
-def palette_image(values: UInt8, colors: Mapping[int, tuple[int, int, int]]) -> str:
+def palette_image(values: Bytes, colors: Mapping[int, tuple[int, int, int]]) -> str:
     """Values `(height, width)` by their colours, exactly; what has none is transparent."""
     from PIL import Image
 

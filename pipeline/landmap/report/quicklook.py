@@ -16,17 +16,10 @@ from landmap.io.publish import Staged, locked, publish, staging
 from landmap.maps.cover import read_cover
 from landmap.maps.legend import check_ids
 from landmap.products.files import check_outputs
-from landmap.report.pictures import (
-    UInt8,
-    check_cover,
-    composite,
-    metres_per_pixel,
-    scale_bar,
-    scene_name,
-    thinned_classes,
-)
+from landmap.report.pictures import check_cover, composite, metres_per_pixel, scale_bar, scene_name, thinned_classes
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import Settings
+from landmap_models.arrays import Bytes
 from landmap_models.legend import NODATA, LandClass
 
 MAX_SIDE = 1000
@@ -124,7 +117,7 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _colors(legend: Sequence[LandClass]) -> UInt8:
+def _colors(legend: Sequence[LandClass]) -> Bytes:
     """Red, green, blue and opacity by class id, `(256, 4)`."""
     colors = np.zeros((256, 4), np.uint8)
     for c in legend:
@@ -132,7 +125,7 @@ def _colors(legend: Sequence[LandClass]) -> UInt8:
     return colors
 
 
-def _draw_legend(figure: Any, legend: Sequence[LandClass], classes: UInt8) -> None:
+def _draw_legend(figure: Any, legend: Sequence[LandClass], classes: Bytes) -> None:
     from matplotlib.patches import Patch
 
     counts = np.bincount(classes.ravel(), minlength=256)

@@ -22,9 +22,9 @@ from landmap.geo.outlines import outlines
 from landmap.io.remote import name_of, shown
 from landmap.io.vector_layers import read_shapes
 from landmap.left_out import OUTSIDE, Reasons
-from landmap.pixels import Bools
 from landmap.scene.mask_layers import Thin
 from landmap.tiling import Window
+from landmap_models.arrays import Bools
 
 PRECISION = 1 / 4096
 """Pixels to which corners of polygons are rounded: millimetres."""

@@ -23,12 +23,12 @@ from landmap.errors import BandError, SceneError, SettingsError
 from landmap.geo.geobox import ground_pixel_size, misplaced
 from landmap.io.reading import cache_bytes, keeping_open
 from landmap.left_out import Reasons
-from landmap.pixels import Bools, Floats
 from landmap.scene.clouds import Clouds, share_words
 from landmap.scene.mask_layers import Thin
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.tiling import Window
+from landmap_models.arrays import Bools, Floats
 from landmap_models.legend import EUROSAT
 from landmap_models.model_file.card import BandProfile, ModelCard
 

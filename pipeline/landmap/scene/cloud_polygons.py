@@ -23,10 +23,10 @@ from landmap.geo.geobox import Grounded
 from landmap.geo.longitudes import coordinates
 from landmap.io.remote import shown
 from landmap.left_out import Reasons
-from landmap.pixels import Bools
 from landmap.scene.aoi import PRECISION, AreaOfInterest
 from landmap.scene.mask_layers import Thin
 from landmap.tiling import Window
+from landmap_models.arrays import Bools
 
 EDGE = 60.0
 """Metres: an edge that is brought to another CRS gets a corner at least this often. The masks are drawn at 60 m."""

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.left_out import percent_words
-from landmap.pixels import Bools
 from landmap.scene.mask_layers import STRIP, thinned, thinned_layers
 from landmap.scene.mask_rules import SCL_REASONS
 from landmap.scene.masks import Mask, RasterMask
 from landmap.scene.sample import SEARCHED
 from landmap.scene.scene import Scene
 from landmap.tiling import Window
+from landmap_models.arrays import Bools
 
 ALMOST_ALL = 0.99
 """A mask that leaves out more of a scene's data than this is worth a warning."""

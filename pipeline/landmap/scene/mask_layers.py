@@ -17,9 +17,9 @@ from rasterio.crs import CRS
 
 from landmap.geo.geobox import Grounded, RasterGrid, bounds
 from landmap.geo.longitudes import coordinates, near
-from landmap.pixels import Bools
 from landmap.scene.source import Source
 from landmap.tiling import Window
+from landmap_models.arrays import Bools, Ints
 
 THIN = 512
 """Rows and columns, at most, at which a mask is looked at to say what share of the scene it leaves out."""
@@ -27,8 +27,6 @@ STRIP = 1024
 """Rows of a mask that are read at once where all of it is looked at."""
 SLACK = 1e-6
 """Pixels by which a middle may miss a border and still be taken to lie on it, and so in the next pixel."""
-
-Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ def _spans(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
     return (window.row_off, window.height), (window.col_off, window.width)
 
 
-def _rows_and_cols(base: Grounded, grid: Grounded, rows: Places, cols: Places) -> tuple[Places, Places]:
+def _rows_and_cols(base: Grounded, grid: Grounded, rows: Ints, cols: Ints) -> tuple[Ints, Ints]:
     """Rows and columns of a raster that lie around the middles of a grid's, both with parallel axes."""
     here, there = grid.transform, base.transform
     down = (here.f + here.e * (rows + 0.5) - there.f) / there.e
@@ -132,7 +130,7 @@ def _middle(base: Grounded) -> float:
     return (west + east) / 2
 
 
-def _looked_up(source: Source, rows: Places, cols: Places) -> tuple[npt.NDArray[Any], Bools]:
+def _looked_up(source: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
     """Values at rows and columns of a raster, `(rows, cols)`; beyond its edge there are none."""
     shape = len(rows), len(cols)
     inside = [_within(rows, source.height), _within(cols, source.width)]
@@ -145,11 +143,11 @@ def _looked_up(source: Source, rows: Places, cols: Places) -> tuple[npt.NDArray[
     return values[..., 0][place], valid[place] & np.outer(*inside)
 
 
-def _within(places: Places, length: int) -> Bools:
+def _within(places: Ints, length: int) -> Bools:
     return np.asarray((places >= 0) & (places < length), np.bool_)
 
 
-def _strips(source: Source, rows: Places, cols: Places) -> tuple[npt.NDArray[Any], Bools]:
+def _strips(source: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
     """As `_looked_up`, a strip of the raster at a time."""
     strips = rows // STRIP
     parts = [_looked_up(source, rows[strips == strip], cols) for strip in dict.fromkeys(strips.tolist())]
@@ -157,7 +155,7 @@ def _strips(source: Source, rows: Places, cols: Places) -> tuple[npt.NDArray[Any
     return np.concatenate(values), np.concatenate(valid)
 
 
-def _pixels_of(base: Grounded, grid: Grounded, rows: Places, cols: Places) -> tuple[Places, Places]:
+def _pixels_of(base: Grounded, grid: Grounded, rows: Ints, cols: Ints) -> tuple[Ints, Ints]:
     """Row and column of a raster in another CRS around the middle of each of a grid's pixels, `(rows, cols)` both."""
     across, down = np.meshgrid(cols + 0.5, rows + 0.5)
     x, y = grid.transform @ (across.ravel(), down.ravel())
@@ -166,7 +164,7 @@ def _pixels_of(base: Grounded, grid: Grounded, rows: Places, cols: Places) -> tu
     return tuple(np.floor(place + SLACK).astype(np.int64).reshape(across.shape) for place in found)  # type: ignore[return-value]
 
 
-def _scattered(base: Source, rows: Places, cols: Places) -> tuple[npt.NDArray[Any], Bools]:
+def _scattered(base: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
     """Values of a raster at pixels anywhere in it, a strip of it at a time; beyond its edge there are none."""
     values, valid = np.zeros(rows.shape, base.dtype), np.zeros(rows.shape, np.bool_)
     inside = _within(rows, base.height) & _within(cols, base.width)

@@ -19,13 +19,13 @@ from landmap.geo.longitudes import touch
 from landmap.io.reading import look_surely
 from landmap.io.remote import shown
 from landmap.left_out import Reasons
-from landmap.pixels import Bools
 from landmap.scene.mask_layers import Layer, Thin, are_parallel, read_layers, thinned_layers
 from landmap.scene.mask_rules import Rule, apply_rules, reasons_of
 from landmap.scene.source import Source, source_of
 from landmap.scene.subset import View
 from landmap.scene.warp import onto
 from landmap.tiling import Window
+from landmap_models.arrays import Bools
 
 Asked = Literal["clouds", "scl", "mask", "mask inverted", "mask of flags"]
 """What asked for a mask: `--clouds` or `--scl auto`, `--scl FILE`, `--mask`, that with `--invert-mask`, or that with a

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.errors import SceneError
-from landmap.pixels import Bools, Floats
 from landmap.products.bands import FileBand, bands_called
 from landmap.radiometry.conversion import LEAST_PIXELS, Evidence, Radiometry
 from landmap.radiometry.resolve import haze_between, scale_and_offset
 from landmap.scene.sample import Sample
 from landmap.scene.source import Source
 from landmap.settings import ReadingSettings
+from landmap_models.arrays import Bools, Floats
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.nir import NirPrior
 

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from landmap.pixels import Bools, Floats
 from landmap.products.nodata import Fills
 from landmap.radiometry.conversion import LEAST_PIXELS
 from landmap.scene.source import Source, read_pixels, read_place
 from landmap.tiling import Window
+from landmap_models.arrays import Bools, Floats, Ints
 
 PLACES = 5
 """A scene is sampled at this many places along each axis."""
@@ -35,8 +35,6 @@ SEARCHED = 500_000_000
 """Pixels that are searched for data, at most: four Sentinel-2 tiles. Of a larger scene every so many strips are."""
 COARSE = 1024
 """Rows and columns of the coarser copy that is searched first, at most."""
-
-Counts = npt.NDArray[np.int64]
 
 
 class Hides(Protocol):
@@ -173,11 +171,11 @@ def _left_in(valid: Bools, masks: Sequence[Hides], place: Window) -> Bools:
     return valid
 
 
-def _count_coarse(source: Source) -> Counts:
+def _count_coarse(source: Source) -> Ints:
     """As `_count`, by a coarser copy in the file; all 0 where there is none. It shows where to look, and no more."""
     step = -(-max(source.height, source.width) // COARSE)
     shape = -(-source.height // step), -(-source.width // step)
-    counts: Counts = np.zeros(_cells(source), np.int64)
+    counts: Ints = np.zeros(_cells(source), np.int64)
 
     def see(file: Any) -> Bools | None:
         if step == 1 or not file.overviews(source.band_indexes[0]):
@@ -192,12 +190,12 @@ def _count_coarse(source: Source) -> Counts:
     return counts
 
 
-def _count(source: Source, masks: Sequence[Hides]) -> tuple[Counts, bool]:
+def _count(source: Source, masks: Sequence[Hides]) -> tuple[Ints, bool]:
     """How many pixels with data each place has that no mask hides, and whether all of the scene was looked at.
 
     Places lie edge to edge from the scene's first pixel on; the counts are `(rows, columns)` of them.
     """
-    counts: Counts = np.zeros(_cells(source), np.int64)
+    counts: Ints = np.zeros(_cells(source), np.int64)
     strips = _strips(source)
     every = -(-source.height * source.width // SEARCHED)
     for strip in strips[::every]:
@@ -220,13 +218,13 @@ def _strips(source: Source) -> list[Window]:
     ]
 
 
-def _in_places(seen: Bools) -> Counts:
+def _in_places(seen: Bools) -> Ints:
     """How many pixels are true in each place of a rectangle that starts at one."""
     rows, cols = (np.arange(0, length, SIZE) for length in seen.shape)
     return np.add.reduceat(np.add.reduceat(seen.astype(np.int64), rows, axis=0), cols, axis=1)
 
 
-def _spread(counts: Counts, source: Source, number: int) -> list[Window]:
+def _spread(counts: Ints, source: Source, number: int) -> list[Window]:
     """Places spread evenly over the pixels that were counted, from the first row to the last."""
     chosen = np.flatnonzero(counts)
     if len(chosen) > number:

@@ -15,7 +15,7 @@ import numpy as np
 
 from landmap.io.remote import is_remote
 from landmap.left_out import NO_DATA, Reasons, merge_reasons
-from landmap.pixels import Bools, Pixels
+from landmap.pixels import Pixels
 from landmap.products import find_product
 from landmap.products.files import _stamps, named_files
 from landmap.products.nodata import alpha_doubt, constant_doubts, share_text
@@ -32,6 +32,7 @@ from landmap.scene.source import Source
 from landmap.scene.stack import stack
 from landmap.settings import Settings
 from landmap.tiling import Window
+from landmap_models.arrays import Bools
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.packaged import find_model

@@ -20,10 +20,10 @@ from rasterio.windows import Window as RasterWindow
 from landmap.errors import ReadError
 from landmap.io.reading import look, unreadable
 from landmap.io.remote import is_afresh, is_remote, shown
-from landmap.pixels import Bools
 from landmap.products.nodata import Fills, Nodata, has_data, nodata_of, says_so
 from landmap.scene.warp import Warp, read_warped
 from landmap.tiling import Window
+from landmap_models.arrays import Bools
 
 Found = TypeVar("Found")
 

@@ -37,10 +37,9 @@ from landmap.geo.geobox import (
     shown_sides,
 )
 from landmap.geo.longitudes import degrees, near, turn, unbroken
-from landmap.pixels import Bools
+from landmap_models.arrays import Bools, Doubles
 from landmap_models.model_file.card import ModelCard
 
-Floats = npt.NDArray[np.float64]
 Read = Callable[[RasterWindow, tuple[int, int] | None], tuple[npt.NDArray[Any], Bools]]
 """Reads a rectangle of a raster on its own grid, thinned out to a shape: values and validity, as `read_warped` does."""
 BLOCK_SHAPE = 128, 512
@@ -215,7 +214,7 @@ def _seen(source: Grounded, warp: Warp, place: RasterWindow) -> list[RasterWindo
     return [RasterWindow(a, top, b - a, bottom - top) for a, b in sides]
 
 
-def _clipped(places: Floats, reach: int, size: int) -> tuple[int, int]:
+def _clipped(places: Doubles, reach: int, size: int) -> tuple[int, int]:
     """From which to which pixel of an axis something reaches; at least one pixel."""
     known = places[np.isfinite(places)]
     if not len(known):
@@ -224,7 +223,7 @@ def _clipped(places: Floats, reach: int, size: int) -> tuple[int, int]:
     return start, max(start + 1, min(size, math.ceil(known.max()) + reach))
 
 
-def _transformed(grid: Grounded, source: Grounded, cols: Floats, rows: Floats) -> tuple[Floats, Floats]:
+def _transformed(grid: Grounded, source: Grounded, cols: Doubles, rows: Doubles) -> tuple[Doubles, Doubles]:
     """Coordinates of a grid's pixels in the CRS of a raster, close to it; infinite where that has none."""
     places = CRS.from_wkt(grid.crs), CRS.from_wkt(source.crs)
     try:

@@ -23,8 +23,9 @@ from landmap import Job, batch_status, find_jobs, run_batch
 from landmap.batch.ledger import NAME, Ledger, Record, sha256
 from landmap.errors import LandmapError, OutputError, SettingsError
 from landmap.run.classify import classify
+from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
-from landmap_models.inference.classifier import ConstantClassifier, Floats
+from landmap_models.inference.classifier import ConstantClassifier
 
 CLASSIFIER = ConstantClassifier(3)
 L1C = {"PROCESSING_LEVEL": "Level-1C", "RADIO_ADD_OFFSET": "0"}

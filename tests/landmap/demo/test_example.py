@@ -7,8 +7,8 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from landmap.errors import OutputError, SettingsError
 from landmap.demo.example import BANDS, ExampleFiles, write_example
+from landmap.errors import OutputError, SettingsError
 from landmap_models.legend import EUROSAT
 
 BLUE, GREEN, RED, NIR = range(4)

@@ -22,7 +22,6 @@ import landmap
 from landmap.cli import cli
 from landmap.errors import BandError, LandmapError, OutputError, SceneError, SettingsError
 from landmap.inference.plan import make_plan
-from landmap.pixels import Floats
 from landmap.products.safe import parse_metadata
 from landmap.run.fingerprint import difference, fingerprint
 from landmap.scene.masks import laid
@@ -30,6 +29,7 @@ from landmap.scene.scene import Scene, open_scene
 from landmap.scene.stack import classification
 from landmap.settings import Settings
 from landmap.tiling import Window
+from landmap_models.arrays import Floats
 from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.legend import EUROSAT
 from landmap_models.model_file.card import ModelCard
