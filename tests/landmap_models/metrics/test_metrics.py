@@ -12,7 +12,8 @@ import numpy.typing as npt
 import pytest
 from sklearn import metrics as sk
 
-from landmap_models.metrics.metrics import multi_label, reliability, single_label, weighted
+from landmap_models.metrics import weighted
+from landmap_models.metrics.metrics import multi_label, reliability, single_label
 from landmap_models.metrics.weighted import average_precision, roc_auc
 
 NAMES = ("a", "b", "c", "d")
