@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from landmap.batch.scene_folder import scenes_in
 from landmap.errors import SceneError, SettingsError
 from landmap.io.delimited import SEPARATORS
-from landmap.io.remote import shown
+from landmap.io.remote import name_of, redacted
 from landmap.products.sensing_time import parse_time
 from landmap.products.stac import asset_path, data_assets, item_bands
 from landmap.products.stac_file import address, is_url, read_items, split_address
@@ -64,7 +64,7 @@ class Jobs(list[Job]):
 
 def default_output(scene: str) -> str:
     """`<stem>_cover.tif` for a path or URL; what follows the last dot counts as an ending where it begins so."""
-    name = PurePosixPath(shown(scene).rstrip("/").replace(chr(92), "/")).name
+    name = name_of(scene.replace("\\", "/"))  # a list may come from Windows
     return f"{ENDING.sub('', name) or name}_cover.tif"
 
 
@@ -87,8 +87,8 @@ def check_jobs(jobs: Sequence[Job], settings: Settings) -> tuple[Settings, ...]:
         other = by_name.setdefault(job.name.casefold(), job)  # some file systems take no notice of capitals
         if other is not job:
             raise SettingsError(
-                f"Expected an output of its own for each scene. {shown(other.scene)} and {shown(job.scene)} would "
-                f"both become {job.output}: name their outputs in a list (CSV: scene,output)"
+                f"Expected an output of its own for each scene. {redacted(other.scene)} and {redacted(job.scene)} "
+                f"would both become {job.output}: name their outputs in a list (CSV: scene,output)"
             )
     return tuple(_settings(job, settings) for job in jobs)
 
@@ -99,7 +99,7 @@ def _check_output(job: Job) -> None:
     hidden = any(part.startswith(".") for part in path.parts)
     if not inside or hidden or path.suffix.lower() not in SUFFIXES:
         raise SettingsError(
-            f"{shown(job.scene)}: expected as output a .tif inside the batch's folder, such as a.tif or 2023/a.tif. "
+            f"{redacted(job.scene)}: expected as output a .tif inside the batch's folder, such as a.tif or 2023/a.tif. "
             f"Received: {job.output!r}"
         )
 
@@ -115,12 +115,7 @@ def _settings(job: Job, settings: Settings) -> Settings:
             parse_time(job.acquired)
         return with_choices(settings, cast(Choices, dict(job.options)))
     except (SettingsError, TypeError) as error:
-        raise SettingsError(f"{shown(job.scene)}: {error}") from error
-
-
-def is_remote(scene: str) -> bool:
-    """Whether a scene is read over a network: nothing cheap tells whether it has changed."""
-    return "://" in scene or re.match(r"/vsi(curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)", scene) is not None
+        raise SettingsError(f"{redacted(job.scene)}: {error}") from error
 
 
 def local_path(scene: str) -> Path | None:
@@ -271,7 +266,7 @@ def _item(item: Item, name: str, asset: str | None) -> Job:
         )
     acquired = item.properties.get("datetime")
     at = item.get_self_href() or name
-    source = shown(at) if is_url(at) else split_address(name)[0]
+    source = redacted(at) if is_url(at) else split_address(name)[0]
     return Job(scene, f"{item.id.replace('/', '-')}_cover.tif", {}, acquired, source)
 
 

@@ -18,7 +18,7 @@ from landmap.batch.stac import item_path, make_item, write_collection, write_ite
 from landmap.batch.tasks import Task, begin_folder, damage, judge, make_tasks
 from landmap.errors import ClusterLostError, LandmapError, OutputError
 from landmap.io.publish import with_sidecars
-from landmap.io.remote import shown
+from landmap.io.remote import redact, redacted
 from landmap.products.sensing_time import parse_time, sensing_time
 from landmap.run.classify import classify
 from landmap.run.result import Progress, Result, Say
@@ -109,7 +109,7 @@ def run_batch(
     skipped = jobs.skipped if isinstance(jobs, Jobs) else ()
     _tell_skipped(skipped, warn or _silent)
     with Ledger(folder, create=True) as ledger:
-        ledger.enrol((task.job.output, shown(task.job.scene)) for task in tasks)
+        ledger.enrol((task.job.output, redacted(task.job.scene)) for task in tasks)
         before = {record.output: record for record in ledger.records()}
         how = overwrite, retry_failed, classifier, dict(where or {})
         run = _Run(folder, ledger, before, *how, say or _silent, warn or _silent)
@@ -177,7 +177,7 @@ def _attempt(run: _Run, task: Task, *, wait: bool) -> bool:
         verdict = judge(record, task, run.folder, overwrite=run.overwrite, retry=retry)
         if verdict.state == WAITING:
             if verdict.why:
-                run.say(f"{shown(task.job.scene)}: {verdict.why}: doing it again")
+                run.say(f"{redacted(task.job.scene)}: {verdict.why}: doing it again")
             _do(run, task, record, overwrite=verdict.overwrite)
         else:
             if verdict.state != DONE:
@@ -193,7 +193,7 @@ def _named(scene: str, text: str) -> str:
 
 def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
     fresh = not any(os.path.lexists(run.folder / name) for name in task.files)
-    scene, output = shown(task.job.scene), task.job.output
+    scene, output = redacted(task.job.scene), task.job.output
     if not run.ledger.start(record, scene, task.made_with, owns=fresh or overwrite):
         return
     begin = time.perf_counter()
@@ -203,7 +203,7 @@ def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
         raise
     except Exception as error:  # whatever is wrong with one scene, the others can be done
         words = str(error) if isinstance(error, LandmapError) else f"{type(error).__name__}: {error}"
-        words = " ".join(_without_secrets(words, task.job.scene).split())
+        words = " ".join(redact(words, task.job.scene).split())
         run.ledger.fail(output, time.perf_counter() - begin, words)
         run.warn(_named(scene, words))
     else:
@@ -241,15 +241,8 @@ def _report(result: Result, job: Job) -> dict[str, Any]:
         "left_out_text": result.left_out_says,
         "clouds": result.plan.scene.clouds.says,
         "precision": result.precision,
-        "warnings": [_without_secrets(text, job.scene) for text in result.warnings],
+        "warnings": [redact(text, job.scene) for text in result.warnings],
     }
-
-
-def _without_secrets(text: str, scene: str) -> str:
-    """A message that may name a scene; GDAL's own name it by its last part alone."""
-    if "://" not in scene:
-        return text
-    return text.replace(scene, shown(scene)).replace(Path(scene).name, Path(shown(scene)).name)
 
 
 def _publish(ledger: Ledger, skipped: Sequence[str]) -> tuple[Path, ...]:

@@ -16,7 +16,7 @@ from landmap.errors import OutputError
 from landmap.geo.longitudes import span
 from landmap.geo.outlines import degrees_outline
 from landmap.io.publish import write_text
-from landmap.io.remote import shown
+from landmap.io.remote import name_of, redacted
 from landmap.products.sensing_time import LAUNCH
 from landmap.run.result import Result
 from landmap.scene.scene import Scene
@@ -73,7 +73,7 @@ def make_item(
         datetime=acquired if isinstance(acquired, datetime) else None,
         start_datetime=start,
         end_datetime=end,
-        properties={"created": _zulu(now), "title": f"Land cover of {Path(shown(scene.path)).name}"},
+        properties={"created": _zulu(now), "title": f"Land cover of {name_of(scene.path)}"},
         collection=Path(os.path.abspath(folder)).name,  # noqa: PTH100 # a link is not followed
     )
     _add_assets(item, result, folder, files)
@@ -238,7 +238,7 @@ def _reference(source: str, beside: Path) -> str:
     """A relative path to a file, or what else leads to a scene, without credentials."""
     if local := local_path(source):
         return Path(os.path.relpath(local.resolve(), beside.resolve())).as_posix()
-    return shown(source)
+    return redacted(source)
 
 
 def _zulu(time: datetime) -> str:

@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from landmap.batch.jobs import Job, check_jobs, is_remote, local_path
+from landmap.batch.jobs import Job, check_jobs, local_path
 from landmap.batch.ledger import DONE, FAILED, NAME, OUTDATED, RUNNING, WAITING, Record, changed_files, missing_files
 from landmap.batch.report import HTML_NAME, JSON_NAME
 from landmap.batch.stac import COLLECTION, item_path
 from landmap.errors import OutputError, SettingsError
-from landmap.io.remote import shown
+from landmap.io.remote import redacted
 from landmap.products.files import scene_stamp
 from landmap.run.fingerprint import Fingerprint, difference, model_says, settings_told
 from landmap.settings import NEUTRAL_SETTINGS, Settings
@@ -85,7 +85,7 @@ def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) ->
     options = {name: value for name, value in settings_told(settings).items() if name not in NAMED_ELSEWHERE}
     local = local_path(job.scene)  # of a URL only the address counts: signatures behind "?" change from day to day
     found = {
-        "scene": str(local.resolve()) if local else shown(job.scene),
+        "scene": str(local.resolve()) if local else redacted(job.scene),
         "files": _stamp(job.scene)
         | {name: found for file in settings.area_files for name, found in _stamp(file).items()},
         "model": model,
@@ -96,8 +96,6 @@ def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) ->
 
 
 def _stamp(scene: str) -> dict[str, list[int]]:
-    if is_remote(scene):
-        return {}
     try:
         return scene_stamp(scene)
     except (OSError, ValueError):  # whoever reads the scene says why it can't be read

@@ -17,7 +17,7 @@ from landmap.accuracy.assess import CENSUS, Assessment, Estimate
 from landmap.accuracy.change import Change
 from landmap.bench.result import Bench, BruteForce
 from landmap.inference.plan import Plan
-from landmap.io.remote import Scrubbed
+from landmap.io.remote import RedactingFormatter
 from landmap.run.result import Progress as Report
 from landmap.run.result import Result
 from landmap.scene.scene import Scene
@@ -36,7 +36,7 @@ def show_gdal_messages() -> None:
     """Let GDAL's warnings through to stderr, without secrets."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(Scrubbed())
+    handler.setFormatter(RedactingFormatter())
     log = logging.getLogger("rasterio")
     log.setLevel(logging.DEBUG)
     log.propagate = False

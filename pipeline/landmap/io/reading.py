@@ -21,7 +21,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from landmap.errors import ReadError, SceneError
-from landmap.io.remote import advice, afresh, gdal_options, is_remote, scrub, shown, wait
+from landmap.io.remote import advice, gdal_options, is_remote, redact_error, redacted, retry_pause, uncached
 from landmap_models.gdal_dataset import READ_ERRORS, open_dataset
 
 CACHE_BYTES = 128 * 2**20
@@ -153,8 +153,8 @@ LOOKS = 3
 """Further looks at what a remote file says of itself, until two in a row agree."""
 
 
-def look_surely(path: str, find: Callable[[Any], Found], name: str = "") -> Found:
-    """As `look`; a remote file is looked at again until two looks in a row find the same, or refuse it alike.
+def read_until_stable(path: str, find: Callable[[Any], Found], name: str = "") -> Found:
+    """Read as `read_with_retries` does; a remote file is read until two reads in a row find the same, or fail alike.
 
     What a broken connection leaves of a header is to GDAL a file with fewer tags: reflectance without its offset.
 
@@ -162,29 +162,31 @@ def look_surely(path: str, find: Callable[[Any], Found], name: str = "") -> Foun
         ReadError: It can't be read, or is another file each time.
     """
     if not is_remote(path):
-        return look(path, find, name)
+        return read_with_retries(path, find, name)
     before = _outcome(path, find, name)
     for _ in range(LOOKS):
-        with afresh():
+        with uncached():
             now = _outcome(path, find, name)
         if repr(now) == repr(before):
             if isinstance(now, SceneError):
                 raise now
             return now
         before = now
-    raise ReadError(f"{shown(name or path)}: can't be read as a raster: its header differs each time{advice(path, '')}")
+    raise ReadError(
+        f"{redacted(name or path)}: can't be read as a raster: its header differs each time{advice(path, '')}"
+    )
 
 
 def _outcome(path: str, find: Callable[[Any], Found], name: str) -> Found | SceneError:
     try:
-        return look(path, find, name)
+        return read_with_retries(path, find, name)
     except ReadError:
         raise
     except SceneError as error:
         return error
 
 
-def look(path: str, find: Callable[[Any], Found], name: str = "", where: str = "") -> Found:
+def read_with_retries(path: str, find: Callable[[Any], Found], name: str = "", where: str = "") -> Found:
     """What a function finds in the open file; tried again, after a while, where the file can't be read.
 
     Args:
@@ -199,10 +201,10 @@ def look(path: str, find: Callable[[Any], Found], name: str = "", where: str = "
     attempt = 1
     while True:
         try:
-            with nullcontext() if attempt == 1 else afresh(), opened(path, name, where) as file:
+            with nullcontext() if attempt == 1 else uncached(), opened(path, name, where) as file:
                 return find(file)
         except ReadError as error:
-            pause = wait(path, str(error), attempt)
+            pause = retry_pause(path, str(error), attempt)
             if pause is None:
                 tried = f" ({attempt} attempts)" if attempt > 1 else ""
                 raise ReadError(f"{error}{tried}{advice(path, str(error))}") from error
@@ -221,13 +223,13 @@ def opened(path: str, name: str = "", where: str = "") -> Iterator[Any]:
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), open_file(path) as file:
             yield file
     except READ_ERRORS as error:
-        raise unreadable(name or path, error, where) from error
+        raise read_error(name or path, error, where) from error
 
 
-def unreadable(path: str, error: RasterioError | UnicodeDecodeError, where: str = "") -> ReadError:
+def read_error(path: str, error: RasterioError | UnicodeDecodeError, where: str = "") -> ReadError:
     """The error that says why GDAL can't read a file, in one line, without secrets."""
-    scrub(error, path)
-    return ReadError(f"{shown(path)}: can't be read as a raster: {first_cause(error)}{where}")
+    redact_error(error, path)
+    return ReadError(f"{redacted(path)}: can't be read as a raster: {first_cause(error)}{where}")
 
 
 def first_cause(error: BaseException) -> str:

@@ -35,7 +35,7 @@ LOCAL_WAITS = 0.1, 0.3
 """and a local one, which may lie on a network's file system."""
 
 REMOTE = re.compile(
-    r"\b(?:https?|ftp|s3|gs|az|adls|oss|swift)://|/vsi(?:curl|s3|gs|az|adls|oss|swift|webhdfs)(?:_streaming)?[/?]"
+    r"\b(?:https?|ftp|s3|gs|az|adls|oss|swift)://|/vsi(?:curl|s3|gs|az|adls|oss|swift|hdfs|webhdfs)(?:_streaming)?[/?]"
 )
 ENCODED = re.compile(r"(/vsicurl(?:_streaming)?)\?(\S*)")
 """GDAL's `/vsicurl?max_retry=2&url=https%3A%2F%2F…`."""
@@ -83,7 +83,7 @@ def gdal_options() -> dict[str, str]:
     return {name: value for name, value in DEFAULTS.items() if name not in given}
 
 
-def afresh() -> rasterio.Env:
+def uncached() -> rasterio.Env:
     """In this context GDAL trusts nothing that it remembers of remote files, neither content nor that one is missing.
 
     It remembers what a broken connection left of a file as if that were the file.
@@ -91,12 +91,12 @@ def afresh() -> rasterio.Env:
     return rasterio.Env(**{NOT_REMEMBERED: "/vsi"})
 
 
-def is_afresh() -> bool:
-    """Whether this is inside of `afresh`."""
+def is_uncached() -> bool:
+    """Whether this is inside of `uncached`."""
     return hasenv() and NOT_REMEMBERED in getenv()
 
 
-def wait(path: str, words: str, attempt: int) -> float | None:
+def retry_pause(path: str, words: str, attempt: int) -> float | None:
     """Seconds to wait before the next attempt to read a file; None where there is to be none.
 
     Args:
@@ -118,13 +118,26 @@ def advice(path: str, words: str) -> str:
     return ". " + next(text for pattern, text in ADVICE.items() if re.search(pattern, words))
 
 
-def shown(path: str) -> str:
+def redacted(path: str) -> str:
     """A path without the user, password, query and fragment of an address: as it may be printed and stored."""
     return PATH.sub(r"\1\2", ENCODED.sub(_decoded, path)) if is_remote(path) else path
 
 
-def without_secrets(text: str) -> str:
-    """A text whose addresses are as `shown`."""
+def redact(text: str, path: str = "") -> str:
+    """Take what grants access out of the addresses in a text.
+
+    Args:
+        text: A message or log line.
+        path: An address that the text may name: whole, perhaps with spaces in it, or by its last part alone, as GDAL's
+            messages do; "" where none is known.
+
+    Returns:
+        The text, with each address as `redacted` gives it.
+    """
+    if is_remote(path):
+        name = name_of(path)
+        last_part = path[path.find(f"/{name}") + 1 :]
+        text = text.replace(path, redacted(path)).replace(last_part, name)
     return ADDRESS.sub(r"\1\2", ENCODED.sub(_decoded, text)) if is_remote(text) else text
 
 
@@ -141,35 +154,29 @@ def identity(path: str) -> str:
     _, _, query = ENCODED.sub(_decoded, path).partition("?")
     told = sorted((name, value) for name, value in parse_qsl(query) if not SECRETS.fullmatch(name))
     if not is_remote(path) or not told:
-        return shown(path)
-    return f"{shown(path)} {hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"
+        return redacted(path)
+    return f"{redacted(path)} {hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"
 
 
-def scrub(error: BaseException, path: str) -> None:
+def redact_error(error: BaseException, path: str) -> None:
     """Take secrets out of an exception's words, and of those of its causes, as a traceback shows them all."""
     link: BaseException | None = error
     while link is not None:
         if hasattr(link, "errmsg"):  # rasterio's CPLE errors, whose `args` can't be set
-            link.errmsg = _scrubbed(link.errmsg, path)
+            link.errmsg = redact(link.errmsg, path)
         else:
-            link.args = tuple(_scrubbed(value, path) for value in link.args)
+            link.args = tuple(redact(value, path) if isinstance(value, str) else value for value in link.args)
         link = link.__cause__ or link.__context__
 
 
-def _scrubbed(value: object, path: str) -> object:
-    if not isinstance(value, str):
-        return value
-    return without_secrets(value.replace(path, shown(path)))  # a space in it would end the address in a text
-
-
-class Scrubbed(logging.Formatter):
+class RedactingFormatter(logging.Formatter):
     """Log lines without secrets."""
 
     def format(self, record: logging.LogRecord) -> str:
         """As `logging.Formatter`, then without secrets."""
-        return without_secrets(super().format(record))
+        return redact(super().format(record))
 
 
 def name_of(path: str) -> str:
     """Name of a file or address, without its folder and what grants access to it."""
-    return PurePath(shown(path)).name
+    return PurePath(redacted(path)).name

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import Any
 
 from landmap.errors import LandmapError
-from landmap.io.remote import shown, without_secrets
+from landmap.io.remote import redact, redacted
 from landmap.io.vectors import NEEDS_PYARROW
 
 PARQUET = (".parquet", ".geoparquet")
@@ -46,12 +46,12 @@ def read_shapes(
                 warnings.simplefilter("ignore")
                 frame = geopandas.read_file(path, layer=chosen)
     except ImportError as cause:
-        raise error(f"{shown(os.fspath(path))}: {NEEDS_PYARROW}") from cause
+        raise error(f"{redacted(os.fspath(path))}: {NEEDS_PYARROW}") from cause
     except (RuntimeError, OSError, ValueError) as cause:  # GDAL's, pyogrio's and Arrow's own are among these
-        words = without_secrets(" ".join(str(cause).split()))
-        raise error(f"{shown(os.fspath(path))}: can't be read as a vector file: {words}") from cause
+        words = redact(" ".join(str(cause).split()))
+        raise error(f"{redacted(os.fspath(path))}: can't be read as a vector file: {words}") from cause
     if not isinstance(frame, geopandas.GeoDataFrame):
-        raise error(f"{shown(os.fspath(path))}: expected {_wanted(kinds)}. Its table has no geometries")
+        raise error(f"{redacted(os.fspath(path))}: expected {_wanted(kinds)}. Its table has no geometries")
     return frame
 
 
@@ -62,18 +62,18 @@ def _choose(
 
     there = {str(name): kind for name, kind in list_layers(path) if kind is not None and name != STYLES}
     if layer is not None and layer not in there:
-        raise error(f"{shown(os.fspath(path))}: has no layer {layer!r} for {option}. Its layers: {_listed(there)}")
+        raise error(f"{redacted(os.fspath(path))}: has no layer {layer!r} for {option}. Its layers: {_listed(there)}")
     if layer is not None:
         return layer
     meant = [name for name, kind in there.items() if _may_hold(kind, kinds)]
     if len(meant) > 1:
         raise error(
-            f"{shown(os.fspath(path))}: expected one layer of {_wanted(kinds)}. Received several: {_listed(meant)}. "
+            f"{redacted(os.fspath(path))}: expected one layer of {_wanted(kinds)}. Received several: {_listed(meant)}. "
             f'Name the one that is meant: {option} "{meant[0]}"'
         )
     if not meant:
         found = _listed(f"{name} ({kind})" for name, kind in there.items())
-        raise error(f"{shown(os.fspath(path))}: expected a layer of {_wanted(kinds)}. Received: {found}")
+        raise error(f"{redacted(os.fspath(path))}: expected a layer of {_wanted(kinds)}. Received: {found}")
     return meant[0]
 
 

@@ -24,7 +24,7 @@ from landmap.geo.areas import PixelAreas, pixel_areas
 from landmap.geo.geobox import Grounded, RasterGrid, raster_grid
 from landmap.geo.longitudes import unbroken
 from landmap.io.cog import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG
-from landmap.io.reading import first_cause, opened, unreadable
+from landmap.io.reading import first_cause, opened, read_error
 from landmap.left_out import LEFT_OUT_TAG
 from landmap.maps.legend import class_ids, legend_or_refuse, own_legend
 from landmap.tiling import Window
@@ -99,7 +99,7 @@ class MapFile:
             try:
                 values, seen = warped.read(1, window=place), warped.read_masks(1, window=place) > 0
             except RasterioError as error:
-                raise unreadable(self.path, error, f" ({place})") from error
+                raise read_error(self.path, error, f" ({place})") from error
         return class_ids(self.path, values, seen)
 
 

@@ -10,7 +10,7 @@ from zipfile import Path as ZipPath
 from zipfile import ZipFile
 
 from landmap.errors import SceneError
-from landmap.io.remote import shown
+from landmap.io.remote import redacted
 from landmap.products.cube import ENDINGS as CUBES
 from landmap.products.cube import cube_product
 from landmap.products.dimap import ENDING, FOLDER, dimap_product
@@ -54,7 +54,7 @@ def _described(item: Item, path: str) -> Product:
     """The scene that an item describes; refused where only the raster itself can say which bands an asset has."""
     product = item_product(item, path)
     if item.assets and not product.bands:
-        raster = shown(next(iter(data_assets(item).values())))
+        raster = redacted(next(iter(data_assets(item).values())))
         raise SceneError(
             f"{path}: expected an asset for each band, or one that names its bands (eo:bands). Received: "
             f"{', '.join(item.assets)}. Give the raster itself, such as {raster}"

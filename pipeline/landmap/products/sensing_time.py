@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 from landmap.errors import LandmapError, SettingsError
 from landmap.io.reading import opened
-from landmap.io.remote import shown
+from landmap.io.remote import redacted
 from landmap.products.scene_names import dates_in
 
 PRODUCT = re.compile(
@@ -40,7 +40,7 @@ def _by_tags(scene: str) -> datetime | None:
 
 
 def _by_name(scene: str) -> date | None:
-    name = shown(scene)
+    name = redacted(scene)
     found = PRODUCT.search(name)
     when = next(iter(dates_in(name[found.end() :][:LONGEST])), None) if found else None
     return when.replace(tzinfo=UTC) if isinstance(when, datetime) else when

@@ -20,6 +20,7 @@ from landmap.inference.plan import Plan
 from landmap.io.cog import tag_content
 from landmap.io.publish import Staged, locked, publish, staging
 from landmap.io.qgis import RAMP
+from landmap.io.remote import name_of
 from landmap.left_out import NO_DATA, left_out_words, parse_left_out, percent_words
 from landmap.maps.cover import Cover, open_raster, read_cover
 from landmap.maps.shares import ClassShare
@@ -33,7 +34,6 @@ from landmap.report.pictures import (
     palette_image,
     percent_colors,
     photo,
-    scene_name,
     thinned_classes,
     thinned_values,
 )
@@ -158,7 +158,7 @@ def _content(made: Map) -> dict[str, Any]:
     warnings: list[str] = tag_content(tags, "LANDMAP_WARNINGS", list[Any](), made.cover)
     step = north(scene)
     return {
-        "scene": scene_name(scene.path),
+        "scene": name_of(scene.path),
         "composite": shown.name,
         "width": width,
         "height": height,

@@ -63,11 +63,6 @@ class ScaleBar:
         return f"{self.metres / 1000:g} km" if self.metres >= 1000 else f"{self.metres:g} m"
 
 
-def scene_name(path: str) -> str:
-    """What a scene is called: without its folder and what follows the "?" of an address, which may be a key."""
-    return Path(path.split("?")[0]).name
-
-
 def scale_bar(pixel: float, most: float) -> ScaleBar:
     """The longest bar of at most so many pixels, each of so many metres."""
     power = 10 ** math.floor(math.log10(pixel * most))

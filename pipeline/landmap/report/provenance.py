@@ -11,7 +11,7 @@ from typing import Any
 from landmap.geo.geobox import ground_pixel_sides, misplaced
 from landmap.inference.plan import Plan
 from landmap.io.cog import tag_content
-from landmap.report.pictures import scene_name
+from landmap.io.remote import name_of
 from landmap.scene.scene import Scene
 from landmap.settings import Settings
 
@@ -67,7 +67,7 @@ def plan_text(plan: Plan) -> str:
 def without_folder(text: str, scene: Scene) -> str:
     """A text that names the scene by its name alone, and no key that its address may hold."""
     for path in (scene.path, json.dumps(scene.path, ensure_ascii=False)[1:-1]):
-        text = text.replace(path, scene_name(scene.path))
+        text = text.replace(path, name_of(scene.path))
     return text
 
 

@@ -13,10 +13,11 @@ import numpy as np
 from landmap.errors import OutputError
 from landmap.geo.geobox import north
 from landmap.io.publish import Staged, locked, publish, staging
+from landmap.io.remote import name_of
 from landmap.maps.cover import read_cover
 from landmap.maps.legend import check_ids
 from landmap.products.files import check_outputs
-from landmap.report.pictures import check_cover, composite, metres_per_pixel, scale_bar, scene_name, thinned_classes
+from landmap.report.pictures import check_cover, composite, metres_per_pixel, scale_bar, thinned_classes
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap_models.arrays import Bytes
@@ -101,7 +102,7 @@ def draw_quicklook(
     figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)
     left, right = figure.subplots(1, 2)
     left.imshow(shown.picture, interpolation="none")
-    left.set_title(_plain(f"{scene_name(scene.path)}, {shown.name}"), fontsize=10)
+    left.set_title(_plain(f"{name_of(scene.path)}, {shown.name}"), fontsize=10)
     right.imshow(_colors(legend)[classes], interpolation="none")
     right.set_title(_plain(title), fontsize=10)
     _draw_legend(figure, legend, classes)

@@ -19,7 +19,7 @@ from landmap.errors import SceneError
 from landmap.geo.geobox import Grounded, bounds, crs_name, four
 from landmap.geo.longitudes import as_written, boxes_in
 from landmap.geo.outlines import outlines
-from landmap.io.remote import name_of, shown
+from landmap.io.remote import name_of, redacted
 from landmap.io.vector_layers import read_shapes
 from landmap.left_out import OUTSIDE, Reasons
 from landmap.scene.mask_layers import Thin
@@ -102,12 +102,12 @@ def read_area(path: str, grid: Grounded, scene: str, layer: str | None = None) -
     import shapely
 
     if grid.crs is None:
-        raise SceneError(f"{scene}: expected a CRS, to place the area of interest {shown(path)}. The scene has none")
+        raise SceneError(f"{scene}: expected a CRS, to place the area of interest {redacted(path)}. The scene has none")
     polygons = _polygons_of(path, layer)
     try:
         found = outlines(polygons.to_numpy(), polygons.crs.to_wkt(), grid)
     except RuntimeError as error:  # pyproj's own
-        raise SceneError(f"{shown(path)}: can't be brought to the CRS of {scene}: {error}") from error
+        raise SceneError(f"{redacted(path)}: can't be brought to the CRS of {scene}: {error}") from error
     pixels = shapely.transform(found.shapes, lambda corners: np.stack((~grid.transform) @ corners.T, axis=1))
     pixels = shapely.set_precision(shapely.make_valid(pixels), PRECISION)
     if found.joined:  # or else pixels could be lost between two parts that meet at 180 degrees
@@ -117,7 +117,7 @@ def read_area(path: str, grid: Grounded, scene: str, layer: str | None = None) -
     parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
     number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
     where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
-    doubts = tuple(f"{shown(path)}: {words}" for words in found.says)
+    doubts = tuple(f"{redacted(path)}: {words}" for words in found.says)
     return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), f"outside of {where}, {number}", doubts)
 
 
@@ -126,7 +126,7 @@ def _polygons_of(path: str, layer: str | None) -> Any:
     shapes = read_shapes(path, layer, option="--aoi-layer", kinds=("Polygon",), error=SceneError).geometry
     if shapes.crs is None:
         raise SceneError(
-            f"{shown(path)}: expected a vector file with a CRS. Received: none. Give it one (ogr2ogr -a_srs)"
+            f"{redacted(path)}: expected a vector file with a CRS. Received: none. Give it one (ogr2ogr -a_srs)"
         )
     shapes = shapes[~(shapes.isna() | shapes.is_empty)].explode(ignore_index=True)
     kinds = sorted(shapes.geom_type.unique())
@@ -141,8 +141,8 @@ def _elsewhere(polygons: Any, grid: Grounded, path: str) -> SceneError:
     crs = polygons.crs.to_wkt()
     there = [four(*as_written(box, crs)) for box in boxes_in(bounds(grid), grid.crs or "", crs)]
     return SceneError(
-        f"{shown(path)}: expected an area that touches the scene. It lies at {four(*polygons.total_bounds)}, the scene "
-        f"at {' and '.join(there) or 'no place that is known there'} (in {crs_name(crs)})"
+        f"{redacted(path)}: expected an area that touches the scene. It lies at {four(*polygons.total_bounds)}, the "
+        f"scene at {' and '.join(there) or 'no place that is known there'} (in {crs_name(crs)})"
     )
 
 

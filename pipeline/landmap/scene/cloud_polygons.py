@@ -21,7 +21,7 @@ import numpy.typing as npt
 from landmap.errors import ReadError, SceneError
 from landmap.geo.geobox import Grounded
 from landmap.geo.longitudes import coordinates
-from landmap.io.remote import shown
+from landmap.io.remote import redacted
 from landmap.left_out import Reasons
 from landmap.scene.aoi import PRECISION, AreaOfInterest
 from landmap.scene.mask_layers import Thin
@@ -119,7 +119,7 @@ def read_cloud_polygons(path: str, scene: Grounded) -> CloudPolygons:
         ReadError: It can't be read.
         SceneError: It can't be understood, or scene or mask have no CRS.
     """
-    crs, found = parse_gml(_read(path), shown(path))
+    crs, found = parse_gml(_read(path), redacted(path))
     return CloudPolygons({kind: _on(scene, rings, crs, path) for kind, rings in found.items()}, *_shape(scene))
 
 
@@ -181,7 +181,7 @@ def _on(scene: Grounded, polygons: list[Any], crs: str | None, path: str) -> byt
     import shapely
 
     if polygons and (crs is None or scene.crs is None):
-        raise SceneError(f"{shown(path)}: expected a coordinate reference system in both cloud mask and scene")
+        raise SceneError(f"{redacted(path)}: expected a coordinate reference system in both cloud mask and scene")
 
     def to_pixels(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         x, y = coordinates(corners[:, 0], corners[:, 1], crs or "", scene)
@@ -204,4 +204,4 @@ def _read(path: str) -> bytes:
                 return bytes(answer.read())
         return Path(path).read_bytes()
     except (OSError, HTTPException, KeyError, BadZipFile) as error:
-        raise ReadError(f"{shown(path)}: the cloud mask can't be read: {error}") from error
+        raise ReadError(f"{redacted(path)}: the cloud mask can't be read: {error}") from error

@@ -8,8 +8,8 @@ from pathlib import PurePath
 from typing import Any
 
 from landmap.errors import BandError, SceneError
-from landmap.io.reading import look_surely
-from landmap.io.remote import name_of, shown
+from landmap.io.reading import read_until_stable
+from landmap.io.remote import name_of, redacted
 from landmap.products.bands import FileBand, file_bands, find_bands, given_bands, parse_bands
 from landmap.products.landsat import check_no_landsat
 from landmap.products.product import CLASSI, CLOUDS, SCL, names_classification
@@ -81,11 +81,11 @@ def read_scene_file(path: str, whole: Stack | None, card: ModelCard, settings: S
         BandError: A band that the model needs is not found.
     """
     opens = whole.vrt if whole else path
-    return look_surely(opens, lambda file: _look_at(file, path, whole, card, settings), path)
+    return read_until_stable(opens, lambda file: _look_at(file, path, whole, card, settings), path)
 
 
 def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, settings: Settings) -> SceneFile:
-    name = shown(path)
+    name = redacted(path)
     _check_kind(file, name)
     bands = file_bands(file)
     found = _choose_bands(bands, card, settings, name)

@@ -16,8 +16,8 @@ import numpy as np
 from landmap.errors import SceneError
 from landmap.geo.geobox import RasterGrid, extent, raster_grid
 from landmap.geo.longitudes import touch
-from landmap.io.reading import look_surely
-from landmap.io.remote import shown
+from landmap.io.reading import read_until_stable
+from landmap.io.remote import redacted
 from landmap.left_out import Reasons
 from landmap.scene.mask_layers import Layer, Thin, are_parallel, read_layers, thinned_layers
 from landmap.scene.mask_rules import Rule, apply_rules, reasons_of
@@ -145,9 +145,9 @@ def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]
         )
         return raster_grid(file), found
 
-    grid, sources = look_surely(path, describe)
+    grid, sources = read_until_stable(path, describe)
     if grid != here:
-        _check_place(grid, shown(path), scene)
+        _check_place(grid, redacted(path), scene)
     return tuple(laid(source, scene) for source in sources)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from landmap.errors import ReadError, SceneError
-from landmap.io.reading import look_surely
+from landmap.io.reading import read_until_stable
 from landmap.io.remote import name_of
 from landmap.left_out import MASKED, percent_words
 from landmap.products.product import SCL, Product
@@ -162,7 +162,7 @@ def classification_file(path: str, scene: Source) -> Classification:
     name = name_of(path)
     if name.lower().endswith(".gml"):
         return Polygons(name, read_cloud_polygons(path, scene))
-    header = look_surely(path, _header)
+    header = read_until_stable(path, _header)
     flags = [] if SCL in header["names"] else list(range(1, min(header["count"], 3) + 1))
     if flags and _has_word(name, "CLASSI"):
         return _flags(path, scene, name, header)
@@ -217,7 +217,7 @@ def _by_raster(path: str, scene: Source, settings: AreaSettings) -> Mask:
         names = [known for known in MASKED_CLASSES if known in found.knows]
         mask = found.mask(names, f"{', '.join(names)} by {name}, as it is a product's own cloud mask")
         return replace(mask, asked="scl")  # type: ignore[type-var] # each mask is a dataclass
-    header = look_surely(path, _header)
+    header = read_until_stable(path, _header)
     values = tuple(float(value) for value in told) if told is not None else (0.0,)
     asked: Asked = "mask inverted" if settings.invert_mask else "mask"
     if plain and header["count"] == 3 and _are_flags(raster_on(path, scene, lambda _: (1, 2, 3))):

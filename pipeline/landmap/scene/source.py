@@ -18,8 +18,8 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import ReadError
-from landmap.io.reading import look, unreadable
-from landmap.io.remote import is_afresh, is_remote, shown
+from landmap.io.reading import read_error, read_with_retries
+from landmap.io.remote import is_remote, is_uncached, redacted
 from landmap.products.nodata import Fills, Nodata, has_data, nodata_of, says_so
 from landmap.scene.warp import Warp, read_warped
 from landmap.tiling import Window
@@ -65,7 +65,7 @@ class Source:
     @property
     def shown_path(self) -> str:
         """The path without secrets, as it may be printed and stored."""
-        return shown(self.path)
+        return redacted(self.path)
 
     @property
     def nodata_rule(self) -> str:
@@ -125,7 +125,7 @@ class Source:
                 _check_blocks(file, self, window)
             return find(file)
 
-        return look(self.opens, see, self.path, f" ({window})" if window else "")
+        return read_with_retries(self.opens, see, self.path, f" ({window})" if window else "")
 
     def place(self, window: Window) -> RasterWindow:
         """A rectangle of the source in what is opened."""
@@ -237,7 +237,7 @@ def _check_blocks(file: Any, source: Source, window: Window) -> None:
 
     Where a broken connection cut its table of blocks short, GDAL takes those it does not know for blocks of nodata.
     """
-    unsure = is_remote(source.opens) and not is_afresh() and file.driver in ("GTiff", "COG")
+    unsure = is_remote(source.opens) and not is_uncached() and file.driver in ("GTiff", "COG")
     if not unsure:
         return
     plain, place = source.plain or source, source.place(window)
@@ -263,4 +263,4 @@ def read_place(file: Any, source: Source, window: Window, fills: Fills) -> tuple
     try:
         return read_pixels(file, source, window, fills=fills)
     except RasterioError as error:
-        raise unreadable(source.path, error, f" ({window})") from error
+        raise read_error(source.path, error, f" ({window})") from error

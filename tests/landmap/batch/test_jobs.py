@@ -240,4 +240,4 @@ def test_options_are_put_on_top_of_the_settings() -> None:
     ],
 )
 def test_names_hold_no_secret(scene: str, told: str, output: str) -> None:
-    assert (remote.shown(scene), default_output(scene)) == (told, output)
+    assert (remote.redacted(scene), default_output(scene)) == (told, output)

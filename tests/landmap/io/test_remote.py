@@ -8,7 +8,18 @@ import pytest
 import rasterio
 from rasterio.errors import RasterioIOError
 
-from landmap.io.remote import DEFAULTS, advice, gdal_options, identity, is_remote, scrub, shown, wait, without_secrets
+from landmap.io.remote import (
+    DEFAULTS,
+    advice,
+    gdal_options,
+    identity,
+    is_remote,
+    name_of,
+    redact,
+    redact_error,
+    redacted,
+    retry_pause,
+)
 
 SECRETS = ("alice", "pw", "X-Amz", "abc", "sv=")
 
@@ -35,20 +46,58 @@ SECRETS = ("alice", "pw", "X-Amz", "abc", "sv=")
 )
 def test_an_address_is_shown_without_what_grants_access(path: str, expected: str, why: str) -> None:
     assert is_remote(path)
-    assert shown(path) == expected, why
-    assert shown(expected) == expected
-    assert not any(secret in shown(path) for secret in SECRETS)
+    assert redacted(path) == expected, why
+    assert redacted(expected) == expected
+    assert not any(secret in redacted(path) for secret in SECRETS)
 
 
 @pytest.mark.parametrize("path", ["a?b#c.tif", "/data/x@y/a.tif", "C:\\a.tif", "/vsizip/a.zip/b?c.tif", "/vsimem/a?b"])
 def test_a_local_path_is_shown_as_it_is(path: str) -> None:
     assert not is_remote(path)
-    assert shown(path) == identity(path) == path
+    assert redacted(path) == identity(path) == path
 
 
 def test_addresses_in_a_text_lose_their_secrets_and_the_text_stays() -> None:
     text = "'/vsicurl/http://alice:pw@h/a.tif?X-Amz-Signature=abc' does not exist; see https://h/b?sv=abc for more"
-    assert without_secrets(text) == "'/vsicurl/http://h/a.tif' does not exist; see https://h/b for more"
+    assert redact(text) == "'/vsicurl/http://h/a.tif' does not exist; see https://h/b for more"
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "expected"),
+    [
+        ("https://alice:pw@h/a b.tif?sig=abc", "'/vsicurl/https://alice:pw@h/a b.tif?sig=abc' is no file", "whole"),
+        ("https://h/d/a.tif?sig=pw/abc", "'a.tif?sig=pw/abc' not recognized", "by its last part alone, as GDAL does"),
+        ("https://h/d/a.tif?next=/a.tif&sig=abc", "a.tif?next=/a.tif&sig=abc is no file", "its name once more"),
+        ("zip+https://alice:pw@h/a.zip!in.tif", "zip+https://alice:pw@h/a.zip!in.tif is no file", "in an archive"),
+    ],
+)
+def test_a_text_about_one_address_loses_its_secrets(path: str, text: str, expected: str) -> None:
+    assert not any(secret in redact(text, path) for secret in SECRETS), expected
+
+
+def test_a_text_about_a_local_file_stays() -> None:
+    assert redact("what?x.tif is no file", "d/what?x.tif") == "what?x.tif is no file"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("folder/scene.tif", "scene.tif"),
+        ("https://host/scene.tif?sig=KEY/of/mine", "scene.tif"),
+        ("/vsizip/a.zip/scene.tif", "scene.tif"),
+        ("scene.tif", "scene.tif"),
+        ("folder/what?.tif", "what?.tif"),
+    ],
+)
+def test_a_scene_is_called_by_its_name_alone(path: str, name: str) -> None:
+    assert name_of(path) == name
+
+
+def test_every_network_of_gdal_is_remote() -> None:
+    """Nothing cheap tells whether a file there has changed."""
+    assert all(
+        map(is_remote, ("/vsihdfs/host/a.tif", "/vsiwebhdfs/http://h/a.tif", "zip+s3://b/a.zip", "gs://b/a.tif"))
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,7 +120,7 @@ def test_tracebacks_hold_no_secret() -> None:
     path = "https://alice:pw@h/a b.tif?X-Amz-Signature=abc"
     error = RasterioIOError(f"'/vsicurl/{path}'")
     error.__cause__ = OSError(f"GET {path} failed")
-    scrub(error, path)
+    redact_error(error, path)
     assert str(error) == "'/vsicurl/https://h/a b.tif'"
     assert str(error.__cause__) == "GET https://h/a b.tif failed"
 
@@ -86,7 +135,7 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pauses(path: str, words: str) -> list[float]:
-    return [pause for attempt in range(1, 9) if (pause := wait(path, words, attempt)) is not None]
+    return [pause for attempt in range(1, 9) if (pause := retry_pause(path, words, attempt)) is not None]
 
 
 def test_how_long_is_waited() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import landmap
 from landmap.report import pictures
-from landmap.report.pictures import composite, scale_bar, scene_name
+from landmap.report.pictures import composite, scale_bar
 from landmap_models.inference.classifier import FAKE_CARD
 
 TAGS = {"PROCESSING_LEVEL": "Level-1C"}
@@ -33,13 +33,6 @@ def test_a_scale_bar_is_round_and_as_long_as_fits(metres: float, most: float) ->
 )
 def test_lengths_are_written_as_people_do(metres: float, most: float, label: str) -> None:
     assert scale_bar(metres, most).label == label
-
-
-@pytest.mark.parametrize(
-    "path", ["folder/scene.tif", "https://host/scene.tif?sig=KEY/of/mine", "/vsizip/a.zip/scene.tif", "scene.tif"]
-)
-def test_a_scene_is_called_by_its_name_alone(path: str) -> None:
-    assert scene_name(path) == "scene.tif"
 
 
 @pytest.mark.parametrize("most", [1000, 60])
