@@ -89,7 +89,8 @@ LIGHT = """
 import warnings
 import numpy, rasterio, affine, click, PIL.Image, pyproj
 before = list(warnings.filters)
-import landmap.cli, landmap.source, landmap.batch, landmap.assess, landmap.zones, landmap.region_map, landmap.classify
+import landmap.cli, landmap.scene.source, landmap.batch.run, landmap.accuracy.assess, landmap.maps.summarize
+import landmap.maps.regions, landmap.run.classify
 import landmap_models.datasets.files
 assert list(warnings.filters) == before, set(map(str, warnings.filters)) ^ set(map(str, before))
 """

@@ -8,6 +8,7 @@ wherever a chunk holds it.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -42,6 +43,18 @@ def quietly() -> Iterator[None]:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile: an import makes many objects, and hardly one that can go."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -100,7 +113,7 @@ def tensorflow() -> Any:
 
     GPUs give memory as it is needed: other processes, and Dask's other workers, may want some, too.
     """
-    with quietly():
+    with quietly(), _without_collections():
         import tensorflow as tf
 
         for gpu in tf.config.list_physical_devices("GPU"):

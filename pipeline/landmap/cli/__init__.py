@@ -16,6 +16,7 @@ from landmap.cli.batch import COMMANDS as BATCH_COMMANDS
 from landmap.cli.maps import COMMANDS as MAP_COMMANDS
 from landmap.cli.maps import LEGEND, derived_of, derived_options
 from landmap.cli.models import COMMANDS as MODEL_COMMANDS
+from landmap.cli.process import leave, start
 from landmap.cli.scene_options import FILE_OR_NAME, cluster_options, scene_options, settings_of
 from landmap.errors import LandmapError, SettingsError
 
@@ -202,6 +203,7 @@ def main() -> None:
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # GDAL's words reach the user inside our own errors
     sys.unraisablehook = _without_gdal_messages
     _end_on_signals()
+    start()
     arguments = [a for a in sys.argv[1:] if a != "--debug"]  # welcome anywhere in the line
     try:
         cli.main(arguments, prog_name="landmap", standalone_mode=False)
@@ -216,3 +218,4 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("landmap: interrupted", err=True)
         sys.exit(130)
+    leave(0)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from landmap.errors import ClusterError, SettingsError
+from landmap_models.inference.lean_keras import lean_keras
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -89,6 +90,7 @@ def _local(workers: int) -> Iterator[Client]:
         LocalCluster(**how, env=threads, silence_logs=50) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        client.run(lean_keras)  # these processes are landmap's own
         yield client
 
 

@@ -78,6 +78,8 @@ def run_steps(
         threads: Chunks in work at once; 1 does one after the other.
     """
     import dask
+    import dask.local
+    import dask.threaded
 
     computing, writing = Lock(), Lock()
 
@@ -94,4 +96,6 @@ def run_steps(
     for chunk in chunks:
         data = steps[0](chunk)
         tasks.append(steps[2](chunk, steps[1](chunk, data)))
-    dask.compute(*tasks, scheduler="threads" if threads > 1 else "sync", num_workers=threads)
+    # named by a word, Dask would import distributed to look it up
+    get = dask.threaded.get if threads > 1 else dask.local.get_sync
+    dask.compute(*tasks, scheduler=get, num_workers=threads)
