@@ -164,7 +164,7 @@ def test_the_same_bytes_with_masks_on_another_grid(
         counted.append(result.left_out)
     assert made[0] == made[1]
     assert counted[0] == counted[1]
-    pixels = result.plan.scene.height * result.plan.scene.width
+    pixels = result.plan.scene.geobox.height * result.plan.scene.geobox.width
     assert 0.1 < sum(result.left_out.values()) / pixels < 0.95
 
 

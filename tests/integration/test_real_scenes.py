@@ -70,7 +70,7 @@ def test_kempen_l1c_is_known_but_for_its_offset(scenes: Path) -> None:
     assert radiometry.haze == ((1.0, 0.0),) * 3
     assert made.warnings == (OFFSET,)
     assert plan(scenes / "kempen/kempen_L1C.tif", offset=0).warnings == ()
-    assert pixel_hectares(made.scene) == 0.01
+    assert pixel_hectares(made.scene.geobox) == 0.01
 
 
 def test_kempen_l2a_is_brought_to_the_models_level(scenes: Path) -> None:
@@ -140,7 +140,7 @@ def test_calais_works_with_bands_and_tells_of_the_projection(scenes: Path, tmp_p
     assert "a pixel is 6.03 x 6.01 m on the ground, by its area 1/1.66 of the model's 10 m" in result.warnings[0]
     assert result.plan.scene.radiometry.level == "L2A"
     assert implausible(result.plan) == []
-    assert pixel_hectares(result.plan.scene) == pytest.approx(6.02**2 / 1e4, rel=2e-3)
+    assert pixel_hectares(result.plan.scene.geobox) == pytest.approx(6.02**2 / 1e4, rel=2e-3)
     with rasterio.open(scenes / CALAIS) as scene, rasterio.open(tmp_path / "out.tif") as cover:
         assert (cover.shape, cover.transform, cover.crs) == (scene.shape, scene.transform, scene.crs)
         expected = np.where((scene.read([1, 2, 3]) == 32767).any(axis=0), NODATA, 2)
@@ -177,7 +177,7 @@ def test_120_m_are_refused_as_12_times_and_work_with_force(stacked: Path, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["33TWM.tif"]
     result = landmap.classify(stacked, output, force=True, classifier=ConstantClassifier(7, CARD))
     assert "its pixels are 120 m, 12 times those" in result.warnings[0]
-    assert pixel_hectares(result.plan.scene) == pytest.approx(1.44)
+    assert pixel_hectares(result.plan.scene.geobox) == pytest.approx(1.44)
     assert [text for text in implausible(result.plan) if not text.startswith("its pixels")] == []
     with rasterio.open(stacked) as scene, rasterio.open(output) as cover:
         assert (cover.shape, cover.transform, cover.crs) == (scene.shape, scene.transform, scene.crs)
@@ -225,7 +225,7 @@ def test_the_true_color_picture_shows_what_the_products_bands_hold(product: Path
     (folder,) = product.parent.glob("GRANULE/*/IMG_DATA")
     (picture,) = folder.glob("*_TCI_60m.jp2")
     scene = landmap.open_scene(picture, card=replace(ANY_LEVEL, levels=("L2A",)))
-    found = scene.read(Window(0, 0, scene.height, scene.width))
+    found = scene.read(Window(0, 0, *scene.geobox.shape))
     for i, name in enumerate(scene.band_names):
         (band,) = folder.glob(f"*_{name}_60m.jp2")
         with rasterio.open(band) as file:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from landmap.accuracy.confusion import VALUES, PairCounter
 from landmap.errors import GeoreferenceError, OutputError, SceneError
+from landmap.geo.geobox import GeoBox
 from landmap.io.cog import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.io.publish import RASTERS, TABLES, TEXTS, check_ending, locked
 from landmap.io.tables import csv_text, publish_texts
@@ -141,7 +142,7 @@ def compare_maps(
         if file is not None:
             check_ending(file, endings, what)
     one, other = (open_cover_map(path, legend) for path in (before, after))
-    onto = one if _differ(one, other, warp=warp) else None
+    onto = one.geobox if _differ(one, other, warp=warp) else None
     counter = PairCounter(one.areas())
     for row, *strips in _strips(one, other, onto):
         counter.add(row, *strips)
@@ -157,7 +158,7 @@ def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:
         raise SceneError(
             f"Expected two maps of the same classes. {one.path} has {_listed(one)}; {other.path} has {_listed(other)}"
         )
-    difference = grid_difference(one, other)
+    difference = grid_difference(one.geobox, other.geobox)
     if difference and not warp:
         raise GeoreferenceError(
             f"Expected two maps on one grid. {one.path} and {other.path} differ: {difference}. Go on with --warp, "
@@ -172,7 +173,7 @@ def _listed(cover: MapFile) -> str:
     return ", ".join(c.name if counted else f"{c.id} {c.name}" for c in cover.classes)
 
 
-def _strips(one: MapFile, other: MapFile, onto: MapFile | None) -> Iterator[tuple[int, Bytes, Bytes]]:
+def _strips(one: MapFile, other: MapFile, onto: GeoBox | None) -> Iterator[tuple[int, Bytes, Bytes]]:
     for (row, before), (_, after) in zip(one.strips(), other.strips(onto), strict=True):
         yield row, before, after
 
@@ -195,7 +196,7 @@ def _change(one: MapFile, other: MapFile, counter: PairCounter, *, warped: bool)
     )
 
 
-def _write(found: Change, onto: MapFile | None, counts: Ints, files: list[Path | None], *, overwrite: bool) -> None:
+def _write(found: Change, onto: GeoBox | None, counts: Ints, files: list[Path | None], *, overwrite: bool) -> None:
     output, report, table = files
     texts = {}
     if report is not None:
@@ -213,7 +214,7 @@ def _write(found: Change, onto: MapFile | None, counts: Ints, files: list[Path |
         "LANDMAP_AFTER": Path(found.after.path).name,
         "LANDMAP_WARPED": "nearest" if found.warped else "no",
     }
-    with RasterWriter(output, found.before, Layers(("change",), tags, classes)) as writer:
+    with RasterWriter(output, found.before.geobox, Layers(("change",), tags, classes)) as writer:
         for row, before, after in _strips(found.before, found.after, onto):
             writer.write(Window(row, 0, *before.shape), codes[before, after])
         publish_texts(texts, overwrite=overwrite, rasters=[writer.finish()])

@@ -100,7 +100,7 @@ class Raster:
 
     def strips(self, cover: MapFile) -> Iterator[Bytes]:
         """Class ids on the map's grid, as `MapFile.strips` cuts it; 255 where there is no data."""
-        onto = cover if grid_difference(self.map, cover) else None
+        onto = cover.geobox if grid_difference(self.map.geobox, cover.geobox) else None
         return (values for _, values in self.map.strips(onto))
 
 
@@ -139,7 +139,7 @@ def _raster(path: str, cover: MapFile, *, warp: bool) -> Raster:
         raise ReferenceDataError(
             f"{path}: expected the classes of {cover.path} ({_listed(cover)}). Found {_listed(found)}"
         )
-    difference = grid_difference(found, cover)
+    difference = grid_difference(found.geobox, cover.geobox)
     if difference and not warp:
         raise GeoreferenceError(
             f"{path}: expected the grid of {cover.path}, but they differ: {difference}. Go on with --warp, which takes "
@@ -191,7 +191,7 @@ def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: MapFile
 
 def _pixels(x: Doubles, y: Doubles, crs: str | None, cover: MapFile) -> tuple[Ints, Ints]:
     """Rows and columns of the map's pixels that places lie in; -1 where a place is none."""
-    x, y = coordinates(x, y, crs or "", cover)
+    x, y = coordinates(x, y, crs or "", cover.geobox)
     x, y = (np.where(np.isfinite(axis), axis, np.nan) for axis in (x, y))
     t = ~cover.transform
     cols, rows = t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
@@ -230,7 +230,7 @@ def _polygons(frame: Any, ids: Ints, cover: MapFile) -> Polygons:
     import geopandas
     import shapely
 
-    found = outlines(frame.geometry.to_numpy(), frame.crs.to_wkt(), cover)
+    found = outlines(frame.geometry.to_numpy(), frame.crs.to_wkt(), cover.geobox)
     placed = geopandas.GeoDataFrame({"id": ids}, geometry=found.shapes, crs=cover.crs)
     shapes, pixel = placed.geometry.to_numpy(), abs(cover.transform.determinant) ** 0.5
     inside = shapely.intersects(shapes, _whole(cover, -EDGE * pixel))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from landmap.batch.jobs import local_path
 from landmap.errors import OutputError
+from landmap.geo.geobox import GeoBox
 from landmap.geo.longitudes import span
 from landmap.geo.outlines import degrees_outline
 from landmap.io.publish import write_text
@@ -65,7 +66,7 @@ def make_item(
     import pystac
 
     scene, now = result.plan.scene, datetime.now(UTC).replace(microsecond=0)
-    geometry, (start, end) = footprint(scene), _interval(acquired, now)
+    geometry, (start, end) = footprint(scene.geobox), _interval(acquired, now)
     item = pystac.Item(
         id=name,
         geometry=geometry,
@@ -93,11 +94,11 @@ def _interval(acquired: date | None, now: datetime) -> tuple[datetime | None, da
     return datetime.combine(acquired, time.min, UTC), datetime.combine(acquired, time(23, 59, 59), UTC)
 
 
-def footprint(scene: Scene) -> dict[str, Any] | None:
-    """A scene's outline in degrees (WGS84), as GeoJSON, cut at the antimeridian; None where it has no place."""
+def footprint(geobox: GeoBox) -> dict[str, Any] | None:
+    """A raster's outline in degrees (WGS84), as GeoJSON, cut at the antimeridian; None where it has no place."""
     import shapely
 
-    found = degrees_outline(scene) if scene.crs else None
+    found = degrees_outline(geobox) if geobox.crs else None
     if found is None:
         return None
     shape = shapely.simplify(found, 1e-6)  # degrees: a tenth of a metre
@@ -123,7 +124,7 @@ def _add_assets(item: pystac.Item, result: Result, folder: Path, files: Mapping[
     from pystac.extensions.file import FileExtension
     from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 
-    size = abs(result.plan.scene.transform.a) or None
+    size = abs(result.plan.scene.geobox.transform.a) or None
     titles = {"cover": "Land-cover classes", "confidence": "Probability of the class in percent"}
     for key, title in titles.items():
         path = getattr(result.outputs, key)
@@ -162,13 +163,13 @@ def _add_projection(item: pystac.Item, scene: Scene) -> None:
     from pystac.extensions.projection import ProjectionExtension
 
     projection = ProjectionExtension.ext(item, add_if_missing=True)
-    crs = CRS.from_wkt(scene.crs) if scene.crs else None
+    crs = CRS.from_wkt(scene.geobox.crs) if scene.geobox.crs else None
     code = crs.to_authority(min_confidence=70) if crs else None
     projection.apply(
         code=":".join(code) if code else None,
         wkt2=crs.to_wkt() if crs and not code else None,
-        shape=[scene.height, scene.width],
-        transform=list(scene.transform)[:6],
+        shape=[scene.geobox.height, scene.geobox.width],
+        transform=list(scene.geobox.transform)[:6],
     )
 
 

@@ -273,7 +273,7 @@ def measure_steps(plan: Plan, precision: Precision, folder: Path) -> Steps:
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
         parts, windows = _read_and_predict(plan, classifier, seconds)
         layers = Layers(("class",), legend=plan.card.legend)
-        with _timed(seconds, "write"), RasterWriter(folder / "steps.tif", plan.scene, layers) as writer:
+        with _timed(seconds, "write"), RasterWriter(folder / "steps.tif", plan.scene.geobox, layers) as writer:
             for window, classes in parts:
                 writer.write(window, classes)
             writer.finish()

@@ -91,7 +91,7 @@ def print_plan(plan: Plan) -> None:
     """The plan, a line for each thing decided."""
     scene, grid, radiometry = plan.scene, plan.grid, plan.scene.radiometry
     for name, text in (
-        ("scene", f"{scene.shown_path}: {scene.height} rows x {scene.width} columns, {scene.dtype}"),
+        ("scene", f"{scene.shown_path}: {scene.geobox.height} rows x {scene.geobox.width} columns, {scene.dtype}"),
         *([("product", scene.product.says)] if scene.product else []),
         *([("files", ", ".join(scene.files))] if len(scene.files) > 1 and not scene.product else []),
         *([("warp", scene.warp_says)] if scene.warp_says else []),
@@ -149,7 +149,7 @@ def print_result(result: Result) -> None:
             table.add_row(str(c.id), c.name, f"{100 * c.share:.1f} %", area)
     out.print(table)
     scene, grid = result.plan.scene, result.plan.grid
-    pixels = scene.height * scene.width
+    pixels = scene.geobox.height * scene.geobox.width
     out.print(
         f"{pixels / 1e6:.2f} Mpx, {100 * result.nodata_pixels / pixels:.1f} % nodata, "
         f"{f'left out: {result.left_out_says}, ' if result.left_out_says else ''}in {result.seconds:.1f} s: "

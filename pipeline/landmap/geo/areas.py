@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from landmap.geo.geobox import Grounded, ground_pixel_size, misplaced, pixel_sides
+from landmap.geo.geobox import GeoBox, ground_pixel_size, misplaced, pixel_sides
 from landmap.tiling import Window
 from landmap_models.arrays import Doubles
 
@@ -60,7 +60,7 @@ class PixelAreas:
         return np.asarray(units * self.unit, np.float64)
 
 
-def pixel_areas(grid: Grounded) -> PixelAreas | None:
+def pixel_areas(geobox: GeoBox) -> PixelAreas | None:
     """Areas of a raster's pixels; None where it has no place on the ground.
 
     Where the CRS is projected and true to the ground (see `TRUE_WITHIN`) on the whole raster, all pixels have the area
@@ -69,34 +69,34 @@ def pixel_areas(grid: Grounded) -> PixelAreas | None:
     """
     from pyproj import CRS
 
-    if misplaced(grid):
+    if misplaced(geobox):
         return None
-    measured, rows, cols = _measured_blocks(grid)
-    if CRS.from_wkt(grid.crs or "").is_projected:
-        by_crs = math.prod(pixel_sides(grid))
+    measured, rows, cols = _measured_blocks(geobox)
+    if CRS.from_wkt(geobox.crs or "").is_projected:
+        by_crs = math.prod(pixel_sides(geobox))
         known = measured[np.isfinite(measured)]
         if known.size and np.abs(by_crs / known - 1).max() <= TRUE_WITHIN:
             return PixelAreas(by_crs / 10_000, np.ones((1, 1)), np.zeros(1), np.zeros(1), 1)
     measured = np.nan_to_num(measured, nan=0.0, posinf=0.0)  # what lies nowhere on the Earth has no area
     unit = measured.max() / WHOLE
-    shared = max(1, int(grid.width / len(cols) / 16))
+    shared = max(1, int(geobox.width / len(cols) / 16))
     if np.ptp(measured, axis=1).max() <= 1e-8 * measured.max():
         measured, cols = measured.mean(axis=1, keepdims=True), cols[:1]
     return PixelAreas(unit / 10_000, measured / unit, rows, cols, shared)
 
 
-def pixel_hectares(grid: Grounded) -> float | None:
+def pixel_hectares(geobox: GeoBox) -> float | None:
     """Area of a pixel in the middle of a raster; None where it has no place on the ground."""
-    areas = pixel_areas(grid)
+    areas = pixel_areas(geobox)
     if areas is None:
         return None
-    return float(areas.hectares(areas.of(Window(grid.height // 2, grid.width // 2, 1, 1)))[0, 0])
+    return float(areas.hectares(areas.of(Window(geobox.height // 2, geobox.width // 2, 1, 1)))[0, 0])
 
 
-def _measured_blocks(grid: Grounded) -> tuple[Doubles, Doubles, Doubles]:
+def _measured_blocks(geobox: GeoBox) -> tuple[Doubles, Doubles, Doubles]:
     """Mean area in m2 of the pixels of each block, and where their centres lie, in rows and in columns."""
-    rows, cols = (_edges(length, ground_pixel_size(grid)) for length in (grid.height, grid.width))
-    points = _on_ellipsoid(grid, rows, cols)
+    rows, cols = (_edges(length, ground_pixel_size(geobox)) for length in (geobox.height, geobox.width))
+    points = _on_ellipsoid(geobox, rows, cols)
     # The area of a quadrangle by its diagonals, in space: neither 180° nor a pole is a border there. What lacks for
     # the Earth's curvature is (2 km / 6371 km)² / 24.
     falling, rising = points[1:, 1:] - points[:-1, :-1], points[1:, :-1] - points[:-1, 1:]
@@ -111,14 +111,14 @@ def _edges(length: int, pixel: float) -> Doubles:
     return np.linspace(0, length, min(wanted, MOST_BLOCKS, length) + 1)
 
 
-def _on_ellipsoid(grid: Grounded, rows: Doubles, cols: Doubles) -> Doubles:
+def _on_ellipsoid(geobox: GeoBox, rows: Doubles, cols: Doubles) -> Doubles:
     """Where edges cross, in metres from the Earth's centre, `(rows, columns, 3)`; not finite off the Earth."""
     from pyproj import CRS, Geod, Transformer
 
-    crs = CRS.from_wkt(grid.crs or "")
+    crs = CRS.from_wkt(geobox.crs or "")
     geodetic = crs.geodetic_crs or crs
     geod = crs.get_geod() or Geod(ellps="WGS84")
-    t, row, col = grid.transform, rows[:, None], cols[None, :]
+    t, row, col = geobox.transform, rows[:, None], cols[None, :]
     to_geodetic = Transformer.from_crs(crs, geodetic, always_xy=True)
     lon, lat = to_geodetic.transform(t.a * col + t.b * row + t.c, t.d * col + t.e * row + t.f)
     radians = geodetic.axis_info[0].unit_conversion_factor

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from affine import Affine
+
+from landmap.tiling import Window
 
 NORTHWARD = 1e-4
 """Degrees of latitude, some ten metres: the step that shows where north is."""
@@ -15,72 +17,69 @@ LIKE_THE_MODELS = 0.8, 1.25
 """Pixels of so many times the model's size on the ground, at most, are as good as the model's."""
 
 
-class Grounded(Protocol):
-    """What has pixels in a place: a scene, or a raster on its grid."""
-
-    @property
-    def height(self) -> int:
-        """Rows."""
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-
-    @property
-    def transform(self) -> Affine:
-        """From (column, row) to CRS coordinates."""
-
-    @property
-    def crs(self) -> str | None:
-        """Coordinate reference system as WKT; None where there is none."""
-
-
 @dataclass(frozen=True, slots=True)
-class RasterGrid:
-    """Where the pixels of a raster lie."""
+class GeoBox:
+    """The place of a raster: how many pixels it has, and which coordinates they have in which CRS."""
 
     height: int
-    """Rows."""
+    """Number of rows."""
     width: int
-    """Columns."""
+    """Number of columns."""
     transform: Affine
-    """From (column, row) to CRS coordinates."""
+    """Maps (column, row) of a pixel's upper left corner to CRS coordinates (x, y)."""
     crs: str | None
-    """Coordinate reference system as WKT; None where there is none."""
+    """Coordinate reference system as WKT; None where the raster has none."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.height, self.width
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """West, south, east and north of its corners, in CRS units."""
+        corners = [self.transform @ (x, y) for x in (0, self.width) for y in (0, self.height)]
+        (west, *_, east), (south, *_, north) = (sorted(corner[i] for corner in corners) for i in (0, 1))
+        return west, south, east, north
+
+    def crop(self, window: Window) -> GeoBox:
+        """The part of it that a window covers."""
+        corner = Affine.translation(window.col_off, window.row_off)
+        return GeoBox(window.height, window.width, self.transform @ corner, self.crs)
 
 
-def raster_grid(file: Any) -> RasterGrid:
-    """The grid of an open file."""
-    return RasterGrid(file.height, file.width, file.transform, file.crs.to_wkt() if file.crs else None)
+def geobox_of(file: Any) -> GeoBox:
+    """The geobox of an open rasterio dataset."""
+    return GeoBox(file.height, file.width, file.transform, file.crs.to_wkt() if file.crs else None)
 
 
-def misplaced(scene: Grounded) -> list[str]:
+def misplaced(geobox: GeoBox) -> list[str]:
     """Why a raster has no place on the ground, in words, and what to do; empty where it has one."""
-    if scene.crs is None:
+    if geobox.crs is None:
         return [
             "expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…), or "
             "--warp auto where it has control points"
         ]
-    if scene.transform == Affine.identity():
+    if geobox.transform == Affine.identity():
         return [
             "expected a geotransform, found none or only control points: georeference it (gdalwarp), or give "
             "--warp auto where it has control points"
         ]
-    if not scene.transform.determinant:
-        return [f"expected a geotransform, found one of pixels without area ({_numbers(scene)}): georeference it anew"]
-    if not math.isfinite(ground_pixel_size(scene)):
+    if not geobox.transform.determinant:
+        return [f"expected a geotransform, found one of pixels without area ({_numbers(geobox)}): georeference it anew"]
+    if not math.isfinite(ground_pixel_size(geobox)):
         return [
-            f"expected a place on the Earth; its CRS and geotransform ({_numbers(scene)}) give none: "
+            f"expected a place on the Earth; its CRS and geotransform ({_numbers(geobox)}) give none: "
             "correct them (gdal_edit)"
         ]
     return []
 
 
-def _numbers(scene: Grounded) -> str:
-    return ", ".join(f"{number:.10g}" for number in scene.transform[:6])
+def _numbers(geobox: GeoBox) -> str:
+    return ", ".join(f"{number:.10g}" for number in geobox.transform[:6])
 
 
-def pixel_sides(scene: Grounded) -> tuple[float, float]:
+def pixel_sides(geobox: GeoBox) -> tuple[float, float]:
     """Width and height of a pixel in metres, by the CRS where it is projected.
 
     Where it is geographic, both are the side of a square as large as a pixel on the ellipsoid: what is square in
@@ -88,33 +87,33 @@ def pixel_sides(scene: Grounded) -> tuple[float, float]:
     """
     from pyproj import CRS
 
-    crs = CRS.from_wkt(scene.crs or "")
+    crs = CRS.from_wkt(geobox.crs or "")
     if not crs.is_projected:
-        return (ground_pixel_size(scene),) * 2
-    unit, t = crs.axis_info[0].unit_conversion_factor, scene.transform
+        return (ground_pixel_size(geobox),) * 2
+    unit, t = crs.axis_info[0].unit_conversion_factor, geobox.transform
     # The area decides, not the sides alone: a sheared pixel is thinner than its sides are long.
     width = math.hypot(t.a, t.d)
     return float(unit * width), float(unit * abs(t.determinant) / width)
 
 
-def ground_pixel_size(scene: Grounded) -> float:
+def ground_pixel_size(geobox: GeoBox) -> float:
     """Side in metres of a square as large as a pixel in the middle of the scene; NaN where that is not on the Earth."""
-    return math.sqrt(math.prod(ground_pixel_sides(scene)))
+    return math.sqrt(math.prod(ground_pixel_sides(geobox)))
 
 
-def ground_pixel_sides(scene: Grounded) -> tuple[float, float]:
+def ground_pixel_sides(geobox: GeoBox) -> tuple[float, float]:
     """Width and height in metres of a pixel in the middle of the scene, on the ellipsoid.
 
     NaN where that is nowhere on the Earth: a local CRS, or coordinates that its projection does not know.
     """
     from pyproj import CRS, Geod, Transformer
 
-    crs = CRS.from_wkt(scene.crs or "")
+    crs = CRS.from_wkt(geobox.crs or "")
     if crs.geodetic_crs is None:
         return math.nan, math.nan
     geod = crs.get_geod() or Geod(ellps="WGS84")
-    row, col = scene.height / 2, scene.width / 2
-    ends = [scene.transform @ (col + i, row + j) for i, j in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
+    row, col = geobox.height / 2, geobox.width / 2
+    ends = [geobox.transform @ (col + i, row + j) for i, j in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
     to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
     lon, lat = to_degrees.transform([x for x, _ in ends], [y for _, y in ends])
     if not all(abs(degrees) <= 90 for degrees in lat):  # infinite where the projection does not know the place
@@ -132,10 +131,10 @@ def shown_sides(sides: tuple[float, float]) -> str:
     return f"{sides[0]:.3g}" if are_square(sides) else f"{sides[0]:.3g} x {sides[1]:.3g}"
 
 
-def has_model_pixels(grid: Grounded, resolution: float) -> bool:
+def has_model_pixels(geobox: GeoBox, resolution: float) -> bool:
     """Whether pixels are about as large on the ground as a model's, in both directions."""
     low, high = LIKE_THE_MODELS
-    return all(low <= side / resolution <= high for side in ground_pixel_sides(grid))
+    return all(low <= side / resolution <= high for side in ground_pixel_sides(geobox))
 
 
 def crs_name(wkt: str) -> str:
@@ -147,16 +146,9 @@ def crs_name(wkt: str) -> str:
     return ":".join(code) if code else crs.name
 
 
-def bounds(grid: Grounded) -> tuple[float, float, float, float]:
-    """West, south, east and north of a grid in its CRS."""
-    corners = [grid.transform @ (x, y) for x in (0, grid.width) for y in (0, grid.height)]
-    (west, *_, east), (south, *_, north) = (sorted(corner[i] for corner in corners) for i in (0, 1))
-    return west, south, east, north
-
-
-def extent(grid: Grounded) -> str:
+def extent(geobox: GeoBox) -> str:
     """Where a grid lies, in words."""
-    return f"lies at {four(*bounds(grid))} in {crs_name(grid.crs) if grid.crs else 'an unknown CRS'}"
+    return f"lies at {four(*geobox.bounds)} in {crs_name(geobox.crs) if geobox.crs else 'an unknown CRS'}"
 
 
 def four(west: float, south: float, east: float, north: float) -> str:
@@ -164,7 +156,7 @@ def four(west: float, south: float, east: float, north: float) -> str:
     return f"{west:.10g} to {east:.10g}, {south:.10g} to {north:.10g}"
 
 
-def north(scene: Grounded) -> tuple[float, float] | None:
+def north(geobox: GeoBox) -> tuple[float, float] | None:
     """Where true north is in the middle of the scene: a step to the right and one down, in pixels, of length 1.
 
     None where the scene has no place on the Earth. A grid's own north is up to 3 degrees off it in UTM, and anything
@@ -172,15 +164,15 @@ def north(scene: Grounded) -> tuple[float, float] | None:
     """
     from pyproj import CRS, Transformer
 
-    if misplaced(scene):
+    if misplaced(geobox):
         return None
-    crs = CRS.from_wkt(scene.crs or "")
+    crs = CRS.from_wkt(geobox.crs or "")
     to_degrees = Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
-    middle = scene.width / 2, scene.height / 2
-    lon, lat = to_degrees.transform(*(scene.transform @ middle))
+    middle = geobox.width / 2, geobox.height / 2
+    lon, lat = to_degrees.transform(*(geobox.transform @ middle))
     # Both ends of the step are brought back: beyond 180 degrees the middle comes back elsewhere.
     ends = to_degrees.transform([lon, lon], [lat, lat + NORTHWARD], direction="INVERSE")
-    (col, end_col), (row, end_row) = ~scene.transform @ (np.asarray(ends[0]), np.asarray(ends[1]))
+    (col, end_col), (row, end_row) = ~geobox.transform @ (np.asarray(ends[0]), np.asarray(ends[1]))
     right, down = end_col - col, end_row - row
     length = math.hypot(right, down)
     return (right / length, down / length) if 0 < length < math.inf else None

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from affine import Affine
 
-from landmap.geo.geobox import Grounded, RasterGrid, bounds
+from landmap.geo.geobox import GeoBox
 from landmap_models.arrays import Doubles
 
 Box = tuple[float, float, float, float]
@@ -98,14 +98,14 @@ def near(x: Any, middle: float, crs: str | None) -> Doubles:
     return np.asarray(np.where(np.abs(off) > whole / 2, x - whole * np.round(off / whole), x))
 
 
-def coordinates(x: Any, y: Any, crs: str, grid: Grounded) -> tuple[Doubles, Doubles]:
+def coordinates(x: Any, y: Any, crs: str, geobox: GeoBox) -> tuple[Doubles, Doubles]:
     """Bring points to the CRS of a grid, on that side of 180° on which the grid lies.
 
     Args:
         x: Their coordinates to the east.
         y: To the north.
         crs: That of the points, as WKT.
-        grid: One with a CRS.
+        geobox: One with a CRS.
 
     Returns:
         Coordinates; infinite where the grid's CRS has none for a point.
@@ -113,9 +113,9 @@ def coordinates(x: Any, y: Any, crs: str, grid: Grounded) -> tuple[Doubles, Doub
     Raises:
         RuntimeError: pyproj knows no way from the one CRS to the other.
     """
-    x, y = transformed(x, y, crs, grid.crs or "")
-    west, _, east, _ = bounds(grid)
-    return near(x, (west + east) / 2, grid.crs), y
+    x, y = transformed(x, y, crs, geobox.crs or "")
+    west, _, east, _ = geobox.bounds
+    return near(x, (west + east) / 2, geobox.crs), y
 
 
 def boxes_in(box: Box, source: str, target: str) -> list[Box]:
@@ -225,14 +225,14 @@ def turns(box: Box, other: Box, crs: str | None) -> list[float]:
     return [number * whole for number in range(first, last + 1)]
 
 
-def touch(grid: Grounded, other: Grounded) -> bool:
+def touch(geobox: GeoBox, other: GeoBox) -> bool:
     """Whether a grid seems to touch another one, by boxes around them; both have a CRS.
 
     Not where pyproj knows no way from the one CRS to the other.
     """
-    crs, others = grid.crs or "", other.crs or ""
+    crs, others = geobox.crs or "", other.crs or ""
     try:
-        return any(turns(bounds(grid), box, crs) for box in boxes_in(bounds(other), others, crs))
+        return any(turns(geobox.bounds, box, crs) for box in boxes_in(other.bounds, others, crs))
     except RuntimeError:  # pyproj's own
         return False
 
@@ -261,7 +261,7 @@ def as_written(box: Box, crs: str | None) -> Box:
     return west, south, east, north
 
 
-def unbroken(grid: RasterGrid) -> RasterGrid:
+def unbroken(geobox: GeoBox) -> GeoBox:
     """A grid that goes over the seam of its CRS, in a CRS whose seam is on the far side of the Earth.
 
     GDAL brings coordinates into a CRS's own range before it looks what is there, and misses what lies beyond. Grids
@@ -269,14 +269,14 @@ def unbroken(grid: RasterGrid) -> RasterGrid:
     """
     from pyproj import CRS
 
-    edge, whole, box = seam(grid.crs), turn(grid.crs), bounds(grid)
-    if edge is None or whole is None or grid.crs is None or not over_seam(box, grid.crs):
-        return grid
+    edge, whole, box = seam(geobox.crs), turn(geobox.crs), geobox.bounds
+    if edge is None or whole is None or geobox.crs is None or not over_seam(box, geobox.crs):
+        return geobox
     east = (box[0] + box[2]) / 2 - (edge - whole / 2)
-    crs = _turned(CRS.from_wkt(grid.crs), math.remainder(360 * east / whole, 360))
+    crs = _turned(CRS.from_wkt(geobox.crs), math.remainder(360 * east / whole, 360))
     if crs is None:
-        return grid
-    return RasterGrid(grid.height, grid.width, Affine.translation(-east, 0) @ grid.transform, crs.to_wkt())
+        return geobox
+    return GeoBox(geobox.height, geobox.width, Affine.translation(-east, 0) @ geobox.transform, crs.to_wkt())
 
 
 def _turned(crs: Any, degrees: float) -> Any | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landmap.geo.geobox import Grounded, bounds, crs_name
+from landmap.geo.geobox import GeoBox, crs_name
 from landmap.geo.longitudes import (
     ROUNDING,
     Box,
@@ -54,7 +54,7 @@ class Outlines:
     """How borders were read that could mean two areas, in words."""
 
 
-def outlines(shapes: Shapes, crs: str, grid: Grounded) -> Outlines:
+def outlines(shapes: Shapes, crs: str, geobox: GeoBox) -> Outlines:
     """Bring polygons to the CRS of a grid.
 
     Only what lies around the grid is kept, as what lies far off may have no place in its CRS. Edges follow the CRS in
@@ -63,33 +63,33 @@ def outlines(shapes: Shapes, crs: str, grid: Grounded) -> Outlines:
     Args:
         shapes: Shapely's polygons and multi-polygons `(n,)`, valid or not.
         crs: Theirs, as WKT.
-        grid: One with a CRS.
+        geobox: One with a CRS.
 
     Raises:
         RuntimeError: pyproj knows no way from the one CRS to the other.
     """
     import shapely
 
-    frames = [_grown(box, crs) for box in boxes_in(bounds(grid), grid.crs or "", crs)]
+    frames = [_grown(box, crs) for box in boxes_in(geobox.bounds, geobox.crs or "", crs)]
     found, says = _uncut(shapes, crs, frames)
     around = _around(shapely.make_valid(found), crs, frames)
-    if not _same(crs, grid.crs):
-        around = shapely.segmentize(around, _spacing(grid, crs))
-    placed = shapely.transform(around, lambda points: _placed(points, crs, grid))
+    if not _same(crs, geobox.crs):
+        around = shapely.segmentize(around, _spacing(geobox, crs))
+    placed = shapely.transform(around, lambda points: _placed(points, crs, geobox))
     lost = ~np.isfinite(shapely.bounds(placed)).all(axis=1) & ~shapely.is_empty(placed)
     if lost.any():
-        says = (*says, f"{lost.sum()} polygons have corners that are nowhere in {crs_name(grid.crs or '')}: left out")
+        says = (*says, f"{lost.sum()} polygons have corners that are nowhere in {crs_name(geobox.crs or '')}: left out")
         placed[lost] = shapely.MultiPolygon()
     kept = [_polygonal(shape) for shape in shapely.make_valid(placed)]
     return Outlines(np.array(kept, object), any(over_seam(box, crs) for box in frames), says)
 
 
-def _placed(points: Doubles, crs: str, grid: Grounded) -> Doubles:
+def _placed(points: Doubles, crs: str, geobox: GeoBox) -> Doubles:
     """Corners in the CRS of a grid; those that are off the edge of their CRS by rounding are taken to lie on it."""
-    found = np.stack(coordinates(points[:, 0], points[:, 1], crs, grid), axis=1)
+    found = np.stack(coordinates(points[:, 0], points[:, 1], crs, geobox), axis=1)
     off = ~np.isfinite(found).all(axis=1)
     x, y = (points[off] * (1 - ROUNDING)).T
-    found[off] = np.stack(coordinates(x, y, crs, grid), axis=1)
+    found[off] = np.stack(coordinates(x, y, crs, geobox), axis=1)
     return found
 
 
@@ -108,9 +108,9 @@ def _same(crs: str, other: str | None) -> bool:
     return crs == other or CRS.from_wkt(crs) == CRS.from_wkt(other or "")
 
 
-def _spacing(grid: Grounded, crs: str) -> float:
+def _spacing(geobox: GeoBox, crs: str) -> float:
     """A 200th of the longer side of a grid in another CRS, by most of its border: some of it may be torn or tiny."""
-    x, y = outline(bounds(grid), grid.crs or "", crs)
+    x, y = outline(geobox.bounds, geobox.crs or "", crs)
     return float(np.quantile(np.hypot(np.diff(x), np.diff(y)), 0.7)) / EDGE
 
 
@@ -234,11 +234,11 @@ def _comes_near(shape: Any, crs: str, frames: list[Box]) -> bool:
     )
 
 
-def degrees_outline(grid: Grounded) -> Any | None:
+def degrees_outline(geobox: GeoBox) -> Any | None:
     """The border of a grid in degrees (WGS84), cut at 180° as RFC 7946 wants it; a pole lies inside where it should.
 
     Args:
-        grid: One with a CRS.
+        geobox: One with a CRS.
 
     Returns:
         Shapely's polygon, or where it is cut a multi-polygon. None where some of the border is nowhere on the Earth.
@@ -246,8 +246,8 @@ def degrees_outline(grid: Grounded) -> Any | None:
     import shapely
 
     col, row = along_edges()
-    corners = grid.transform @ np.array([col * grid.width, row * grid.height])
-    x, y = transformed(corners[0], corners[1], grid.crs or "", degrees())
+    corners = geobox.transform @ np.array([col * geobox.width, row * geobox.height])
+    x, y = transformed(corners[0], corners[1], geobox.crs or "", degrees())
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return None
     ring = _led_on(np.stack([x, y], axis=1).round(DIGITS), 360, 90)

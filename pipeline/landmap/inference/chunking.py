@@ -55,8 +55,8 @@ def chunk_shape(
         tile = math.isqrt(max(0, int(free / bytes_per_pixel(scene, card, dense, itemsize))))
         # What is left without the windows around; a smaller chunk than the smallest tile's would save nothing.
         side = max(grid.stride, max(tile, SMALLEST_TILE) - 2 * grid.chip_size)
-        height, width = _even(scene.height, side, grid.stride), _even(scene.width, side, grid.stride)
-    return min(height, scene.height), min(width, scene.width)
+        height, width = _even(scene.geobox.height, side, grid.stride), _even(scene.geobox.width, side, grid.stride)
+    return min(height, scene.geobox.height), min(width, scene.geobox.width)
 
 
 def _even(length: int, most: int, stride: int) -> int:
@@ -73,10 +73,10 @@ def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
     """
     rows, cols = scene.block_shape
     if rows * cols > 4 * CHUNK_PIXELS:
-        rows, cols = 1, min(cols, scene.width)
+        rows, cols = 1, min(cols, scene.geobox.width)
     side = math.isqrt(CHUNK_PIXELS)
-    if cols >= scene.width:
-        return max(side * side // scene.width, grid.chip_size, rows), scene.width
+    if cols >= scene.geobox.width:
+        return max(side * side // scene.geobox.width, grid.chip_size, rows), scene.geobox.width
     return _whole_blocks(side, rows), _whole_blocks(side, cols)
 
 

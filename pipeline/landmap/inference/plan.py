@@ -152,11 +152,11 @@ class Plan:
         return {
             "scene": {
                 "path": scene.shown_path,
-                "height": scene.height,
-                "width": scene.width,
+                "height": scene.geobox.height,
+                "width": scene.geobox.width,
                 "dtype": scene.dtype,
-                "crs": scene.crs,
-                "transform": list(scene.transform)[:6],
+                "crs": scene.geobox.crs,
+                "transform": list(scene.geobox.transform)[:6],
                 "bands": dict(zip(scene.band_names, scene.band_indexes, strict=True)),
                 "product": _product(scene),
                 "files": list(scene.files),
@@ -242,7 +242,7 @@ def make_plan(
     warnings += _smaller_than_a_chip(scene, card)
     config = read_config(model_path) if model_path else None
     stride = settings.stride or _stride(scene, card, config)
-    grid, dense = Grid(scene.height, scene.width, card.chip_size, stride), _dense(config, card, stride)
+    grid, dense = Grid(scene.geobox.height, scene.geobox.width, card.chip_size, stride), _dense(config, card, stride)
     warnings += [words for mask in scene.masks if isinstance(mask, AreaOfInterest) for words in mask.doubts]
     interpolated = [*scene.product.doubts, *scene.product.interpolated()] if scene.product else []
     return Plan(
@@ -267,12 +267,13 @@ def make_plan(
 def _smaller_than_a_chip(scene: Scene, card: ModelCard) -> list[str]:
     """The warning for a scene that mirrors have to fill up: the model sees less of the land than it was trained to."""
     chip = card.chip_size
-    share = min(scene.height, chip) * min(scene.width, chip) / chip**2
+    share = min(scene.geobox.height, chip) * min(scene.geobox.width, chip) / chip**2
     if share == 1:
         return []
     percent = f"{100 * share:.0f} %" if share >= 0.005 else "less than 1 %"
+    rows, cols = scene.geobox.shape
     return [
-        f"{scene.height} rows x {scene.width} columns are less than a chip of {chip}x{chip} px: {percent} of what the "
+        f"{rows} rows x {cols} columns are less than a chip of {chip}x{chip} px: {percent} of what the "
         "model sees is the scene, the rest its mirror image, and classes are less sure. Take a larger part of the land"
     ]
 
@@ -303,7 +304,7 @@ def _stride(scene: Scene, card: ModelCard, config: Mapping[str, Any] | None) -> 
         s
         for s in possible
         if not isinstance(_dense(config, card, s), str)
-        or Grid(scene.height, scene.width, card.chip_size, s).num_windows <= AUTO_WINDOWS
+        or Grid(scene.geobox.height, scene.geobox.width, card.chip_size, s).num_windows <= AUTO_WINDOWS
     ]
     return min(fine, default=possible[0])
 

@@ -26,7 +26,7 @@ from rasterio.features import sieve as gdal_sieve
 from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import OutputError, SceneError
-from landmap.geo.geobox import Grounded
+from landmap.geo.geobox import GeoBox
 from landmap.io.publish import Staged, make_folder
 from landmap.io.qgis import class_style
 from landmap.io.reading import first_cause
@@ -108,7 +108,7 @@ class RasterWriter:
     `outputs.publish` moves it to its name. Leaving the context removes the folder. Any thread may write.
     """
 
-    def __init__(self, path: Path, scene: Grounded, layers: Layers) -> None:
+    def __init__(self, path: Path, scene: GeoBox, layers: Layers) -> None:
         """Create the temporary folder and file.
 
         Raises:
@@ -127,7 +127,7 @@ class RasterWriter:
             self._remove()
             raise
 
-    def _create(self, scene: Grounded) -> Any:
+    def _create(self, scene: GeoBox) -> Any:
         file = open_dataset(
             self._work,
             "w",

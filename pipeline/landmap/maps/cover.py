@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import GeoreferenceError, SceneError
 from landmap.geo.areas import PixelAreas, pixel_areas
-from landmap.geo.geobox import Grounded, RasterGrid, raster_grid
+from landmap.geo.geobox import GeoBox, geobox_of
 from landmap.geo.longitudes import unbroken
 from landmap.io.cog import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG
 from landmap.io.reading import first_cause, opened, read_error
@@ -54,6 +54,11 @@ class MapFile:
     """What the ids mean, without "Unknown"; empty where the file does not say."""
 
     @property
+    def geobox(self) -> GeoBox:
+        """Where its pixels lie."""
+        return GeoBox(self.height, self.width, self.transform, self.crs)
+
+    @property
     def ids(self) -> list[int]:
         """Class ids, ascending."""
         return [c.id for c in self.classes]
@@ -69,7 +74,7 @@ class MapFile:
         Raises:
             GeoreferenceError: It has no place on the ground.
         """
-        found = pixel_areas(self)
+        found = pixel_areas(self.geobox)
         if found is None:
             raise GeoreferenceError(
                 f"{self.path}: expected a map with a place on the ground, as areas and places are asked for; it has no "
@@ -77,7 +82,7 @@ class MapFile:
             )
         return found
 
-    def strips(self, onto: Grounded | None = None) -> Iterator[tuple[int, Bytes]]:
+    def strips(self, onto: GeoBox | None = None) -> Iterator[tuple[int, Bytes]]:
         """Class ids of all columns and a few rows at a time, from the top.
 
         Args:
@@ -89,11 +94,11 @@ class MapFile:
         Raises:
             SceneError: The file can't be read, or holds something else.
         """
-        grid = onto or self
+        grid = onto or self.geobox
         for row in range(0, grid.height, STRIP):
             yield row, self._read(RasterWindow(0, row, grid.width, min(STRIP, grid.height - row)), onto)
 
-    def _read(self, place: RasterWindow, onto: Grounded | None) -> Bytes:
+    def _read(self, place: RasterWindow, onto: GeoBox | None) -> Bytes:
         # Opened for each strip: rasterio's environments end in the order of a stack, and two maps are read in turn.
         with opened(self.path) as file, _on_grid(file, onto) as warped:
             try:
@@ -138,7 +143,7 @@ def _map(path: str, file: Any, legend: Iterable[LandClass]) -> MapFile:
     return MapFile(path, file.height, file.width, file.transform, crs, classes)
 
 
-def grid_difference(one: Grounded, other: Grounded) -> str:
+def grid_difference(one: GeoBox, other: GeoBox) -> str:
     """How two grids differ, in words; empty where they are the same."""
     differences = []
     crs = [CRS.from_wkt(grid.crs) if grid.crs else None for grid in (one, other)]
@@ -159,22 +164,22 @@ def _crs_name(crs: CRS | None) -> str:
     return str(crs.to_string()) if len(crs.to_string()) < 20 else str(crs.to_wkt()).split('"')[1]
 
 
-def _numbers(grid: Grounded) -> str:
+def _numbers(grid: GeoBox) -> str:
     return ", ".join(f"{number:.10g}" for number in grid.transform[:6])
 
 
 @contextmanager
-def _on_grid(file: Any, onto: Grounded | None) -> Iterator[Any]:
+def _on_grid(file: Any, onto: GeoBox | None) -> Iterator[Any]:
     """The open file, or a view of it on another grid, nodata beyond its border."""
     if onto is None:
         yield file
         return
     # Without nodata, what lies beyond the border would be 0, a class like any other.
     nodata = NODATA if file.nodata is None else file.nodata
-    own = raster_grid(file)
+    own = geobox_of(file)
     moved = unbroken(own)
     source = {} if moved is own else {"src_crs": CRS.from_wkt(moved.crs), "src_transform": moved.transform}
-    grid = unbroken(RasterGrid(onto.height, onto.width, onto.transform, onto.crs))
+    grid = unbroken(onto)
     try:
         with WarpedVRT(
             file,
@@ -215,6 +220,11 @@ class Cover:
     """Pixels along a cell, the smallest square with probabilities of its own."""
     left_out_tag: str | None = None
     """What its tag says of the pixels without a class; see `left_out.parse_left_out`."""
+
+    @property
+    def geobox(self) -> GeoBox:
+        """Where its pixels lie."""
+        return GeoBox(self.height, self.width, self.transform, self.crs)
 
     @property
     def names(self) -> npt.NDArray[np.object_]:

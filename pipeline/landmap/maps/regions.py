@@ -240,7 +240,7 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
         SceneError: A raster can't be read, or they don't belong together.
         OutputError: There are too many regions.
     """
-    parts = _Parts(pixel_areas(cover), _border_sides(cover) if min_hectares else None)
+    parts = _Parts(pixel_areas(cover.geobox), _border_sides(cover) if min_hectares else None)
     with open_companion(confidence, cover, "confidence") as percent:
         for strip, window in _strips(cover):
             parts.add(strip, read(percent, window) if percent else None, window)
@@ -256,7 +256,7 @@ def _strips(cover: Cover) -> Iterator[tuple[Strip, Any]]:
 
 def _border_sides(cover: Cover) -> tuple[float, float]:
     """Width and height of a pixel in metres, for comparing borders; pixels count where there are no metres."""
-    sides = ground_pixel_sides(cover) if cover.crs else (1.0, 1.0)
+    sides = ground_pixel_sides(cover.geobox) if cover.crs else (1.0, 1.0)
     return sides if np.isfinite(sides).all() else (1.0, 1.0)
 
 

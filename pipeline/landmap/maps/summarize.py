@@ -142,10 +142,10 @@ def _pixel_coordinates(zones: Zones, cover: Cover) -> tuple[npt.NDArray[Any], tu
     """
     import shapely
 
-    if cover.crs is None or misplaced(cover):
+    if cover.crs is None or misplaced(cover.geobox):
         raise ZoneError(f"{cover.path}: zones need a cover with a place on the ground (CRS and geotransform)")
     try:
-        found = outlines(zones.geometry, zones.crs, cover)
+        found = outlines(zones.geometry, zones.crs, cover.geobox)
     except RuntimeError as error:  # pyproj's own
         raise ZoneError(f"{zones.path}: can't be brought to the CRS of {cover.path}: {error}") from error
     t = ~cover.transform
@@ -172,7 +172,7 @@ def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> 
     from exactextract.raster import NumPyRasterSource
     from shapely.geometry import mapping
 
-    areas = pixel_areas(cover)
+    areas = pixel_areas(cover.geobox)
     if not len(geometry) or areas is None:
         return
     with ExitStack() as stack:
@@ -327,7 +327,7 @@ def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
     Raises:
         SceneError: A raster can't be read, or they don't belong together.
     """
-    counter = ClassCounter(pixel_areas(cover))
+    counter = ClassCounter(pixel_areas(cover.geobox))
     with open_raster(cover.path) as file, open_companion(confidence, cover, "confidence") as percent:
         for window in cover.strips():
             counter.add(window, read_classes(file, window), read(percent, window) if percent else None)

@@ -148,7 +148,7 @@ def vectorize(
     format_of(output)  # refused before the cover is opened
     check_outputs([output], cover, confidence, legend, probabilities, overwrite=overwrite)
     drawn = read_cover(cover, legend)
-    placed = not misplaced(drawn)
+    placed = not misplaced(drawn.geobox)
     check_vector(output, settings, with_probabilities=probabilities is not None, placed=placed)
     with locked([output]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES), staging(output) as folder:
         rasters = [None if path is None else Path(path) for path in (confidence, probabilities)]
@@ -220,7 +220,7 @@ def _features(cover: Cover, regions: Regions, folder: Path, settings: VectorSett
     numbers = folder / "numbers.tif"
     drawn = polygons(numbers, write_numbers(cover, regions, numbers))
     if settings.simplify:
-        drawn = simplify(drawn, settings.simplify, ground_pixel_sides(cover))
+        drawn = simplify(drawn, settings.simplify, ground_pixel_sides(cover.geobox))
     for batch in drawn:
         yield _rows(regions, cover, batch.number - 1, to_crs(batch.geometry, cover))
 

@@ -19,6 +19,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import CRSError
 
 from landmap.errors import SceneError
+from landmap.geo.geobox import GeoBox, geobox_of
 from landmap.io.reading import opened
 from landmap.products.nodata import FARTHEST, LEAST
 from landmap.products.product import SCL, BandFile
@@ -32,14 +33,8 @@ class Header:
 
     band: BandFile
     """Which it is."""
-    height: int
-    """Rows."""
-    width: int
-    """Columns."""
-    transform: Affine
-    """From (column, row) to CRS coordinates."""
-    crs: CRS | None
-    """None where neither the file nor the metadata have one."""
+    geobox: GeoBox
+    """Where its pixels lie, by the file, or else by the metadata."""
     dtype: str
     """NumPy name."""
     block_shape: tuple[int, int]
@@ -77,13 +72,9 @@ def read_header(band: BandFile, path: str) -> Header:
     where = f"{path}: band {band.name}, {band.label}"
     with opened(band.file, where) as file:
         number = _number(file, band, where)
-        transform, crs = _place(file, band, where)
         return Header(
             band=band,
-            height=file.height,
-            width=file.width,
-            transform=transform,
-            crs=crs,
+            geobox=_place(file, band, where),
             dtype=file.dtypes[number - 1],
             block_shape=file.block_shapes[number - 1],
             own_nodata=file.nodatavals[number - 1],
@@ -103,16 +94,17 @@ def _number(file: Any, band: BandFile, where: str) -> int:
     return band.number or 1
 
 
-def _place(file: Any, band: BandFile, where: str) -> tuple[Affine, CRS | None]:
+def _place(file: Any, band: BandFile, where: str) -> GeoBox:
     """By the file itself; where it has no place, by the metadata, which may speak of it at another resolution."""
     if band.place is None or (file.crs and file.transform != Affine.identity()):
-        return file.transform, file.crs
+        return geobox_of(file)
     rows, cols = band.place.shape
     try:
         crs = CRS.from_user_input(band.place.crs)
     except CRSError as error:
         raise SceneError(f"{where}: expected a coordinate reference system. Received: {band.place.crs}") from error
-    return band.place.transform @ Affine.scale(cols / file.width, rows / file.height), crs
+    transform = band.place.transform @ Affine.scale(cols / file.width, rows / file.height)
+    return GeoBox(file.height, file.width, transform, crs.to_wkt())
 
 
 def vrt_text(headers: Sequence[Header], grid: Header, *, masks: bool = True) -> str:
@@ -123,11 +115,12 @@ def vrt_text(headers: Sequence[Header], grid: Header, *, masks: bool = True) -> 
         grid: The one whose shape and transform the raster gets.
         masks: Masks of the files become masks of the bands; or else what they hide becomes nodata.
     """
-    root = ElementTree.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
-    if grid.crs:
-        ElementTree.SubElement(root, "SRS").text = grid.crs.to_wkt()
-    if grid.transform != Affine.identity():
-        ElementTree.SubElement(root, "GeoTransform").text = ", ".join(map(repr, grid.transform.to_gdal()))
+    geobox = grid.geobox
+    root = ElementTree.Element("VRTDataset", rasterXSize=str(geobox.width), rasterYSize=str(geobox.height))
+    if geobox.crs:
+        ElementTree.SubElement(root, "SRS").text = geobox.crs
+    if geobox.transform != Affine.identity():
+        ElementTree.SubElement(root, "GeoTransform").text = ", ".join(map(repr, geobox.transform.to_gdal()))
     _add_tags(root, dict(sorted(set.intersection(*(set(header.tags.items()) for header in headers)))))
     for number, header in enumerate(headers, start=1):
         _add_band(root, number, header, grid, masks=masks)
@@ -150,7 +143,7 @@ def _add_band(root: Element, number: int, header: Header, grid: Header, *, masks
         ElementTree.SubElement(band, "NoDataValue").text = repr(header.nodata)
     ElementTree.SubElement(band, "Scale").text = repr(header.scale)
     ElementTree.SubElement(band, "Offset").text = repr(header.offset)
-    if (header.height, header.width) == (grid.height, grid.width):
+    if header.geobox.shape == grid.geobox.shape:
         _add_values(band, header, grid, folds=not masks)
     else:
         _add_interpolated(band, header, grid)
@@ -208,7 +201,7 @@ def _add_mask(band: Element, header: Header, grid: Header) -> None:
 def _add_place(source: Element, file: str, number: int | str, header: Header, grid: Header) -> None:
     ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0").text = file
     ElementTree.SubElement(source, "SourceBand").text = str(number)
-    for name, of in (("SrcRect", header), ("DstRect", grid)):
+    for name, of in (("SrcRect", header.geobox), ("DstRect", grid.geobox)):
         ElementTree.SubElement(source, name, xOff="0", yOff="0", xSize=str(of.width), ySize=str(of.height))
 
 

@@ -156,7 +156,7 @@ def _content(made: Map) -> dict[str, Any]:
     shown, classes = composite(scene, MAX_SIDE), thinned_classes(made.cover, MAX_SIDE)
     height, width = classes.shape
     warnings: list[str] = tag_content(tags, "LANDMAP_WARNINGS", list[Any](), made.cover)
-    step = north(scene)
+    step = north(scene.geobox)
     return {
         "scene": name_of(scene.path),
         "composite": shown.name,
@@ -181,7 +181,7 @@ def _data(scene: Scene, legend: Sequence[LandClass], width: int, height: int) ->
     return {
         "width": width,
         "height": height,
-        "metres": metres and metres * scene.width / width,
+        "metres": metres and metres * scene.geobox.width / width,
         "classes": [{"id": c.id, "name": c.name, "color": c.color} for c in legend],
         "ramp": [hex_color(color) for color in percent_colors().values()],
     }
@@ -234,7 +234,7 @@ def _breakable(name: str) -> str:
 
 
 def _summary(scene: Scene, hectares: float | None, found: Sequence[ClassShare]) -> str:
-    parts = [f"{scene.height:,} rows x {scene.width:,} columns"]
+    parts = [f"{scene.geobox.height:,} rows x {scene.geobox.width:,} columns"]
     if hectares is not None:
         parts.append(f"{hectares / 100:,.{0 if hectares >= 10_000 else 1}f} km² mapped")
     if found:

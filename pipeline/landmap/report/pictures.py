@@ -72,7 +72,7 @@ def scale_bar(pixel: float, most: float) -> ScaleBar:
 
 def metres_per_pixel(scene: Scene) -> float | None:
     """Width of a pixel on the ground in the middle of a scene; None where it has no place there."""
-    return None if misplaced(scene) else ground_pixel_sides(scene)[0]
+    return None if misplaced(scene.geobox) else ground_pixel_sides(scene.geobox)[0]
 
 
 def composite(scene: Scene, most: int) -> Composite:
@@ -106,15 +106,17 @@ def _thinned_scene(scene: Scene, most: int) -> tuple[npt.NDArray[np.generic], Bo
     Strip by strip: values and the mask of each band are read one after the other, and blocks that no longer are in
     GDAL's cache would be decoded each time.
     """
-    height, width = thinned(scene.height, scene.width, most)
-    number = -(-scene.height // STRIP)
+    height, width = thinned(scene.geobox.height, scene.geobox.width, most)
+    number = -(-scene.geobox.height // STRIP)
     edges = [round(height * i / number) for i in range(number + 1)]
     parts = []
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
         for top, bottom in pairwise(edges):
-            first, last = (round(scene.height * row / height) for row in (top, bottom))
+            first, last = (round(scene.geobox.height * row / height) for row in (top, bottom))
             if top < bottom:
-                parts.append(scene.read_values(Window(first, 0, last - first, scene.width), (bottom - top, width)))
+                parts.append(
+                    scene.read_values(Window(first, 0, last - first, scene.geobox.width), (bottom - top, width))
+                )
     values, valid = zip(*parts, strict=True)
     return np.concatenate(values), np.concatenate(valid)
 
@@ -126,7 +128,7 @@ def check_cover(scene: Scene, cover: Path) -> None:
         SceneError: It can't be read, lies elsewhere, or has another shape.
     """
     with open_raster(cover) as file:
-        same = file.shape == (scene.height, scene.width) and file.transform.almost_equals(scene.transform)
+        same = file.shape == scene.geobox.shape and file.transform.almost_equals(scene.geobox.transform)
     if not same:
         raise SceneError(f"{cover}: expected the cover of {scene.path}. It lies elsewhere, or has another shape")
 

@@ -74,13 +74,13 @@ def without_folder(text: str, scene: Scene) -> str:
 def _place(scene: Scene) -> list[tuple[str, str]]:
     from pyproj import CRS
 
-    if scene.crs is None:
+    if scene.geobox.crs is None:
         return []
-    crs = CRS.from_wkt(scene.crs)
+    crs = CRS.from_wkt(scene.geobox.crs)
     epsg = crs.to_epsg()
     place = [("CRS", f"{crs.name} (EPSG:{epsg})" if epsg else crs.name)]
-    if not misplaced(scene):
-        place.append(("Pixel on the ground", "{:.4g} x {:.4g} m".format(*ground_pixel_sides(scene))))
+    if not misplaced(scene.geobox):
+        place.append(("Pixel on the ground", "{:.4g} x {:.4g} m".format(*ground_pixel_sides(scene.geobox))))
     return place
 
 

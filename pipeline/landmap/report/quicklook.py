@@ -143,7 +143,7 @@ def _draw_scale_bar(axes: Any, scene: Scene, width: int) -> None:
 
     if (metres := metres_per_pixel(scene)) is None:
         return
-    bar = scale_bar(metres * scene.width / width, width / 3)
+    bar = scale_bar(metres * scene.geobox.width / width, width / 3)
     line = AuxTransformBox(axes.transData)
     line.add_artist(Rectangle((0, 0), bar.pixels, 0, linewidth=2.5, edgecolor="black"))
     both = VPacker(children=[TextArea(bar.label, textprops={"size": 9}), line], align="center", pad=0, sep=3)
@@ -154,7 +154,7 @@ def _draw_scale_bar(axes: Any, scene: Scene, width: int) -> None:
 
 def _draw_north(axes: Any, scene: Scene) -> None:
     """An arrow in the upper right corner; none where the scene has no north."""
-    if (step := north(scene)) is None:
+    if (step := north(scene.geobox)) is None:
         return
     right, down = step
     place = axes.inset_axes((0.87, 0.87, 0.12, 0.12), xlim=(-1, 1), ylim=(-1, 1), aspect="equal", anchor="NE")

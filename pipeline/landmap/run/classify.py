@@ -125,7 +125,7 @@ def run_plan(
     """
     start, warnings = time.perf_counter(), _Warnings(plan, listener)
     with_probabilities = outputs.probabilities is not None
-    zones = outputs.derived.check(with_probabilities=with_probabilities, placed=not misplaced(plan.scene))
+    zones = outputs.derived.check(with_probabilities=with_probabilities, placed=not misplaced(plan.scene.geobox))
     with ExitStack() as stack:
         stack.enter_context(locked(outputs.paths()))
         executor = _executor(plan, classifier, stack.enter_context(connected(scheduler, workers)), listener)
@@ -143,7 +143,7 @@ def run_plan(
         tags = {LEFT_OUT_TAG: left_out_tag(reasons.found())}
         rasters = {name: writer.finish(tags) for name, writer in writers.items()}
         if plan.settings.sieve is not None:
-            counter = count_raster(rasters["classes"].file, pixel_areas(plan.scene))
+            counter = count_raster(rasters["classes"].file, pixel_areas(plan.scene.geobox))
         warnings.add(*_empty(plan, counter))
         others = _others(stack, plan, outputs, rasters, zones, warnings)
         wanted = [staged for name, staged in rasters.items() if name != "confidence" or outputs.confidence]
@@ -184,7 +184,7 @@ def _executor(plan: Plan, classifier: Classifier | None, client: Any, listener: 
 
 def _empty(plan: Plan, counter: ClassCounter) -> list[str]:
     """The warning for a map that shows nothing."""
-    if counter.nodata < plan.scene.height * plan.scene.width:
+    if counter.nodata < plan.scene.geobox.height * plan.scene.geobox.width:
         return []
     left = " and is left in by the masks" if plan.scene.masks else ""
     return [f"no pixel of the scene has data{left}: the map is empty"]
@@ -203,7 +203,7 @@ def _run(
 ) -> tuple[ClassCounter, ReasonCounter]:
     """Every chunk from the journal, or from the scene by way of the journal, to the writers."""
     work = chunk_work(plan, keep_probabilities="probabilities" in writers)
-    counter, reasons = ClassCounter(pixel_areas(plan.scene)), ReasonCounter(plan.scene.reasons)
+    counter, reasons = ClassCounter(pixel_areas(plan.scene.geobox)), ReasonCounter(plan.scene.reasons)
     done, missing = 0, list[Chunk]()
 
     def keep(chunk: Chunk, cover: ChunkCover) -> None:
@@ -216,7 +216,7 @@ def _run(
         reasons.add(cover.left_out)
         done += cover.classes.size
         if progress:
-            progress(done, plan.scene.height * plan.scene.width)
+            progress(done, plan.scene.geobox.height * plan.scene.geobox.width)
 
     def write(chunk: Chunk, cover: ChunkCover) -> None:
         work.named(chunk, lambda: keep(chunk, cover))

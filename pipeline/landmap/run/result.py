@@ -109,7 +109,7 @@ class Result:
     @property
     def left_out_says(self) -> str:
         """What share of the scene is left out though it has data there, and why, in words; "" where none is."""
-        return left_out_words(self.left_out, self.plan.scene.height * self.plan.scene.width)
+        return left_out_words(self.left_out, self.plan.scene.geobox.height * self.plan.scene.geobox.width)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str)
     }
     return {
         name: stack.enter_context(
-            RasterWriter(path, plan.scene, dataclasses.replace(layers, tags=tags | {LAYER_TAG: name}))
+            RasterWriter(path, plan.scene.geobox, dataclasses.replace(layers, tags=tags | {LAYER_TAG: name}))
         )
         for name, (path, layers) in wanted.items()
         if path is not None

@@ -16,7 +16,7 @@ from affine import Affine
 from rasterio.features import geometry_mask
 
 from landmap.errors import SceneError
-from landmap.geo.geobox import Grounded, bounds, crs_name, four
+from landmap.geo.geobox import GeoBox, crs_name, four
 from landmap.geo.longitudes import as_written, boxes_in
 from landmap.geo.outlines import outlines
 from landmap.io.remote import name_of, redacted
@@ -87,12 +87,12 @@ class AreaOfInterest:
         return not len(_touching(self.wkb, window))
 
 
-def read_area(path: str, grid: Grounded, scene: str, layer: str | None = None) -> AreaOfInterest:
+def read_area(path: str, geobox: GeoBox, scene: str, layer: str | None = None) -> AreaOfInterest:
     """Read polygons and bring them to a scene's grid.
 
     Args:
         path: Any vector file that GeoPandas reads, in any CRS.
-        grid: The scene's.
+        geobox: The scene's.
         scene: Its name, for messages.
         layer: Name of the file's layer; None where it has one of polygons.
 
@@ -101,19 +101,19 @@ def read_area(path: str, grid: Grounded, scene: str, layer: str | None = None) -
     """
     import shapely
 
-    if grid.crs is None:
+    if geobox.crs is None:
         raise SceneError(f"{scene}: expected a CRS, to place the area of interest {redacted(path)}. The scene has none")
     polygons = _polygons_of(path, layer)
     try:
-        found = outlines(polygons.to_numpy(), polygons.crs.to_wkt(), grid)
+        found = outlines(polygons.to_numpy(), polygons.crs.to_wkt(), geobox)
     except RuntimeError as error:  # pyproj's own
         raise SceneError(f"{redacted(path)}: can't be brought to the CRS of {scene}: {error}") from error
-    pixels = shapely.transform(found.shapes, lambda corners: np.stack((~grid.transform) @ corners.T, axis=1))
+    pixels = shapely.transform(found.shapes, lambda corners: np.stack((~geobox.transform) @ corners.T, axis=1))
     pixels = shapely.set_precision(shapely.make_valid(pixels), PRECISION)
     if found.joined:  # or else pixels could be lost between two parts that meet at 180 degrees
         pixels = np.array([shapely.union_all(pixels, grid_size=PRECISION)])
-    if not shapely.intersects(pixels, shapely.box(0, 0, grid.width, grid.height)).any():
-        raise _elsewhere(polygons, grid, path)
+    if not shapely.intersects(pixels, shapely.box(0, 0, geobox.width, geobox.height)).any():
+        raise _elsewhere(polygons, geobox, path)
     parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
     number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
     where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
@@ -137,9 +137,9 @@ def _polygons_of(path: str, layer: str | None) -> Any:
     return shapes
 
 
-def _elsewhere(polygons: Any, grid: Grounded, path: str) -> SceneError:
+def _elsewhere(polygons: Any, geobox: GeoBox, path: str) -> SceneError:
     crs = polygons.crs.to_wkt()
-    there = [four(*as_written(box, crs)) for box in boxes_in(bounds(grid), grid.crs or "", crs)]
+    there = [four(*as_written(box, crs)) for box in boxes_in(geobox.bounds, geobox.crs or "", crs)]
     return SceneError(
         f"{redacted(path)}: expected an area that touches the scene. It lies at {four(*polygons.total_bounds)}, the "
         f"scene at {' and '.join(there) or 'no place that is known there'} (in {crs_name(crs)})"

@@ -29,7 +29,7 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
     Raises:
         GeoreferenceError: With the reason and what to do.
     """
-    found = misplaced(scene)
+    found = misplaced(scene.geobox)
     if not found:
         found = _wrong_size(scene, card)
     if found and not force:
@@ -38,7 +38,7 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
 
 
 def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
-    sides = ground_pixel_sides(scene)
+    sides = ground_pixel_sides(scene.geobox)
     worst = max(sides, key=lambda side: abs(math.log(side / card.resolution)))
     ratio = worst / card.resolution
     if SIZES[0] <= ratio <= SIZES[1]:
@@ -55,9 +55,9 @@ def _better_pixels(scene: Scene, card: ModelCard) -> str:
     if absent:
         names = ", ".join(file.rsplit("/", 1)[-1] for file in absent)
         return f"Its metadata list finer files that are not there ({names}): get the complete product"
-    if is_too_coarse(scene, card.resolution):  # finer pixels would hold nothing finer
+    if is_too_coarse(scene.geobox, card.resolution):  # finer pixels would hold nothing finer
         return "Take a scene of finer pixels"
-    if not can_be_warped(scene):
+    if not can_be_warped(scene.geobox):
         return "Warp it to a projection that suits, with pixels of the model's size (gdalwarp -t_srs … -tr …)"
     return "Resample it (--warp auto)"
 
@@ -77,11 +77,13 @@ def _times(ratio: float) -> str:
 
 def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
     """Metres of a projection are not metres on the ground, in Web Mercator least of all; degrees are not square."""
-    if has_model_pixels(scene, card.resolution):
+    if has_model_pixels(scene.geobox, card.resolution):
         return []
-    sides = ground_pixel_sides(scene)
-    ratio = ground_pixel_size(scene) / card.resolution
-    better = "warp the scene to UTM (--warp auto) for a better map" if can_be_warped(scene) else "expect a worse map"
+    sides = ground_pixel_sides(scene.geobox)
+    ratio = ground_pixel_size(scene.geobox) / card.resolution
+    better = (
+        "warp the scene to UTM (--warp auto) for a better map" if can_be_warped(scene.geobox) else "expect a worse map"
+    )
     return [
         f"a pixel is {sides[0]:.3g} x {sides[1]:.3g} m on the ground, by its area {_times(ratio)} the model's "
         f"{card.resolution:g} m: {better}"

@@ -137,7 +137,7 @@ def without_clouds(scene: Scene, settings: Settings) -> Scene:
         SceneError: The scene is no L1C, lacks bands, or can't be read.
     """
     found = _bands_of(scene, settings)
-    metres = ground_pixel_size(scene) if not misplaced(scene) else BAND_CARD.resolution
+    metres = ground_pixel_size(scene.geobox) if not misplaced(scene.geobox) else BAND_CARD.resolution
     side = max(1, round(METRES / metres))
     cells, seen = _detect(found, side)
     share = float(cells[seen].mean()) if seen.any() else 0.0
@@ -172,7 +172,11 @@ def _bands_of(scene: Scene, settings: Settings) -> Scene:
             f"{error}. --clouds s2cloudless looks at {', '.join(BANDS)}, all of them in one scene; map it without: "
             "--clouds auto"
         ) from error
-    if (found.height, found.width, found.transform) != (scene.height, scene.width, scene.transform):
+    if (found.geobox.height, found.geobox.width, found.geobox.transform) != (
+        scene.geobox.height,
+        scene.geobox.width,
+        scene.geobox.transform,
+    ):
         raise SceneError(f"{scene.shown_path}: its ten bands for --clouds s2cloudless lie on another grid")
     return found
 
@@ -182,7 +186,7 @@ def _detect(scene: Scene, side: int) -> tuple[Bools, Bools]:
     from s2cloudless import S2PixelCloudDetector
 
     detector = S2PixelCloudDetector(threshold=THRESHOLD, average_over=AVERAGED, dilation_size=WIDENED)
-    shape = -(-scene.height // side), -(-scene.width // side)
+    shape = -(-scene.geobox.height // side), -(-scene.geobox.width // side)
     probability, seen = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
     with rasterio.Env(GDAL_CACHEMAX=cache_bytes(scene.opens)), keeping_open():
         for rows, cols in _rectangles(shape):
@@ -207,7 +211,9 @@ def _rectangles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
 def _cell_means(scene: Scene, rows: slice, cols: slice, side: int) -> tuple[Floats, Bools]:
     """Mean reflectance of the pixels with data in each cell, `(rows, columns, bands)`, and which cells have some."""
     top, left = rows.start * side, cols.start * side
-    window = Window(top, left, min(rows.stop * side, scene.height) - top, min(cols.stop * side, scene.width) - left)
+    window = Window(
+        top, left, min(rows.stop * side, scene.geobox.height) - top, min(cols.stop * side, scene.geobox.width) - left
+    )
     pixels = scene.read(window)
     shape = rows.stop - rows.start, cols.stop - cols.start
     values = np.where(pixels.valid[..., None], pixels.values, 0)

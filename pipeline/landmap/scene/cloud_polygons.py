@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.errors import ReadError, SceneError
-from landmap.geo.geobox import Grounded
+from landmap.geo.geobox import GeoBox
 from landmap.geo.longitudes import coordinates
 from landmap.io.remote import redacted
 from landmap.left_out import Reasons
@@ -108,7 +108,7 @@ def clouds_mask(polygons: CloudPolygons, types: Collection[str], says: str) -> P
     return PolygonMask(AreaOfInterest(shapely.to_wkb(together), says), says)
 
 
-def read_cloud_polygons(path: str, scene: Grounded) -> CloudPolygons:
+def read_cloud_polygons(path: str, scene: GeoBox) -> CloudPolygons:
     """Read a cloud mask and bring it to a scene's grid.
 
     Args:
@@ -123,7 +123,7 @@ def read_cloud_polygons(path: str, scene: Grounded) -> CloudPolygons:
     return CloudPolygons({kind: _on(scene, rings, crs, path) for kind, rings in found.items()}, *_shape(scene))
 
 
-def _shape(scene: Grounded) -> tuple[int, int]:
+def _shape(scene: GeoBox) -> tuple[int, int]:
     return scene.height, scene.width
 
 
@@ -176,7 +176,7 @@ def _ring(element: ElementTree.Element) -> list[tuple[float, float]]:
     raise ValueError("a ring without posList")
 
 
-def _on(scene: Grounded, polygons: list[Any], crs: str | None, path: str) -> bytes:
+def _on(scene: GeoBox, polygons: list[Any], crs: str | None, path: str) -> bytes:
     """Polygons in pixels of a scene, as one MultiPolygon."""
     import shapely
 

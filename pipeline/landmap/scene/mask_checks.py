@@ -62,7 +62,7 @@ def mask_doubts(scene: Scene) -> list[str]:
 
 
 def _doubt(scene: Scene, mask: Mask) -> str:
-    why = mask.why_thinned(thinned(scene))
+    why = mask.why_thinned(thinned(scene.geobox))
     by_user = mask.asked.startswith("mask")
     if by_user and not why.any():
         return _doubt_of_nothing(scene, mask)
@@ -109,9 +109,10 @@ def _doubt_of_nothing(scene: Scene, mask: Mask) -> str:
 
 def _strips(scene: Scene) -> list[Window]:
     """All of a scene, a strip at a time; of a very large one every so many strips."""
-    every = -(-scene.height * scene.width // SEARCHED)
+    every = -(-scene.geobox.height * scene.geobox.width // SEARCHED)
     return [
-        Window(row, 0, min(STRIP, scene.height - row), scene.width) for row in range(0, scene.height, STRIP * every)
+        Window(row, 0, min(STRIP, scene.geobox.height - row), scene.geobox.width)
+        for row in range(0, scene.geobox.height, STRIP * every)
     ]
 
 
@@ -121,7 +122,7 @@ def _left_in(mask: Mask, share: float, look: _Look) -> str:
 
 
 def _look(scene: Scene, mask: Mask, why: npt.NDArray[np.uint8]) -> _Look:
-    thin = thinned(scene)
+    thin = thinned(scene.geobox)
     values, valid = scene.read_values(thin.window, thin.shape)
     for other in scene.masks:
         if not other.hides:

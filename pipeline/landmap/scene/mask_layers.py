@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.crs import CRS
 
-from landmap.geo.geobox import Grounded, RasterGrid, bounds
+from landmap.geo.geobox import GeoBox
 from landmap.geo.longitudes import coordinates, near
 from landmap.scene.source import Source
 from landmap.tiling import Window
@@ -35,7 +35,7 @@ class Layer:
 
     source: Source
     """On the scene's grid, or on its own, whose axes are parallel to the scene's."""
-    grid: RasterGrid
+    geobox: GeoBox
     """The scene's."""
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], Bools]:
@@ -44,11 +44,11 @@ class Layer:
         Raises:
             ReadError: The file can't be read there.
         """
-        if _grid(self.source) == self.grid:
+        if self.source.geobox == self.geobox:
             values, valid = self.source.read_values(window)
             return values[..., 0], valid
         rows, cols = (np.arange(start, start + length) for start, length in _spans(window))
-        return _looked_up(self.source, *_rows_and_cols(self.source, self.grid, rows, cols))
+        return _looked_up(self.source, *_rows_and_cols(self.source.geobox, self.geobox, rows, cols))
 
     def read_thinned(self, thin: Thin) -> tuple[npt.NDArray[Any], Bools]:
         """The same of all of the scene, every so many pixels.
@@ -60,12 +60,12 @@ class Layer:
             ReadError: The file can't be read.
         """
         base, step = self.source.plain or self.source, thin.step
-        rows, cols = np.arange(0, self.grid.height, step), np.arange(0, self.grid.width, step)
-        if are_parallel(_grid(base), self.grid):
-            return _strips(base, *_rows_and_cols(base, self.grid, rows, cols))
-        if base.crs is None or (self.source.warp is not None and self.source.warp.source is not None):
+        rows, cols = np.arange(0, self.geobox.height, step), np.arange(0, self.geobox.width, step)
+        if are_parallel(base.geobox, self.geobox):
+            return _strips(base, *_rows_and_cols(base.geobox, self.geobox, rows, cols))
+        if base.geobox.crs is None or (self.source.warp is not None and self.source.warp.source is not None):
             return _strips(self.source, rows, cols)
-        return _scattered(base, *_pixels_of(base, self.grid, rows, cols))
+        return _scattered(base, *_pixels_of(base.geobox, self.geobox, rows, cols))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ class Thin:
         return math.ceil(self.window.height / self.step), math.ceil(self.window.width / self.step)
 
 
-def thinned(grid: Grounded) -> Thin:
+def thinned(geobox: GeoBox) -> Thin:
     """Of a scene so many pixels that few enough are looked at."""
-    return Thin(Window(0, 0, grid.height, grid.width), math.ceil(max(grid.height, grid.width) / THIN))
+    return Thin(Window(0, 0, geobox.height, geobox.width), math.ceil(max(geobox.height, geobox.width) / THIN))
 
 
 def read_layers(layers: Sequence[Layer], window: Window) -> tuple[npt.NDArray[Any], Bools]:
@@ -96,12 +96,12 @@ def read_layers(layers: Sequence[Layer], window: Window) -> tuple[npt.NDArray[An
 
 def thinned_layers(layers: Sequence[Layer]) -> tuple[npt.NDArray[Any], Bools, int]:
     """The same of all of a scene, every so many pixels, and how many these are."""
-    thin = thinned(layers[0].grid)
+    thin = thinned(layers[0].geobox)
     values, valid = zip(*(layer.read_thinned(thin) for layer in layers), strict=True)
     return np.stack(values, axis=-1), np.logical_and.reduce(valid), thin.step
 
 
-def are_parallel(one: Grounded, other: Grounded) -> bool:
+def are_parallel(one: GeoBox, other: GeoBox) -> bool:
     """Whether two grids share a CRS and the directions of their axes, those of the CRS."""
     same = one.crs == other.crs or (
         one.crs is not None and other.crs is not None and CRS.from_wkt(one.crs) == CRS.from_wkt(other.crs)
@@ -109,31 +109,27 @@ def are_parallel(one: Grounded, other: Grounded) -> bool:
     return same and not any((one.transform.b, one.transform.d, other.transform.b, other.transform.d))
 
 
-def _grid(source: Source) -> RasterGrid:
-    return RasterGrid(source.height, source.width, source.transform, source.crs)
-
-
 def _spans(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
     return (window.row_off, window.height), (window.col_off, window.width)
 
 
-def _rows_and_cols(base: Grounded, grid: Grounded, rows: Ints, cols: Ints) -> tuple[Ints, Ints]:
+def _rows_and_cols(base: GeoBox, geobox: GeoBox, rows: Ints, cols: Ints) -> tuple[Ints, Ints]:
     """Rows and columns of a raster that lie around the middles of a grid's, both with parallel axes."""
-    here, there = grid.transform, base.transform
+    here, there = geobox.transform, base.transform
     down = (here.f + here.e * (rows + 0.5) - there.f) / there.e
     across = (near(here.c + here.a * (cols + 0.5), _middle(base), base.crs) - there.c) / there.a
     return np.floor(down + SLACK).astype(np.int64), np.floor(across + SLACK).astype(np.int64)
 
 
-def _middle(base: Grounded) -> float:
-    west, _, east, _ = bounds(base)
+def _middle(base: GeoBox) -> float:
+    west, _, east, _ = base.bounds
     return (west + east) / 2
 
 
 def _looked_up(source: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
     """Values at rows and columns of a raster, `(rows, cols)`; beyond its edge there are none."""
     shape = len(rows), len(cols)
-    inside = [_within(rows, source.height), _within(cols, source.width)]
+    inside = [_within(rows, source.geobox.height), _within(cols, source.geobox.width)]
     if not inside[0].any() or not inside[1].any():
         return np.zeros(shape, source.dtype), np.zeros(shape, np.bool_)
     top, left = rows[inside[0]].min(), cols[inside[1]].min()
@@ -155,11 +151,11 @@ def _strips(source: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], B
     return np.concatenate(values), np.concatenate(valid)
 
 
-def _pixels_of(base: Grounded, grid: Grounded, rows: Ints, cols: Ints) -> tuple[Ints, Ints]:
+def _pixels_of(base: GeoBox, geobox: GeoBox, rows: Ints, cols: Ints) -> tuple[Ints, Ints]:
     """Row and column of a raster in another CRS around the middle of each of a grid's pixels, `(rows, cols)` both."""
     across, down = np.meshgrid(cols + 0.5, rows + 0.5)
-    x, y = grid.transform @ (across.ravel(), down.ravel())
-    col, row = ~base.transform @ coordinates(x, y, grid.crs or "", base)
+    x, y = geobox.transform @ (across.ravel(), down.ravel())
+    col, row = ~base.transform @ coordinates(x, y, geobox.crs or "", base)
     found = [np.where(np.isfinite(place), place, -1) for place in (row, col)]
     return tuple(np.floor(place + SLACK).astype(np.int64).reshape(across.shape) for place in found)  # type: ignore[return-value]
 
@@ -167,7 +163,7 @@ def _pixels_of(base: Grounded, grid: Grounded, rows: Ints, cols: Ints) -> tuple[
 def _scattered(base: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
     """Values of a raster at pixels anywhere in it, a strip of it at a time; beyond its edge there are none."""
     values, valid = np.zeros(rows.shape, base.dtype), np.zeros(rows.shape, np.bool_)
-    inside = _within(rows, base.height) & _within(cols, base.width)
+    inside = _within(rows, base.geobox.height) & _within(cols, base.geobox.width)
     for strip in np.unique(rows[inside] // STRIP).tolist():
         here = inside & (rows // STRIP == strip)
         top, left = int(rows[here].min()), int(cols[here].min())

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from landmap.errors import SceneError
-from landmap.geo.geobox import RasterGrid, extent, raster_grid
+from landmap.geo.geobox import GeoBox, extent, geobox_of
 from landmap.geo.longitudes import touch
 from landmap.io.reading import read_until_stable
 from landmap.io.remote import redacted
@@ -137,34 +137,34 @@ def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]
     Raises:
         SceneError: It can't be read, has no place, or lies elsewhere.
     """
-    here = RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
 
-    def describe(file: Any) -> tuple[RasterGrid, tuple[Source, ...]]:
+    def describe(file: Any) -> tuple[GeoBox, tuple[Source, ...]]:
         found = tuple(
             source_of(file, path, path, (f"mask {index}",), (index,), is_reflectance=False) for index in choose(file)
         )
-        return raster_grid(file), found
+        return geobox_of(file), found
 
-    grid, sources = read_until_stable(path, describe)
-    if grid != here:
-        _check_place(grid, redacted(path), scene)
+    geobox, sources = read_until_stable(path, describe)
+    if geobox != scene.geobox:
+        _check_place(geobox, redacted(path), scene)
     return tuple(laid(source, scene) for source in sources)
 
 
 def laid(source: Source, scene: Source) -> Layer:
     """A band of a mask, on a grid of its own, on that of a scene."""
-    here = RasterGrid(scene.height, scene.width, scene.transform, scene.crs)
-    return Layer(source if are_parallel(source, here) else View(onto(scene), "", None).of(source), here)
+    here = scene.geobox
+    return Layer(source if are_parallel(source.geobox, here) else View(onto(here), "", None).of(source), here)
 
 
-def _check_place(grid: RasterGrid, path: str, scene: Source) -> None:
+def _check_place(geobox: GeoBox, path: str, scene: Source) -> None:
     """Refuse a raster that lies nowhere, or elsewhere than the scene."""
-    if grid.crs is None or scene.crs is None:
+    if geobox.crs is None or scene.geobox.crs is None:
         raise SceneError(
             f"{path}: expected a mask on the scene's grid, or a CRS in both to bring it there. Received: no CRS in "
-            f"{scene.shown_path if scene.crs is None else 'the mask'}"
+            f"{scene.shown_path if scene.geobox.crs is None else 'the mask'}"
         )
-    if not touch(grid, scene):
+    if not touch(geobox, scene.geobox):
         raise SceneError(
-            f"{path}: expected a mask that touches the scene, which {extent(scene)}. Received: one that {extent(grid)}"
+            f"{path}: expected a mask that touches the scene, which {extent(scene.geobox)}. Received: one that "
+            f"{extent(geobox)}"
         )

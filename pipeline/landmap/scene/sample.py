@@ -134,9 +134,9 @@ def _search(source: Source, masks: Sequence[Hides], first: Sample) -> Sample:
 def _places(source: Source) -> list[Window]:
     """Places spread evenly over a scene."""
     return [
-        Window(row, col, min(SIZE, source.height - row), min(SIZE, source.width - col))
-        for row in _starts(source.height)
-        for col in _starts(source.width)
+        Window(row, col, min(SIZE, source.geobox.height - row), min(SIZE, source.geobox.width - col))
+        for row in _starts(source.geobox.height)
+        for col in _starts(source.geobox.width)
     ]
 
 
@@ -173,14 +173,14 @@ def _left_in(valid: Bools, masks: Sequence[Hides], place: Window) -> Bools:
 
 def _count_coarse(source: Source) -> Ints:
     """As `_count`, by a coarser copy in the file; all 0 where there is none. It shows where to look, and no more."""
-    step = -(-max(source.height, source.width) // COARSE)
-    shape = -(-source.height // step), -(-source.width // step)
+    step = -(-max(source.geobox.shape) // COARSE)
+    shape = -(-source.geobox.height // step), -(-source.geobox.width // step)
     counts: Ints = np.zeros(_cells(source), np.int64)
 
     def see(file: Any) -> Bools | None:
         if step == 1 or not file.overviews(source.band_indexes[0]):
             return None
-        values, valid = read_pixels(file, source, Window(0, 0, source.height, source.width), shape)
+        values, valid = read_pixels(file, source, Window(0, 0, source.geobox.height, source.geobox.width), shape)
         return np.asarray(valid & (values != 0).any(axis=-1))
 
     seen = source.look(see)
@@ -197,7 +197,7 @@ def _count(source: Source, masks: Sequence[Hides]) -> tuple[Ints, bool]:
     """
     counts: Ints = np.zeros(_cells(source), np.int64)
     strips = _strips(source)
-    every = -(-source.height * source.width // SEARCHED)
+    every = -(-source.geobox.height * source.geobox.width // SEARCHED)
     for strip in strips[::every]:
         values, valid = source.read_values(strip)
         seen = _left_in(np.asarray(valid & (values != 0).any(axis=-1)), masks, strip)
@@ -212,9 +212,9 @@ def _strips(source: Source) -> list[Window]:
     """Rectangles that cover the scene, as high as the file's own blocks or a place."""
     rows = min(-(-source.block_shape[0] // SIZE) * SIZE, COARSE)
     return [
-        Window(row, col, min(rows, source.height - row), min(STRIP, source.width - col))
-        for row in range(0, source.height, rows)
-        for col in range(0, source.width, STRIP)
+        Window(row, col, min(rows, source.geobox.height - row), min(STRIP, source.geobox.width - col))
+        for row in range(0, source.geobox.height, rows)
+        for col in range(0, source.geobox.width, STRIP)
     ]
 
 
@@ -232,15 +232,20 @@ def _spread(counts: Ints, source: Source, number: int) -> list[Window]:
         chosen = np.unique(np.searchsorted(upto, (np.arange(number) + 0.5) / number * upto[-1], side="right"))
     places = [divmod(int(i), counts.shape[1]) for i in chosen]
     return [
-        Window(row * SIZE, col * SIZE, min(SIZE, source.height - row * SIZE), min(SIZE, source.width - col * SIZE))
+        Window(
+            row * SIZE,
+            col * SIZE,
+            min(SIZE, source.geobox.height - row * SIZE),
+            min(SIZE, source.geobox.width - col * SIZE),
+        )
         for row, col in places
     ]
 
 
 def _size(source: Source) -> tuple[int, int]:
-    return source.height, source.width
+    return source.geobox.height, source.geobox.width
 
 
 def _cells(source: Source) -> tuple[int, int]:
     """Rows and columns of places that cover a scene."""
-    return -(-source.height // SIZE), -(-source.width // SIZE)
+    return -(-source.geobox.height // SIZE), -(-source.geobox.width // SIZE)

@@ -49,7 +49,7 @@ def find_masks(
     if settings.mask is not None:
         found.append(_by_raster(str(settings.mask), scene, settings))
     if settings.aoi is not None:
-        found.append(read_area(str(settings.aoi), scene, scene.shown_path, settings.aoi_layer))
+        found.append(read_area(str(settings.aoi), scene.geobox, scene.shown_path, settings.aoi_layer))
     return tuple(found), clouds
 
 
@@ -161,7 +161,7 @@ def classification_file(path: str, scene: Source) -> Classification:
     """
     name = name_of(path)
     if name.lower().endswith(".gml"):
-        return Polygons(name, read_cloud_polygons(path, scene))
+        return Polygons(name, read_cloud_polygons(path, scene.geobox))
     header = read_until_stable(path, _header)
     flags = [] if SCL in header["names"] else list(range(1, min(header["count"], 3) + 1))
     if flags and _has_word(name, "CLASSI"):

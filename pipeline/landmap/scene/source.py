@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import ReadError
+from landmap.geo.geobox import GeoBox, geobox_of
 from landmap.io.reading import read_error, read_with_retries
 from landmap.io.remote import is_remote, is_uncached, redacted
 from landmap.products.nodata import Fills, Nodata, has_data, nodata_of, says_so
@@ -37,14 +37,8 @@ class Source:
     `shown_path` is for words."""
     opens: str = field(repr=False)
     """What GDAL opens for it: the path, or the text of a VRT over a product's files."""
-    height: int
-    """Rows."""
-    width: int
-    """Columns."""
-    transform: Affine
-    """From (column, row) to CRS coordinates."""
-    crs: str | None
-    """Coordinate reference system as WKT; None where the file has none."""
+    geobox: GeoBox
+    """Where its pixels lie."""
     band_names: tuple[str, ...]
     """Sentinel-2 names, in the model's order."""
     band_indexes: tuple[int, ...]
@@ -157,10 +151,7 @@ def source_of(
     return Source(
         path=path,
         opens=opens,
-        height=file.height,
-        width=file.width,
-        transform=file.transform,
-        crs=file.crs.to_wkt() if file.crs else None,
+        geobox=geobox_of(file),
         band_names=names,
         band_indexes=indexes,
         block_shape=file.block_shapes[indexes[0] - 1],
@@ -196,7 +187,7 @@ def read_pixels(
     place = source.place(window)
     if source.warp is None:
         return read(place, shape)
-    return read_warped(read, source.plain or source, source.warp, place, shape)
+    return read_warped(read, (source.plain or source).geobox, source.warp, place, shape)
 
 
 def _shown(file: Any, nodata: Nodata, place: RasterWindow, shape: tuple[int, ...]) -> Bools:
@@ -216,7 +207,7 @@ def _check_same(file: Any, source: Source) -> None:
 
     A sidecar that a server did not deliver for once is to GDAL one that is not there.
     """
-    same = (file.height, file.width) == (source.height, source.width)
+    same = (file.height, file.width) == source.geobox.shape
     if not (same and says_so(file, source.band_indexes, source.nodata)):
         raise ReadError(f"{source.shown_path}: can't be read as a raster: it has changed since it was planned with")
 
@@ -242,7 +233,7 @@ def _check_blocks(file: Any, source: Source, window: Window) -> None:
         return
     plain, place = source.plain or source, source.place(window)
     if source.warp is not None:  # what is read of it for the window GDAL knows
-        place = RasterWindow(0, 0, plain.width, plain.height)
+        place = RasterWindow(0, 0, plain.geobox.width, plain.geobox.height)
     if any(_absences(file, plain, place)):
         raise ReadError(f"{source.shown_path}: can't be read as a raster: blocks are missing ({window})")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from affine import Affine
 from rasterio.crs import CRS
@@ -63,7 +62,7 @@ def stack(product: Product, card: ModelCard, settings: ReadingSettings) -> Stack
     if settings.bands is not None:
         raise SettingsError(f"{product.path}: expected no --bands for a product, whose bands have names: leave it out")
     headers = [read_header(product.choose(name, card.resolution), product.path) for name in card.band_names]
-    finest = min(headers, key=lambda header: abs(header.transform.determinant))
+    finest = min(headers, key=lambda header: abs(header.geobox.transform.determinant))
     for header in headers:
         _check_place(header, finest, product.path)
     nir = _infrared(product, card, settings, finest)
@@ -93,16 +92,11 @@ def classification(source: Source, product: Product) -> Source | None:
     if not product.scl:
         return None
     header = read_header(finest(product.scl), product.path)
-    crs = CRS.from_wkt(source.crs) if source.crs else None
-    place: dict[str, Any] = {"height": source.height, "width": source.width, "transform": source.transform}
-    _check_place(header, replace(header, band=product.bands[0], crs=crs, **place), product.path)
+    _check_place(header, replace(header, band=product.bands[0], geobox=source.geobox), product.path)
     return Source(
         path=source.path,
         opens=vrt_text([header], header),  # which says where it lies, where the file itself does not
-        height=header.height,
-        width=header.width,
-        transform=header.transform,
-        crs=source.crs,
+        geobox=replace(header.geobox, crs=source.geobox.crs),
         band_names=(header.band.name,),
         band_indexes=(1,),
         block_shape=header.block_shape,
@@ -137,15 +131,17 @@ def _infrared(product: Product, card: ModelCard, settings: ReadingSettings, grid
 def _check_place(header: Header, grid: Header, path: str) -> None:
     """Refuse a band in another CRS, or one whose corners lie more than half a pixel off those of the grid."""
     two = f"band {header.band.name}, {header.band.label}, and band {grid.band.name}, {grid.band.label}"
-    if header.crs != grid.crs:
+    one, other = (CRS.from_wkt(h.geobox.crs) if h.geobox.crs else None for h in (header, grid))
+    if one != other:
         raise SceneError(
-            f"{path}: expected the same coordinate reference system in every band. Received: {_name(header.crs)} and "
-            f"{_name(grid.crs)} in {two}. Warp one of them (gdalwarp)"
+            f"{path}: expected the same coordinate reference system in every band. Received: {_name(one)} and "
+            f"{_name(other)} in {two}. Warp one of them (gdalwarp)"
         )
-    to_pixels = ~grid.transform if grid.transform.determinant else Affine.identity()
+    own, wanted = header.geobox, grid.geobox
+    to_pixels = ~wanted.transform if wanted.transform.determinant else Affine.identity()
     for row, col in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        x, y = to_pixels @ (header.transform @ (col * header.width, row * header.height))
-        if abs(x - col * grid.width) > 0.5 or abs(y - row * grid.height) > 0.5:
+        x, y = to_pixels @ (own.transform @ (col * own.width, row * own.height))
+        if abs(x - col * wanted.width) > 0.5 or abs(y - row * wanted.height) > 0.5:
             raise SceneError(f"{path}: expected bands of the same extent. Received: two that differ, {two}")
 
 

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from landmap.errors import SceneError, SettingsError
-from landmap.geo.geobox import Grounded, bounds, extent, four, raster_grid
+from landmap.geo.geobox import GeoBox, extent, four, geobox_of
 from landmap.geo.longitudes import Box, boxes_in, continuous, turns
 from landmap.scene.source import Source
 from landmap.scene.warp import BLOCK_SHAPE, Warp, find_warp
@@ -65,32 +64,29 @@ def find_view(file: Any, path: str, card: ModelCard, settings: AreaSettings) -> 
         SettingsError: `bbox_crs` is no CRS.
     """
     warp, says = find_warp(file, path, card) if settings.warp else (None, "")
-    return View(warp, says, _part(warp.grid if warp else raster_grid(file), path, settings))
+    return View(warp, says, _part(warp.geobox if warp else geobox_of(file), path, settings))
 
 
 def _warped(source: Source, warp: Warp) -> Source:
-    grid = warp.grid
+    rows, cols = (min(pair) for pair in zip(BLOCK_SHAPE, warp.geobox.shape, strict=True))
     return replace(
         source,
-        height=grid.height,
-        width=grid.width,
-        transform=grid.transform,
-        crs=grid.crs,
-        block_shape=(min(BLOCK_SHAPE[0], grid.height), min(BLOCK_SHAPE[1], grid.width)),
+        geobox=warp.geobox,
+        block_shape=(rows, cols),
         warp=warp,
     )
 
 
-def _part(grid: Grounded, path: str, settings: AreaSettings) -> Window | None:
+def _part(geobox: GeoBox, path: str, settings: AreaSettings) -> Window | None:
     """The part of a grid that the settings ask for; None where they ask for none."""
     if settings.bbox is not None:
-        return _around(settings.bbox, settings.bbox_crs, grid, path)
+        return _around(settings.bbox, settings.bbox_crs, geobox, path)
     if settings.window is None:
         return None
     col, row, width, height = settings.window
-    if col + width > grid.width or row + height > grid.height:
+    if col + width > geobox.width or row + height > geobox.height:
         raise SceneError(
-            f"{path}: expected a window inside the scene, which has {grid.width} columns and {grid.height} rows. "
+            f"{path}: expected a window inside the scene, which has {geobox.width} columns and {geobox.height} rows. "
             f"Received: columns {col} to {col + width}, rows {row} to {row + height}"
         )
     return Window(row, col, height, width)
@@ -100,30 +96,28 @@ def _cropped(source: Source, part: Window) -> Source:
     """A part of a source, as a source of its own."""
     return replace(
         source,
-        height=part.height,
-        width=part.width,
-        transform=source.transform @ Affine.translation(part.col_off, part.row_off),
+        geobox=source.geobox.crop(part),
         corner=(part.row_off, part.col_off),
     )
 
 
-def _around(bbox: Sequence[float], bbox_crs: str | None, grid: Grounded, path: str) -> Window:
+def _around(bbox: Sequence[float], bbox_crs: str | None, geobox: GeoBox, path: str) -> Window:
     """The smallest window around a box, as far as it lies in the scene."""
-    boxes = _in_scene(bbox, bbox_crs, grid, path)
-    corners = [~grid.transform @ (box[i], box[j]) for box in boxes for i in (0, 2) for j in (1, 3)]
+    boxes = _in_scene(bbox, bbox_crs, geobox, path)
+    corners = [~geobox.transform @ (box[i], box[j]) for box in boxes for i in (0, 2) for j in (1, 3)]
     cols, rows = ([corner[i] for corner in corners] or [math.inf] for i in (0, 1))
     left, top = (max(0.0, min(places) + SLACK) for places in (cols, rows))
-    right, bottom = min(grid.width, max(cols) - SLACK), min(grid.height, max(rows) - SLACK)
+    right, bottom = min(geobox.width, max(cols) - SLACK), min(geobox.height, max(rows) - SLACK)
     if not (left < right and top < bottom):
         there = f"{four(*bbox)}{f' in {bbox_crs}' if bbox_crs else ''}"
-        raise SceneError(f"{path}: expected a bbox that touches the scene, which {extent(grid)}. Received: {there}")
+        raise SceneError(f"{path}: expected a bbox that touches the scene, which {extent(geobox)}. Received: {there}")
     first_row, first_col = math.floor(top), math.floor(left)
     return Window(first_row, first_col, math.ceil(bottom) - first_row, math.ceil(right) - first_col)
 
 
-def _in_scene(bbox: Sequence[float], crs: str | None, grid: Grounded, path: str) -> list[Box]:
+def _in_scene(bbox: Sequence[float], crs: str | None, geobox: GeoBox, path: str) -> list[Box]:
     """What of a box lies around the scene, in boxes in the scene's CRS: of degrees it may be more than one."""
-    there, own = _wkt(crs) or grid.crs, grid.crs
+    there, own = _wkt(crs) or geobox.crs, geobox.crs
     box = continuous(bbox, there)
     if box is None:
         raise SettingsError(f"bbox: expected west, south, east and north. Received: {bbox!r}")
@@ -132,11 +126,11 @@ def _in_scene(bbox: Sequence[float], crs: str | None, grid: Grounded, path: str)
             return [box]
         raise SceneError(f"{path}: expected a scene with a CRS, to place a bbox in {crs}: leave out --bbox-crs")
     try:
-        parts = [part for frame in boxes_in(bounds(grid), own, there) for part in _parts(box, frame, there)]
+        parts = [part for frame in boxes_in(geobox.bounds, own, there) for part in _parts(box, frame, there)]
         found = [placed for part in parts for placed in boxes_in(part, there, own)]
     except RuntimeError as error:  # pyproj's own
         raise SceneError(f"{path}: a bbox in {crs} can't be placed: {error}") from error
-    return [_moved(placed, east) for placed in found for east in turns(placed, bounds(grid), own)]
+    return [_moved(placed, east) for placed in found for east in turns(placed, geobox.bounds, own)]
 
 
 def _wkt(crs: str | None) -> str | None:

@@ -23,17 +23,15 @@ from rasterio.windows import Window as RasterWindow
 
 from landmap.errors import GeoreferenceError
 from landmap.geo.geobox import (
-    Grounded,
-    RasterGrid,
+    GeoBox,
     are_square,
-    bounds,
     crs_name,
+    geobox_of,
     ground_pixel_sides,
     ground_pixel_size,
     has_model_pixels,
     misplaced,
     pixel_sides,
-    raster_grid,
     shown_sides,
 )
 from landmap.geo.longitudes import degrees, near, turn, unbroken
@@ -56,11 +54,11 @@ MARGIN = 3
 class Warp:
     """To which grid a raster is brought, and how."""
 
-    grid: RasterGrid
+    geobox: GeoBox
     """Where its pixels come to lie."""
     resampling: Literal["nearest", "bilinear", "average"]
     """How values between pixels are found; those without data are never mixed in."""
-    source: RasterGrid | None = None
+    source: GeoBox | None = None
     """Where its pixels lay before, for a file that has nothing but control points; None: where it says."""
     pixel_sides: tuple[float, float] = (math.nan, math.nan)
     """Width and height in metres on the ground that a pixel had before, about."""
@@ -71,13 +69,13 @@ class Warp:
     """
 
 
-def onto(grid: Grounded) -> Warp:
+def onto(geobox: GeoBox) -> Warp:
     """How a raster of classes or of yes and no is brought to a grid: by the nearest pixel."""
-    return Warp(RasterGrid(grid.height, grid.width, grid.transform, grid.crs), "nearest")
+    return Warp(geobox, "nearest")
 
 
 def read_warped(
-    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
+    read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
     """Values of a rectangle `(height, width, bands)`, and where all bands have data `(height, width)`.
 
@@ -94,18 +92,21 @@ def read_warped(
     Raises:
         RasterioError: It can't be read there.
     """
-    source = unbroken(warp.source or RasterGrid(source.height, source.width, source.transform, source.crs))
-    warp = replace(warp, grid=unbroken(warp.grid))
+    source = unbroken(warp.source or source)
+    warp = replace(warp, geobox=unbroken(warp.geobox))
     if shape is not None:
         return _block(read, source, warp, place, shape)
     height, width = BLOCK_SHAPE
     rows = range(place.row_off // height * height, place.row_off + place.height, height)
     cols = range(place.col_off // width * width, place.col_off + place.width, width)
-    grid = warp.grid
+    geobox = warp.geobox
     blocks = [
         [
             _block(
-                read, source, warp, RasterWindow(col, row, min(width, grid.width - col), min(height, grid.height - row))
+                read,
+                source,
+                warp,
+                RasterWindow(col, row, min(width, geobox.width - col), min(height, geobox.height - row)),
             )
             for col in cols
         ]
@@ -118,7 +119,7 @@ def read_warped(
 
 
 def _block(
-    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
+    read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
     """What GDAL warps at once of a rectangle of the grid; see `read_warped`."""
     parts = [_warped(read, source, warp, place, shape, seen) for seen in _seen(source, warp, place)]
@@ -129,7 +130,7 @@ def _block(
 
 
 def _warped(
-    read: Read, source: Grounded, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None, seen: RasterWindow
+    read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None, seen: RasterWindow
 ) -> tuple[npt.NDArray[Any], np.dtype[Any]]:
     """What a rectangle of the source shows of one of the grid, as floats with gaps, and the data type it had."""
     every = 1 if shape is None else max(1, min(place.height // shape[0], place.width // shape[1]))
@@ -144,8 +145,8 @@ def _warped(
             WarpedVRT(
                 file,
                 src_crs=CRS.from_wkt(source.crs),  # a GeoTIFF can't hold each
-                crs=CRS.from_wkt(warp.grid.crs),
-                transform=_within(warp.grid.transform, place, (rows, cols)),
+                crs=CRS.from_wkt(warp.geobox.crs),
+                transform=_within(warp.geobox.transform, place, (rows, cols)),
                 height=rows,
                 width=cols,
                 resampling=Resampling.nearest if shape else Resampling[warp.resampling],
@@ -188,7 +189,7 @@ def _without_gaps(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.N
     return np.where(valid[..., None], values, 0).astype(dtype), valid
 
 
-def _seen(source: Grounded, warp: Warp, place: RasterWindow) -> list[RasterWindow]:
+def _seen(source: GeoBox, warp: Warp, place: RasterWindow) -> list[RasterWindow]:
     """The rectangles of a raster that are looked at for one of the grid.
 
     One, of at least a pixel, though that lie far off. Two at both ends of a raster that goes round the Earth, where the
@@ -198,7 +199,7 @@ def _seen(source: Grounded, warp: Warp, place: RasterWindow) -> list[RasterWindo
         np.linspace(start, start + length, PROBES)
         for start, length in ((place.row_off, place.height), (place.col_off, place.width))
     )
-    x, y = _transformed(warp.grid, source, np.tile(cols, PROBES), np.repeat(rows, PROBES))
+    x, y = _transformed(warp.geobox, source, np.tile(cols, PROBES), np.repeat(rows, PROBES))
     col, row = ~source.transform @ (x, y)
     reach = MARGIN + math.ceil(1 / warp.scale)
     top, bottom = _clipped(row, reach, source.height)
@@ -223,11 +224,11 @@ def _clipped(places: Doubles, reach: int, size: int) -> tuple[int, int]:
     return start, max(start + 1, min(size, math.ceil(known.max()) + reach))
 
 
-def _transformed(grid: Grounded, source: Grounded, cols: Doubles, rows: Doubles) -> tuple[Doubles, Doubles]:
+def _transformed(geobox: GeoBox, source: GeoBox, cols: Doubles, rows: Doubles) -> tuple[Doubles, Doubles]:
     """Coordinates of a grid's pixels in the CRS of a raster, close to it; infinite where that has none."""
-    places = CRS.from_wkt(grid.crs), CRS.from_wkt(source.crs)
+    places = CRS.from_wkt(geobox.crs), CRS.from_wkt(source.crs)
     try:
-        found = rasterio.warp.transform(*places, *(grid.transform @ (cols, rows)))  # type: ignore[operator] # arrays
+        found = rasterio.warp.transform(*places, *(geobox.transform @ (cols, rows)))  # type: ignore[operator] # arrays
     except RasterioError:
         return np.full_like(cols, np.inf), np.full_like(rows, np.inf)
     x, y = map(np.asarray, found)
@@ -262,30 +263,30 @@ def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
     Raises:
         GeoreferenceError: It has no place on the ground, lies beyond UTM, or has far too large pixels.
     """
-    grid, metres = raster_grid(file), card.resolution
-    points = _by_points(file, path) if file.gcps[0] and misplaced(grid) else None
-    grid = points or grid
-    if problem := misplaced(grid):
+    geobox, metres = geobox_of(file), card.resolution
+    points = _by_points(file, path) if file.gcps[0] and misplaced(geobox) else None
+    geobox = points or geobox
+    if problem := misplaced(geobox):
         raise GeoreferenceError(f"{path}: can't be warped: {problem[0]}")
-    assert grid.crs is not None
-    own = f"{'control points in ' if points else ''}{crs_name(grid.crs)}, {_sides(grid)}"
-    is_true, size = _is_true(grid), ground_pixel_size(grid)
-    if is_true and not points and has_model_pixels(grid, metres):
+    assert geobox.crs is not None
+    own = f"{'control points in ' if points else ''}{crs_name(geobox.crs)}, {_sides(geobox)}"
+    is_true, size = _is_true(geobox), ground_pixel_size(geobox)
+    if is_true and not points and has_model_pixels(geobox, metres):
         return None, f"not needed: {own}"
-    _check_enlargement(grid, metres, path)
-    target = CRS.from_wkt(grid.crs) if is_true else _utm(grid, path)
+    _check_enlargement(geobox, metres, path)
+    target = CRS.from_wkt(geobox.crs) if is_true else _utm(geobox, path)
     resampling: Literal["bilinear", "average"] = "average" if metres >= AVERAGED * size else "bilinear"
     warp = Warp(
-        grid=_around(grid, target, metres),
+        geobox=_around(geobox, target, metres),
         resampling=resampling,
         source=points,
-        pixel_sides=ground_pixel_sides(grid),
+        pixel_sides=ground_pixel_sides(geobox),
         scale=min(1.0, size / metres),
     )
     return warp, f"from {own} to {crs_name(target.to_wkt())}, {metres:g} m, {resampling}"
 
 
-def _by_points(file: Any, path: str) -> RasterGrid:
+def _by_points(file: Any, path: str) -> GeoBox:
     """The grid that a file's control points lie on."""
     points, crs = file.gcps
     # All on one side of 180 degrees, where some may be written to lie on the other.
@@ -299,31 +300,31 @@ def _by_points(file: Any, path: str) -> RasterGrid:
             f"{path}: can't be warped: expected control points on an even grid. Received: some that are {off:.1f} "
             "pixels off the best one. Georeference it first (gdalwarp -tps)"
         )
-    return RasterGrid(file.height, file.width, transform, crs.to_wkt())
+    return GeoBox(file.height, file.width, transform, crs.to_wkt())
 
 
-def _around(grid: RasterGrid, target: CRS, metres: float) -> RasterGrid:
+def _around(geobox: GeoBox, target: CRS, metres: float) -> GeoBox:
     """A north-up grid in a CRS that covers another one; its lines are at multiples of the size of its pixels."""
-    grid = unbroken(grid)
-    crs, size = CRS.from_wkt(grid.crs), (grid.width, grid.height)
-    found = calculate_default_transform(crs, target, *size, *bounds(grid), resolution=metres)
+    geobox = unbroken(geobox)
+    crs, size = CRS.from_wkt(geobox.crs), (geobox.width, geobox.height)
+    found = calculate_default_transform(crs, target, *size, *geobox.bounds, resolution=metres)
     transform, width, height = aligned_target(*found, metres)
-    return RasterGrid(height, width, transform, target.to_wkt())
+    return GeoBox(height, width, transform, target.to_wkt())
 
 
-def is_too_coarse(grid: Grounded, metres: float) -> bool:
+def is_too_coarse(geobox: GeoBox, metres: float) -> bool:
     """Whether pixels are too wide or too high on the ground to be interpolated to a model's, of so many metres."""
-    return max(ground_pixel_sides(grid)) > MAX_ENLARGEMENT * TOLERANCE * metres
+    return max(ground_pixel_sides(geobox)) > MAX_ENLARGEMENT * TOLERANCE * metres
 
 
-def can_be_warped(grid: Grounded) -> bool:
+def can_be_warped(geobox: GeoBox) -> bool:
     """Whether there is a projection to which `find_warp` brings a grid that has a place on the ground."""
-    return _is_true(grid) or _utm_zone(grid)[0] is not None
+    return _is_true(geobox) or _utm_zone(geobox)[0] is not None
 
 
-def _check_enlargement(grid: RasterGrid, metres: float, path: str) -> None:
-    if is_too_coarse(grid, metres):
-        sides = ground_pixel_sides(grid)
+def _check_enlargement(geobox: GeoBox, metres: float, path: str) -> None:
+    if is_too_coarse(geobox, metres):
+        sides = ground_pixel_sides(geobox)
         side = "" if are_square(sides) else "the longer side "
         raise GeoreferenceError(
             f"{path}: its pixels are about {shown_sides(sides)} m, {side}{max(sides) / metres:.3g} times the model's "
@@ -332,16 +333,16 @@ def _check_enlargement(grid: RasterGrid, metres: float, path: str) -> None:
         )
 
 
-def _is_true(grid: Grounded) -> bool:
+def _is_true(geobox: GeoBox) -> bool:
     """Whether the CRS's metres are metres on the ground, within 1 %."""
-    crs = CRS.from_wkt(grid.crs or "")
+    crs = CRS.from_wkt(geobox.crs or "")
     metres = crs.is_projected and crs.linear_units_factor[1] == 1
-    return metres and abs(math.sqrt(math.prod(pixel_sides(grid))) / ground_pixel_size(grid) - 1) < 0.01
+    return metres and abs(math.sqrt(math.prod(pixel_sides(geobox))) / ground_pixel_size(geobox) - 1) < 0.01
 
 
-def _utm(grid: RasterGrid, path: str) -> CRS:
+def _utm(geobox: GeoBox, path: str) -> CRS:
     """The UTM zone of a grid's middle."""
-    zone, (lon, lat) = _utm_zone(grid)
+    zone, (lon, lat) = _utm_zone(geobox)
     if zone is None:
         raise GeoreferenceError(
             f"{path}: can't be warped: expected a place in one of UTM's zones. Received: longitude {lon:.4g}, latitude "
@@ -350,19 +351,19 @@ def _utm(grid: RasterGrid, path: str) -> CRS:
     return zone
 
 
-def _utm_zone(grid: Grounded) -> tuple[CRS | None, tuple[float, float]]:
+def _utm_zone(geobox: GeoBox) -> tuple[CRS | None, tuple[float, float]]:
     """The UTM zone of a grid's middle, None beyond all zones; and the middle's longitude and latitude."""
     from pyproj import Transformer
     from pyproj.aoi import AreaOfInterest
     from pyproj.database import query_utm_crs_info
 
-    to_degrees = Transformer.from_crs(grid.crs or "", degrees(), always_xy=True)
-    lon, lat = to_degrees.transform(*(grid.transform @ (grid.width / 2, grid.height / 2)))
+    to_degrees = Transformer.from_crs(geobox.crs or "", degrees(), always_xy=True)
+    lon, lat = to_degrees.transform(*(geobox.transform @ (geobox.width / 2, geobox.height / 2)))
     lon = float(near(lon, 0, degrees()))
     zones = query_utm_crs_info("WGS 84", AreaOfInterest(lon, lat, lon, lat))
     return CRS.from_epsg(zones[0].code) if zones else None, (lon, lat)
 
 
-def _sides(grid: RasterGrid) -> str:
-    sides = ground_pixel_sides(grid)
+def _sides(geobox: GeoBox) -> str:
+    sides = ground_pixel_sides(geobox)
     return f"{sides[0]:.3g} x {sides[1]:.3g} m on the ground"

@@ -18,10 +18,10 @@ from shapely.geometry import LineString, Point, box
 from landmap.accuracy.assess import Assessment, assess, write_assessment
 from landmap.cli import cli
 from landmap.errors import GeoreferenceError, OutputError, ReferenceDataError, SceneError, SettingsError
-from landmap.geo.geobox import Grounded
+from landmap.geo.geobox import GeoBox
 from landmap.io.cog import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.io.publish import publish
-from landmap.maps.cover import MapFile, open_cover_map
+from landmap.maps.cover import open_cover_map
 from landmap.tiling import Window
 from landmap_models.legend import NODATA, UNKNOWN, LandClass, Legend
 
@@ -34,7 +34,7 @@ def write_cover(
     path: Path, values: Bytes, transform: Affine = UTM, crs: str = "EPSG:32633", classes: Legend = CLASSES
 ) -> Path:
     wkt = rasterio.CRS.from_string(crs).to_wkt() if crs else None
-    place: Grounded = MapFile(str(path), *values.shape, transform, wkt, ())
+    place = GeoBox(*values.shape, transform, wkt)
     shown = (*classes, UNKNOWN) if (values == UNKNOWN.id).any() else tuple(classes)
     tags = {LAYER_TAG: "classes", LEGEND_TAG: legend_tag(shown)}
     with RasterWriter(path, place, Layers(("class",), tags, shown)) as writer:

@@ -17,9 +17,9 @@ from rio_cogeo import cog_validate
 from landmap.accuracy.change import change_classes, compare_maps
 from landmap.cli import cli
 from landmap.errors import GeoreferenceError, OutputError, SceneError
+from landmap.geo.geobox import GeoBox
 from landmap.io.cog import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
 from landmap.io.publish import publish
-from landmap.maps.cover import MapFile
 from landmap.tiling import Window
 from landmap_models.legend import EUROSAT, NODATA, UNKNOWN, LandClass, Legend
 
@@ -28,7 +28,7 @@ SHAPE = (530, 70)
 
 
 def write_cover(path: Path, values: np.ndarray, transform: Affine = UTM, classes: Legend = EUROSAT) -> Path:
-    place = MapFile(str(path), *values.shape, transform, rasterio.CRS.from_epsg(32633).to_wkt(), ())
+    place = GeoBox(*values.shape, transform, rasterio.CRS.from_epsg(32633).to_wkt())
     shown = (*classes, UNKNOWN)
     tags = {LAYER_TAG: "classes", LEGEND_TAG: legend_tag(shown)}
     with RasterWriter(path, place, Layers(("class",), tags, shown)) as writer:

@@ -162,7 +162,7 @@ def scene(write_scene: Callable[..., Path], ordinary: Callable[..., Any]) -> Sce
 
 def test_a_footprint_is_bent_as_the_ground_is(scene: Scene) -> None:
     """A full-size scene at 70° north: its upper edge is not straight in degrees."""
-    wide = dataclasses.replace(scene, transform=Affine(110, 0, 450_000, 0, -110, 7_800_000))
+    wide = dataclasses.replace(scene.geobox, transform=Affine(110, 0, 450_000, 0, -110, 7_800_000))
     geometry = footprint(wide)
     assert geometry is not None
     (ring,) = geometry["coordinates"]
@@ -175,7 +175,7 @@ def test_a_footprint_is_bent_as_the_ground_is(scene: Scene) -> None:
 
 def test_a_footprint_is_cut_at_the_antimeridian(scene: Scene) -> None:
     fiji = dataclasses.replace(
-        scene,
+        scene.geobox,
         crs=rasterio.crs.CRS.from_epsg(32760).to_wkt(),
         transform=Affine(110, 0, 790_000, 0, -110, 8_100_000),
     )

@@ -22,7 +22,7 @@ import landmap
 from landmap.accuracy.assess import assess
 from landmap.accuracy.change import compare_maps
 from landmap.geo.areas import PixelAreas, pixel_areas
-from landmap.geo.geobox import RasterGrid
+from landmap.geo.geobox import GeoBox
 from landmap.io.cog import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.maps.shares import ClassCounter
 from landmap.report.page import write_report
@@ -54,11 +54,11 @@ PLACES = {
 SHAPE = 150, 200
 
 
-def grid_of(crs: str, transform: Affine, shape: tuple[int, int] = SHAPE) -> RasterGrid:
-    return RasterGrid(*shape, transform, CRS(crs).to_wkt())
+def grid_of(crs: str, transform: Affine, shape: tuple[int, int] = SHAPE) -> GeoBox:
+    return GeoBox(*shape, transform, CRS(crs).to_wkt())
 
 
-def geodesic_hectares(grid: RasterGrid, window: Window) -> float:
+def geodesic_hectares(grid: GeoBox, window: Window) -> float:
     """The oracle: a rectangle's outline, with a point at each corner of a pixel and between, as a geodesic polygon."""
     top, left, bottom, right = (
         window.row_off,
@@ -150,7 +150,7 @@ def test_all_that_a_run_says_of_an_area_agrees(
 
     with rasterio.open(cover) as file:
         classes = file.read(1)
-    grid = RasterGrid(300, 200, transform, CRS(crs).to_wkt())
+    grid = GeoBox(300, 200, transform, CRS(crs).to_wkt())
     one = max(result.classes, key=lambda c: c.pixels)
     geodesic = sum(_runs(grid, classes == one.id))
     assert one.hectares == pytest.approx(geodesic, rel=tolerance)
@@ -177,7 +177,7 @@ def test_all_that_a_run_says_of_an_area_agrees(
     assert {c.name: change.hectares()[c.id][c.id] for c in result.classes if c.pixels} == expected
 
 
-def _runs(grid: RasterGrid, mask: npt.NDArray[np.bool_]) -> list[float]:
+def _runs(grid: GeoBox, mask: npt.NDArray[np.bool_]) -> list[float]:
     """Geodesic areas of a mask's pixels, for each row as many as one of them."""
     return [
         geodesic_hectares(grid, Window(row, int(np.flatnonzero(here)[0]), 1, 1)) * here.sum()
@@ -186,7 +186,7 @@ def _runs(grid: RasterGrid, mask: npt.NDArray[np.bool_]) -> list[float]:
     ]
 
 
-def _outline(grid: RasterGrid) -> shapely.Polygon:
+def _outline(grid: GeoBox) -> shapely.Polygon:
     corners = ((0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height))
     return shapely.Polygon([grid.transform @ corner for corner in corners])
 

@@ -25,7 +25,7 @@ from landmap.accuracy.change import compare_maps
 from landmap.batch.stac import bounds as item_bounds
 from landmap.batch.stac import footprint
 from landmap.errors import GeoreferenceError, SceneError, SettingsError
-from landmap.geo.geobox import RasterGrid, bounds, north
+from landmap.geo.geobox import GeoBox, north
 from landmap.geo.longitudes import as_written, boxes_in, degrees, near, seam, span, turn, unbroken
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import Settings
@@ -57,7 +57,7 @@ def wkt(crs: Any) -> str:
 
 
 def everything(scene: Scene) -> Window:
-    return Window(0, 0, scene.height, scene.width)
+    return Window(0, 0, *scene.geobox.shape)
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ def test_a_box_in_degrees_is_the_same_there(shift: float | None, pair: tuple[Pat
     home = opened(pair[0], bbox=(west, south, right, top), bbox_crs="EPSG:4326")
     ends = (west + SHIFT, right + SHIFT - 360) if shift is None else (west + shift, right + shift)
     away = opened(pair[1], bbox=(ends[0], south, ends[1], top), bbox_crs="EPSG:4326")
-    assert 40 < home.width < WIDTH
-    assert (home.corner, home.height, home.width) == (away.corner, away.height, away.width)
+    assert 40 < home.geobox.width < WIDTH
+    assert (home.corner, home.geobox.height, home.geobox.width) == (away.corner, away.geobox.height, away.geobox.width)
 
 
 @pytest.mark.parametrize("at", [SHIFT, SHIFT - 360])
@@ -147,13 +147,13 @@ def test_a_box_in_the_degrees_of_the_scene(at: float, shift: float | None, write
     right, south = DEGREES @ (140, 90)
     ends = (west + SHIFT, right + SHIFT - 360) if shift is None else (west + shift, right + shift)
     scene = opened(path, bbox=(ends[0], south, ends[1], top))
-    assert (scene.corner, scene.height, scene.width) == ((20, 30), 70, 110)
+    assert (scene.corner, scene.geobox.height, scene.geobox.width) == ((20, 30), 70, 110)
 
 
 @pytest.mark.parametrize("box", [(-180, -90, 180, 90), (170, -60, -170, 60), (0, -80, 360, 80), (10, -60, -10, 60)])
 def test_a_box_around_the_scene_is_all_of_it(box: tuple[float, ...], pair: tuple[Path, Path]) -> None:
     scene = opened(pair[1], bbox=box, bbox_crs="EPSG:4326")
-    assert (scene.corner, scene.height, scene.width) == ((0, 0), HEIGHT, WIDTH)
+    assert (scene.corner, scene.geobox.height, scene.geobox.width) == ((0, 0), HEIGHT, WIDTH)
 
 
 def test_boxes_that_are_refused(pair: tuple[Path, Path]) -> None:
@@ -223,11 +223,7 @@ def test_a_scene_in_degrees_is_warped_whole(
         for at in (0, shift)
     ]
     home, away = (scene.read(everything(scene)) for scene in scenes)
-    assert (scenes[0].transform, scenes[0].height, scenes[0].width) == (
-        scenes[1].transform,
-        scenes[1].height,
-        scenes[1].width,
-    )
+    assert (scenes[0].geobox.transform, scenes[0].geobox.shape) == (scenes[1].geobox.transform, scenes[1].geobox.shape)
     assert home.valid.mean() > 0.9
     np.testing.assert_array_equal(home.valid, away.valid)
     np.testing.assert_allclose(home.values, away.values, atol=1e-4)
@@ -249,7 +245,7 @@ def test_a_scene_in_web_mercator_is_warped_whole(
     if side > 0:
         np.testing.assert_array_equal(found[0].valid, found[1].valid)
         np.testing.assert_allclose(found[0].values, found[1].values, atol=1e-4)
-    assert 0.5 < scene.height * scene.width / (HEIGHT * WIDTH) < 1.5
+    assert 0.5 < scene.geobox.height * scene.geobox.width / (HEIGHT * WIDTH) < 1.5
 
 
 # --- finished maps
@@ -408,8 +404,8 @@ def test_control_points_on_both_sides(shift: float, tmp_path: Path) -> None:
     ],
 )
 def test_a_footprint_is_in_two_parts(crs: str, place: Affine, pair: tuple[Path, Path]) -> None:
-    scene = dataclasses.replace(opened(pair[0]), crs=wkt(crs), transform=place)
-    geometry = footprint(scene)
+    geobox = dataclasses.replace(opened(pair[0]).geobox, crs=wkt(crs), transform=place)
+    geometry = footprint(geobox)
     assert geometry is not None
     shape = shapely.geometry.shape(geometry)
     assert shape.is_valid
@@ -424,8 +420,8 @@ def test_a_footprint_is_in_two_parts(crs: str, place: Affine, pair: tuple[Path, 
 
 
 def test_a_footprint_around_a_pole(pair: tuple[Path, Path]) -> None:
-    scene = dataclasses.replace(opened(pair[0]), crs=wkt(3031), transform=Affine(10, 0, -700, 0, -10, 600))
-    geometry = footprint(scene)
+    geobox = dataclasses.replace(opened(pair[0]).geobox, crs=wkt(3031), transform=Affine(10, 0, -700, 0, -10, 600))
+    geometry = footprint(geobox)
     assert geometry is not None
     west, south, right, top = item_bounds(geometry)
     assert (west, south, right) == (-180, -90, 180)
@@ -436,12 +432,12 @@ def test_a_footprint_around_a_pole(pair: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     "grid",
     [
-        RasterGrid(100, 100, Affine(10.4, 0, 20_037_508 + 500, 0, -10.4, -1_920_000), wkt(3857)),
-        RasterGrid(100, 100, east(DEGREES, SHIFT), degrees()),
-        RasterGrid(100, 100, east(DEGREES, SHIFT - 360), degrees()),
+        GeoBox(100, 100, Affine(10.4, 0, 20_037_508 + 500, 0, -10.4, -1_920_000), wkt(3857)),
+        GeoBox(100, 100, east(DEGREES, SHIFT), degrees()),
+        GeoBox(100, 100, east(DEGREES, SHIFT - 360), degrees()),
     ],
 )
-def test_north_is_up_there_too(grid: RasterGrid) -> None:
+def test_north_is_up_there_too(grid: GeoBox) -> None:
     assert north(grid) == pytest.approx((0, -1), abs=1e-6)
 
 
@@ -459,10 +455,10 @@ def test_an_unbroken_grid_lies_where_it_did(crs: Any, side: int) -> None:
     assert end
     pixel = whole / 360 / 10_000
     middle = end if side > 0 else end - whole
-    grid = RasterGrid(100, 200, Affine(pixel, 0, middle - 70 * pixel, 0, -pixel, -17 * whole / 360), known)
+    grid = GeoBox(100, 200, Affine(pixel, 0, middle - 70 * pixel, 0, -pixel, -17 * whole / 360), known)
     found = unbroken(grid)
     assert found != grid
-    assert bounds(found)[0] == pytest.approx(-100 * pixel, abs=pixel * 1e-3)
+    assert found.bounds[0] == pytest.approx(-100 * pixel, abs=pixel * 1e-3)
     cols, rows = np.array([0, 60, 70.5, 200.0]), np.full(4, 50.0)
     there = Transformer.from_crs(known, 4326, always_xy=True).transform(*(grid.transform @ np.stack([cols, rows])))
     places = found.transform @ np.stack([cols, rows])

@@ -19,7 +19,7 @@ from shapely import affinity
 
 import landmap
 from landmap.errors import SceneError
-from landmap.geo.geobox import RasterGrid, bounds
+from landmap.geo.geobox import GeoBox
 from landmap.scene.aoi import read_area
 from landmap.tiling import Window
 from landmap_models.inference.classifier import FAKE_CARD
@@ -35,8 +35,8 @@ FORMS = ("cut", "east", "west", "jump")
 MERCATOR = 20_037_508.342789244
 
 
-def grid(crs: str, place: Affine = PLACE) -> RasterGrid:
-    return RasterGrid(HEIGHT, WIDTH, place, CRS.from_user_input(crs).to_wkt())
+def grid(crs: str, place: Affine = PLACE) -> GeoBox:
+    return GeoBox(HEIGHT, WIDTH, place, CRS.from_user_input(crs).to_wkt())
 
 
 def moved(shape: Any, form: str) -> Any:
@@ -60,7 +60,7 @@ def write(path: Path, *shapes: Any, crs: Any = 4326, **columns: Any) -> Path:
 
 
 def in_degrees(crs: str = HOME, place: Affine = PLACE) -> tuple[float, float, float, float]:
-    return Transformer.from_crs(crs, 4326, always_xy=True).transform_bounds(*bounds(grid(crs, place)))
+    return Transformer.from_crs(crs, 4326, always_xy=True).transform_bounds(*grid(crs, place).bounds)
 
 
 def triangle(corners: list[tuple[float, float]]) -> Any:
@@ -157,7 +157,7 @@ def test_what_lies_elsewhere_is_still_refused(shape: Any, tmp_path: Path) -> Non
 )
 def test_areas_in_other_projections(crs: str, at: float | None, tmp_path: Path) -> None:
     """A box around the scene, beyond the edge of a projection's world where it has one, or in parts on both sides."""
-    west, south, east, top = bounds(grid(AWAY))
+    west, south, east, top = grid(AWAY).bounds
     if at is None:
         line = shapely.segmentize(shapely.box(west - 500, south + 300, east + 500, top - 300), 50)
         halves = [shapely.transform(line, Transformer.from_crs(AWAY, crs, always_xy=True).transform, interleaved=False)]
@@ -165,7 +165,7 @@ def test_areas_in_other_projections(crs: str, at: float | None, tmp_path: Path) 
             parts = [moved(shapely.box(11.9, -17, 12.1, -16.99), "cut").segmentize(0.0001)]
             halves = list(geopandas.GeoSeries(parts, crs=4326).explode().to_crs(crs))
     else:
-        _, south, _, top = Transformer.from_crs(AWAY, crs, always_xy=True).transform_bounds(*bounds(grid(AWAY)))
+        _, south, _, top = Transformer.from_crs(AWAY, crs, always_xy=True).transform_bounds(*grid(AWAY).bounds)
         halves = [shapely.box(at - 500, south + 300, at + 500, top - 300)]
     area = read_area(str(write(tmp_path / "a.gpkg", *halves, crs=crs)), grid(AWAY), "scene.tif")
     rows, cols = np.mgrid[:HEIGHT, :WIDTH] + 0.5
@@ -180,7 +180,7 @@ def test_areas_in_other_projections(crs: str, at: float | None, tmp_path: Path) 
 
 def test_around_a_pole(tmp_path: Path) -> None:
     """A ring of longitudes around it has the pole inside, and a line along 180° does not cut what is drawn across."""
-    polar = RasterGrid(HEIGHT, WIDTH, Affine(10, 0, -800, 0, -10, 600), CRS.from_epsg(3413).to_wkt())
+    polar = GeoBox(HEIGHT, WIDTH, Affine(10, 0, -800, 0, -10, 600), CRS.from_epsg(3413).to_wkt())
     ring = shapely.Polygon([(lon, 89.995) for lon in range(-150, 181, 30)])
     area = read_area(str(write(tmp_path / "a.gpkg", ring)), polar, "scene.tif")
     rows, cols = np.mgrid[:HEIGHT, :WIDTH] + 0.5

@@ -137,7 +137,7 @@ def test_a_writer_that_is_not_published_leaves_nothing(
 ) -> None:
     scene = landmap.open_scene(write_scene(ordinary(80, 90)), card=ConstantClassifier().card)
     before = sorted(tmp_path.iterdir())
-    with RasterWriter(tmp_path / "out.tif", scene, Layers(("class",), legend=EUROSAT)) as writer:
+    with RasterWriter(tmp_path / "out.tif", scene.geobox, Layers(("class",), legend=EUROSAT)) as writer:
         writer.write(Window(0, 0, 80, 90), np.zeros((80, 90), np.uint8))
         writer.finish()
     assert sorted(tmp_path.iterdir()) == before
@@ -148,18 +148,18 @@ def test_a_folder_that_is_gone_is_an_output_error(
 ) -> None:
     scene = landmap.open_scene(write_scene(ordinary(80, 90)), card=ConstantClassifier().card)
     with pytest.raises(OutputError, match="can't be written"):
-        RasterWriter(tmp_path / "gone" / "out.tif", scene, Layers(("class",)))
+        RasterWriter(tmp_path / "gone" / "out.tif", scene.geobox, Layers(("class",)))
 
 
 @pytest.fixture
 def writer(write_scene: Callable[..., Path], ordinary: Callable[..., object], tmp_path: Path) -> RasterWriter:
     scene = landmap.open_scene(write_scene(ordinary(80, 90)), card=ConstantClassifier().card)
-    return RasterWriter(tmp_path / "out.tif", scene, Layers(("class",), legend=EUROSAT))
+    return RasterWriter(tmp_path / "out.tif", scene.geobox, Layers(("class",), legend=EUROSAT))
 
 
 def test_two_writers_of_one_name_do_not_meet(writer: RasterWriter, tmp_path: Path) -> None:
     scene = landmap.open_scene(tmp_path / "scene.tif", card=ConstantClassifier().card)
-    with writer, RasterWriter(writer.path, scene, Layers(("class",))) as other:
+    with writer, RasterWriter(writer.path, scene.geobox, Layers(("class",))) as other:
         one, two = writer.finish(), other.finish()
         assert one.file != two.file
         assert one.file.exists()

@@ -175,7 +175,7 @@ def test_a_run_opens_a_product_once_and_closes_it(product: Path, tmp_path: Path,
 
 def test_what_stays_in_memory_is_part_of_the_plan(product: Path) -> None:
     plan = make_plan(product, level="L1C", offset=0)
-    large = replace(plan.scene, height=9000, width=9000)
+    large = replace(plan.scene, geobox=replace(plan.scene.geobox, height=9000, width=9000))
     shapes = [
         chunk_shape(scene, plan.grid, plan.card, plan.dense, plan.settings, itemsize=4)
         for scene in (large, replace(large, opens="scene.tif"))

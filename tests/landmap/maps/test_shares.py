@@ -256,7 +256,7 @@ def test_web_mercator_areas_are_those_of_the_map(write_cover: WriteCover, tmp_pa
     profile = {"crs": "EPSG:3857", "transform": Affine(16, 0, 1_500_000, 0, -16, 6_600_000)}
     cover, _ = write_cover(classes, percent, **profile)
     rows = landmap.summarize(cover, tmp_path / "out.json")
-    each = pixel_hectares(read_cover(cover))
+    each = pixel_hectares(read_cover(cover).geobox)
     assert each is not None
     assert each < 0.7 * 0.0256
     assert sum(r["hectares"] for r in rows) == pytest.approx((classes != NODATA).sum() * each)

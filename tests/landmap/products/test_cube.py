@@ -75,8 +75,12 @@ def test_the_same_pixels_at_the_same_place(
     integers = np.int16 if engine == "scipy" else np.uint16  # NetCDF 3 has no unsigned ones
     FORMS[form](cube.astype(integers)).to_netcdf(tmp_path / "cube.nc", engine=engine)
     scene, expected = opened(tmp_path / "cube.nc"), opened(write_scene(values))
-    assert (scene.transform, scene.height, scene.width) == (expected.transform, HEIGHT, WIDTH)
-    assert scene.crs == expected.crs
+    assert (scene.geobox.transform, scene.geobox.height, scene.geobox.width) == (
+        expected.geobox.transform,
+        HEIGHT,
+        WIDTH,
+    )
+    assert scene.geobox.crs == expected.geobox.crs
     np.testing.assert_array_equal(scene.read(ALL).values, expected.read(ALL).values)
     assert scene.read(ALL).valid.all()
 
@@ -150,7 +154,7 @@ def test_without_a_crs(cube: xarray.Dataset, tmp_path: Path) -> None:
     cube.drop_vars("spatial_ref").to_netcdf(tmp_path / "cube.nc", engine="h5netcdf")
     message = refusal(tmp_path / "cube.nc")
     scene = opened(obeyed(message, ("EPSG:NUMBER", "EPSG:32633")))
-    assert scene.transform.c == 500_000
+    assert scene.geobox.transform.c == 500_000
     np.testing.assert_allclose(scene.read(ALL).values[..., 0], cube.B04.values * 1e-4, atol=1e-7)
 
 
@@ -163,7 +167,7 @@ def test_longitudes_and_latitudes_need_no_crs(cube: xarray.Dataset, tmp_path: Pa
     degrees = cube.drop_vars("spatial_ref").rename(x="lon", y="lat")
     degrees = degrees.assign_coords(lon=15 + 1e-4 * np.arange(WIDTH), lat=45 - 1e-4 * np.arange(HEIGHT))
     degrees.to_netcdf(tmp_path / "cube.nc", engine="h5netcdf")
-    assert "GEOGCS" in (opened(tmp_path / "cube.nc").crs or "")
+    assert "GEOGCS" in (opened(tmp_path / "cube.nc").geobox.crs or "")
 
 
 def test_what_is_damaged_is_told_in_one_line(cube: xarray.Dataset, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_bands_of_other_resolutions_come_onto_the_finest_grid(tmp_path: Path, wr
     for name in ("B03", "B02"):
         write_band(tmp_path / f"set/{name}.tif", np.full((HEIGHT // 2, WIDTH // 2), 2000, np.uint16), 20)
     scene = opened(tmp_path / "set")
-    assert (scene.height, scene.width, scene.transform.a) == (HEIGHT, WIDTH, 10)
+    assert (scene.geobox.height, scene.geobox.width, scene.geobox.transform.a) == (HEIGHT, WIDTH, 10)
     np.testing.assert_allclose(scene.read(ALL).values[..., 1:], 0.2, atol=1e-7)
 
 
@@ -155,7 +155,7 @@ def test_of_several_resolutions_the_models_own_is_read(folder: Path, write_band:
         write_band(folder / f"{name}_20m.tif", values(name, 2), 20)
     check(opened(folder))
     coarse = open_scene(folder, Settings(level="L2A"), card=replace(FAKE_CARD, resolution=20.0))
-    assert coarse.transform.a == 20
+    assert coarse.geobox.transform.a == 20
 
 
 def test_the_level_follows_from_names_or_a_scene_classification(folder: Path, write_band: WriteBand) -> None:
@@ -201,7 +201,7 @@ def test_an_item_beside_the_bands_says_what_they_do_not(folder: Path) -> None:
     scene = open_scene(folder, card=FAKE_CARD)
     assert scene.radiometry.origins["level"] == "the STAC item's id, S2B_33TWM_20230813_0_L2A"
     assert scene.radiometry.origins["offset"] == "the STAC item's raster:offset"
-    assert scene.transform.a == 10, "the files' own place counts"
+    assert scene.geobox.transform.a == 10, "the files' own place counts"
     check(scene, offset=-1000)
 
 
@@ -212,8 +212,8 @@ def test_files_without_a_place_get_the_items(tmp_path: Path, write_band: WriteBa
         make_plan(tmp_path / "set", card=FAKE_CARD)
     (tmp_path / "set/item.json").write_text(json.dumps(item()))
     scene = open_scene(tmp_path / "set", card=FAKE_CARD)
-    assert scene.transform == Affine(10, 0, 400_000, 0, -10, 5_200_000), "at the file's own resolution"
-    assert rasterio.CRS.from_wkt(scene.crs).to_epsg() == 32632
+    assert scene.geobox.transform == Affine(10, 0, 400_000, 0, -10, 5_200_000), "at the file's own resolution"
+    assert rasterio.CRS.from_wkt(scene.geobox.crs).to_epsg() == 32632
 
 
 def test_the_names_of_the_files_are_in_plan_and_tags(folder: Path, tmp_path: Path) -> None:
@@ -339,6 +339,6 @@ def test_the_real_folder(shared: Path) -> None:
     assert "its pixels are 120 m" in refusal(path, GeoreferenceError)
     plan = make_plan(path, card=FAKE_CARD, force=True)
     assert plan.scene.radiometry.offset == (0, 0, 0)
-    assert plan.scene.transform == Affine(120, 0, 499_980, 0, -120, 5_200_020)
+    assert plan.scene.geobox.transform == Affine(120, 0, 499_980, 0, -120, 5_200_020)
     assert "the metadata contradict themselves" in " ".join(plan.warnings)
     assert "with the other, dark pixels would have a reflectance of -0.09" in " ".join(plan.warnings)

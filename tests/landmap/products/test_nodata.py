@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import landmap
-from landmap.geo.geobox import RasterGrid
+from landmap.geo.geobox import GeoBox
 from landmap.products.nodata import Nodata, has_data
 from landmap.scene.scene import Scene, open_scene
 from landmap.scene.subset import View
@@ -41,7 +41,7 @@ def opened(path: Path, **choices: Any) -> Scene:
 
 
 def pixels_of(scene: Scene) -> Any:
-    return scene.read(Window(0, 0, scene.height, scene.width))
+    return scene.read(Window(0, 0, *scene.geobox.shape))
 
 
 def land(dtype: str = "uint16", bands: int = 3) -> npt.NDArray[Any]:
@@ -118,7 +118,7 @@ def test_a_shift_by_whole_pixels_changes_no_pixel(
             band[rng.random(band.shape) < 0.1] = nodata
     values[:, rng.random((HEIGHT, WIDTH)) < 0.1] = 0
     scene = opened(write_bands(tmp_path_factory.mktemp("t") / "set", values, tags))
-    grid = RasterGrid(HEIGHT + 9, WIDTH + 9, UTM @ Affine.translation(-5, -3), scene.crs)
+    grid = GeoBox(HEIGHT + 9, WIDTH + 9, UTM @ Affine.translation(-5, -3), scene.geobox.crs)
     there = View(Warp(grid, "bilinear"), "", None).of(scene)
     plain, valid = scene.read_values(Window(0, 0, HEIGHT, WIDTH))
     found, found_valid = there.read_values(Window(0, 0, grid.height, grid.width))

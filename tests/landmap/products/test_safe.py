@@ -169,8 +169,12 @@ def test_a_product_is_read_as_it_was_written(
 ) -> None:
     offsets = choices.get("offsets", True)
     scene = opened(make_safe(level, **choices))
-    assert (scene.height, scene.width, scene.transform) == (SIZE, SIZE, Affine(10, 0, 500_000, 0, -10, 5_000_000))
-    assert rasterio.CRS.from_wkt(scene.crs).to_epsg() == 32633
+    assert (scene.geobox.height, scene.geobox.width, scene.geobox.transform) == (
+        SIZE,
+        SIZE,
+        Affine(10, 0, 500_000, 0, -10, 5_000_000),
+    )
+    assert rasterio.CRS.from_wkt(scene.geobox.crs).to_epsg() == 32633
     pixels = scene.read(ALL)
     np.testing.assert_array_equal(pixels.valid, SEEN, err_msg=why)
     np.testing.assert_allclose(pixels.values[SEEN], expected(offsets=offsets)[SEEN], atol=1e-6, err_msg=why)
@@ -219,7 +223,7 @@ def interpolated(array: UInt16, times: int) -> npt.NDArray[np.float64]:
 
 def test_coarser_bands_are_interpolated_onto_the_finest_grid(make_safe: MakeSafe) -> None:
     scene = opened(make_safe(), replace(FAKE_CARD, bands=BAND_MIX))
-    assert (scene.height, scene.width) == (SIZE, SIZE)
+    assert scene.geobox.shape == (SIZE, SIZE)
     pixels = scene.read(ALL)
     inside = np.s_[120:, 120:]  # away from what was not seen
     for column, (name, metres) in enumerate([("B04", 10), ("B05", 20), ("B01", 60)]):
@@ -249,7 +253,7 @@ def test_broken_near_infrared_leaves_true_colour(make_safe: MakeSafe) -> None:
 
 def test_a_coarser_model_gets_the_bands_of_its_own_resolution(make_safe: MakeSafe) -> None:
     scene = opened(make_safe(), replace(FAKE_CARD, resolution=20.0))
-    assert (scene.height, scene.width, scene.transform.a) == (90, 90, 20)
+    assert (scene.geobox.height, scene.geobox.width, scene.geobox.transform.a) == (90, 90, 20)
     assert scene.product
     assert [band.label for band in scene.product.bands] == [
         f"T33TVM_20241014T101021_{name}_20m.jp2" for name in ("B04", "B03", "B02")
@@ -337,7 +341,7 @@ def test_a_coarser_file_is_interpolated_aloud_where_the_finest_is_missing(make_s
     product = make_safe()
     next(product.rglob("*_B03_10m.jp2")).unlink()
     plan = make_plan(product, card=FAKE_CARD)
-    assert (plan.scene.height, plan.scene.transform.a) == (SIZE, 10)
+    assert (plan.scene.geobox.height, plan.scene.geobox.transform.a) == (SIZE, 10)
     assert plan.warnings[0] == (
         "T33TVM_20241014T101021_B03_20m.jp2 is interpolated: T33TVM_20241014T101021_B03_10m, which the metadata list, "
         "is not there"
@@ -354,7 +358,7 @@ def test_a_product_of_coarse_bands_is_refused_for_what_is_missing(make_safe: Mak
         "list finer files that are not there (T33TVM_20241014T101021_B04_10m, T33TVM_20241014T101021_B03_10m" in message
     )
     forced = make_plan(product, card=FAKE_CARD, force=True)
-    assert (forced.scene.height, forced.scene.transform.a) == (30, 60)
+    assert (forced.scene.geobox.height, forced.scene.geobox.transform.a) == (30, 60)
 
 
 def test_a_file_that_can_not_be_read_is_named_with_its_band(make_safe: MakeSafe) -> None:

@@ -297,8 +297,8 @@ def test_a_scene_that_is_refused_for_its_pixels_is_taken_as_the_message_says(
     with pytest.raises(GeoreferenceError, match=r"Resample it \(--warp auto\), or go on with --force"):
         plan(path)
     scene = plan(path, warp="auto").scene
-    assert scene.transform.a == 10
-    assert scene.read(Window(scene.height // 2, scene.width // 2, 1, 1)).values == pytest.approx(0.09)
+    assert scene.geobox.transform.a == 10
+    assert scene.read(Window(scene.geobox.height // 2, scene.geobox.width // 2, 1, 1)).values == pytest.approx(0.09)
     assert plan(path, force=True).warnings
 
 

@@ -21,6 +21,7 @@ from rasterio.windows import Window
 import landmap
 from landmap.demo.example import write_example
 from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
+from landmap.geo.geobox import GeoBox
 from landmap.inference.plan import make_plan
 from landmap.products.nodata import Nodata
 from landmap.run.classify import run_plan
@@ -427,15 +428,15 @@ def test_chunks_that_a_sparse_file_leaves_out_are_not_read(
 
 def test_a_sparse_file_in_which_zero_may_be_data_is_read(write_scene: Callable[..., Path]) -> None:
     path = write_scene(np.zeros((1, 128, 128), np.uint16), bands=("B04",), tiled=True, SPARSE_OK=True)
-    place = {"height": 128, "width": 128, "transform": Affine.identity(), "crs": None, "block_shape": (256, 256)}
     source = Source(
         path=str(path),
         opens=str(path),
+        geobox=GeoBox(128, 128, Affine.identity(), None),
+        block_shape=(256, 256),
         band_names=("B04",),
         band_indexes=(1,),
         dtype="uint16",
         nodata=Nodata((None,)),
-        **place,
     )
     assert not source.is_empty(LandmapWindow(0, 0, 128, 128))
 

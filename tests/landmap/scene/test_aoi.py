@@ -26,7 +26,7 @@ from rasterio.features import geometry_mask
 import landmap
 from landmap.cli import cli
 from landmap.errors import OutputError, SceneError, SettingsError
-from landmap.geo.geobox import RasterGrid
+from landmap.geo.geobox import GeoBox
 from landmap.io.vectors import write_table
 from landmap.run.fingerprint import fingerprint
 from landmap.scene.aoi import AreaOfInterest, read_area
@@ -42,7 +42,7 @@ Bools = npt.NDArray[np.bool_]
 UTM = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 HEIGHT, WIDTH = 150, 210
 ALL = Window(0, 0, HEIGHT, WIDTH)
-GRID = RasterGrid(HEIGHT, WIDTH, UTM, rasterio.CRS.from_epsg(32633).to_wkt())
+GRID = GeoBox(HEIGHT, WIDTH, UTM, rasterio.CRS.from_epsg(32633).to_wkt())
 STAR = shapely.Polygon([(500_300, 4_999_800), (500_900, 4_999_500), (501_733, 4_999_911), (501_100, 4_999_050)])
 POND = shapely.Point(500_250.3, 4_999_111.7).buffer(180)
 HOLED = shapely.box(501_500, 4_998_700, 502_500, 4_998_950) - shapely.box(501_600, 4_998_750, 501_700, 4_998_850)
@@ -110,7 +110,7 @@ def test_long_edges_follow_their_own_crs(tmp_path: Path) -> None:
     """A parallel is no straight line in UTM: over 110 km it is 300 m off."""
     west, north = 600_000, 5_200_000
     place = Affine(10, 0, west, 0, -10, north)
-    grid = RasterGrid(10_980, 10_980, place, rasterio.CRS.from_epsg(32633).to_wkt())
+    grid = GeoBox(10_980, 10_980, place, rasterio.CRS.from_epsg(32633).to_wkt())
     middle = 46.5
     area = read_area(str(write(tmp_path / "a.gpkg", [shapely.box(10, 40, 20, middle)], 4326)), grid, "scene.tif")
     to_degrees = Transformer.from_crs(32633, 4326, always_xy=True)

@@ -137,7 +137,7 @@ def test_control_points_are_no_geotransform(scene_at: SceneAt, write_scene: Call
     scene = open_scene(path, card=FAKE_CARD)
     with pytest.raises(GeoreferenceError, match=r"expected a (coordinate reference system|geotransform)"):
         check_georeference(scene, FAKE_CARD, force=False)
-    assert pixel_hectares(scene) is None
+    assert pixel_hectares(scene.geobox) is None
 
 
 @pytest.mark.parametrize(("size", "accepted"), [(15, True), (15.05, False), (5, True), (4.98, False), (10, True)])
@@ -176,13 +176,15 @@ def test_a_tenth_more_or_less_on_the_ground_is_not_worth_a_word(scene_at: SceneA
 
 
 def test_sizes_in_metres(scene_at: SceneAt) -> None:
-    assert pixel_sides(scene_at(UTM, at(500_000, 5_000_000, 10))) == (10, 10)
-    assert pixel_sides(scene_at(UTM, at(500_000, 5_000_000, 5, 20))) == pytest.approx((5, 20))
-    assert pixel_sides(scene_at(UTM, at(500_000, 5_000_000, 10) @ Affine.rotation(17))) == pytest.approx((10, 10))
-    assert pixel_sides(scene_at(FEET, at(2_000_000, 700_000, 30))) == pytest.approx((30 * FOOT,) * 2)
-    assert pixel_sides(scene_at(MERCATOR, at(0, 8_400_000, 10))) == (10, 10)
-    assert ground_pixel_size(scene_at(MERCATOR, at(0, 8_400_000, 10))) == pytest.approx(5.02, abs=0.05)
-    assert ground_pixel_size(scene_at(UTM, at(500_000, 5_000_000, 10))) == pytest.approx(10, rel=1e-3)
+    assert pixel_sides(scene_at(UTM, at(500_000, 5_000_000, 10)).geobox) == (10, 10)
+    assert pixel_sides(scene_at(UTM, at(500_000, 5_000_000, 5, 20)).geobox) == pytest.approx((5, 20))
+    assert pixel_sides(scene_at(UTM, at(500_000, 5_000_000, 10) @ Affine.rotation(17)).geobox) == pytest.approx(
+        (10, 10)
+    )
+    assert pixel_sides(scene_at(FEET, at(2_000_000, 700_000, 30)).geobox) == pytest.approx((30 * FOOT,) * 2)
+    assert pixel_sides(scene_at(MERCATOR, at(0, 8_400_000, 10)).geobox) == (10, 10)
+    assert ground_pixel_size(scene_at(MERCATOR, at(0, 8_400_000, 10)).geobox) == pytest.approx(5.02, abs=0.05)
+    assert ground_pixel_size(scene_at(UTM, at(500_000, 5_000_000, 10)).geobox) == pytest.approx(10, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_sizes_in_metres(scene_at: SceneAt) -> None:
     ],
 )
 def test_hectares(scene_at: SceneAt, crs: str, transform: Affine, hectares: float, tolerance: float, why: str) -> None:
-    found = pixel_hectares(scene_at(crs, transform))
+    found = pixel_hectares(scene_at(crs, transform).geobox)
     assert found is not None
     assert abs(found - hectares) <= tolerance, why
 
@@ -217,13 +219,13 @@ def test_no_hectares_without_a_place_and_force_still_makes_a_map(
     scene_at: SceneAt, tmp_path: Path, crs: str | None, transform: Affine | None
 ) -> None:
     scene = scene_at(crs, transform)
-    assert pixel_hectares(scene) is None
+    assert pixel_hectares(scene.geobox) is None
     result = landmap.classify(scene.path, tmp_path / "cover.tif", force=True, classifier=ConstantClassifier(3))
-    assert misplaced(result.plan.scene)
+    assert misplaced(result.plan.scene.geobox)
     assert all(share.hectares is None for share in result.classes)
     with rasterio.open(tmp_path / "cover.tif") as cover:
         assert cover.shape == (64, 80)
-        assert cover.transform == scene.transform
+        assert cover.transform == scene.geobox.transform
         assert (cover.read(1) == 3).all()
 
 
@@ -239,7 +241,7 @@ def test_no_hectares_without_a_place_and_force_still_makes_a_map(
 )
 def test_north_is_where_the_meridian_goes(transform: Affine, up: tuple[float, float], scene_at: SceneAt) -> None:
     """On the zone's central meridian grid north is true north."""
-    assert north(scene_at(UTM, transform)) == pytest.approx(up, abs=1e-3)
+    assert north(scene_at(UTM, transform).geobox) == pytest.approx(up, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -251,9 +253,9 @@ def test_north_is_true_north_not_the_grids(crs: str, x: float, y: float, scene_a
     lon, lat = Transformer.from_crs(crs, WGS84, always_xy=True).transform(x + 400, y - 320)
     convergence = math.radians(Proj(crs).get_factors(lon, lat).meridian_convergence)
     assert abs(math.degrees(convergence)) > 2
-    assert north(scene) == pytest.approx((-math.sin(convergence), -math.cos(convergence)), abs=1e-3)
+    assert north(scene.geobox) == pytest.approx((-math.sin(convergence), -math.cos(convergence)), abs=1e-3)
 
 
 def test_no_place_has_no_north(scene_at: SceneAt) -> None:
-    assert north(scene_at(None, at(0, 0, 10))) is None
-    assert north(scene_at(LOCAL, at(0, 0, 10))) is None
+    assert north(scene_at(None, at(0, 0, 10)).geobox) is None
+    assert north(scene_at(LOCAL, at(0, 0, 10)).geobox) is None

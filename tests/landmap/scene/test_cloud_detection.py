@@ -73,7 +73,7 @@ def scene(write_scene: Callable[..., Path]) -> Path:
 
 
 def left_in(plan: landmap.inference.plan.Plan) -> npt.NDArray[np.bool_]:
-    return plan.scene.read(Window(0, 0, plan.scene.height, plan.scene.width)).mapped
+    return plan.scene.read(Window(0, 0, *plan.scene.geobox.shape)).mapped
 
 
 def test_what_the_library_calls_cloud_is_left_out(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:

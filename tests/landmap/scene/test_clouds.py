@@ -219,7 +219,7 @@ def test_a_warped_scene_is_masked_where_the_clouds_lie(make_l1c: MakeL1C, tmp_pa
             with rasterio.open(path, "w", **profile) as file:
                 file.write(np.where(cloud, 9000, values), 1)
         found = plan(scene, warp="auto").scene
-        pixels = found.read(Window(0, 0, found.height, found.width))
+        pixels = found.read(Window(0, 0, *found.geobox.shape))
         assert pixels.values[pixels.mapped].max() < 0.85
         shutil.rmtree(tmp_path / f"{NAME}.SAFE")
 

@@ -353,7 +353,7 @@ def test_calais_with_its_own_classification(shared: Path, tmp_path: Path) -> Non
         assert (file.crs.to_epsg(), file.res, file.shape) == (32631, (10, 10), (515, 489))
         hectares = (file.read(1) == 4).sum() / 100
     # The same ground, by the size of a pixel in the middle.
-    assert pixel_hectares(result.plan.scene) == 0.01
+    assert pixel_hectares(result.plan.scene.geobox) == 0.01
     assert hectares == pytest.approx(expected.sum() * 6.03 * 6.01 / 10_000, rel=0.01)
 
 

@@ -89,7 +89,7 @@ def test_read_is_a_plain_read_times_the_radiometry(
     values = distinct(dtype)
     path = write_scene(values, **profile)
     scene = opened(path, bands="3,1,2")
-    assert (scene.height, scene.width) == (HEIGHT, WIDTH)
+    assert scene.geobox.shape == (HEIGHT, WIDTH)
     assert scene.band_indexes == (3, 1, 2)
     for window, where in WINDOWS:
         pixels = scene.read(window)
@@ -262,7 +262,7 @@ def test_south_up(write_scene: WriteScene) -> None:
     transform = Affine(10, 0, 500_000, 0, 10, 5_000_000)
     path = write_scene(distinct(), transform=transform)
     scene = opened(path)
-    assert scene.transform == transform
+    assert scene.geobox.transform == transform
     np.testing.assert_allclose(scene.read(ALL).values, plain_read(path, (1, 2, 3), ALL) * 1e-4, rtol=1e-6)
 
 
@@ -365,7 +365,9 @@ def test_sidecars_are_read(write_scene: WriteScene) -> None:
     path.with_suffix(".tfw").write_text("10\n0\n0\n-10\n400005\n4999995\n")
     scene = opened(path)
     assert scene.band_indexes == (1, 2, 3)
-    assert scene.transform == Affine(10, 0, 400_000, 0, -10, 5_000_000), "a world file names the middle of a pixel"
+    assert scene.geobox.transform == Affine(10, 0, 400_000, 0, -10, 5_000_000), (
+        "a world file names the middle of a pixel"
+    )
 
 
 # --- what the file says

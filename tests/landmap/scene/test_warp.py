@@ -42,14 +42,14 @@ def opened(path: Path, **choices: Any) -> Scene:
 
 
 def everything(scene: Scene) -> Window:
-    return Window(0, 0, scene.height, scene.width)
+    return Window(0, 0, *scene.geobox.shape)
 
 
 def source_places(scene: Scene, crs: str, transform: Affine) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Column and row in the file of the middle of each of a scene's pixels, by pyproj."""
-    rows, cols = np.mgrid[: scene.height, : scene.width] + 0.5
-    x, y = scene.transform @ (cols, rows)
-    there = Transformer.from_crs(scene.crs, crs, always_xy=True).transform(x.ravel(), y.ravel())
+    rows, cols = np.mgrid[: scene.geobox.height, : scene.geobox.width] + 0.5
+    x, y = scene.geobox.transform @ (cols, rows)
+    there = Transformer.from_crs(scene.geobox.crs, crs, always_xy=True).transform(x.ravel(), y.ravel())
     col, row = ~transform @ there
     return np.asarray(col).reshape(rows.shape), np.asarray(row).reshape(rows.shape)
 
@@ -73,9 +73,9 @@ def plane(height: int = HEIGHT, width: int = WIDTH) -> npt.NDArray[np.float32]:
 )
 def test_values_are_those_of_the_place(crs: str, transform: Affine, target: int, write_scene: WriteScene) -> None:
     scene = opened(write_scene(plane(), crs=crs, transform=transform))
-    assert rasterio.CRS.from_wkt(scene.crs).to_epsg() == target
-    assert (scene.transform.a, scene.transform.e) == (10, -10)
-    assert (scene.transform.c % 10, scene.transform.f % 10) == (0, 0)
+    assert rasterio.CRS.from_wkt(scene.geobox.crs).to_epsg() == target
+    assert (scene.geobox.transform.a, scene.geobox.transform.e) == (10, -10)
+    assert (scene.geobox.transform.c % 10, scene.geobox.transform.f % 10) == (0, 0)
     pixels = scene.read(everything(scene))
     col, row = source_places(scene, crs, transform)
     assert col.min() < 1
@@ -161,7 +161,7 @@ def test_smaller_pixels_are_averaged(write_scene: WriteScene) -> None:
     path = write_scene(np.stack([values] * 3), transform=Affine(2.5, 0, 500_000, 0, -2.5, 5_000_000), nodata=0)
     scene = opened(path)
     assert scene.warp_says.endswith("to EPSG:32633, 10 m, average")
-    assert (scene.height, scene.width) == (50, 55)
+    assert scene.geobox.shape == (50, 55)
     np.testing.assert_allclose(scene.read(everything(scene)).values, 0.1, atol=1e-6)
 
 
@@ -182,13 +182,13 @@ def test_what_the_file_says_of_its_values_is_kept(write_scene: WriteScene) -> No
 def test_windows_change_nothing(write_scene: WriteScene, ordinary: Callable[..., Any]) -> None:
     """Also where they cross the blocks that GDAL warps at once, and their neighbours'."""
     scene = opened(write_scene(ordinary(500, 900), crs=WGS84, transform=DEGREES, nodata=0))
-    assert scene.width > 600
-    assert scene.height > 300
+    assert scene.geobox.width > 600
+    assert scene.geobox.height > 300
     whole = scene.read(everything(scene))
     rng = np.random.default_rng(0)
     for _ in range(8):
-        row, col = int(rng.integers(scene.height - 5)), int(rng.integers(scene.width - 5))
-        height, width = int(rng.integers(1, scene.height - row)), int(rng.integers(1, scene.width - col))
+        row, col = int(rng.integers(scene.geobox.height - 5)), int(rng.integers(scene.geobox.width - 5))
+        height, width = int(rng.integers(1, scene.geobox.height - row)), int(rng.integers(1, scene.geobox.width - col))
         part = scene.read(Window(row, col, height, width))
         rows, cols = slice(row, row + height), slice(col, col + width)
         np.testing.assert_array_equal(part.values, whole.values[rows, cols])
