@@ -1,33 +1,49 @@
-"""What a user may choose about an architecture."""
+"""The options of networks, declared once: trainings, comparisons and the command line all read them here."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from landmap_models.errors import ModelError
 
 
+def _option(default: Any, text: str, metavar: str | None = None) -> Any:
+    """Declare an option.
+
+    Args:
+        default: The value where nothing is chosen; None leaves the choice to the architecture.
+        text: The help text of the command line.
+        metavar: What stands for a value there; None leaves it to the type.
+    """
+    return field(default=default, metadata={"help": text, "metavar": metavar})
+
+
 @dataclass(frozen=True, slots=True)
 class ArchitectureOptions:
-    """Choices that some architectures know; None means the architecture's own.
+    """Choices that some architectures have. None leaves the choice to the architecture.
+
+    Each architecture names those that it reads in its `OPTIONS`.
 
     Raises:
         ModelError: A number that no architecture could take.
     """
 
-    weights: str = "none"
-    """"imagenet" (Keras's own download), "none", or a file of weights."""
-    filters: tuple[int, ...] | None = None
-    """Filters of each convolution (`cnn`), or of each stage (`compact`; fields of eight, `compact-d4`)."""
-    pool: int | None = None
-    """Side of the pooling windows in pixels (`cnn`)."""
-    dense: int | None = None
-    """Units of the dense layer before the last one."""
-    dropout: float | None = None
-    """Share of features dropped before the last layer while training, from 0 to below 1."""
-    input_size: int | None = None
-    """Height and width in pixels that chips are resized to inside the network."""
+    weights: str = _option(
+        "none",
+        "Weights that the base of the network starts from: imagenet (downloaded by Keras), none, or a file.",
+        "imagenet|none|FILE",
+    )
+    filters: tuple[int, ...] | None = _option(
+        None, "Filters of each convolution (cnn) or of each stage (compact, compact-d4).", "N,N,…"
+    )
+    pool: int | None = _option(None, "Side of the pooling windows in pixels (cnn).")
+    dense: int | None = _option(None, "Units of a dense layer before the last layer.")
+    dropout: float | None = _option(
+        None, "Share of features that are dropped before the last layer in training, from 0 to below 1."
+    )
+    input_size: int | None = _option(None, "Height and width in pixels to which the network enlarges chips.")
 
     def __post_init__(self) -> None:
         counts = {"pool": self.pool, "dense": self.dense, "input-size": self.input_size}
@@ -54,10 +70,10 @@ class ArchitectureOptions:
         Raises:
             ModelError: Another field was set.
         """
-        for field in fields(self):
-            if field.name not in known and getattr(self, field.name) != field.default:
+        for option in fields(self):
+            if option.name not in known and getattr(self, option.name) != option.default:
                 raise ModelError(
-                    f"{architecture} has no option {_flag(field.name)}. Leave it away; "
+                    f"{architecture} has no option {_flag(option.name)}. Leave it away; "
                     f"it knows {', '.join(_flag(name) for name in sorted(known))}"
                 )
 

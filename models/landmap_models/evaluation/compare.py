@@ -6,13 +6,11 @@ import csv
 import dataclasses
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,10 +18,11 @@ from landmap_models.datasets.chips import ChipFolder
 from landmap_models.errors import ModelError, ReportError
 from landmap_models.evaluation import figures
 from landmap_models.evaluation.evaluate import evaluate
+from landmap_models.evaluation.networks import check_shared
 from landmap_models.evaluation.report import check_output as check_report
 from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier
 from landmap_models.model_file.archive import read_card
-from landmap_models.training.settings import TrainSettings, recommended
+from landmap_models.training.settings import TrainSettings
 from landmap_models.training.train import check_network, make_split, open_data, train
 
 TABLE, PICTURE, RECORD = "comparison.csv", "comparison.png", "comparison.json"
@@ -35,32 +34,12 @@ METRICS = {
 SPEED_CHIPS = 1024
 
 
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split("-")))
-
-
-def _count(text: str) -> int | str:
-    return text if text == "all" else int(text)
-
-
-KINDS: dict[str, Callable[[str], Any]] = {
-    "filters": _whole_numbers,
-    "unfreeze": _count,
-    **dict.fromkeys(("pool", "dense", "input_size", "epochs", "head_epochs", "batch_size", "patience"), int),
-    **dict.fromkeys(("dropout", "learning_rate", "head_learning_rate", "weight_decay", "ema_momentum"), float),
-    **dict.fromkeys(("weights", "start_from", "optimizer", "schedule", "teacher"), str),
-}
-"""What a spec may choose, and how it is read."""
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One network."""
+    """One network of a comparison."""
 
-    spec: str
-    """As it was asked for."""
     name: str
-    """Of the model file and report in the folder."""
+    """Name of the network, by which model file and report in the folder are called."""
     metrics: Mapping[str, Mapping[str, float | None]]
     """`value`, `low` and `high` by name, on the test part."""
     parameters: int
@@ -93,7 +72,7 @@ def compare(
     overwrite: bool = False,
     workers: int = 1,
     verbose: int = 2,
-    begin: Callable[[str], None] = lambda spec: None,
+    begin: Callable[[str], None] = lambda name: None,
 ) -> Comparison:
     """Train, measure and time each network.
 
@@ -102,79 +81,39 @@ def compare(
 
     Args:
         data: Labelled chips; see `datasets.open_chips`.
-        networks: Settings by spec; see `networks_of`.
+        networks: Settings by name, as `networks_of` makes them.
         output: The folder to write.
         overwrite: Replace a comparison that exists.
         workers: Threads that load chips.
         verbose: Of Keras, while it trains.
-        begin: Called with each network's spec before its turn.
+        begin: Called with the name of each network before its training.
 
     Raises:
-        ModelError: A network can't be built, or another comparison of this name is unfinished. All are built before
-            the first is trained.
+        ModelError: A network can't be built, two would be trained on other chips, or another comparison of this name
+            is unfinished. All networks are built before the first is trained.
         DatasetError: The chips can't be used.
         ReportError: The folder exists already.
     """
     output = Path(output)
     _check_output(output, Path(data), overwrite=overwrite)
+    check_shared(networks)
     chips = open_data(data, next(iter(networks.values())))
-    for settings in networks.values():
-        check_network(make_split(chips, settings), settings)
+    split = make_split(chips, next(iter(networks.values())))
+    for name, settings in networks.items():
+        try:
+            check_network(split, settings)
+        except ModelError as error:
+            raise ModelError(f"{name}: {error}") from error
     work = _open_work(output.with_name(output.name + ".unfinished"), chips, networks)
     found = []
-    for spec, settings in networks.items():
-        begin(spec)
-        found.append(_measure(chips, spec, settings, work, workers, verbose))
+    for name, settings in networks.items():
+        begin(name)
+        found.append(_measure(chips, settings, work, workers, verbose))
     rows = tuple(row for row, _ in found)
     _write_table(work / TABLE, rows)
     figures.draw_comparison(work / PICTURE, [dataclasses.asdict(row) for row in rows])
     _publish(work, output)
     return Comparison(rows, output, tuple(dict.fromkeys(w for _, warnings in found for w in warnings)))
-
-
-def networks_of(specs: Sequence[str], settings: Mapping[str, Any]) -> dict[str, TrainSettings]:
-    """Settings by spec.
-
-    Args:
-        specs: Each `architecture:field=value:field=value`; numbers of a list have "-" between them.
-        settings: Fields of `TrainSettings` for all of them; what a spec says counts more.
-
-    Raises:
-        ModelError: There is none, one is there twice, a field is unknown, or its value can't be meant.
-    """
-    if not specs or len(set(specs)) < len(specs):
-        raise ModelError(f"Expected some networks to compare, each once. Received: {', '.join(specs) or 'none'}")
-    return {spec: _settings(spec, settings, number) for number, spec in enumerate(specs, 1)}
-
-
-def _settings(spec: str, given: Mapping[str, Any], number: int) -> TrainSettings:
-    fields = dict(given) | parse_spec(spec)
-    before = fields.get("weights", "none") != "none" or fields.get("start_from") is not None
-    safe = re.sub(r"[^a-z0-9]+", "-", fields["architecture"].lower()).strip("-")
-    try:
-        return TrainSettings(**recommended(before) | fields | {"name": f"{number}-{safe}"})
-    except ModelError as error:
-        raise ModelError(f"{spec}: {error}") from error
-
-
-def parse_spec(spec: str) -> dict[str, Any]:
-    """Fields of `TrainSettings` from a spec.
-
-    Raises:
-        ModelError: A field is unknown, or its value of another kind.
-    """
-    name, *choices = spec.split(":")
-    pairs = [choice.partition("=") for choice in choices]
-    return {"architecture": name} | {key: _value(key, value, spec) for key, _, value in pairs}
-
-
-def _value(key: str, value: str, spec: str) -> Any:
-    if key not in KINDS:
-        raise ModelError(f"{spec}: expected choices out of {', '.join(sorted(KINDS))}. Received: {key!r}")
-    try:
-        return KINDS[key](value)
-    except ValueError as error:
-        raise ModelError(f"{spec}: {key} can't be {value!r}") from error
 
 
 def _check_output(output: Path, data: Path, *, overwrite: bool) -> None:
@@ -191,7 +130,7 @@ def _check_output(output: Path, data: Path, *, overwrite: bool) -> None:
 
 def _open_work(work: Path, chips: ChipFolder, networks: Mapping[str, TrainSettings]) -> Path:
     """The folder to work in: a new one, or that of the same comparison, as its record says."""
-    settings = {spec: s.to_content() for spec, s in networks.items()}
+    settings = {name: chosen.to_content() for name, chosen in networks.items()}
     record = json.dumps({"data": chips.fingerprint(), "networks": settings}, indent=1)
     held = work / RECORD
     if work.exists() and (not held.is_file() or held.read_text() != record):
@@ -208,7 +147,7 @@ def _open_work(work: Path, chips: ChipFolder, networks: Mapping[str, TrainSettin
 
 
 def _measure(
-    chips: ChipFolder, spec: str, settings: TrainSettings, work: Path, workers: int, verbose: int
+    chips: ChipFolder, settings: TrainSettings, work: Path, workers: int, verbose: int
 ) -> tuple[Row, tuple[str, ...]]:
     path, report = work / f"{settings.name}.keras", work / settings.name
     check_report(report, overwrite=True)  # what is missing for a report is not to be found out after the training
@@ -222,7 +161,6 @@ def _measure(
         load_classifier(path, card.weights_sha256),
     )
     row = Row(
-        spec=spec,
         name=settings.name,
         metrics={name: found.metrics[name] for name in METRICS[found.metrics["task"]]},
         parameters=classifier.parameters,
@@ -254,11 +192,11 @@ def _write_table(path: Path, rows: Sequence[Row]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         names = list(rows[0].metrics)
         ends = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-        writer.writerow(["network", *ends, "parameters", "megabytes", "chips_per_second", "minutes", "name"])
+        writer.writerow(["network", *ends, "parameters", "megabytes", "chips_per_second", "minutes"])
         for row in rows:
             values = [row.metrics[name][end] for name in names for end in ("value", "low", "high")]
             rates = f"{row.megabytes:.2f}", f"{row.chips_per_second:.0f}", f"{row.minutes:.2f}"
-            writer.writerow([row.spec, *values, row.parameters, *rates, row.name])
+            writer.writerow([row.name, *values, row.parameters, *rates])
 
 
 def _publish(work: Path, output: Path) -> None:

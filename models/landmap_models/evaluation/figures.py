@@ -168,7 +168,7 @@ def draw_comparison(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         for number, row in enumerate(rows):
             entry, color = row["metrics"][name], f"C{number % 10}"
             arms = [[100 * (entry["value"] - entry["low"])], [100 * (entry["high"] - entry["value"])]]
-            label = f"{row['spec']}: {100 * entry['value']:.1f} %, {row['parameters']:,} parameters"
+            label = f"{row['name']}: {100 * entry['value']:.1f} %, {row['parameters']:,} parameters"
             place = row["chips_per_second"], 100 * entry["value"]
             axes.errorbar(*place, arms, fmt="o", color=color, capsize=3, label=_shortened(label, 70))
         axes.set_xscale("log")

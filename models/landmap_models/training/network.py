@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 
 from landmap_models import architectures
-from landmap_models.architectures.options import ArchitectureOptions
 from landmap_models.architectures.shape import OUTPUT, NetworkShape, probabilities
 from landmap_models.errors import ModelError
 from landmap_models.inference.keras_classifier import load_model
@@ -24,18 +23,7 @@ def make_network(
     """
     if settings.start_from is not None:
         return _from_model(settings.start_from, shape, bands, class_names)
-    return architectures.build(
-        settings.architecture,
-        shape,
-        ArchitectureOptions(
-            weights=settings.weights,
-            filters=settings.filters,
-            pool=settings.pool,
-            dense=settings.dense,
-            dropout=settings.dropout,
-            input_size=settings.input_size,
-        ),
-    )
+    return architectures.build(settings.architecture, shape, settings.options)
 
 
 def _from_model(name: str, shape: NetworkShape, bands: tuple[str, ...], class_names: tuple[str, ...]) -> keras.Model:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, cast
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from types import NoneType, UnionType
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from landmap_models.architectures.options import ArchitectureOptions
 from landmap_models.errors import ModelError
@@ -67,8 +69,10 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """How to train. `asdict` of it is part of the card, and what a resumed training must repeat.
+class TrainSettings(ArchitectureOptions):
+    """Everything that a training depends on besides the chips; the card of the model records it.
+
+    The options of the network are those of `ArchitectureOptions`.
 
     Raises:
         ModelError: A value that can't be meant, or two that contradict each other.
@@ -85,16 +89,8 @@ class TrainSettings:
 
     architecture: str = "compact"
     """One of `architectures.ARCHITECTURES`."""
-    weights: str = "none"
-    """Of the base: "imagenet" (Keras's own download), "none", or a file."""
     start_from: str | None = None
     """Packaged model or `.keras` file whose network is fine-tuned, in place of an architecture."""
-    filters: tuple[int, ...] | None = None
-    """See `architectures.options`, as the next four."""
-    pool: int | None = None
-    dense: int | None = None
-    dropout: float | None = None
-    input_size: int | None = None
 
     epochs: int = 64
     """Passes over the training part, of the second phase if there are two."""
@@ -174,14 +170,34 @@ class TrainSettings:
     """Share of the test part."""
 
     def __post_init__(self) -> None:
+        _check_types(self)
         _check_words(self)
         _check_numbers(self)
+        ArchitectureOptions.__post_init__(self)
         _check_together(self)
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> TrainSettings:
+        """Settings from entries as YAML or JSON has them; those that are missing have their defaults.
+
+        Args:
+            content: Values by name of the setting, with lists for tuples. A number may be given as a text: YAML takes
+                1e-3 for one.
+
+        Raises:
+            ModelError: A name is no setting's, or a value can't be meant.
+        """
+        hints = get_type_hints(cls)
+        for name in content:
+            if name not in hints:
+                close = get_close_matches(str(name), hints) or sorted(hints)
+                raise ModelError(f"{name}: expected the name of a setting, such as {', '.join(close)}")
+        return cls(**{name: _converted(value, hints[name]) for name, value in content.items()})
 
     @property
     def options(self) -> ArchitectureOptions:
-        """What is chosen about the architecture."""
-        return ArchitectureOptions(self.weights, self.filters, self.pool, self.dense, self.dropout, self.input_size)
+        """The options of the network."""
+        return ArchitectureOptions(**{field.name: getattr(self, field.name) for field in fields(ArchitectureOptions)})
 
     def to_content(self) -> dict[str, Any]:
         """As a card has them when it is read: lists, no tuples."""
@@ -196,6 +212,49 @@ class TrainSettings:
     def norm_is_frozen(self) -> bool:
         """Whether batch normalisation stays in inference mode."""
         return self.pretrained if self.frozen_norm is None else self.frozen_norm
+
+
+def _converted(value: Any, hint: Any) -> Any:
+    """A value of JSON or YAML as the type of its setting has it, where it can be meant for one."""
+    if isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, str) and float in (hint, *get_args(hint)):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+_TYPES = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    NoneType: "nothing",
+    tuple[str, ...]: "a list of texts",
+    tuple[int, ...]: "a list of whole numbers",
+}
+"""Types of settings in words."""
+
+
+def _check_types(settings: TrainSettings) -> None:
+    """Refuse values of another type; `_check_words` and `_check_numbers` look at the settings that they list."""
+    for name, hint in get_type_hints(TrainSettings).items():
+        if name in CHOICES or name in RANGES:
+            continue
+        value, kinds = getattr(settings, name), get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        if not any(_is_a(value, kind) for kind in kinds):
+            words = " or ".join(_TYPES[kind] for kind in kinds)
+            raise ModelError(f"{name}: expected {words}. Received: {value!r}")
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    if get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(_is_a(item, get_args(kind)[0]) for item in value)
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def _check_words(settings: TrainSettings) -> None:
@@ -224,8 +283,7 @@ def _check_together(settings: TrainSettings) -> None:
     if settings.validation + settings.test >= 1:
         shares = f"{settings.validation:g} and {settings.test:g}"
         raise ModelError(f"validation, test: expected shares that leave chips for training. Received: {shares}")
-    chosen = settings.options  # checks itself
-    if settings.start_from is not None and chosen != ArchitectureOptions():
+    if settings.start_from is not None and settings.options != ArchitectureOptions():
         raise ModelError(
             "start_from: the model brings its own network. Leave out weights, filters, pool, dense, dropout and "
             "input_size"

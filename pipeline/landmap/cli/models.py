@@ -169,29 +169,45 @@ def _refused_as_settings() -> Iterator[None]:
 
 @click.command(cls=SectionedCommand)
 @click.argument("data", type=click.Path(path_type=Path))
-@click.option("--arch", "specs", type=ListType(), required=True, help="What to compare; see above.")
+@click.option("--arch", "architectures", type=ListType(), help="Names of architectures, such as compact,cnn.")
+@click.option("--networks", type=click.Path(), help="YAML or JSON file with a list of networks; see above.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
 @click.option("--overwrite", is_flag=True, help="Replace a comparison that exists.")
 @with_options(DATA_OPTIONS, SPLIT_OPTIONS, BUDGET_OPTIONS)
-def compare(data: Path, specs: tuple[str, ...], output: Path, overwrite: bool, **options: Any) -> None:
-    """Train several networks on DATA under one budget, and write one table.
+def compare(
+    data: Path,
+    architectures: tuple[str, ...] | None,
+    networks: str | None,
+    output: Path,
+    overwrite: bool,
+    **options: Any,
+) -> None:
+    r"""Train several networks on DATA under one budget, and write one table.
 
-    A network is the name of an architecture, with choices after colons, as in
-    cnn:filters=16-8:dense=32:dropout=0.2,mobilenet:weights=FILE:head_epochs=2
+    Networks are named by --arch, or listed with their settings in a file for --networks. Its entries are mappings, such
+    as these two of a YAML file; what an entry says counts more than an option of the command line:
+
+    \b
+      - {name: small, architecture: cnn, filters: [16, 8], dense: 32}
+      - {name: tuned, architecture: mobilenet, weights: imagenet, unfreeze: 20}
 
     Started again after it was stopped, it goes on where it was.
     """
     from landmap.cli.show import print_comparison, print_warnings, training_lines
 
-    _start_keras()
-    from landmap_models.evaluation.compare import compare as run
-    from landmap_models.evaluation.compare import networks_of
+    if architectures is None and networks is None:
+        raise click.UsageError("Missing option '--arch' or '--networks'.")
+    from landmap_models.evaluation.networks import networks_of
 
     workers = options.pop("workers")
     with _refused_as_settings():
-        networks = networks_of(specs, {name: value for name, value in options.items() if value is not None})
+        given = {name: value for name, value in options.items() if value is not None}
+        chosen = networks_of(architectures or (), networks, given)
+    _start_keras()
+    from landmap_models.evaluation.compare import compare as run
+
     how = {"overwrite": overwrite, "workers": workers, "verbose": training_lines()}
-    found = run(data, networks, output, begin=lambda spec: click.echo(f"\n{spec}"), **how)
+    found = run(data, chosen, output, begin=lambda name: click.echo(f"\n{name}"), **how)
     print_warnings(found.warnings)
     print_comparison(found)
 

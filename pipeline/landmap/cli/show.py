@@ -232,7 +232,7 @@ def print_comparison(found: Comparison) -> None:
         values = [row.metrics[name]["value"] for name in names]
         measured = ["" if value is None else f"{value:.4f}" for value in values]
         size = f"{row.parameters:,}", f"{row.megabytes:.2f}"
-        lines.append([row.spec, *measured, *size, f"{row.chips_per_second:,.0f}", f"{row.minutes:.1f}"])
+        lines.append([row.name, *measured, *size, f"{row.chips_per_second:,.0f}", f"{row.minutes:.1f}"])
     print_columns(lines, left=1)
     out.print(str(found.output), markup=False)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import Field, fields
 from functools import partial
 from typing import Any
 
 import click
 
 from landmap_models.architectures import ARCHITECTURES
+from landmap_models.architectures.options import ArchitectureOptions
 from landmap_models.inference.input_scale import INPUTS
 from landmap_models.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainSettings, recommended
 
@@ -125,7 +127,28 @@ SPLIT_OPTIONS = (
     ),
     _split("--allow-overlap", is_flag=True, help="Split at random though chips of several parts then share ground."),
 )
-NETWORK_OPTIONS = (
+_TYPES: dict[str, Any] = {
+    "str": str,
+    "float | None": float,
+    "int | None": click.IntRange(1),
+    "tuple[int, ...] | None": ListType(int, "N,N,…"),
+}
+"""Types of the options of a network, by their annotation in `ArchitectureOptions`."""
+
+
+def _declared(field: Field[Any]) -> Callable[[Command], Command]:
+    """An option of a network as `ArchitectureOptions` declares it."""
+    return _network(
+        f"--{field.name.replace('_', '-')}",
+        type=_TYPES[str(field.type)],
+        default=field.default,
+        show_default=field.default is not None,
+        metavar=field.metadata["metavar"],
+        help=field.metadata["help"],
+    )
+
+
+NETWORK_OPTIONS: tuple[Callable[[Command], Command], ...] = (
     _network(
         "--arch",
         "architecture",
@@ -135,13 +158,8 @@ NETWORK_OPTIONS = (
         metavar="NAME",
         help=f"Out of {', '.join(ARCHITECTURES)}.",
     ),
-    _network("--weights", default=D.weights, show_default=True, metavar="imagenet|none|FILE", help="Of the base."),
+    *map(_declared, fields(ArchitectureOptions)),
     _network("--from", "start_from", metavar="MODEL", help='Fine-tune this model: "default", or a .keras file.'),
-    _network("--filters", type=ListType(int, "N,N,…"), help="Of each convolution (cnn), of each stage (compact…)."),
-    _network("--pool", type=click.IntRange(1), help="Side of the pooling windows (cnn)."),
-    _network("--dense", type=click.IntRange(1), help="Units of a dense layer before the last."),
-    _network("--dropout", type=float, help="Share of features dropped before the last layer."),
-    _network("--input-size", type=click.IntRange(8), help="Pixels that chips are resized to inside the network."),
 )
 BUDGET_OPTIONS = (
     _budget("--epochs", type=click.IntRange(0), help=f"Passes over the training part.  {_both('epochs')}"),

@@ -503,7 +503,8 @@ def test_what_is_not_typed_depends_on_what_is_begun_with(
         (("train", "data", "-o", "m.keras", "--precision", "float16"), "--precision"),
         (("train", "data", "-o", "m.keras", "--arch", "resnet"), "--arch"),
         (("train", "data"), "'--show-batch'"),
-        (("compare", "data", "-o", "out", "--arch", "cnn:depth=3"), "cnn:depth=3: expected choices out of"),
+        (("compare", "data", "-o", "out", "--networks", "no.yaml"), "no.yaml: can't be read"),
+        (("compare", "data", "-o", "out"), "'--arch' or '--networks'"),
         (("compare", "data", "-o", "out", "--arch", ""), "Expected some networks"),
         (("predict",), "IMAGES"),
     ],
@@ -526,19 +527,21 @@ def test_compare_prints_what_it_found(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def compare(data: Path, networks: Any, output: Path, *, begin: Any, **how: Any) -> module.Comparison:
         seen.extend((networks, how))
-        for spec in networks:
-            begin(spec)
-        rows = tuple(module.Row(spec, "1-cnn", metrics, 1234, 0.5, 999.4, 1.25) for spec in networks)
+        for name in networks:
+            begin(name)
+        rows = tuple(module.Row(name, metrics, 1234, 0.5, 999.4, 1.25) for name in networks)
         return module.Comparison(rows, output, ("loose",))
 
     monkeypatch.setattr(module, "compare", compare)
-    line = ["compare", "data", "--arch", "cnn:filters=2,compact", "-o", str(tmp_path / "out"), "--epochs", "2"]
+    (tmp_path / "networks.yaml").write_text("- {name: small, architecture: cnn, filters: [2]}")
+    line = ["compare", "data", "--arch", "compact", "-o", str(tmp_path / "out"), "--epochs", "2"]
+    line += ["--networks", str(tmp_path / "networks.yaml")]
     done = CliRunner().invoke(cli, [*line, "--workers", "3", "--overwrite"])
     assert done.exit_code == 0, done.output
     networks, how = seen
     assert [s.epochs for s in networks.values()] == [2, 2]
     assert (how["workers"], how["overwrite"]) == (3, True)
-    assert done.stdout.split("network")[0].split() == ["cnn:filters=2", "compact"]
+    assert done.stdout.split("network")[0].split() == ["compact", "small"]
     assert "0.9000" in done.stdout
     assert "1,234" in done.stdout
     assert "999" in done.stdout

@@ -12,10 +12,17 @@ from PIL import Image
 
 from landmap_models.errors import ModelError, ReportError
 from landmap_models.evaluation import compare as module
-from landmap_models.evaluation.compare import Comparison, compare, networks_of, parse_spec
+from landmap_models.evaluation.compare import Comparison, compare
+from landmap_models.training.settings import TrainSettings
 
-SPECS = ("cnn:filters=2:dense=4", "cnn:filters=4-4:dense=8:dropout=0.1")
-BUDGET = {"epochs": 1, "batch_size": 16, "precision": "float32", "ema_momentum": 0.0}
+BUDGET: dict[str, Any] = {"epochs": 1, "batch_size": 16, "precision": "float32", "ema_momentum": 0.0}
+
+
+def networks(**changes: Any) -> dict[str, TrainSettings]:
+    """Two tiny networks."""
+    given = {"architecture": "cnn"} | BUDGET | changes
+    small = TrainSettings(name="small", filters=(2,), dense=4, **given)
+    return {"small": small, "wide": TrainSettings(name="wide", filters=(4, 4), dense=8, dropout=0.1, **given)}
 
 
 @pytest.fixture(scope="module")
@@ -32,29 +39,28 @@ def done(chip_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Comp
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "train", stopped)
-        networks = networks_of(SPECS, BUDGET)
         with pytest.raises(KeyboardInterrupt):
-            compare(chip_zip, networks, output, verbose=0)
+            compare(chip_zip, networks(), output, verbose=0)
         assert not output.exists()
         begun: list[str] = []
-        found = compare(chip_zip, networks, output, verbose=0, begin=begun.append)
-    assert begun == list(SPECS)
+        found = compare(chip_zip, networks(), output, verbose=0, begin=begun.append)
+    assert begun == ["small", "wide"]
     return found, output, trained
 
 
 def test_what_was_finished_is_not_done_again(done: tuple[Comparison, Path, list[str]]) -> None:
-    assert done[2] == ["1-cnn", "2-cnn", "2-cnn"]
+    assert done[2] == ["small", "wide", "wide"]
     assert [p.name for p in done[1].parent.iterdir()] == ["out"]
 
 
 def test_the_table_says_what_each_came_to(done: tuple[Comparison, Path, list[str]]) -> None:
     found, output, _ = done
-    assert [row.spec for row in found.rows] == list(SPECS)
+    assert [row.name for row in found.rows] == ["small", "wide"]
     assert found.rows[0].parameters == (3 * 3 * 3 * 2 + 2) + (7 * 7 * 2 * 4 + 4) + (4 * 3 + 3)
     with (output / "comparison.csv").open() as file:
         table = list(csv.DictReader(file))
     for row, line in zip(found.rows, table, strict=True):
-        assert line["network"] == row.spec
+        assert line["network"] == row.name
         assert int(line["parameters"]) == row.parameters
         report = json.loads((output / row.name / "metrics.json").read_text())
         assert float(line["macro_f1"]) == report["macro_f1"]["value"] == row.metrics["macro_f1"]["value"]
@@ -71,24 +77,29 @@ def test_there_is_a_picture(done: tuple[Comparison, Path, list[str]]) -> None:
 
 
 def test_nothing_is_replaced_unasked(done: tuple[Comparison, Path, list[str]], chip_zip: Path, tmp_path: Path) -> None:
-    networks = networks_of(SPECS, BUDGET)
     with pytest.raises(ReportError, match=r"exists already.*--overwrite"):
-        compare(chip_zip, networks, done[1])
+        compare(chip_zip, networks(), done[1])
     (tmp_path / "thesis").mkdir()
     with pytest.raises(ReportError, match="is no comparison"):
-        compare(chip_zip, networks, tmp_path / "thesis", overwrite=True)
+        compare(chip_zip, networks(), tmp_path / "thesis", overwrite=True)
     with pytest.raises(ReportError, match="in a folder that exists"):
-        compare(chip_zip, networks, tmp_path / "no" / "out")
+        compare(chip_zip, networks(), tmp_path / "no" / "out")
 
 
 def test_all_networks_are_built_before_the_first_is_trained(
     chip_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "train", lambda *args, **options: pytest.fail("a training began"))
-    networks = networks_of(("cnn", "cnn:input_size=96"), BUDGET)
-    with pytest.raises(ModelError, match="cnn has no option --input-size"):
-        compare(chip_zip, networks, tmp_path / "out")
+    larger = TrainSettings(name="larger", architecture="cnn", input_size=96, **BUDGET)
+    with pytest.raises(ModelError, match="larger: cnn has no option --input-size"):
+        compare(chip_zip, networks() | {"larger": larger}, tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_networks_are_compared_on_the_same_chips(chip_zip: Path, tmp_path: Path) -> None:
+    other = TrainSettings(name="other", architecture="cnn", seed=2, **BUDGET)
+    with pytest.raises(ModelError, match=r"other: seed: expected 1 as for small.*Received: 2"):
+        compare(chip_zip, networks() | {"other": other}, tmp_path / "out")
 
 
 def test_another_comparison_is_not_gone_on_with(
@@ -99,46 +110,8 @@ def test_another_comparison_is_not_gone_on_with(
 
     monkeypatch.setattr(module, "train", stop)
     with pytest.raises(KeyboardInterrupt):
-        compare(chip_zip, networks_of(SPECS, BUDGET), tmp_path / "out")
+        compare(chip_zip, networks(), tmp_path / "out")
     with pytest.raises(ModelError, match="unfinished comparison of other networks, data or settings"):
-        compare(chip_zip, networks_of(SPECS, BUDGET | {"epochs": 2}), tmp_path / "out")
+        compare(chip_zip, networks(epochs=2), tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        compare(chip_zip, networks_of(SPECS, BUDGET), tmp_path / "out")
-
-
-def test_specs_are_read_whole() -> None:
-    spec = "cnn:filters=16-8:dense=32:dropout=0.2:unfreeze=all:weights=a/b.npz:learning_rate=1e-3"
-    assert parse_spec(spec) == {
-        "architecture": "cnn",
-        "filters": (16, 8),
-        "dense": 32,
-        "dropout": 0.2,
-        "unfreeze": "all",
-        "weights": "a/b.npz",
-        "learning_rate": 0.001,
-    }
-    assert parse_spec("mobilenet:unfreeze=20")["unfreeze"] == 20
-
-
-def test_networks_trained_before_get_their_own_budget() -> None:
-    fresh, before, told = networks_of(("cnn", "mobilenet:weights=f.h5", "vgg16:weights=f.h5:epochs=3"), {}).values()
-    assert (fresh.epochs, fresh.head_epochs) == (64, 0)
-    assert (before.epochs, before.head_epochs, before.name) == (10, 2, "2-mobilenet")
-    assert told.epochs == 3
-
-
-@pytest.mark.parametrize(
-    ("specs", "words"),
-    [
-        ((), "Expected some networks"),
-        (("cnn", "cnn"), "each once. Received: cnn, cnn"),
-        (("cnn:filters=a",), "cnn:filters=a: filters can't be 'a'"),
-        (("cnn:seed=2",), "Received: 'seed'"),
-        (("cnn:dense",), "dense can't be ''"),
-        (("cnn:learning_rate=-1",), "cnn:learning_rate=-1: learning_rate: expected a number above 0"),
-    ],
-)
-def test_specs_that_can_not_be_meant_are_refused(specs: tuple[str, ...], words: str) -> None:
-    with pytest.raises(ModelError) as caught:
-        networks_of(specs, {})
-    assert words in str(caught.value)
+        compare(chip_zip, networks(), tmp_path / "out")
