@@ -63,7 +63,7 @@ def main() -> None:
     """Read the arguments."""
     if len(sys.argv) != 5:
         sys.exit(__doc__)
-    chips, weights, infrared, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
+    chips, weights, nir, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
     folder.mkdir(exist_ok=True)
     first, teacher, taught = (folder / f"{s.name}.keras" for s in (FIRST, TEACHER, TAUGHT))
     for path, settings in (
@@ -73,7 +73,7 @@ def main() -> None:
     ):
         if not path.exists():
             train(chips, path, settings, resume=True)
-    add_prior(infrared, taught)
+    add_prior(nir, taught)
     evaluate(taught, chips, folder / "report", part="test", overwrite=True)
 
 

@@ -82,7 +82,7 @@ def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
 
 def bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str, itemsize: int) -> float:
     """Of a chunk: values and reflectance of two chunks, one of which is read; and what a dense network holds."""
-    bands = len(card.bands) + (4 if scene.infrared else 0)
+    bands = len(card.bands) + (4 if scene.nir else 0)
     return bands * 36 + (0 if isinstance(dense, str) else ACTIVATIONS * dense.bytes_per_pixel(itemsize))
 
 

@@ -144,7 +144,7 @@ class Plan:
     @property
     def nir(self) -> str:
         """Whether and how near infrared is used, or why not, in words."""
-        return f"{NIR_BAND}: {self.scene.infrared_says}"
+        return f"{NIR_BAND}: {self.scene.nir_text}"
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-able values."""
@@ -172,8 +172,8 @@ class Plan:
             },
             "masks": self.masks,
             "nir": {
-                "used": scene.infrared is not None,
-                "band": scene.infrared.source.band_indexes[0] if scene.infrared else None,
+                "used": scene.nir is not None,
+                "band": scene.nir.source.band_indexes[0] if scene.nir else None,
                 "text": self.nir,
             },
             "radiometry": dataclasses.asdict(dataclasses.replace(radiometry, warnings=())),

@@ -134,7 +134,7 @@ def _cells(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, how
         return probabilities, grid.stride
     place = _within(grid.blended_window(chunk), grid.read_window(chunk))
     spectrum = np.where(pixels.valid[..., None], pixels.spectrum, np.nan)[place]
-    return weigh_by_infrared(probabilities, spectrum, grid.stride, classifier.card.nir)
+    return weigh_by_nir(probabilities, spectrum, grid.stride, classifier.card.nir)
 
 
 def chunk_windows(
@@ -147,7 +147,7 @@ def chunk_windows(
     return predict_windows(complete.values, weights, classifier, grid.stride, how), weights
 
 
-def weigh_by_infrared(probabilities: Floats, spectrum: Floats, stride: int, prior: NirPrior) -> tuple[Floats, int]:
+def weigh_by_nir(probabilities: Floats, spectrum: Floats, stride: int, prior: NirPrior) -> tuple[Floats, int]:
     """Probabilities of cells in the light of near infrared.
 
     It is looked at in cells of the size that the prior was fitted on, so that a cover may be finer than its stride.

@@ -160,7 +160,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_MASKS": json.dumps(described["masks"]),
         "LANDMAP_PRECISION": precision,
         STRIDE_TAG: str(plan.grid.stride),
-        CELL_TAG: str(math.gcd(plan.grid.stride, CELL) if plan.scene.infrared else plan.grid.stride),
+        CELL_TAG: str(math.gcd(plan.grid.stride, CELL) if plan.scene.nir else plan.grid.stride),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.map_classes),

@@ -17,7 +17,7 @@ from landmap.products.scene_names import check_one_scene
 from landmap.radiometry.conversion import Stated
 from landmap.scene.clouds import Classification, Scl
 from landmap.scene.masks import laid
-from landmap.scene.nir import find_infrared
+from landmap.scene.nir import find_nir_band
 from landmap.scene.scene_masks import classification_file
 from landmap.scene.source import Source, source_of
 from landmap.scene.stack import Stack, classification, finest
@@ -35,7 +35,7 @@ class SceneFile:
 
     bands: Said
     """The model's."""
-    infrared: Said | str
+    nir: Said | str
     """B08, or why it is not used."""
     classes: Source | None
     """A band with the scene classification; None where the file has none."""
@@ -94,10 +94,10 @@ def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, setting
     indexes, scl = tuple(found[band] for band in card.band_names), _find_scl(bands, found)
     _check_one_dtype(file, indexes, name)
     source, says = _said(file, card.band_names, found, path, whole)
-    nir = (whole and whole.without_nir) or find_infrared(bands, found.get(NIR_BAND), card, settings)
+    nir = (whole and whole.without_nir) or find_nir_band(bands, found.get(NIR_BAND), card, settings)
     return SceneFile(
         bands=(source, says | {"has_scl": scl is not None}),
-        infrared=nir if isinstance(nir, str) else _infrared(file, found | {NIR_BAND: nir}, path, whole),
+        nir=nir if isinstance(nir, str) else _nir(file, found | {NIR_BAND: nir}, path, whole),
         classes=source_of(file, path, path, (SCL,), (scl,), is_reflectance=False) if scl else None,
         alphas=tuple(
             source_of(file, path, source.opens, ("alpha",), (number,), is_reflectance=False)
@@ -140,7 +140,7 @@ def _said(file: Any, names: tuple[str, ...], found: Mapping[str, int], path: str
     return source, says
 
 
-def _infrared(file: Any, found: Mapping[str, int], path: str, whole: Stack | None) -> Said:
+def _nir(file: Any, found: Mapping[str, int], path: str, whole: Stack | None) -> Said:
     """As `_said`, of B08: its zeros are no data, whatever is declared, and so not mixed into others."""
     source, says = _said(file, (NIR_BAND,), found, path, whole)
     return replace(source, nodata=replace(source.nodata, has_zeros=True)), says

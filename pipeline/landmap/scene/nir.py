@@ -28,7 +28,7 @@ VISIBLE = ("B04", "B03")
 
 
 @dataclass(frozen=True, slots=True)
-class Infrared:
+class NirInput:
     """What a model's near-infrared prior gets of a scene."""
 
     source: Source
@@ -53,7 +53,7 @@ class Infrared:
         return out
 
 
-def find_infrared(
+def find_nir_band(
     bands: tuple[FileBand, ...], given: int | None, card: ModelCard, settings: ReadingSettings
 ) -> int | str:
     """Number of B08 in a file, from 1, or why it is not used, in words.
@@ -81,9 +81,9 @@ def find_infrared(
     return found[0]
 
 
-def understand_infrared(
+def resolve_nir(
     source: Source, evidence: Evidence, radiometry: Radiometry, card: ModelCard, settings: ReadingSettings
-) -> Infrared | str:
+) -> NirInput | str:
     """Decide what the values of B08 mean, or say why it is not used.
 
     It is used only where its numbers can be trusted as those of the other bands are: reflectance of a known scale.
@@ -109,7 +109,7 @@ def understand_infrared(
         return f"not usable: {ONLY}. {str(error).removeprefix(f'{source.shown_path}: ')}"
     if not (np.isclose(own.scale, own.scale[0]).all() and np.isclose(own.offset, own.offset[0]).all()):
         return f"of another scale or offset than red and green: {ONLY}. Say which holds: --scale, --offset"
-    return Infrared(source, _visible(card), own)
+    return NirInput(source, _visible(card), own)
 
 
 def _visible(card: ModelCard) -> tuple[int, int]:
@@ -131,11 +131,11 @@ def _radiometry(
     )
 
 
-def doubt_infrared(infrared: Infrared, found: Sample) -> str | None:
+def check_nir(nir: NirInput, found: Sample) -> str | None:
     """What the values of B08 speak against it, in words; None where nothing does, or too few were seen.
 
     Args:
-        infrared: What was decided.
+        nir: What was decided.
         found: Values of B08 where it has data.
     """
     values = found.values[:, 0]
@@ -144,7 +144,7 @@ def doubt_infrared(infrared: Infrared, found: Sample) -> str | None:
     if len(values) < LEAST_PIXELS:
         return None
     # At the scene's own level: added haze would lend light to a band that holds none.
-    plain = (values + infrared.radiometry.offset[2]) * infrared.radiometry.scale[2]
+    plain = (values + nir.radiometry.offset[2]) * nir.radiometry.scale[2]
     middle, bright = np.percentile(plain, (50, 99))
     if middle > 1.5 or bright < 0.005:
         return f"not like reflectance (median {middle:.3g}, 99th percentile {bright:.3g})"

@@ -25,7 +25,7 @@ from landmap.radiometry.resolve import decide, is_said
 from landmap.scene.clouds import UNKNOWN_CLOUDS, Clouds
 from landmap.scene.header import Said, SceneFile, read_scene_file
 from landmap.scene.masks import Mask
-from landmap.scene.nir import ONLY, Infrared, doubt_infrared, understand_infrared
+from landmap.scene.nir import ONLY, NirInput, check_nir, resolve_nir
 from landmap.scene.sample import look_beside, sample
 from landmap.scene.scene_masks import find_masks
 from landmap.scene.source import Source
@@ -47,9 +47,9 @@ class Scene(Source):
 
     radiometry: Radiometry
     """How values become the model's input."""
-    infrared: Infrared | None = None
+    nir: NirInput | None = None
     """Near infrared for the model's prior; None where it is not used."""
-    infrared_says: str = ""
+    nir_text: str = ""
     """Whether and how near infrared is used, or why not, in words."""
     product: Product | None = None
     """What it was delivered as; None for a raster file."""
@@ -97,9 +97,9 @@ class Scene(Source):
             left_in = valid if mask.hides else inside
             left_in &= numbers == 0
         spectrum = None
-        if self.infrared is not None:
-            nir, seen = self.infrared.source.read_values(window)
-            spectrum = self.infrared.spectrum(values, nir[..., 0], seen)
+        if self.nir is not None:
+            nir, seen = self.nir.source.read_values(window)
+            spectrum = self.nir.spectrum(values, nir[..., 0], seen)
         return Pixels(self.radiometry.to_model(values), valid, spectrum, inside if self.masks else None, why)
 
     @property
@@ -172,10 +172,10 @@ def open_scene(
         files=file.names,
         warnings=(*found.fills.says(), *constant_doubts(found.values, source.nodata), *_doubts_of_alpha(file, card)),
     )
-    if isinstance(file.infrared, str):
-        return _without_infrared(scene, file.infrared, is_there=bool(whole and whole.without_nir))
-    nir, says = file.infrared
-    return _with_infrared(scene, (file.view.of(nir), says), evidence, card, settings)
+    if isinstance(file.nir, str):
+        return _without_nir(scene, file.nir, is_there=bool(whole and whole.without_nir))
+    nir, says = file.nir
+    return _with_nir(scene, (file.view.of(nir), says), evidence, card, settings)
 
 
 def _doubts_of_alpha(file: SceneFile, card: ModelCard) -> list[str]:
@@ -192,24 +192,24 @@ def _doubts_of_alpha(file: SceneFile, card: ModelCard) -> list[str]:
     return [doubt for doubt in doubts if doubt]
 
 
-def _with_infrared(scene: Scene, beside: Said, evidence: Evidence, card: ModelCard, settings: Settings) -> Scene:
+def _with_nir(scene: Scene, beside: Said, evidence: Evidence, card: ModelCard, settings: Settings) -> Scene:
     """The scene with near infrared where that is understood, else with the reason."""
     source, says = beside
     own = replace(evidence, band_names=(NIR_BAND,), **says)
-    infrared = understand_infrared(source, own, scene.radiometry, card, settings)
-    if isinstance(infrared, str):
-        return _without_infrared(scene, infrared, is_there=True)
+    nir = resolve_nir(source, own, scene.radiometry, card, settings)
+    if isinstance(nir, str):
+        return _without_nir(scene, nir, is_there=True)
     found = sample(source, [mask for mask in scene.masks if mask.hides])
-    doubt = doubt_infrared(infrared, found)
+    doubt = check_nir(nir, found)
     if doubt and not (is_said(own) and len(found.values)):
-        return _without_infrared(scene, f"{doubt}: {ONLY}", is_there=True)
+        return _without_nir(scene, f"{doubt}: {ONLY}", is_there=True)
     told = (f"{NIR_BAND} is {doubt}, and used as its metadata say: leave it out with --no-nir",) if doubt else ()
-    doubts = (*told, *_missing_infrared(scene, source))
+    doubts = (*told, *_missing_nir(scene, source))
     says_so = f"used as NIR prior ({_where(scene, source)})"
-    return replace(scene, infrared=infrared, infrared_says=says_so, warnings=(*scene.warnings, *doubts))
+    return replace(scene, nir=nir, nir_text=says_so, warnings=(*scene.warnings, *doubts))
 
 
-def _missing_infrared(scene: Scene, source: Source) -> tuple[str, ...]:
+def _missing_nir(scene: Scene, source: Source) -> tuple[str, ...]:
     """What of the scene is mapped without near infrared, in words, where that is much of it."""
     share, value = look_beside(scene, source, [mask for mask in scene.masks if mask.hides])
     if share < NOTICED:
@@ -221,10 +221,10 @@ def _missing_infrared(scene: Scene, source: Source) -> tuple[str, ...]:
     )
 
 
-def _without_infrared(scene: Scene, why: str, *, is_there: bool) -> Scene:
+def _without_nir(scene: Scene, why: str, *, is_there: bool) -> Scene:
     """The scene without near infrared, which is a warning where the scene has it."""
     warnings = (f"{NIR_BAND} is not used: {why}",) if is_there else ()
-    return replace(scene, infrared_says=why, warnings=(*scene.warnings, *warnings))
+    return replace(scene, nir_text=why, warnings=(*scene.warnings, *warnings))
 
 
 def _where(scene: Scene, source: Source) -> str:

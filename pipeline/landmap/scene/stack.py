@@ -65,7 +65,7 @@ def stack(product: Product, card: ModelCard, settings: ReadingSettings) -> Stack
     finest = min(headers, key=lambda header: abs(header.geobox.transform.determinant))
     for header in headers:
         _check_place(header, finest, product.path)
-    nir = _infrared(product, card, settings, finest)
+    nir = _nir(product, card, settings, finest)
     headers += [nir] if isinstance(nir, Header) else []
     return Stack(
         vrt=vrt_text(headers, finest),
@@ -115,7 +115,7 @@ def finest(bands: Sequence[BandFile]) -> BandFile:
     return min(bands, key=lambda band: band.resolution or math.inf)
 
 
-def _infrared(product: Product, card: ModelCard, settings: ReadingSettings, grid: Header) -> Header | str | None:
+def _nir(product: Product, card: ModelCard, settings: ReadingSettings, grid: Header) -> Header | str | None:
     """B08 where model and user want it; None where it isn't there, or why it can't be used, in words."""
     unused = card.nir is None or not settings.use_nir or NIR_BAND in card.band_names
     if unused or all(band.name != NIR_BAND for band in product.bands):

@@ -236,7 +236,7 @@ def test_coarser_bands_are_interpolated_onto_the_finest_grid(make_safe: MakeSafe
 
 def test_near_infrared_is_found_and_understood(make_safe: MakeSafe) -> None:
     scene = opened(make_safe("L1C", offsets=False), replace(FAKE_CARD, levels=("L1C",), nir=PRIOR))
-    assert scene.infrared_says == "used as NIR prior (T33TVM_20241014T101021_B08.jp2)"
+    assert scene.nir_text == "used as NIR prior (T33TVM_20241014T101021_B08.jp2)"
     spectrum = scene.read(ALL).spectrum
     assert spectrum is not None
     np.testing.assert_allclose(spectrum[SEEN], expected(("B04", "B03", "B08"), offsets=False)[SEEN], atol=1e-6)
@@ -247,8 +247,8 @@ def test_broken_near_infrared_leaves_true_colour(make_safe: MakeSafe) -> None:
     product = make_safe("L1C")
     next(product.rglob("*B08.jp2")).write_bytes(b"broken")
     scene = opened(product, replace(FAKE_CARD, levels=("L1C",), nir=PRIOR))
-    assert scene.infrared is None
-    assert "not usable: true colour only. band B08, T33TVM_20241014T101021_B08.jp2: " in scene.infrared_says
+    assert scene.nir is None
+    assert "not usable: true colour only. band B08, T33TVM_20241014T101021_B08.jp2: " in scene.nir_text
 
 
 def test_a_coarser_model_gets_the_bands_of_its_own_resolution(make_safe: MakeSafe) -> None:

@@ -220,10 +220,10 @@ def test_near_infrared_is_used_as_the_message_says(
     with rasterio.open(path, "r+") as file:
         change(file)
     made = landmap.plan(path, card=NIR, level="L1C")
-    assert made.scene.infrared is None
+    assert made.scene.nir is None
     assert words in made.nir
     obeying = landmap.plan(path, card=NIR, level="L1C", **obeyed)
-    assert obeying.scene.infrared is not None
+    assert obeying.scene.nir is not None
     assert is_right(obeying, dn)
 
 

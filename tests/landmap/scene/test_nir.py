@@ -260,8 +260,8 @@ def test_what_is_said_of_it(
     bands: tuple[str, ...], choices: dict[str, Any], says: str, write_scene: WriteScene
 ) -> None:
     scene = opened(write_scene(field(), bands=bands), **choices)
-    assert scene.infrared_says.startswith(says)
-    assert (scene.infrared is not None) == says.startswith("used")
+    assert scene.nir_text.startswith(says)
+    assert (scene.nir is not None) == says.startswith("used")
     assert (scene.read(Window(0, 0, 8, 8)).spectrum is not None) == says.startswith("used")
 
 
@@ -277,8 +277,8 @@ def test_what_is_said_of_it(
 )
 def test_what_can_not_be_trusted_is_not_used(change: Any, says: str, write_scene: WriteScene) -> None:
     scene = opened(write_scene(change(field()), bands=RGBN))
-    assert scene.infrared is None
-    assert scene.infrared_says.startswith(says)
+    assert scene.nir is None
+    assert scene.nir_text.startswith(says)
 
 
 def test_what_is_there_and_not_used_is_a_warning(write_scene: WriteScene) -> None:
@@ -286,7 +286,7 @@ def test_what_is_there_and_not_used_is_a_warning(write_scene: WriteScene) -> Non
     made = landmap.plan(floats, card=CARD, level="L1C", offset=0)
     assert "B08 is not used: of a scale that is assumed: true colour only. Give --scale" in made.warnings
     obeyed = landmap.plan(floats, card=CARD, level="L1C", offset=0, scale="reflectance")
-    assert (obeyed.scene.infrared is not None, obeyed.warnings) == (True, ())
+    assert (obeyed.scene.nir is not None, obeyed.warnings) == (True, ())
     for choices in ({"use_nir": False}, {"bands": "1,2,3"}):
         assert (
             landmap.plan(write_scene(field(), bands=RGBN), card=CARD, level="L1C", offset=0, **choices).warnings == ()
@@ -303,17 +303,17 @@ def test_near_infrared_is_found_where_its_data_are(said: bool, write_scene: Writ
         with rasterio.open(path, "r+") as file:
             file.scales = (1e-4,) * 4
     scene = opened(path)
-    assert scene.infrared_says == "used as NIR prior (band 4)"
+    assert scene.nir_text == "used as NIR prior (band 4)"
     assert scene.warnings == ()
 
 
 def test_what_metadata_say_of_it_is_doubted_aloud_and_not_overruled(write_scene: WriteScene) -> None:
     path = write_scene(np.concatenate([field()[:3], field()[3:] // 4000]), bands=RGBN)
-    assert opened(path).infrared is None
+    assert opened(path).nir is None
     with rasterio.open(path, "r+") as file:
         file.scales = (1e-4,) * 4
     scene = opened(path)
-    assert scene.infrared is not None
+    assert scene.nir is not None
     assert scene.warnings[0].startswith("B08 is not like reflectance (median 0.0001, 99th percentile 0.0001), and used")
     assert opened(path, use_nir=False).warnings == (), "as the warning says"
 
@@ -328,7 +328,7 @@ def test_much_that_is_mapped_without_near_infrared_is_told(
     assert not opened(write_scene(values, "whole.tif", bands=RGBN, **profile)).warnings
     values[3, :, 64:104] = fill
     scene = opened(write_scene(values, bands=RGBN, **profile))
-    assert scene.infrared is not None
+    assert scene.nir is not None
     (told,) = scene.warnings
     share = float(told.split(" in ")[1].split(" %")[0])
     assert f"B08 has no data (it is {fill} there) in" in told
@@ -340,19 +340,17 @@ def test_much_that_is_mapped_without_near_infrared_is_told(
 def test_two_bands_of_that_name_are_not_chosen_from(write_scene: WriteScene) -> None:
     values = np.concatenate([field(), field()[3:]])
     scene = opened(write_scene(values, bands=(*RGBN, "nir")))
-    assert scene.infrared_says == (
-        "there 2 times: true colour only. Say which is which: --bands B04=N,B03=N,B02=N,B08=N"
-    )
+    assert scene.nir_text == ("there 2 times: true colour only. Say which is which: --bands B04=N,B03=N,B02=N,B08=N")
 
 
 def test_another_offset_than_that_of_red_is_not_believed(write_scene: WriteScene) -> None:
     path = write_scene(field(), bands=RGBN)
     with rasterio.open(path, "r+") as file:
         file.scales, file.offsets = (1e-4,) * 4, (0, 0, 0, -0.1)
-    assert opened(path, offset="auto").infrared_says.startswith("of another scale or offset than red and green")
+    assert opened(path, offset="auto").nir_text.startswith("of another scale or offset than red and green")
     with rasterio.open(path, "r+") as file:
         file.offsets = (-0.1,) * 4
-    assert opened(path, offset="auto").infrared is not None
+    assert opened(path, offset="auto").nir is not None
 
 
 def test_numbers_of_it_that_make_no_sense_cost_only_near_infrared(write_scene: WriteScene) -> None:
@@ -360,7 +358,7 @@ def test_numbers_of_it_that_make_no_sense_cost_only_near_infrared(write_scene: W
     with rasterio.open(path, "r+") as file:
         file.update_tags(4, BOA_ADD_OFFSET="none")
     scene = opened(path, offset="auto")
-    assert scene.infrared_says.startswith("not usable: true colour only. expected a number as its tag BOA_ADD_OFFSET")
+    assert scene.nir_text.startswith("not usable: true colour only. expected a number as its tag BOA_ADD_OFFSET")
 
 
 def test_the_plan_says_it_in_words_and_in_json(write_scene: WriteScene) -> None:
