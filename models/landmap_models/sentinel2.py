@@ -1,9 +1,14 @@
-"""Which band of a chip's file is which: Sentinel-2 names, from descriptions or told by the user."""
+"""What is known of Sentinel-2 and its products: bands, levels, numbers, classes, and how all these are named.
+
+The source is ESA's product specification (Sentinel-2 Products Specification Document, S2-PDGS-TAS-DI-PSD) where nothing
+else is named.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from landmap_models.errors import DatasetError
 
@@ -12,7 +17,45 @@ SENTINEL2 = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09
 EUROSAT_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A")
 """The bands of EuroSAT's GeoTIFF chips: B8A comes last."""
 TRUE_COLOR = ("B04", "B03", "B02")
-"""Red, green, blue."""
+"""Red, green and blue."""
+
+Level = Literal["L1C", "L2A"]
+"""Product level: L1C is reflectance at the top of the atmosphere, L2A at the ground."""
+LEVELS: tuple[Level, ...] = ("L1C", "L2A")
+
+DN_SCALE = 1e-4
+"""Reflectance in a digital number (DN): 10,000 is a reflectance of 1."""
+OFFSET_BASELINE = "04.00"
+"""Processing baseline since which products have an offset: -1000 DN, to be added before scaling.
+
+It is in force since 2022-01-25, and in older scenes that were processed again since.
+"""
+
+SCL_CLASSES: Mapping[str, tuple[int, ...]] = {
+    "no_data": (0,),
+    "saturated": (1,),
+    "dark": (2,),
+    "shadow": (3,),
+    "vegetation": (4,),
+    "bare": (5,),
+    "water": (6,),
+    "unclassified": (7,),
+    "cloud_medium": (8,),
+    "cloud_high": (9,),
+    "cirrus": (10,),
+    "snow": (11,),
+    "cloud": (8, 9, 10),
+}
+"""Class numbers of L2A's scene classification (SCL) by name; the last name stands for three classes."""
+
+TCI_BRIGHTEST: Mapping[Level, float] = {"L1C": 0.3558, "L2A": 0.2505}
+"""Reflectance at 255 in the true-colour image (TCI) of 8 bits, by level; see `TCI_BLACK`.
+
+L1C: as ESA documents it ("a level of 3558"). L2A: measured on a product of baseline 05.11 against its own bands
+(r = 0.99997); ESA's documents say 0.2.
+"""
+TCI_BLACK = 1
+"""Value of a reflectance of 0 in the true-colour image; 0 is no data."""
 
 BandNames = tuple[str | None, ...]
 """Sentinel-2 name of each band of a file, None for a band that is none or isn't named."""
@@ -82,6 +125,30 @@ def band_code(word: str) -> str | None:
         return None
     name = f"B{int(match[1])}A" if match[2] else f"B{int(match[1]):02d}"
     return name if name in SENTINEL2 else None
+
+
+def level_in(text: str) -> Level | None:
+    """The product level that a tag or a name speaks of, or None: "S2MSI1C", "Level-2A", "kempen_L2A.tif", "S2A2A"."""
+    words = re.findall(r"(?:level[-_ ]?|msi_?l?|(?<![a-z0-9])(?:l|s2[a-d]))(1c|2a)(?![a-z0-9])", text.lower())
+    found = {word.upper() for word in words}
+    return "L1C" if found == {"1C"} else "L2A" if found == {"2A"} else None
+
+
+def is_true_color(name: str) -> bool:
+    """Whether a file's name is that of a true-colour image: "T31UFS_20190212T105141_TCI_10m.jp2", "TCI.tif"."""
+    return re.search(r"(?<![a-z0-9])tci(?![a-z0-9])", name.lower()) is not None
+
+
+def true_color_level(name: str) -> Level | None:
+    """The product level by the form of a true-colour image's name, or None: L2A's names have the size of its pixels."""
+    if re.search(r"(?<![a-z0-9])tci_[126]0m(?![a-z0-9])", name.lower()):
+        return "L2A"
+    return "L1C" if re.search(r"t\d{2}[a-z]{3}_\d{8}t\d{6}_tci(?![a-z0-9_])", name.lower()) else None
+
+
+def true_color_scale(level: Level) -> float:
+    """Reflectance per unit of a true-colour image of this level."""
+    return TCI_BRIGHTEST[level] / (255 - TCI_BLACK)
 
 
 def described_bands(descriptions: Sequence[str | None]) -> BandNames | None:

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Literal, TypedDict
 
 from landmap.errors import SettingsError
+from landmap_models.sentinel2 import LEVELS, SCL_CLASSES, Level
 
 DEFAULT_MEMORY = 2_000_000_000
 """Bytes that a run may need unless told otherwise: a laptop has them, and a worker of a cluster, too."""
@@ -24,22 +25,6 @@ NEUTRAL_SETTINGS = ("chunk", "memory", "batch_size", "threads")
 ScaleName = Literal["auto", "dn", "reflectance", "8bit"]
 SCALE_NAMES: tuple[ScaleName, ...] = ("auto", "dn", "reflectance", "8bit")
 
-SCL_CLASSES: Mapping[str, tuple[int, ...]] = {
-    "no_data": (0,),
-    "saturated": (1,),
-    "dark": (2,),
-    "shadow": (3,),
-    "vegetation": (4,),
-    "bare": (5,),
-    "water": (6,),
-    "unclassified": (7,),
-    "cloud_medium": (8,),
-    "cloud_high": (9,),
-    "cirrus": (10,),
-    "snow": (11,),
-    "cloud": (8, 9, 10),
-}
-"""Numbers of Sentinel-2's scene classification (SCL) by name; the last one stands for three."""
 CLOUDS = ("auto", "none", "s2cloudless")
 MASKED_CLASSES = ("cloud", "shadow", "snow", "saturated")
 """Left out where a scene classification is used and nothing else is said."""
@@ -65,7 +50,7 @@ class ReadingSettings:
     """What a unit of the file means: DN/10000, reflectance, 8 bits over the model's range, or reflectance per unit."""
     offset: Literal["auto"] | float = "auto"
     """Added to the file's values before scaling, in the file's own units (-1000 for baseline 04.00 and later)."""
-    level: Literal["auto", "L1C", "L2A"] = "auto"
+    level: Literal["auto"] | Level = "auto"
     """Product level of the scene."""
 
     def __post_init__(self) -> None:
@@ -77,7 +62,7 @@ class ReadingSettings:
             raise SettingsError(f"offset: expected a number. Received: {self.offset!r}")
         if isinstance(self.offset, str) and self.offset != "auto":
             raise SettingsError(f"offset: expected auto or a number. Received: {self.offset!r}")
-        if self.level not in ("auto", "L1C", "L2A"):
+        if self.level not in ("auto", *LEVELS):
             raise SettingsError(f"level: expected auto, L1C or L2A. Received: {self.level!r}")
 
 
@@ -242,7 +227,7 @@ class Choices(TypedDict, total=False):
     use_nir: bool
     scale: ScaleName | float
     offset: Literal["auto"] | float
-    level: Literal["auto", "L1C", "L2A"]
+    level: Literal["auto"] | Level
     clouds: Literal["auto", "none", "s2cloudless"]
     scl: str | os.PathLike[str] | None
     mask_classes: str | Sequence[str] | None

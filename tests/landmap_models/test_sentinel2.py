@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from landmap_models.errors import DatasetError
-from landmap_models.sentinel2 import EUROSAT_ORDER, SENTINEL2, band_name, described_bands, places_of, told_bands
+from landmap_models.sentinel2 import (
+    EUROSAT_ORDER,
+    SENTINEL2,
+    Level,
+    band_name,
+    described_bands,
+    is_true_color,
+    level_in,
+    places_of,
+    told_bands,
+    true_color_level,
+)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +88,44 @@ def test_told_bands_must_be_bands(names: tuple[str, ...]) -> None:
 
 def test_told_bands_may_hold_others() -> None:
     assert told_bands(("b4", "SCL", "nir")) == ("B04", None, "B08")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "level"),
+    [
+        ("T31UFS_20190212T105141_TCI_10m.jp2", True, "L2A"),
+        ("L2A_T31UFS_20170212T105141_TCI_20m.jp2", True, "L2A"),
+        ("T31UFS_20190212T105141_TCI.jp2", True, "L1C"),
+        ("T31UFS_20190212T105141_TCI_clip.tif", True, None),
+        ("TCI.tif", True, None),
+        ("my-town-tci.tif", True, None),
+        ("MTD_MSIL2A.xml:TCI:EPSG_32633", True, None),
+        ("T31UFS_20190212T105141_B04_10m.jp2", False, None),
+        ("tcity.tif", False, None),
+    ],
+)
+def test_names_of_true_color_images(name: str, known: bool, level: str | None) -> None:
+    assert is_true_color(name) == known
+    assert true_color_level(name) == level
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "why"),
+    [
+        ("S2A_MSIL1C_20210908T042701_N0301_R133_T46RER_20210908T070248.SAFE", "L1C", "product"),
+        ("S2MSI2A", "L2A", "product type"),
+        ("Level-1C", "L1C", "GDAL"),
+        ("level 2a", "L2A", "in words"),
+        ("LEVEL_2A", "L2A", "with an underscore"),
+        ("inn-l2a-2020.tif", "L2A", "between dashes"),
+        ("L1C and L2A", None, "both"),
+        ("L1TP", None, "Landsat's"),
+        ("tile_31U_2A", None, "2A alone could be anything"),
+        ("model1c.tif", None, "within a word"),
+        ("L2Abc.tif", None, "within a word"),
+        ("T33TVM_20241014.tif", None, "a date"),
+        ("", None, "nothing"),
+    ],
+)
+def test_level_in_a_text(text: str, level: Level | None, why: str) -> None:
+    assert level_in(text) == level, why

@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import DatasetError
-
-TRUE_COLOR = ("B04", "B03", "B02")
-"""Red, green, blue."""
+from landmap_models.sentinel2 import TRUE_COLOR
 
 ATMOSPHERE = {"B02": (0.16, 0.075), "B03": (0.14, 0.045), "B04": (0.12, 0.025), "B08": (0.10, 0.010)}
 """Loss and bias of top-of-atmosphere = (1 - loss) * bottom-of-atmosphere + bias, for a typical European haze.

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import ReportError
+from landmap_models.sentinel2 import TRUE_COLOR
 
-TRUE_COLOR = ("B04", "B03", "B02")
-"""Red, green, blue."""
 MOST_CHIPS, MOST_COLUMNS = 64, 8
 DPI = 110
 CELL = 1.5

@@ -34,6 +34,7 @@ from landmap_models.metrics import metrics
 from landmap_models.model_file.archive import SPLIT_MEMBER, weights_sha256
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
+from landmap_models.sentinel2 import TRUE_COLOR
 
 Progress = Callable[[int, int], None]
 """Called with the number of chips that are done and of all."""
@@ -244,7 +245,7 @@ def _true_color(chips: Floats, card: ModelCard) -> npt.NDArray[np.uint8]:
 
     White is what the brightest of these bands seldom exceeded in training: land is dark beside what 16 bits can say.
     """
-    wanted = [card.band_names.index(b) if b in card.band_names else None for b in ("B04", "B03", "B02")]
+    wanted = [card.band_names.index(b) if b in card.band_names else None for b in TRUE_COLOR]
     order = [0, 0, 0] if None in wanted else cast(list[int], wanted)
     low, high = card.reflectance_range
     white = min(high, max(max(card.bands[i].p99 for i in order), low + 1e-6))

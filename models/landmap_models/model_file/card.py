@@ -19,10 +19,9 @@ from landmap_models.model_file.card_checks import NIR_BAND as NIR_BAND
 from landmap_models.model_file.card_checks import SENTINEL_BAND as SENTINEL_BAND
 from landmap_models.model_file.card_checks import card_faults, is_number
 from landmap_models.model_file.nir import NirPrior
+from landmap_models.sentinel2 import Level
 
 SCHEMA = 1
-
-Level = Literal["L1C", "L2A"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from landmap_models.legend import COLOR, MAX_CLASS_ID, LandClass
 from landmap_models.model_file.nir import NirPrior, Roles
+from landmap_models.sentinel2 import LEVELS
 
 SENTINEL_BAND = re.compile("B(0[1-9]|1[0-2]|8A)")
 """Names of Sentinel-2's bands."""
@@ -99,7 +100,7 @@ def _mapping(name: str, value: object) -> list[str]:
 
 
 def _levels(name: str, value: Any) -> list[str]:
-    fits = _is_list(value) and len(value) and all(level in ("L1C", "L2A") for level in value)
+    fits = _is_list(value) and len(value) and all(level in LEVELS for level in value)
     return [] if fits and len(set(value)) == len(value) else [_expected(f"{name} out of L1C and L2A in a list", value)]
 
 

@@ -19,12 +19,13 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from landmap_models.arrays import AnyFloats, Doubles
+from landmap_models.sentinel2 import LEVELS, Level
 
 Pair = tuple[float, float]
 
@@ -123,7 +124,7 @@ class NirPrior:
     """
     freedom: float = 4.0
     """Degrees of freedom of Student's t: the fewer, the heavier the tails."""
-    level: Literal["L1C", "L2A"] = "L1C"
+    level: Level = "L1C"
     """Product level of the reflectances it was fitted on."""
     origin: str = ""
     """What it was fitted on, in words."""
@@ -198,7 +199,7 @@ class NirPrior:
             raise ValueError(
                 f"Expected a nir weight from 0 to 1 and positive freedom. Received: {self.weight!r}, {self.freedom!r}"
             )
-        if self.level not in ("L1C", "L2A") or not isinstance(self.origin, str):
+        if self.level not in LEVELS or not isinstance(self.origin, str):
             raise ValueError(f"Expected a nir level L1C or L2A, and its origin as text. Received: {self.level!r}")
 
 

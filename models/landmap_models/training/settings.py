@@ -12,7 +12,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 from landmap_models.architectures.options import ArchitectureOptions
 from landmap_models.errors import ModelError
-from landmap_models.model_file.card import Level
+from landmap_models.sentinel2 import Level
 
 
 def recommended(pretrained: bool) -> dict[str, Any]:

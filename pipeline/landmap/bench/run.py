@@ -38,6 +38,7 @@ from landmap.run.result import Outputs
 from landmap.settings import PRECISIONS, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid, Window
 from landmap_models.inference.classifier import Classifier, WindowClassifier
+from landmap_models.sentinel2 import TRUE_COLOR
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
     from landmap_models.inference.tensorflow import Precision
@@ -45,7 +46,6 @@ if TYPE_CHECKING:  # it imports TensorFlow's start
 
 PART = 1024
 """Height and width in pixels of the example that is repeated; a multiple of the file's blocks."""
-NAMES = ("B04", "B03", "B02")
 UNSEEN = 200
 """Columns at the example's right side that may lie beyond the orbit's edge."""
 
@@ -74,7 +74,7 @@ def write_bench_scene(path: str | Path, size: int, *, overwrite: bool = False) -
         with tempfile.TemporaryDirectory(prefix=".landmap-bench-", dir=path.parent) as folder:
             values, profile = _example(Path(folder, "example.tif"))
             scene = Path(folder, "scene.tif")
-            _repeat(scene, values, profile | {"count": len(NAMES), "height": size, "width": size})
+            _repeat(scene, values, profile | {"count": len(TRUE_COLOR), "height": size, "width": size})
             scene.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: can't be written: {error}") from error
@@ -91,7 +91,7 @@ def _example(path: Path) -> tuple[npt.NDArray[np.uint16], dict[str, object]]:
 
 def _repeat(path: Path, values: npt.NDArray[np.uint16], profile: dict[str, object]) -> None:
     with rasterio.open(path, "w", **profile, bigtiff="IF_SAFER") as file:
-        file.descriptions = NAMES
+        file.descriptions = TRUE_COLOR
         file.update_tags(**TAGS)
         for i, row in enumerate(range(0, file.height, PART)):
             for j, col in enumerate(range(0, file.width, PART)):

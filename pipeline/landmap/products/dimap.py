@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 from landmap.errors import SceneError
 from landmap.products.folder import level_of
 from landmap.products.product import SCL, BandFile, Product, names_classification
-from landmap.radiometry.resolve import level_in
-from landmap_models.sentinel2 import band_name
+from landmap_models.sentinel2 import band_name, level_in
 
 ENDING, FOLDER = ".dim", ".data"
 

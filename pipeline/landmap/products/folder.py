@@ -16,8 +16,7 @@ from landmap.products.product import CLASSI, CLOUDS, SCL, BandFile, Product, nam
 from landmap.products.scene_names import check_one_scene, doubt_names
 from landmap.products.stac import item_product
 from landmap.products.stac_file import parse_item
-from landmap.radiometry.resolve import level_in
-from landmap_models.sentinel2 import band_name
+from landmap_models.sentinel2 import band_name, level_in
 
 if TYPE_CHECKING:
     from pystac import Item

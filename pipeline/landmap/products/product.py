@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from affine import Affine
 
 from landmap.errors import BandError, SceneError
-from landmap.radiometry.conversion import Level, Stated
+from landmap.radiometry.conversion import Stated
 from landmap.settings import ReadingSettings
+from landmap_models.sentinel2 import Level
 
 REMOTE = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
 """How the names begin under which GDAL reads what lies elsewhere, by the scheme of a URL."""

@@ -13,8 +13,7 @@ from landmap.errors import SceneError
 from landmap.products.folder import band_files, cloud_files, entries, gdal_path
 from landmap.products.product import SCL, BandFile, Product
 from landmap.products.scene_names import check_one_scene
-from landmap.radiometry.conversion import Level
-from landmap_models.sentinel2 import SENTINEL2, band_code
+from landmap_models.sentinel2 import OFFSET_BASELINE, SENTINEL2, Level, band_code
 
 METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml|S2\w_\w{4}_MTD_SAFL(1C|2A)_.*\.xml")
 """Names of the file that describes a product: compact naming, and that of products until 2016."""
@@ -22,8 +21,6 @@ OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 QUANTIFICATIONS = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
 COVERAGE = "Cloud_Coverage_Assessment"
 IMAGES = ("IMAGE_FILE", "IMAGE_ID", "IMAGE_FILE_2A", "IMAGE_ID_2A")
-OFFSET_SINCE = "04.00"
-"""Processing baseline since which products have an offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class SafeMetadata:
         if self.offsets:
             numbers = sorted({f"{offset:g}" for offset in self.offsets.values()})
             found["offset"] = f"{self.name} says {self.offset_name} {' or '.join(numbers)}"
-        elif "" < self.baseline < OFFSET_SINCE:
+        elif "" < self.baseline < OFFSET_BASELINE:
             found["offset"] = f"{self.name} names none, as is right for baseline {self.baseline}"
         else:
             found["offset"] = f"assumed: 0, as {self.name} names none, though baseline {self.baseline or '?'} has one"

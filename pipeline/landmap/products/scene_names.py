@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from landmap.errors import SceneError
-from landmap.radiometry.resolve import level_in
-from landmap_models.sentinel2 import band_name
+from landmap_models.sentinel2 import band_name, level_in
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 TIME = r"(?:[T_-]?(?P<time>[01]\d[0-5]\d[0-5]\d|2[0-3][0-5]\d[0-5]\d)(?!\d))?"

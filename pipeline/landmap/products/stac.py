@@ -13,9 +13,7 @@ from affine import Affine
 from landmap.errors import SceneError
 from landmap.products.product import CLASSI, CLOUDS, REMOTE, SCL, BandFile, Place, Product, names_classification
 from landmap.products.stac_file import is_url, split_address
-from landmap.radiometry.conversion import Level
-from landmap.radiometry.resolve import level_in
-from landmap_models.sentinel2 import band_name
+from landmap_models.sentinel2 import OFFSET_BASELINE, Level, band_name, level_in
 
 if TYPE_CHECKING:
     from pystac import Asset, Item
@@ -26,8 +24,6 @@ BASELINE_KEYS = ("s2:processing_baseline", "processing:version", "sentinel:proce
 UNREAD_CLOUDS = re.compile(r"fmask|clm(_r\d)?|qa60|cloud([ _-]?mask)?", re.IGNORECASE)
 """Keys of assets that classify clouds in other forms than Sentinel-2's own products do."""
 CLOUD_COVER = "eo:cloud_cover"
-OFFSET_SINCE = "04.00"
-"""Processing baseline since which products have an offset."""
 OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 """Properties that say that the offset of -1000 has been added to the pixels of the GeoTIFF assets."""
 
@@ -219,6 +215,6 @@ def _applied(item: Item, asset: Asset) -> bool:
 def _offset_origin(item: Item, bands: tuple[BandFile, ...]) -> str:
     if any(_applied(item, asset) for asset in item.assets.values()):
         return f"the STAC item says {'/'.join(key for key in OFFSET_APPLIED if key in item.properties)}: true"
-    if any(band.offset is None for band in bands) and baseline(item) >= OFFSET_SINCE:
+    if any(band.offset is None for band in bands) and baseline(item) >= OFFSET_BASELINE:
         return f"assumed: 0, as the STAC item names none, though its baseline {baseline(item)} has one"
     return "the STAC item's raster:offset"

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from landmap.radiometry.conversion import DARKEST, DN_SCALE, Evidence, Radiometry, Stated
+from landmap.radiometry.conversion import DARKEST, Evidence, Radiometry, Stated
 from landmap_models.arrays import Floats
 from landmap_models.model_file.card import ModelCard
+from landmap_models.sentinel2 import DN_SCALE
 
 UNITS = (
     ("reflectance", 1.0, "scaled already"),

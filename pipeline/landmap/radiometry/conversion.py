@@ -11,17 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from landmap_models.arrays import Floats
-
-Level = Literal["L1C", "L2A"]
-
-DN_SCALE = 1e-4
-"""Sentinel-2's quantification: 10,000 is a reflectance of 1."""
+from landmap_models.sentinel2 import Level
 
 LEAST_PIXELS = 100
 """Nothing is decided by the dark or bright ones of fewer pixels, of which a percentile is not one."""

@@ -16,11 +16,19 @@ import numpy as np
 
 from landmap.errors import SceneError
 from landmap.radiometry.checks import doubts
-from landmap.radiometry.conversion import DARKEST, DN_SCALE, HAZE, Evidence, Level, Radiometry
-from landmap.radiometry.true_color import BLACK, is_true_color, level_of_name, scale_of
+from landmap.radiometry.conversion import DARKEST, HAZE, Evidence, Radiometry
 from landmap.settings import ReadingSettings
 from landmap_models.arrays import Floats
 from landmap_models.model_file.card import ModelCard
+from landmap_models.sentinel2 import (
+    DN_SCALE,
+    TCI_BLACK,
+    Level,
+    is_true_color,
+    level_in,
+    true_color_level,
+    true_color_scale,
+)
 
 DARK_BLUE = 0.05
 """Air alone scatters more than this in B02 at the top of the atmosphere: darker pixels have been corrected (L2A)."""
@@ -175,7 +183,7 @@ def _stretch(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> 
         return None
     told = _told_level(evidence, settings)
     level, assumed = (told[0], "") if told else (card.levels[0], "assumed: ")
-    scale = scale_of(level)
+    scale = true_color_scale(level)
     return scale, f"{assumed}{scale:.6g}, ESA's stretch of {level}'s true-colour image (TCI)"
 
 
@@ -203,7 +211,7 @@ def _offset(evidence: Evidence, scale: tuple[float, ...], card: ModelCard, setti
     if kept:
         return next(iter(kept.values()))
     if _stretch(evidence, card, settings):
-        return (-float(BLACK),) * count, f"ESA's true-colour images (TCI) have {BLACK} where it is black"
+        return (-float(TCI_BLACK),) * count, f"ESA's true-colour images (TCI) have {TCI_BLACK} where it is black"
     origin = evidence.stated.origins.get("offset", "")
     return (0.0,) * count, origin if origin.startswith("assumed") else "assumed: 0, as the file names none"
 
@@ -298,7 +306,7 @@ def _told_level(evidence: Evidence, settings: ReadingSettings) -> tuple[Level, s
         return level, "the name of the product it lies in"
     if evidence.has_scl:
         return "L2A", "the scene classification (SCL) beside its bands: only L2A has one"
-    if level := level_of_name(name):
+    if level := true_color_level(name):
         return level, f"the form of its name, which is that of {level}'s true-colour images (TCI)"
     return None
 
@@ -306,13 +314,6 @@ def _told_level(evidence: Evidence, settings: ReadingSettings) -> tuple[Level, s
 def _is_product(folder: str) -> bool:
     """Whether a folder's name is a product's: ESA's SAFE, or "S2A_33UUP_20230813_0_L2A" of the archives on AWS."""
     return folder.upper().endswith(".SAFE") or re.match(r"S2[A-D]_", folder.upper()) is not None
-
-
-def level_in(text: str) -> Level | None:
-    """The product level that a tag or a name speaks of, or None: "S2MSI1C", "Level-2A", "kempen_L2A.tif", "S2A2A"."""
-    words = re.findall(r"(?:level[-_ ]?|msi_?l?|(?<![a-z0-9])(?:l|s2[a-d]))(1c|2a)(?![a-z0-9])", text.lower())
-    found = {word.upper() for word in words}
-    return "L1C" if found == {"1C"} else "L2A" if found == {"2A"} else None
 
 
 def _dark(evidence: Evidence, reflectance: Floats) -> dict[str, float]:

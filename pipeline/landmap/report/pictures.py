@@ -23,8 +23,8 @@ from landmap.maps.cover import open_raster, read_classes
 from landmap.scene.scene import Scene
 from landmap.tiling import Window
 from landmap_models.arrays import Bools, Bytes
+from landmap_models.sentinel2 import TRUE_COLOR
 
-TRUE_COLOUR = ("B04", "B03", "B02")
 WHITE = 0.275
 """Reflectance that is drawn white in true colour."""
 STRIP = 1024
@@ -45,7 +45,7 @@ class Composite:
     @property
     def name(self) -> str:
         """What it is called."""
-        return "true colour" if self.bands == TRUE_COLOUR else ", ".join(self.bands)
+        return "true colour" if self.bands == TRUE_COLOR else ", ".join(self.bands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ def composite(scene: Scene, most: int) -> Composite:
         scene: What to show.
         most: Pixels along the longer side; of larger scenes every so many are taken.
     """
-    is_true = set(TRUE_COLOUR) <= set(scene.band_names)
-    bands = TRUE_COLOUR if is_true else (scene.band_names[:3] if len(scene.band_names) > 2 else scene.band_names[:1])
+    is_true = set(TRUE_COLOR) <= set(scene.band_names)
+    bands = TRUE_COLOR if is_true else (scene.band_names[:3] if len(scene.band_names) > 2 else scene.band_names[:1])
     order = [scene.band_names.index(name) for name in bands]
     values, valid = _thinned_scene(scene, most)
     reflectance = scene.radiometry.to_model(values)[..., order]

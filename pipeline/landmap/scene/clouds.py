@@ -18,7 +18,7 @@ from landmap.scene.cloud_polygons import CloudPolygons, clouds_mask
 from landmap.scene.mask_layers import Layer, thinned_layers
 from landmap.scene.mask_rules import FLAGS, SCL_REASONS, flag_rules, scl_rules
 from landmap.scene.masks import Mask, RasterMask
-from landmap.settings import SCL_CLASSES
+from landmap_models.sentinel2 import SCL_CLASSES
 
 HIGHEST_CLASS = max(max(numbers) for numbers in SCL_CLASSES.values())
 TOLD = ("cloud", "shadow", "snow")

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.left_out import NOT_CLASSIFIED, Reasons
-from landmap.settings import SCL_CLASSES
 from landmap_models.arrays import Bools
+from landmap_models.sentinel2 import SCL_CLASSES
 
 FLAGS: Mapping[str, tuple[int, ...]] = {
     "cloud": (0, 1),

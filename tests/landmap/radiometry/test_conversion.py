@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pytest
 
 from landmap.errors import SceneError, SettingsError
-from landmap.radiometry.conversion import HAZE, Evidence, Level, Radiometry
-from landmap.radiometry.resolve import decide, level_in
+from landmap.radiometry.conversion import HAZE, Evidence, Radiometry
+from landmap.radiometry.resolve import decide
 from landmap.settings import Settings
 from landmap_models.inference.classifier import FAKE_CARD
 from landmap_models.model_file.card import BandProfile, ModelCard
+from landmap_models.sentinel2 import Level
 
 Floats = npt.NDArray[np.float32]
 
@@ -287,28 +288,6 @@ def test_darkness_is_judged_in_blue_alone() -> None:
 def test_level_of_an_l2a_model_is_assumed_for_its_scenes() -> None:
     made = decided(evidence(AIRY), L2A_CARD)
     assert (made.level, made.origins["level"]) == ("L2A", "assumed: L2A, the model's own")
-
-
-@pytest.mark.parametrize(
-    ("text", "level", "why"),
-    [
-        ("S2A_MSIL1C_20210908T042701_N0301_R133_T46RER_20210908T070248.SAFE", "L1C", "product"),
-        ("S2MSI2A", "L2A", "product type"),
-        ("Level-1C", "L1C", "GDAL"),
-        ("level 2a", "L2A", "in words"),
-        ("LEVEL_2A", "L2A", "with an underscore"),
-        ("inn-l2a-2020.tif", "L2A", "between dashes"),
-        ("L1C and L2A", None, "both"),
-        ("L1TP", None, "Landsat's"),
-        ("tile_31U_2A", None, "2A alone could be anything"),
-        ("model1c.tif", None, "within a word"),
-        ("L2Abc.tif", None, "within a word"),
-        ("T33TVM_20241014.tif", None, "a date"),
-        ("", None, "nothing"),
-    ],
-)
-def test_level_in_a_text(text: str, level: Level | None, why: str) -> None:
-    assert level_in(text) == level, why
 
 
 # --- haze

@@ -14,33 +14,14 @@ import rasterio
 from rasterio.enums import ColorInterp
 
 import landmap
-from landmap.radiometry.true_color import BRIGHTEST, is_true_color, level_of_name
 from landmap.scene.scene import open_scene
 from landmap.settings import Settings
 from landmap_models.inference.classifier import FAKE_CARD
+from landmap_models.sentinel2 import TCI_BRIGHTEST
 
 CARD = replace(FAKE_CARD, levels=("L1C",))
 GRANULE = "S2A_MSIL2A_20190212T105141_N0207_R051_T31UFS_20190212T110000.SAFE/GRANULE/X/IMG_DATA"
 ARCHIVE = "S2A_33UUP_20230813_0_L2A"
-
-
-@pytest.mark.parametrize(
-    ("name", "known", "level"),
-    [
-        ("T31UFS_20190212T105141_TCI_10m.jp2", True, "L2A"),
-        ("L2A_T31UFS_20170212T105141_TCI_20m.jp2", True, "L2A"),
-        ("T31UFS_20190212T105141_TCI.jp2", True, "L1C"),
-        ("T31UFS_20190212T105141_TCI_clip.tif", True, None),
-        ("TCI.tif", True, None),
-        ("my-town-tci.tif", True, None),
-        ("MTD_MSIL2A.xml:TCI:EPSG_32633", True, None),
-        ("T31UFS_20190212T105141_B04_10m.jp2", False, None),
-        ("tcity.tif", False, None),
-    ],
-)
-def test_names(name: str, known: bool, level: str | None) -> None:
-    assert is_true_color(name) == known
-    assert level_of_name(name) == level
 
 
 @pytest.fixture
@@ -75,7 +56,7 @@ def test_reflectance_is_that_of_the_digital_numbers(
     name: str, level: Any, origin: str, picture: Callable[..., Path]
 ) -> None:
     """Made as ESA makes it of known reflectance; 8 bits leave half a step of error."""
-    top = BRIGHTEST[level]
+    top = TCI_BRIGHTEST[level]
     reflectance = np.random.default_rng(0).uniform(0.01, top, (3, 100, 120))
     values = np.rint(reflectance / top * 254 + 1).astype(np.uint8)
     values[:, :20] = 0
