@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from landmap.errors import LandmapError as LandmapError
     from landmap.inference.plan import Plan as Plan
     from landmap.inference.plan import make_plan as plan  # noqa: F401 # listed by the table below
-    from landmap.io.cog import open_cover as open_cover
+    from landmap.maps.cover import open_cover as open_cover
     from landmap.maps.shares import ClassShare as ClassShare
     from landmap.maps.summarize import summarize as summarize
     from landmap.maps.vectorize import VectorSettings as VectorSettings
@@ -63,7 +63,7 @@ _PUBLIC = {
     "classify": "run.classify:classify",
     "compare_maps": "accuracy.change:compare_maps",
     "find_jobs": "batch.jobs:find_jobs",
-    "open_cover": "io.cog:open_cover",
+    "open_cover": "maps.cover:open_cover",
     "open_scene": "scene.scene:open_scene",
     "plan": "inference.plan:make_plan",
     "run_batch": "batch.run:run_batch",

@@ -17,7 +17,7 @@ import shapely
 from affine import Affine
 from scipy.ndimage import gaussian_filter
 
-from landmap.io.cog import CELL_TAG, LAYER_TAG, LEGEND_TAG, legend_tag
+from landmap.maps.tags import CELL_TAG, LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap_models.legend import EUROSAT
 
 SIZE = int(os.environ.get("LANDMAP_BENCH_COVER", "10980"))

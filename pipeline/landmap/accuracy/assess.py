@@ -16,8 +16,8 @@ from landmap.accuracy.confusion import Tally, tally_areas, tally_points, tally_s
 from landmap.accuracy.estimators import Z, stratified
 from landmap.accuracy.reference import Points, Polygons, Raster, read_reference
 from landmap.errors import ReferenceDataError, SettingsError
-from landmap.io.publish import TABLES, TEXTS, check_ending, locked
-from landmap.io.tables import csv_text, publish_texts
+from landmap.io.publish import TABLES, TEXTS, check_ending, locked, publish_texts
+from landmap.io.tables import csv_text
 from landmap.maps.cover import MapFile, open_cover_map
 from landmap.products.files import check_outputs
 from landmap_models.arrays import Ints

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from landmap.accuracy.confusion import VALUES, PairCounter
 from landmap.errors import GeoreferenceError, OutputError, SceneError
 from landmap.geo.geobox import GeoBox
-from landmap.io.cog import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
-from landmap.io.publish import RASTERS, TABLES, TEXTS, check_ending, locked
-from landmap.io.tables import csv_text, publish_texts
+from landmap.io.cog import Layers, RasterWriter, check_raster
+from landmap.io.publish import TABLES, TEXTS, check_ending, locked, publish_texts
+from landmap.io.tables import csv_text
 from landmap.maps.cover import MapFile, grid_difference, open_cover_map
 from landmap.maps.legend import check_ids
+from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.products.files import check_outputs
 from landmap.tiling import Window
 from landmap_models.arrays import Bytes, Ints
@@ -138,7 +139,9 @@ def compare_maps(
     files = [Path(path) if path is not None else None for path in (output, report, table)]
     wanted = [file for file in files if file is not None]
     check_outputs(wanted, before, after, legend, overwrite=overwrite)
-    for file, endings, what in zip(files, (RASTERS, TEXTS, TABLES), ("GeoTIFF", "JSON file", "CSV file"), strict=True):
+    if files[0] is not None:
+        check_raster(files[0])
+    for file, endings, what in ((files[1], TEXTS, "JSON file"), (files[2], TABLES, "CSV file")):
         if file is not None:
             check_ending(file, endings, what)
     one, other = (open_cover_map(path, legend) for path in (before, after))

@@ -20,7 +20,7 @@ from landmap.errors import GeoreferenceError, ReferenceDataError
 from landmap.geo.longitudes import coordinates
 from landmap.geo.outlines import outlines
 from landmap.io.delimited import ENDINGS, SEPARATORS, TableError, numbers_of, read_table
-from landmap.io.vector_layers import read_shapes
+from landmap.io.vectors import read_shapes
 from landmap.maps.cover import STRIP, MapFile, grid_difference, open_map
 from landmap_models.arrays import Bytes, Doubles, Ints
 from landmap_models.legend import NODATA, UNKNOWN_ID

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from landmap.batch.scene_folder import scenes_in
 from landmap.errors import SceneError, SettingsError
+from landmap.io.cog import RASTER_ENDINGS
 from landmap.io.delimited import SEPARATORS
 from landmap.io.remote import name_of, redacted
 from landmap.products.sensing_time import parse_time
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from pystac import Item
 
 
-SUFFIXES = (".tif", ".tiff")
-"""Endings of a cover's name."""
 ENDING = re.compile(r"(?<=.)\.[A-Za-z][^.]*$")
 """Of a scene's name; none of "HLS.S30.T33UUP.2023225T100559.v2.0"."""
 SWITCHES = tuple(f.name for f in fields(Settings) if f.type == "bool")
@@ -97,7 +96,7 @@ def _check_output(job: Job) -> None:
     path = PurePosixPath(job.output)
     inside = not path.is_absolute() and ".." not in path.parts and "\\" not in job.output
     hidden = any(part.startswith(".") for part in path.parts)
-    if not inside or hidden or path.suffix.lower() not in SUFFIXES:
+    if not inside or hidden or path.suffix.lower() not in RASTER_ENDINGS:
         raise SettingsError(
             f"{redacted(job.scene)}: expected as output a .tif inside the batch's folder, such as a.tif or 2023/a.tif. "
             f"Received: {job.output!r}"

@@ -17,7 +17,8 @@ from typing import Any
 from filelock import Timeout
 
 from landmap.errors import OutputError
-from landmap.io.publish import held, signals_held
+from landmap.io.locks import held, signals_held
+from landmap.io.publish import write_error
 
 NAME = "batch.sqlite"
 VERSION = 1
@@ -159,7 +160,7 @@ class Ledger:
             except Timeout:
                 mine = False
             except OSError as error:
-                raise OutputError(f"{self.folder}: can't be written: {error.strerror or error}") from error
+                raise write_error(self.folder, error) from error
             yield mine
 
     def start(self, record: Record, scene: str, made_with: Mapping[str, Any], *, owns: bool) -> bool:

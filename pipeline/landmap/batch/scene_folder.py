@@ -9,8 +9,8 @@ from zipfile import is_zipfile
 from rasterio.errors import RasterioError
 
 from landmap.errors import SceneError
-from landmap.io.cog import LAYER_TAG
 from landmap.io.publish import SIDECARS
+from landmap.maps.tags import LAYER_TAG
 from landmap.products import find_product, is_raster_folder, product_at, product_in
 from landmap.products.stac_file import read_items
 from landmap_models.gdal_dataset import open_dataset

@@ -16,6 +16,7 @@ from landmap.errors import OutputError
 from landmap.geo.geobox import GeoBox
 from landmap.geo.longitudes import span
 from landmap.geo.outlines import degrees_outline
+from landmap.io.cog import raster_format
 from landmap.io.publish import write_text
 from landmap.io.remote import name_of, redacted
 from landmap.products.sensing_time import LAUNCH
@@ -130,7 +131,7 @@ def _add_assets(item: pystac.Item, result: Result, folder: Path, files: Mapping[
         path = getattr(result.outputs, key)
         if path is None:
             continue
-        asset = pystac.Asset(f"./{path.name}", title, media_type=pystac.MediaType.COG, roles=["data"])
+        asset = pystac.Asset(f"./{path.name}", title, media_type=raster_format(path).media_type, roles=["data"])
         item.add_asset(key, asset)
         band = RasterBand.create(nodata=NODATA, data_type=DataType.UINT8, spatial_resolution=size)
         RasterExtension.ext(asset, add_if_missing=True).apply([band])

@@ -26,11 +26,12 @@ from rasterio.windows import Window as RasterWindow
 from landmap.bench.brute_force import brute_force
 from landmap.bench.result import Bench, Machine, Steps, Whole
 from landmap.demo.example import MIN_SIZE, TAGS, write_example
-from landmap.errors import ChunkError, LandmapError, OutputError, SceneError, SettingsError
+from landmap.errors import ChunkError, LandmapError, SceneError, SettingsError
 from landmap.inference.plan import Plan, make_plan, with_precision
 from landmap.inference.precision import choose_precision
 from landmap.inference.work import chunk_work, load
 from landmap.io.cog import Layers, RasterWriter
+from landmap.io.publish import exists_error, new_file
 from landmap.io.reading import CACHE_BYTES
 from landmap.products.files import check_outputs
 from landmap.run.classify import run_plan
@@ -69,15 +70,10 @@ def write_bench_scene(path: str | Path, size: int, *, overwrite: bool = False) -
     if size < MIN_SIZE:
         raise SettingsError(f"Expected a size of at least {MIN_SIZE} pixels. Received: {size}")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already. Choose another name or allow overwriting")
-    try:
-        with tempfile.TemporaryDirectory(prefix=".landmap-bench-", dir=path.parent) as folder:
-            values, profile = _example(Path(folder, "example.tif"))
-            scene = Path(folder, "scene.tif")
-            _repeat(scene, values, profile | {"count": len(TRUE_COLOR), "height": size, "width": size})
-            scene.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written: {error}") from error
+        raise exists_error(path)
+    with new_file(path, overwrite=overwrite) as file:
+        values, profile = _example(file.with_name("example.tif"))
+        _repeat(file, values, profile | {"count": len(TRUE_COLOR), "height": size, "width": size})
     return path
 
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,9 @@ import rasterio
 from rasterio.transform import from_origin
 
 from landmap.demo.landscape import BANDS, PIXEL, SURFACES, Land, draw_land
-from landmap.errors import OutputError, SettingsError
-from landmap.io.publish import RASTERS, Staged, check_ending, publish
+from landmap.errors import SettingsError
+from landmap.io.cog import check_raster
+from landmap.io.publish import Staged, locked, publish, staging, write_errors
 from landmap.products.files import check_outputs
 from landmap_models.arrays import Bytes
 from landmap_models.legend import EUROSAT
@@ -63,25 +63,23 @@ def write_example(path: str | Path, size: int = 2000, seed: int = 0, *, overwrit
         raise SettingsError(f"Expected a size of at least {MIN_SIZE} pixels. Received: {size}")
     scene = Path(path)
     files = ExampleFiles(scene, scene.with_name(f"{scene.stem}_truth.tif"))
-    check_ending(scene, RASTERS, "GeoTIFF")
+    check_raster(scene)
     check_outputs([files.scene, files.truth], overwrite=overwrite)
-    try:
-        _write_both(files, size, np.random.default_rng(seed), overwrite=overwrite)
-    except OSError as error:
-        raise OutputError(f"{scene}: can't be written: {error}") from error
+    with locked([files.scene, files.truth]), staging(scene) as folder, write_errors(scene):
+        staged = _write_both(files, folder, size, np.random.default_rng(seed))
+        publish(staged, overwrite=overwrite)
     return files
 
 
-def _write_both(files: ExampleFiles, size: int, rng: np.random.Generator, *, overwrite: bool) -> None:
-    """Write into a folder beside the targets and move the files when both are complete."""
-    with tempfile.TemporaryDirectory(prefix=".landmap-example-", dir=files.scene.parent) as folder:
-        scene, truth = Path(folder, "scene.tif"), Path(folder, "truth.tif")
-        row, col = np.ogrid[:size, :size]
-        seen = col + 0.5 < size - _WEDGE_SLOPE * (row + 0.5)
-        land = draw_land(size, rng)
-        _write(truth, np.where(seen, land.truth, np.uint8(TRUTH_NODATA))[None], TRUTH_NODATA, ("class",))
-        _write(scene, np.where(seen, _expose(land), np.uint16(NODATA)), NODATA, BANDS)
-        publish([Staged(files.truth, truth), Staged(files.scene, scene)], overwrite=overwrite)
+def _write_both(files: ExampleFiles, folder: Path, size: int, rng: np.random.Generator) -> list[Staged]:
+    """Write both rasters into a temporary folder."""
+    scene, truth = folder / "scene.tif", folder / "truth.tif"
+    row, col = np.ogrid[:size, :size]
+    seen = col + 0.5 < size - _WEDGE_SLOPE * (row + 0.5)
+    land = draw_land(size, rng)
+    _write(truth, np.where(seen, land.truth, np.uint8(TRUTH_NODATA))[None], TRUTH_NODATA, ("class",))
+    _write(scene, np.where(seen, _expose(land), np.uint16(NODATA)), NODATA, BANDS)
+    return [Staged(files.truth, truth), Staged(files.scene, scene)]
 
 
 def _write(path: Path, values: Bytes | UInt16, nodata: int, names: tuple[str, ...]) -> None:

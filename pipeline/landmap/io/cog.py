@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, cast
 from xml.etree import ElementTree
 
 import numpy as np
@@ -25,62 +23,93 @@ from rasterio.errors import RasterioError
 from rasterio.features import sieve as gdal_sieve
 from rasterio.windows import Window as RasterWindow
 
-from landmap.errors import OutputError, SceneError
+from landmap.errors import OutputError
 from landmap.geo.geobox import GeoBox
-from landmap.io.publish import Staged, make_folder
+from landmap.io.publish import Staged, check_ending, make_folder
 from landmap.io.qgis import class_style
 from landmap.io.reading import first_cause
 from landmap.tiling import Window
 from landmap_models.gdal_dataset import open_dataset
 from landmap_models.legend import NODATA, LandClass, Legend
 
-if TYPE_CHECKING:
-    import xarray
-
-
-def sieve(path: Path, pixels: int) -> None:
-    """Merge connected regions of fewer pixels into their largest neighbour, in place.
-
-    Pixels are connected along their sides. Pixels without data stay so and take no region in, so a small region
-    without any other neighbour stays, too. The whole raster is looked at at once, so no border between chunks shows.
-
-    Args:
-        path: A raster of one band, uint8, nodata 255. Needs a byte of memory a pixel, and for a while a file beside it.
-        pixels: Pixels of the smallest region that is kept.
-    """
-    seen = path.with_name(path.name + ".seen")
-    try:
-        with open_dataset(path, "r+") as file:
-            pixels = min(pixels, file.height * file.width - 1)  # GDAL takes no more; a region of all has no neighbour
-            if pixels < 2:
-                return
-            _write_seen(file, seen)
-            with open_dataset(seen) as mask:
-                # Bands, not arrays: each would be 120 MB of a full scene. rasterio can't write into one, though.
-                merged = gdal_sieve(rasterio.band(file, 1), pixels, mask=rasterio.band(mask, 1), connectivity=4)
-            for _, window in file.block_windows(1):  # all at once would be copied
-                file.write(merged[window.toslices()], 1, window=window)
-    finally:
-        seen.unlink(missing_ok=True)
-
-
-def _write_seen(file: Any, path: Path) -> None:
-    """Write 1 where a raster has data, and 0 where it has none."""
-    with open_dataset(path, "w", **file.profile | {"driver": "GTiff", "nodata": None}) as mask:
-        for _, window in file.block_windows(1):
-            mask.write((file.read(1, window=window) != NODATA).astype(np.uint8), 1, window=window)
-
-
 BLOCK_SIZES = (512, 256, 384)
-"""Height and width of the blocks inside the written files, most wanted first."""
+"""Height and width of the blocks inside the written files in pixels, most wanted first."""
 FULL = 2**20
 """A disk with fewer free bytes is what made writing fail."""
-Content = TypeVar("Content", dict[str, Any], list[Any])
 
-LEGEND_TAG = "LANDMAP_LEGEND"
-LAYER_TAG = "LANDMAP_LAYER"
-STRIDE_TAG = "LANDMAP_STRIDE"
-CELL_TAG = "LANDMAP_CELL"
+
+@dataclass(frozen=True, slots=True)
+class RasterFormat:
+    """A format in which GDAL stores a finished raster."""
+
+    name: str
+    """Name of the format in messages."""
+    endings: tuple[str, ...]
+    """Endings of its files, in small letters, the usual one first."""
+    media_type: str
+    """Media type of its files in a STAC Item."""
+    driver: str
+    """Name of GDAL's driver, which must be able to copy a GeoTIFF."""
+    options: Callable[[int, str], dict[str, Any]]
+    """Returns the driver's creation options, given the block size in pixels and GDAL's resampling for overviews."""
+
+
+def cog_options(block: int, overviews: str) -> dict[str, Any]:
+    """Return the profile of a cloud-optimised GeoTIFF: creation options of GDAL's driver COG.
+
+    Args:
+        block: Height and width of a block in pixels.
+        overviews: GDAL's resampling for the overviews.
+    """
+    return {
+        "compress": "DEFLATE",
+        "level": 6,
+        "num_threads": "ALL_CPUS",  # all else is done by now
+        "blocksize": block,
+        "overview_resampling": overviews,
+        "bigtiff": "IF_SAFER",
+    }
+
+
+FORMATS = (
+    RasterFormat(
+        "GeoTIFF",
+        (".tif", ".tiff"),
+        "image/tiff; application=geotiff; profile=cloud-optimized",
+        "COG",
+        cog_options,
+    ),
+)
+"""Formats of output rasters. The ending of an output's name chooses; a name without an ending gets the first format."""
+RASTER_ENDINGS = tuple(ending for known in FORMATS for ending in known.endings)
+"""Endings of the names of output rasters, in small letters."""
+OTHERWISE = {
+    ".png": "a picture of the map is drawn by --quicklook",
+    ".html": "a page about the map is written by --report",
+    ".gpkg": "polygons are written by --vector or landmap vectorize",
+    ".geojson": "polygons are written by --vector or landmap vectorize",
+    ".shp": "polygons are written by --vector or landmap vectorize, as .gpkg, which Shapefile's readers read, too",
+    ".csv": "a table of areas is written by --summary or landmap summarize",
+    ".jp2": "convert the GeoTIFF with gdal_translate",
+}
+"""Advice for users who want another format, by ending."""
+
+
+def check_raster(path: Path) -> None:
+    """Refuse the name of an output raster whose ending is that of another format.
+
+    Args:
+        path: The output's name; it may have no ending.
+
+    Raises:
+        OutputError: No output raster has this ending.
+    """
+    check_ending(path, RASTER_ENDINGS, FORMATS[0].name, OTHERWISE)
+
+
+def raster_format(path: Path) -> RasterFormat:
+    """Return the format that the ending of an output's name chooses."""
+    return next((known for known in FORMATS if path.suffix.lower() in known.endings), FORMATS[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +149,7 @@ class RasterWriter:
         # Dask's threads go on for a while after an interrupt; GDAL crashes when a file is closed during a write.
         self._lock = threading.Lock()
         self._folder = self._attempt(lambda: make_folder(path))
-        self._work, self._done = self._folder / "part.tif", self._folder / "cog.tif"
+        self._work, self._done = self._folder / "part.tif", self._folder / f"finished{path.suffix}"
         try:
             self._file = self._attempt(lambda: self._create(scene))
         except BaseException:
@@ -194,17 +223,9 @@ class RasterWriter:
         self._file.close()
 
     def _optimise(self) -> Staged:
-        rasterio.shutil.copy(
-            self._work,
-            self._done,
-            driver="COG",
-            compress="DEFLATE",
-            level=6,
-            num_threads="ALL_CPUS",  # all else is done by now
-            blocksize=self._block,
-            overview_resampling=self._layers.overviews,
-            bigtiff="IF_SAFER",
-        )
+        made = raster_format(self.path)
+        options = made.options(self._block, self._layers.overviews)
+        rasterio.shutil.copy(self._work, self._done, driver=made.driver, **options)
         self._work.unlink()
         aux, style = self._done.with_name(self._done.name + ".aux.xml"), self._done.with_suffix(".qml")
         legend, qml = self._layers.legend, self._layers.style
@@ -245,73 +266,6 @@ class RasterWriter:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
-    """Open a cover as `xarray.DataArray` `(y, x)`, uint8, lazily, after rioxarray's conventions.
-
-    The CRS and transform are in `.rio`; nodata (255) in `.rio.nodata`. `attrs` has `class_names` and CF's
-    `flag_values` (their ids) and `flag_meanings`.
-
-    Raises:
-        SceneError: It can't be opened, or is no cover that landmap wrote.
-    """
-    import rioxarray
-
-    try:
-        data = rioxarray.open_rasterio(os.fspath(path), masked=False)
-    except (RasterioError, ValueError) as error:
-        raise SceneError(f"{path}: can't be read as a raster: {error}") from error
-    names = class_names(data.attrs, path)
-    data.attrs["class_names"] = tuple(names.values())
-    data.attrs["flag_values"] = tuple(int(i) for i in names)
-    data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
-    data.name = "cover"
-    return cast("xarray.DataArray", data.squeeze("band", drop=True))
-
-
-def class_names(tags: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, str]:
-    """Class names by id, out of the tags of a cover.
-
-    Args:
-        tags: Of the file.
-        path: Its name, for the error.
-
-    Raises:
-        SceneError: They are not those of a cover that landmap wrote.
-    """
-    if tags.get(LAYER_TAG) != "classes" or LEGEND_TAG not in tags:
-        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
-    return {i: str(name) for i, name in tag_content(tags, LEGEND_TAG, dict[str, Any](), path).items() if i.isdecimal()}
-
-
-def tag_content(tags: Mapping[str, str], name: str, otherwise: Content, path: str | os.PathLike[str]) -> Content:
-    """What a tag of a cover holds as JSON.
-
-    Args:
-        tags: Of the file.
-        name: Of the tag.
-        otherwise: What is returned where there is no such tag; it must be of this kind, a dict or a list.
-        path: The file's name, for the error.
-
-    Raises:
-        SceneError: The tag is damaged, or another program's.
-    """
-    if name not in tags:
-        return otherwise
-    try:
-        found = json.loads(tags[name])
-    except (ValueError, RecursionError) as error:
-        raise SceneError(f"{path}: expected JSON as its tag {name}: {error}. Classify the scene again") from error
-    if not isinstance(found, type(otherwise)):
-        kind = "an object" if isinstance(otherwise, dict) else "a list"
-        raise SceneError(f"{path}: expected {kind} as its tag {name}. Received: {tags[name][:40]}")
-    return found
-
-
-def legend_tag(legend: Iterable[LandClass]) -> str:
-    """Class names by id as the JSON text of the tag LANDMAP_LEGEND."""
-    return json.dumps({str(c.id): c.name for c in legend})
-
-
 def _colormap(legend: Iterable[LandClass]) -> dict[int, tuple[int, int, int, int]]:
     return {c.id: (*c.rgb, 255) for c in legend} | {NODATA: (0, 0, 0, 0)}
 
@@ -346,3 +300,36 @@ def _attribute_table(legend: Iterable[LandClass]) -> bytes:
             ElementTree.SubElement(row, "F").text = str(value)
     ElementTree.indent(root)
     return bytes(ElementTree.tostring(root, encoding="utf-8"))
+
+
+def sieve(path: Path, pixels: int) -> None:
+    """Merge connected regions of fewer pixels into their largest neighbour, in place.
+
+    Pixels are connected along their sides. Pixels without data stay so and take no region in, so a small region
+    without any other neighbour stays, too. The whole raster is looked at at once, so no border between chunks shows.
+
+    Args:
+        path: A raster of one band, uint8, nodata 255. Needs a byte of memory a pixel, and for a while a file beside it.
+        pixels: Pixels of the smallest region that is kept.
+    """
+    seen = path.with_name(path.name + ".seen")
+    try:
+        with open_dataset(path, "r+") as file:
+            pixels = min(pixels, file.height * file.width - 1)  # GDAL takes no more; a region of all has no neighbour
+            if pixels < 2:
+                return
+            _write_seen(file, seen)
+            with open_dataset(seen) as mask:
+                # Bands, not arrays: each would be 120 MB of a full scene. rasterio can't write into one, though.
+                merged = gdal_sieve(rasterio.band(file, 1), pixels, mask=rasterio.band(mask, 1), connectivity=4)
+            for _, window in file.block_windows(1):  # all at once would be copied
+                file.write(merged[window.toslices()], 1, window=window)
+    finally:
+        seen.unlink(missing_ok=True)
+
+
+def _write_seen(file: Any, path: Path) -> None:
+    """Write 1 where a raster has data, and 0 where it has none."""
+    with open_dataset(path, "w", **file.profile | {"driver": "GTiff", "nodata": None}) as mask:
+        for _, window in file.block_windows(1):
+            mask.write((file.read(1, window=window) != NODATA).astype(np.uint8), 1, window=window)

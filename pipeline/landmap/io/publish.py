@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from landmap.errors import OutputError
+from landmap.io.locks import held, signals_held
 from landmap.io.qgis import style_path
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
@@ -26,18 +25,8 @@ OTHER_SIDECARS = {".gpkg": ("-wal", "-shm", "-journal")} | dict.fromkeys(
 """The same of files that are no rasters: SQLite would play a stale journal into a new GeoPackage."""
 STEM_SIDECARS = (".qml", ".tfw", ".wld", ".prj", ".dbf", ".shx", ".cpg")
 """Endings of files that belong to a raster or a Shapefile of the same name but for the ending."""
-RASTERS, TEXTS, TABLES = (".tif", ".tiff"), (".json",), (".csv",)
-"""Endings of the names of GeoTIFFs, reports and tables, in small letters."""
-OTHERWISE = {
-    ".png": "a picture of the map is drawn by --quicklook",
-    ".html": "a page about the map is written by --report",
-    ".gpkg": "polygons are written by --vector or landmap vectorize",
-    ".geojson": "polygons are written by --vector or landmap vectorize",
-    ".shp": "polygons are written by --vector or landmap vectorize, as .gpkg, which Shapefile's readers read, too",
-    ".csv": "a table of areas is written by --summary or landmap summarize",
-    ".jp2": "convert the GeoTIFF with gdal_translate",
-}
-"""What helps who wants another format than the one that is written."""
+TEXTS, TABLES = (".json",), (".csv",)
+"""Endings of the names of reports and tables, in small letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +50,21 @@ def with_sidecars(path: Path) -> list[Path]:
     return [path, *(path.with_name(path.name + ending) for ending in endings), *styles]
 
 
-def check_ending(path: Path, endings: Sequence[str], what: str) -> None:
-    """Refuse a name that says another format than the one that is written. No ending says nothing.
+def check_ending(path: Path, endings: Sequence[str], what: str, advice: Mapping[str, str] | None = None) -> None:
+    """Refuse the name of an output whose ending is that of another format. A name without an ending is accepted.
 
     Args:
-        path: The file that is to be written.
-        endings: Those that are right, in small letters.
-        what: Is written: "GeoTIFF".
+        path: The output's name.
+        endings: Endings of the format that is written, in small letters.
+        what: Name of that format, such as "GeoTIFF".
+        advice: What the user can do who wants another format, by its ending; None has no advice.
 
     Raises:
-        OutputError: It has another ending.
+        OutputError: The name has another ending.
     """
     ending = path.suffix.lower()
     if ending and ending not in endings:
-        instead = f"; {OTHERWISE[ending]}" if endings == RASTERS and ending in OTHERWISE else ""
+        instead = f"; {advice[ending]}" if advice and ending in advice else ""
         raise OutputError(
             f"{path}: expected the name of a {what}, such as {path.with_suffix(endings[0]).name}. Received the ending "
             f"{path.suffix}{instead}"
@@ -96,7 +86,7 @@ def publish(files: Sequence[Staged], *, overwrite: bool) -> None:
             except FileExistsError as error:
                 raise exists_error(Path(error.filename2 or error.filename)) from error
             except OSError as error:
-                raise OutputError(f"{staged.path}: can't be written: {error.strerror or error}") from error
+                raise write_error(staged.path, error) from error
         undo.pop_all()
 
 
@@ -145,44 +135,51 @@ def exists_error(path: Path) -> OutputError:
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM until the end.
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors while an output is written into one that names the output.
 
-    The handlers are exchanged, not the signals blocked: blocking concerns one thread, and TensorFlow has others that
-    would receive them for Python's main thread. Only that one can set handlers, and only it runs them.
+    Args:
+        path: The output's name.
+
+    Raises:
+        OutputError: The disk is full, the folder is not writable, or the like.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    ours = {number: handler for number, handler in before.items() if handler is not None}
-    for number in ours:
-        signal.signal(number, lambda number, frame: received.append(number))
     try:
         yield
-    finally:
-        for number, handler in ours.items():
-            signal.signal(number, handler)
-        for caught in dict.fromkeys(received):
-            signal.raise_signal(caught)
+    except OSError as error:
+        raise write_error(path, error) from error
+
+
+def write_error(path: Path, error: OSError) -> OutputError:
+    """Return the error that says which output can't be written, and why."""
+    return OutputError(f"{path}: can't be written: {error.strerror or error}")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all, in place of one that is there.
+    """Write a text as a file, in place of one that is there; a crash leaves the old file or the new one.
 
     Raises:
         OutputError: The disk is full, or the like.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with write_errors(path):
+        write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in place of one that is there; a crash leaves the old file or the new one.
+
+    The content is on the disk (fsync) before the file gets its name. What a crash leaves beside it ends in ".part".
+
+    Raises:
+        OSError: The disk is full, or the like.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+        with part.open("wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -204,19 +201,63 @@ def make_folder(path: Path) -> Path:
 
 @contextmanager
 def staging(path: Path) -> Iterator[Path]:
-    """A folder of `make_folder` that is removed at the end.
+    """Give a hidden temporary folder beside an output, which is removed at the end.
+
+    Args:
+        path: The output's name.
 
     Raises:
-        OutputError: The folder around it is not there or not writable.
+        OutputError: The folder around the output is missing or not writable.
     """
-    try:
+    with write_errors(path):
         folder = make_folder(path)
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
+    """Give a temporary file to write, and publish it as an output at the end; an error leaves no output.
+
+    The folder around the temporary file may hold other temporary files.
+
+    Args:
+        path: The output's name.
+        overwrite: Whether a file of this name is replaced.
+
+    Raises:
+        OutputError: The output exists by now and `overwrite` is not set, is being written by another run, or can't be
+            written.
+    """
+    with locked([path]), staging(path) as folder:
+        with write_errors(path):
+            yield folder / path.name
+        publish([Staged(path, folder / path.name)], overwrite=overwrite)
+
+
+def publish_texts(texts: Mapping[Path, str], *, overwrite: bool, rasters: Sequence[Staged] = ()) -> None:
+    """Write texts under temporary names and publish them together with finished rasters: all of them or none.
+
+    The caller has checked the outputs and holds their locks.
+
+    Args:
+        texts: Content by output.
+        overwrite: Whether files that exist are replaced.
+        rasters: Finished rasters, in temporary folders.
+
+    Raises:
+        OutputError: An output exists by now and `overwrite` is not set, or can't be written.
+    """
+    with ExitStack() as stack:
+        staged = list(rasters)
+        for path, text in texts.items():
+            file = stack.enter_context(staging(path)) / path.name
+            with write_errors(path):
+                file.write_text(text, "utf-8")
+            staged.append(Staged(path, file))
+        publish(staged, overwrite=overwrite)
 
 
 @contextmanager
@@ -249,31 +290,8 @@ def _locked(path: Path) -> Iterator[None]:
                 f"{path}: another run is writing it. Wait for its end, or choose another output"
             ) from error
         except OSError as error:
-            raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
+            raise write_error(path, error) from error
         yield
-
-
-@contextmanager
-def held(file: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock file, which is removed at the end. The system drops the lock when its process ends, however it ends.
-
-    Args:
-        file: Whose existence alone means nothing.
-        wait: Until it is free.
-
-    Raises:
-        Timeout: Somebody holds it, and `wait` is not set.
-        OSError: It can't be made.
-    """
-    lock = FileLock(file, blocking=wait)
-    lock.acquire(poll_interval=0.2)
-    try:
-        yield
-    finally:
-        # While it is held: who opened it before finds that it has no name any more, and tries again (filelock 4).
-        with suppress(OSError):
-            file.unlink()
-        lock.release()
 
 
 def _sweep(path: Path) -> None:

@@ -1,58 +1,60 @@
-"""Rows with named columns → CSV, JSON or Parquet, by the ending of the name."""
+"""Rows with named columns are written as CSV, JSON or Parquet, by the ending of the file's name."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from landmap.errors import OutputError
-from landmap.io.publish import Staged, hidden_prefix, publish
+from landmap.io.publish import write_errors
 from landmap.io.vectors import need_pyarrow
 
-ENDINGS = (".csv", ".json", ".parquet")
 Row = dict[str, Any]
+"""A row of a table: values by column."""
 
 
 def check_table(path: Path) -> None:
     """Refuse a table that can't be written, before any work.
 
+    Args:
+        path: The table's name.
+
     Raises:
-        OutputError: The name ends otherwise, or the format needs a package that is not installed.
+        OutputError: No format has this ending, or the format needs a package that is not installed.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise OutputError(f"{path}: expected a file name that ends in {', '.join(ENDINGS)}")
+    if path.suffix.lower() not in FORMATS:
+        raise OutputError(f"{path}: expected a file name that ends in {', '.join(FORMATS)}")
     if path.suffix.lower() == ".parquet":
         need_pyarrow()
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write a table; None is an empty field, or null.
+    """Write a table; None becomes an empty cell in CSV, and null elsewhere.
 
     Args:
-        path: To write; its ending is the format.
-        rows: At least one, all with the same columns.
+        path: The file to write; its ending chooses the format.
+        rows: At least one row; all have the same columns.
 
     Raises:
-        OutputError: It can't be written: the disk is full, or the like.
+        OutputError: The table can't be written: the disk is full, or the like.
     """
-    try:
-        if path.suffix.lower() == ".parquet":
-            _write_parquet(path, rows)
-        elif path.suffix.lower() == ".json":
-            path.write_text(json.dumps(rows, indent=1, default=str) + "\n", "utf-8")
-        else:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
+    with write_errors(path):
+        FORMATS[path.suffix.lower()](path, rows)
+
+
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_json(path: Path, rows: Sequence[Row]) -> None:
+    path.write_text(json.dumps(rows, indent=1, default=str) + "\n", "utf-8")
 
 
 def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
@@ -66,30 +68,17 @@ def _write_parquet(path: Path, rows: Sequence[Row]) -> None:
     pyarrow.parquet.write_table(table, path)
 
 
+FORMATS = {".csv": _write_csv, ".json": _write_json, ".parquet": _write_parquet}
+"""Functions that write a table, by the ending of its name. To add a format, add its function here."""
+
+
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV, the titles first; None is an empty cell, and a float has what single precision would tell."""
+    """Return rows as the text of a CSV file.
+
+    Args:
+        rows: Cells row by row, the titles first. None becomes an empty cell, and a float has seven digits.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerows([f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row] for row in rows)
     return out.getvalue()
-
-
-def publish_texts(texts: Mapping[Path, str], *, overwrite: bool, rasters: Sequence[Staged] = ()) -> None:
-    """Write texts under temporary names and give them, and finished rasters, their own: all or none.
-
-    The caller has checked the outputs and holds their locks.
-
-    Raises:
-        OutputError: One exists by now and `overwrite` is not set, or can't be written.
-    """
-    with ExitStack() as stack:
-        staged = list(rasters)
-        for path, text in texts.items():
-            try:
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=hidden_prefix(path), dir=path.parent))
-                file = Path(folder, "text")
-                file.write_text(text, "utf-8")
-            except OSError as error:
-                raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
-            staged.append(Staged(path, file, None))
-        publish(staged, overwrite=overwrite)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from landmap.errors import OutputError
+from landmap.errors import LandmapError, OutputError
+from landmap.io.qgis import STYLES_LAYER
+from landmap.io.remote import redact, redacted
 
-FORMATS = {
-    ".gpkg": "GeoPackage",
-    ".geojson": "GeoJSON",
-    ".json": "GeoJSON",
-    ".parquet": "GeoParquet",
-    ".geoparquet": "GeoParquet",
-}
+PARQUET = (".parquet", ".geoparquet")
+"""Endings of files that GeoPandas reads by itself, without GDAL; they have one layer."""
 NEEDS_PYARROW = "Parquet needs pyarrow: pip install 'landmap[parquet]'"
 
 
@@ -34,17 +32,35 @@ class Features:
     """Shapely's polygons `(n,)`, in the layer's CRS."""
 
 
-def format_of(path: Path) -> str:
-    """GeoPackage, GeoJSON or GeoParquet.
+@dataclass(frozen=True, slots=True)
+class VectorFormat:
+    """A format in which polygons are written."""
+
+    name: str
+    """Name of the format in messages."""
+    endings: tuple[str, ...]
+    """Endings of its files, in small letters."""
+    write: Callable[[Path, str, Iterable[Features], str | None], int]
+    """Writes a layer and returns the number of its features, given file, layer, batches of features and CRS as WKT."""
+    has_layers: bool = False
+    """Whether a file may hold several layers, and tables without geometry."""
+    in_degrees: bool = False
+    """Whether coordinates are longitude and latitude whatever the CRS, so that there must be one."""
+    needs_pyarrow: bool = False
+    """Whether pyarrow, an optional package, writes it."""
+
+
+def format_of(path: Path) -> VectorFormat:
+    """Return the format that the ending of an output's name chooses.
 
     Raises:
-        OutputError: The name ends otherwise, or the format needs a package that is not installed.
+        OutputError: No format has this ending, or the format needs a package that is not installed.
     """
-    try:
-        found = FORMATS[path.suffix.lower()]
-    except KeyError:
-        raise OutputError(f"{path}: expected a file name that ends in {', '.join(FORMATS)}") from None
-    if found == "GeoParquet":
+    found = next((known for known in FORMATS if path.suffix.lower() in known.endings), None)
+    if found is None:
+        endings = ", ".join(ending for known in FORMATS for ending in known.endings)
+        raise OutputError(f"{path}: expected a file name that ends in {endings}")
+    if found.needs_pyarrow:
         need_pyarrow()
     return found
 
@@ -61,31 +77,20 @@ def need_pyarrow() -> None:
         raise OutputError(NEEDS_PYARROW) from error
 
 
-def write_layer(path: Path, format_: str, layer: str, batches: Iterable[Features], crs: str | None) -> int:
-    """Write a layer and return the number of its features.
-
-    A GeoPackage takes it batch by batch, and beside other layers. GeoJSON is turned to longitude and latitude (RFC
-    7946), and like GeoParquet is written at once.
+def write_layer(path: Path, layer: str, batches: Iterable[Features], crs: str | None) -> int:
+    """Write a layer of polygons in the format that the file's ending chooses, and return the number of its features.
 
     Args:
-        path: A file of its own, or a GeoPackage to add the layer to.
-        format_: One of the values of `FORMATS`.
+        path: A new file, or one with other layers in a format that has several.
         layer: Name of the layer.
-        batches: Its features; there may be none.
-        crs: As WKT.
+        batches: Its features; the first batch may be empty, and is there even if nothing follows.
+        crs: Coordinate reference system of the geometry as WKT; None where there is none.
 
     Raises:
-        OutputError: It can't be written: the disk is full, or the like.
+        OutputError: The layer can't be written: the disk is full, or the like.
     """
-    with _told(path):
-        if format_ == "GeoPackage":
-            return _write_batches(path, layer, batches, crs)
-        whole = _together(batches)
-        if format_ == "GeoJSON":
-            _write(path, whole, crs, driver="GeoJSON", RFC7946="YES", WRITE_NAME="NO")
-        else:
-            _write_parquet(path, whole, crs)
-        return len(whole.geometry)
+    with _write_errors(path):
+        return format_of(path).write(path, layer, batches, crs)
 
 
 def write_table(path: Path, layer: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:
@@ -96,16 +101,42 @@ def write_table(path: Path, layer: str, columns: Mapping[str, npt.NDArray[Any]])
     """
     from pyogrio.raw import write
 
-    with _told(path):
+    with _write_errors(path):
         write(path, None, list(columns.values()), list(columns), layer=layer, driver="GPKG", geometry_type=None)
 
 
-def _write_batches(path: Path, layer: str, batches: Iterable[Features], crs: str | None) -> int:
+def _write_geopackage(path: Path, layer: str, batches: Iterable[Features], crs: str | None) -> int:
+    """Write batch by batch, beside other layers."""
     count = 0
     for number, batch in enumerate(batches):
         _write(path, batch, crs, driver="GPKG", layer=layer, append=number > 0)
         count += len(batch.geometry)
     return count
+
+
+def _write_geojson(path: Path, layer: str, batches: Iterable[Features], crs: str | None) -> int:
+    """Write all at once, in longitude and latitude (RFC 7946), which knows no layers."""
+    whole = _together(batches)
+    _write(path, whole, crs, driver="GeoJSON", RFC7946="YES", WRITE_NAME="NO")
+    return len(whole.geometry)
+
+
+def _write_parquet(path: Path, layer: str, batches: Iterable[Features], crs: str | None) -> int:
+    """Write all at once; GeoParquet knows no layers."""
+    import geopandas
+
+    whole = _together(batches)
+    frame = geopandas.GeoDataFrame(dict(whole.columns), geometry=whole.geometry, crs=_short(crs))
+    frame.to_parquet(path, index=False, write_covering_bbox=True, schema_version="1.1.0")
+    return len(whole.geometry)
+
+
+FORMATS = (
+    VectorFormat("GeoPackage", (".gpkg",), _write_geopackage, has_layers=True),
+    VectorFormat("GeoJSON", (".geojson", ".json"), _write_geojson, in_degrees=True),
+    VectorFormat("GeoParquet", (".parquet", ".geoparquet"), _write_parquet, needs_pyarrow=True),
+)
+"""Formats of output polygons. To add one, write its function and add it here."""
 
 
 def _write(path: Path, features: Features, crs: str | None, **options: Any) -> None:
@@ -125,13 +156,6 @@ def _write(path: Path, features: Features, crs: str | None, **options: Any) -> N
         )
 
 
-def _write_parquet(path: Path, features: Features, crs: str | None) -> None:
-    import geopandas
-
-    frame = geopandas.GeoDataFrame(dict(features.columns), geometry=features.geometry, crs=_short(crs))
-    frame.to_parquet(path, index=False, write_covering_bbox=True, schema_version="1.1.0")
-
-
 def _together(batches: Iterable[Features]) -> Features:
     parts = list(batches)
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
@@ -149,8 +173,80 @@ def _short(crs: str | None) -> str | None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, OSError) as error:  # pyogrio's own are RuntimeErrors
         raise OutputError(f"{path}: can't be written: {' '.join(str(error).split())}") from error
+
+
+def read_shapes(
+    path: str | os.PathLike[str], layer: str | None, *, option: str, kinds: Sequence[str], error: type[LandmapError]
+) -> Any:
+    """The GeoDataFrame of a layer: of the one that is named, else of the only one that may hold what is wanted.
+
+    Tables of attributes, and QGIS's of styles, are no layers.
+
+    Args:
+        path: Any vector file that GeoPandas reads.
+        layer: Name of the layer; None where the file leaves no choice.
+        option: By which the user names it, such as "--aoi-layer".
+        kinds: Geometry types of layers that may be meant, such as "Polygon", which stands for MultiPolygon, too.
+        error: What is raised where the file can't be used.
+
+    Raises:
+        LandmapError: `error`: it can't be read, has no such layer, or has several and none is named.
+    """
+    import geopandas
+
+    try:
+        if PurePath(path).suffix.lower() in PARQUET:
+            frame = geopandas.read_parquet(path)
+        else:
+            chosen = _choose(path, layer, option, kinds, error)
+            with warnings.catch_warnings():  # GDAL's about dimensions that are not used, and the like
+                warnings.simplefilter("ignore")
+                frame = geopandas.read_file(path, layer=chosen)
+    except ImportError as cause:
+        raise error(f"{redacted(os.fspath(path))}: {NEEDS_PYARROW}") from cause
+    except (RuntimeError, OSError, ValueError) as cause:  # GDAL's, pyogrio's and Arrow's own are among these
+        words = redact(" ".join(str(cause).split()))
+        raise error(f"{redacted(os.fspath(path))}: can't be read as a vector file: {words}") from cause
+    if not isinstance(frame, geopandas.GeoDataFrame):
+        raise error(f"{redacted(os.fspath(path))}: expected {_wanted(kinds)}. Its table has no geometries")
+    return frame
+
+
+def _choose(
+    path: str | os.PathLike[str], layer: str | None, option: str, kinds: Sequence[str], error: type[LandmapError]
+) -> str:
+    from pyogrio import list_layers
+
+    there = {str(name): kind for name, kind in list_layers(path) if kind is not None and name != STYLES_LAYER}
+    if layer is not None and layer not in there:
+        raise error(f"{redacted(os.fspath(path))}: has no layer {layer!r} for {option}. Its layers: {_listed(there)}")
+    if layer is not None:
+        return layer
+    meant = [name for name, kind in there.items() if _may_hold(kind, kinds)]
+    if len(meant) > 1:
+        raise error(
+            f"{redacted(os.fspath(path))}: expected one layer of {_wanted(kinds)}. Received several: {_listed(meant)}. "
+            f'Name the one that is meant: {option} "{meant[0]}"'
+        )
+    if not meant:
+        found = _listed(f"{name} ({kind})" for name, kind in there.items())
+        raise error(f"{redacted(os.fspath(path))}: expected a layer of {_wanted(kinds)}. Received: {found}")
+    return meant[0]
+
+
+def _may_hold(kind: str, wanted: Sequence[str]) -> bool:
+    """Whether a layer of a geometry type may hold shapes that are wanted; it may be of mixed or unknown types."""
+    return any(name in kind for name in (*wanted, "Unknown", "Collection", "Surface"))
+
+
+def _wanted(kinds: Sequence[str]) -> str:
+    return " or ".join(f"{kind.lower()}s" for kind in kinds)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

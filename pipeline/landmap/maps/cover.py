@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,14 +23,17 @@ from landmap.errors import GeoreferenceError, SceneError
 from landmap.geo.areas import PixelAreas, pixel_areas
 from landmap.geo.geobox import GeoBox, geobox_of
 from landmap.geo.longitudes import unbroken
-from landmap.io.cog import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG
 from landmap.io.reading import first_cause, opened, read_error
 from landmap.left_out import LEFT_OUT_TAG
 from landmap.maps.legend import class_ids, legend_or_refuse, own_legend
+from landmap.maps.tags import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, class_names
 from landmap.tiling import Window
 from landmap_models.arrays import Bytes
 from landmap_models.gdal_dataset import READ_ERRORS, open_dataset
 from landmap_models.legend import NODATA, UNKNOWN_ID, LandClass
+
+if TYPE_CHECKING:
+    import xarray
 
 STRIP = 512
 """Rows that are read at once; the height of the largest blocks that landmap writes."""
@@ -345,3 +348,26 @@ def read(file: Any, window: Window) -> npt.NDArray[np.uint8]:
 def raster_window(window: Window) -> RasterWindow:
     """The same rectangle as rasterio's own."""
     return RasterWindow(window.col_off, window.row_off, window.width, window.height)
+
+
+def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
+    """Open a cover as `xarray.DataArray` `(y, x)`, uint8, lazily, after rioxarray's conventions.
+
+    The CRS and transform are in `.rio`; nodata (255) in `.rio.nodata`. `attrs` has `class_names` and CF's
+    `flag_values` (their ids) and `flag_meanings`.
+
+    Raises:
+        SceneError: It can't be opened, or is no cover that landmap wrote.
+    """
+    import rioxarray
+
+    try:
+        data = rioxarray.open_rasterio(os.fspath(path), masked=False)
+    except (RasterioError, ValueError) as error:
+        raise SceneError(f"{path}: can't be read as a raster: {error}") from error
+    names = class_names(data.attrs, path)
+    data.attrs["class_names"] = tuple(names.values())
+    data.attrs["flag_values"] = tuple(int(i) for i in names)
+    data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
+    data.name = "cover"
+    return cast("xarray.DataArray", data.squeeze("band", drop=True))

@@ -15,9 +15,9 @@ import numpy.typing as npt
 from rasterio.errors import RasterioError
 
 from landmap.errors import SceneError
-from landmap.io.cog import LAYER_TAG, LEGEND_TAG
 from landmap.io.delimited import ENDINGS, TableError, read_table
 from landmap.io.reading import first_cause
+from landmap.maps.tags import LAYER_TAG, LEGEND_TAG
 from landmap.maps.vrt_values import change_of_values
 from landmap_models.errors import LandmapError
 from landmap_models.gdal_dataset import open_dataset

@@ -20,7 +20,7 @@ from landmap.geo.outlines import outlines
 from landmap.io.publish import Staged, locked, publish, staging
 from landmap.io.reading import CACHE_BYTES
 from landmap.io.tables import Row, check_table, write_rows
-from landmap.io.vector_layers import read_shapes
+from landmap.io.vectors import read_shapes
 from landmap.left_out import NO_DATA, parse_left_out
 from landmap.maps.cover import Cover, open_companion, open_raster, read, read_classes, read_cover
 from landmap.maps.legend import check_ids

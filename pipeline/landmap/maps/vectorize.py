@@ -173,9 +173,9 @@ def check_vector(output: Path, settings: VectorSettings, *, with_probabilities: 
     format_ = format_of(output)
     if settings.cells and not with_probabilities:
         raise SettingsError("cells have probabilities: expected a raster of them, too (--probabilities)")
-    if settings.cells and format_ != "GeoPackage":
+    if settings.cells and not format_.has_layers:
         raise SettingsError(f"cells are a second layer: expected a GeoPackage (.gpkg). Received: {output}")
-    if not placed and (settings.min_area or settings.simplify or format_ == "GeoJSON"):
+    if not placed and (settings.min_area or settings.simplify or format_.in_degrees):
         raise OutputError(f"{output}: GeoJSON, hectares and metres need a cover with a CRS and geotransform")
 
 
@@ -203,12 +203,12 @@ def stage_vector(
     Raises:
         LandmapError: See `landmap.errors`.
     """
-    file, format_ = folder / f"vector{output.suffix.lower()}", format_of(output)
+    file = folder / f"vector{output.suffix.lower()}"
     regions = find_regions(cover, confidence, settings.min_area)
-    count = write_layer(file, format_, LAYER, _features(cover, regions, folder, settings), cover.crs)
+    count = write_layer(file, LAYER, _features(cover, regions, folder, settings), cover.crs)
     if settings.cells and probabilities:
-        write_layer(file, format_, CELLS_LAYER, cell_features(cover, probabilities), cover.crs)
-    if format_ == "GeoPackage":
+        write_layer(file, CELLS_LAYER, cell_features(cover, probabilities), cover.crs)
+    if format_of(output).has_layers:
         layers = [LAYER, CELLS_LAYER] if settings.cells else [LAYER]
         write_table(file, STYLES_LAYER, style_rows(cover.legend, layers))
     return Staged(output, file), count

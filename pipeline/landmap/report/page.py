@@ -17,14 +17,14 @@ from typing import Any
 from landmap.errors import OutputError
 from landmap.geo.geobox import north
 from landmap.inference.plan import Plan
-from landmap.io.cog import tag_content
-from landmap.io.publish import Staged, locked, publish, staging
+from landmap.io.publish import new_file
 from landmap.io.qgis import RAMP
 from landmap.io.remote import name_of
 from landmap.left_out import NO_DATA, left_out_words, parse_left_out, percent_words
 from landmap.maps.cover import Cover, open_raster, read_cover
 from landmap.maps.shares import ClassShare
 from landmap.maps.summarize import count_cover
+from landmap.maps.tags import tag_content
 from landmap.products.files import check_outputs
 from landmap.report.pictures import (
     check_cover,
@@ -95,13 +95,8 @@ def write_report(
     settings = settings or Settings()
     check_outputs([output], scene, cover, confidence, legend, *settings.files, overwrite=overwrite)
     page = render(Map(open_scene(scene, settings), Path(cover), Path(confidence) if confidence else None, legend))
-    with locked([output]), staging(output) as folder:
-        staged = folder / "report.html"
-        try:
-            staged.write_text(page, "utf-8")
-        except OSError as error:
-            raise OutputError(f"{output}: can't be written: {error.strerror or error}") from error
-        publish([Staged(output, staged)], overwrite=overwrite)
+    with new_file(output, overwrite=overwrite) as file:
+        file.write_text(page, "utf-8")
 
 
 def check_report(output: Path) -> None:

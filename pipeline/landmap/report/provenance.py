@@ -10,8 +10,8 @@ from typing import Any
 
 from landmap.geo.geobox import ground_pixel_sides, misplaced
 from landmap.inference.plan import Plan
-from landmap.io.cog import tag_content
 from landmap.io.remote import name_of
+from landmap.maps.tags import tag_content
 from landmap.scene.scene import Scene
 from landmap.settings import Settings
 

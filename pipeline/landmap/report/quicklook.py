@@ -12,7 +12,7 @@ import numpy as np
 
 from landmap.errors import OutputError
 from landmap.geo.geobox import north
-from landmap.io.publish import Staged, locked, publish, staging
+from landmap.io.publish import new_file
 from landmap.io.remote import name_of
 from landmap.maps.cover import read_cover
 from landmap.maps.legend import check_ids
@@ -56,12 +56,8 @@ def write_quicklook(
     settings = settings or Settings()
     check_outputs([output], scene, cover, legend, *settings.files, overwrite=overwrite)
     shown = open_scene(scene, settings)
-    with locked([output]), staging(output) as folder:
-        try:
-            draw_quicklook(shown, Path(cover), folder / "quicklook.png", Path(cover).name, legend)
-        except OSError as error:
-            raise OutputError(f"{output}: can't be written: {error}") from error
-        publish([Staged(output, folder / "quicklook.png")], overwrite=overwrite)
+    with new_file(output, overwrite=overwrite) as file:
+        draw_quicklook(shown, Path(cover), file, Path(cover).name, legend)
 
 
 def check_quicklook(output: Path) -> None:

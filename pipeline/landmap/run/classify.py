@@ -21,7 +21,8 @@ from landmap.inference.plan import Plan, make_plan, with_precision
 from landmap.inference.stitch import ChunkCover
 from landmap.inference.work import chunk_work
 from landmap.io.cog import RasterWriter
-from landmap.io.publish import Staged, locked, publish, signals_held
+from landmap.io.locks import signals_held
+from landmap.io.publish import Staged, locked, publish
 from landmap.io.reading import cache_bytes, close_files
 from landmap.left_out import LEFT_OUT_TAG, ReasonCounter, left_out_tag
 from landmap.maps.shares import ClassCounter, count_raster

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from landmap.errors import OutputError, SettingsError, ZoneError
-from landmap.io.publish import Staged, staging
+from landmap.errors import SettingsError, ZoneError
+from landmap.io.publish import Staged, staging, write_errors
 from landmap.io.tables import check_table
 from landmap.io.vectors import format_of
 from landmap.maps.cover import read_cover
@@ -135,12 +135,10 @@ def stage_companions(
     staged = []
     for path in filter(None, (report, quicklook)):
         file = stack.enter_context(staging(path)) / path.name
-        try:
+        with write_errors(path):
             if path == report:
                 file.write_text(render(made), "utf-8")
             else:
                 draw_quicklook(made.scene, made.cover, file, name)
-        except OSError as error:
-            raise OutputError(f"{path}: can't be written: {error.strerror or error}") from error
         staged.append(Staged(path, file))
     return staged

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import threading
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 
 from landmap.errors import OutputError
 from landmap.inference.stitch import ChunkCover
+from landmap.io.publish import write_bytes, write_errors
 from landmap.run.fingerprint import Fingerprint, difference, digest
 from landmap.tiling import Chunk, Grid
 
@@ -95,14 +95,14 @@ class Journal:
                 return
             self.folder.mkdir(exist_ok=True)
             if not (self.folder / NAME).exists():
-                _write(self.folder / NAME, json.dumps(self._found, indent=1).encode())
+                write_bytes(self.folder / NAME, json.dumps(self._found, indent=1).encode())
             parts = [
                 cover.classes[None],
                 cover.confidence[None],
                 *([] if cover.probabilities is None else [cover.probabilities]),
             ]
             packed = zlib.compress(np.concatenate(parts).tobytes() + np.array(cover.left_out, COUNTS).tobytes(), 1)
-            _write(self._file(chunk), self._seal(chunk, packed) + packed)
+            write_bytes(self._file(chunk), self._seal(chunk, packed) + packed)
 
     def discard(self) -> None:
         """Remove the folder, but for files that are not the journal's. Nothing can be kept from now on."""
@@ -183,10 +183,8 @@ class Journal:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        try:
+        with write_errors(self.folder):
             yield
-        except OSError as error:
-            raise OutputError(f"{self.folder}: can't be written: {error.strerror or error}") from error
 
 
 def _read(file: Path) -> Fingerprint | None:
@@ -195,18 +193,3 @@ def _read(file: Path) -> Fingerprint | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    part = file.with_name(file.name + ".part")
-    try:
-        with part.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(file)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise

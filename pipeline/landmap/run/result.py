@@ -12,12 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from landmap.inference.plan import Plan
-from landmap.io.cog import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, Layers, RasterWriter, legend_tag
-from landmap.io.publish import RASTERS, check_ending
+from landmap.io.cog import Layers, RasterWriter, check_raster
 from landmap.io.qgis import percent_style
 from landmap.io.remote import name_of
 from landmap.left_out import NO_DATA, left_out_words
 from landmap.maps.shares import ClassShare
+from landmap.maps.tags import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, legend_tag
 from landmap.products.files import check_outputs
 from landmap.report.page import check_report
 from landmap.report.quicklook import check_quicklook
@@ -67,12 +67,12 @@ class Outputs:
             overwrite: Replace outputs that exist.
 
         Raises:
-            OutputError: See `outputs.check_outputs` and `outputs.check_ending`.
+            OutputError: See `check_outputs` and `check_raster`.
         """
         self.derived.check_names()  # first: files of another format may share sidecars with the cover
         check_outputs(self.paths(), scene, *settings.files, *self.derived.inputs, overwrite=overwrite)
         for raster in filter(None, (self.cover, self.confidence, self.probabilities)):
-            check_ending(raster, RASTERS, "GeoTIFF")
+            check_raster(raster)
 
     def paths(self) -> list[Path]:
         """Those that are asked for."""

@@ -20,7 +20,7 @@ from landmap.geo.geobox import GeoBox, crs_name, four
 from landmap.geo.longitudes import as_written, boxes_in
 from landmap.geo.outlines import outlines
 from landmap.io.remote import name_of, redacted
-from landmap.io.vector_layers import read_shapes
+from landmap.io.vectors import read_shapes
 from landmap.left_out import OUTSIDE, Reasons
 from landmap.scene.mask_layers import Thin
 from landmap.tiling import Window

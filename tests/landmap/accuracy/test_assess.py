@@ -19,9 +19,10 @@ from landmap.accuracy.assess import Assessment, assess, write_assessment
 from landmap.cli import cli
 from landmap.errors import GeoreferenceError, OutputError, ReferenceDataError, SceneError, SettingsError
 from landmap.geo.geobox import GeoBox
-from landmap.io.cog import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
+from landmap.io.cog import Layers, RasterWriter
 from landmap.io.publish import publish
 from landmap.maps.cover import open_cover_map
+from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.tiling import Window
 from landmap_models.legend import NODATA, UNKNOWN, LandClass, Legend
 

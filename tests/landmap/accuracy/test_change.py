@@ -18,8 +18,9 @@ from landmap.accuracy.change import change_classes, compare_maps
 from landmap.cli import cli
 from landmap.errors import GeoreferenceError, OutputError, SceneError
 from landmap.geo.geobox import GeoBox
-from landmap.io.cog import LAYER_TAG, LEGEND_TAG, Layers, RasterWriter, legend_tag
+from landmap.io.cog import Layers, RasterWriter
 from landmap.io.publish import publish
+from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.tiling import Window
 from landmap_models.legend import EUROSAT, NODATA, UNKNOWN, LandClass, Legend
 

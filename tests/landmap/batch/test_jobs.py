@@ -14,7 +14,7 @@ import pytest
 from landmap.batch.jobs import Job, check_jobs, default_output, find_jobs
 from landmap.errors import SceneError, SettingsError
 from landmap.io import remote
-from landmap.io.cog import LAYER_TAG
+from landmap.maps.tags import LAYER_TAG
 from landmap.products import find_product
 from landmap.settings import Settings
 

@@ -23,8 +23,8 @@ from landmap.accuracy.assess import assess
 from landmap.accuracy.change import compare_maps
 from landmap.geo.areas import PixelAreas, pixel_areas
 from landmap.geo.geobox import GeoBox
-from landmap.io.cog import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.maps.shares import ClassCounter
+from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.report.page import write_report
 from landmap.run.classify import classify
 from landmap.run.derived import Derived

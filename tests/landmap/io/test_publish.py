@@ -17,7 +17,7 @@ import landmap
 from landmap.cli import cli
 from landmap.demo.example import write_example
 from landmap.errors import LandmapError, OutputError
-from landmap.io.publish import RASTERS, check_ending
+from landmap.io.cog import check_raster
 from landmap.products.files import check_outputs
 from landmap_models.errors import ModelError, ReportError
 from landmap_models.evaluation.predict import predict_chips
@@ -175,7 +175,7 @@ def test_a_name_of_another_format_is_refused_with_what_helps(words: str, expecte
 
 def test_the_names_that_are_advised_are_accepted(folder: Path) -> None:
     for name in ("e.tif", "f.TIFF", "bare"):
-        check_ending(Path(name), RASTERS, "GeoTIFF")
+        check_raster(Path(name))
         landmap.classify("scene.tif", name, classifier=ConstantClassifier(2))
         with rasterio.open(name) as file:
             assert (file.driver, file.read(1).max()) == ("GTiff", 2)

@@ -25,8 +25,8 @@ import landmap
 from landmap.cli import cli
 from landmap.errors import OutputError, SceneError, SettingsError, ZoneError
 from landmap.geo.areas import pixel_hectares
-from landmap.io.cog import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.maps.cover import read_cover
+from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap_models.legend import EUROSAT, NODATA
 
 Bytes = npt.NDArray[np.uint8]

@@ -332,7 +332,7 @@ def test_a_late_chunk_is_not_kept(scene: Path, cover: Path) -> None:
 # Real processes: killed by a signal that none can catch, and two at once.
 
 SLOW = f"""
-import sys; sys.path[:0] = [{str(Path(__file__).parents[2])!r}]
+import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}]
 import landmap
 from test_journal import CHOICES, Weak
 landmap.classify(sys.argv[1], sys.argv[2], classifier=Weak(pause=0.3), **CHOICES)

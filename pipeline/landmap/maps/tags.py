@@ -1,0 +1,66 @@
+"""Tags of the rasters that landmap writes: their names, and what they hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from landmap.errors import SceneError
+from landmap_models.legend import LandClass
+
+LEGEND_TAG = "LANDMAP_LEGEND"
+"""Class names by id, as JSON."""
+LAYER_TAG = "LANDMAP_LAYER"
+"""What the pixels hold: "classes", "confidence", "probabilities" or "change"."""
+STRIDE_TAG = "LANDMAP_STRIDE"
+"""Pixels between two windows of the model."""
+CELL_TAG = "LANDMAP_CELL"
+"""Pixels along a cell, the smallest square that has probabilities of its own."""
+
+Content = TypeVar("Content", dict[str, Any], list[Any])
+
+
+def class_names(tags: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, str]:
+    """Class names by id, out of the tags of a cover.
+
+    Args:
+        tags: Of the file.
+        path: Its name, for the error.
+
+    Raises:
+        SceneError: They are not those of a cover that landmap wrote.
+    """
+    if tags.get(LAYER_TAG) != "classes" or LEGEND_TAG not in tags:
+        raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
+    return {i: str(name) for i, name in tag_content(tags, LEGEND_TAG, dict[str, Any](), path).items() if i.isdecimal()}
+
+
+def tag_content(tags: Mapping[str, str], name: str, otherwise: Content, path: str | os.PathLike[str]) -> Content:
+    """What a tag of a cover holds as JSON.
+
+    Args:
+        tags: Of the file.
+        name: Of the tag.
+        otherwise: What is returned where there is no such tag; it must be of this kind, a dict or a list.
+        path: The file's name, for the error.
+
+    Raises:
+        SceneError: The tag is damaged, or another program's.
+    """
+    if name not in tags:
+        return otherwise
+    try:
+        found = json.loads(tags[name])
+    except (ValueError, RecursionError) as error:
+        raise SceneError(f"{path}: expected JSON as its tag {name}: {error}. Classify the scene again") from error
+    if not isinstance(found, type(otherwise)):
+        kind = "an object" if isinstance(otherwise, dict) else "a list"
+        raise SceneError(f"{path}: expected {kind} as its tag {name}. Received: {tags[name][:40]}")
+    return found
+
+
+def legend_tag(legend: Iterable[LandClass]) -> str:
+    """Class names by id as the JSON text of the tag LANDMAP_LEGEND."""
+    return json.dumps({str(c.id): c.name for c in legend})
