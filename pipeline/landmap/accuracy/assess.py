@@ -18,7 +18,7 @@ from landmap.accuracy.reference import Points, Polygons, Raster, read_reference
 from landmap.errors import ReferenceDataError, SettingsError
 from landmap.io.publish import TABLES, TEXTS, check_ending, locked, publish_texts
 from landmap.io.tables import csv_text
-from landmap.maps.cover import MapFile, open_cover_map
+from landmap.maps.cover import Cover, read_cover
 from landmap.products.files import check_outputs
 from landmap_models.arrays import Ints
 from landmap_models.legend import NODATA, UNKNOWN_ID
@@ -216,7 +216,7 @@ def assess(
         ReferenceDataError: The reference can't be read, its classes are not the map's, or no place of it is on the map.
         GeoreferenceError: The map or the reference has no place on the ground, or a raster lies on another grid.
     """
-    opened = open_cover_map(cover, legend)
+    opened = read_cover(cover, legend)
     opened.areas()  # a map without a place is refused before the reference is read
     found = read_reference(reference, opened, class_column=class_column, layer=layer, warp=warp)
     if sample is not None and not (isinstance(found, Raster) and sample > 0):
@@ -271,7 +271,7 @@ def check_assessment_outputs(
             check_ending(file, endings, what)
 
 
-def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int | None, seed: int) -> tuple[str, Tally]:
+def _counted(cover: Cover, reference: Points | Polygons | Raster, sample: int | None, seed: int) -> tuple[str, Tally]:
     if isinstance(reference, Points):
         return SAMPLE, tally_points(cover, reference)
     if isinstance(reference, Raster) and sample is not None:
@@ -279,7 +279,7 @@ def _counted(cover: MapFile, reference: Points | Polygons | Raster, sample: int 
     return POLYGONS if isinstance(reference, Polygons) else CENSUS, tally_areas(cover, reference)
 
 
-def _assessment(cover: MapFile, reference: str, design: str, tally: Tally, says: Sequence[str]) -> Assessment:
+def _assessment(cover: Cover, reference: str, design: str, tally: Tally, says: Sequence[str]) -> Assessment:
     square = np.ix_(cover.ids, cover.ids)
     counts = tally.pairs[square]
     places = counts.sum(axis=1)

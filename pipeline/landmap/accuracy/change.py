@@ -19,7 +19,7 @@ from landmap.geo.geobox import GeoBox
 from landmap.io.cog import Layers, RasterWriter, check_raster
 from landmap.io.publish import TABLES, TEXTS, check_ending, locked, publish_texts
 from landmap.io.tables import csv_text
-from landmap.maps.cover import MapFile, grid_difference, open_cover_map
+from landmap.maps.cover import Cover, geobox_difference, read_cover
 from landmap.maps.legend import check_ids
 from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.products.files import check_outputs
@@ -35,8 +35,8 @@ PALE = 0.75
 class Change:
     """What became of what between two maps."""
 
-    before: MapFile
-    after: MapFile
+    before: Cover
+    after: Cover
     warped: bool
     """The second map was brought to the grid of the first."""
     pixels: tuple[tuple[int, ...], ...]
@@ -144,24 +144,24 @@ def compare_maps(
     for file, endings, what in ((files[1], TEXTS, "JSON file"), (files[2], TABLES, "CSV file")):
         if file is not None:
             check_ending(file, endings, what)
-    one, other = (open_cover_map(path, legend) for path in (before, after))
+    one, other = (read_cover(path, legend) for path in (before, after))
     onto = one.geobox if _differ(one, other, warp=warp) else None
     counter = PairCounter(one.areas())
-    for row, *strips in _strips(one, other, onto):
-        counter.add(row, *strips)
+    for strip in _strips(one, other, onto):
+        counter.add(*strip)
     found = _change(one, other, counter, warped=onto is not None)
     with locked(wanted):
         _write(found, onto, counter.pixels, files, overwrite=overwrite)
     return found
 
 
-def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:
+def _differ(one: Cover, other: Cover, *, warp: bool) -> bool:
     """Whether the second map must be warped."""
     if (one.ids, one.names) != (other.ids, other.names):
         raise SceneError(
             f"Expected two maps of the same classes. {one.path} has {_listed(one)}; {other.path} has {_listed(other)}"
         )
-    difference = grid_difference(one.geobox, other.geobox)
+    difference = geobox_difference(one.geobox, other.geobox)
     if difference and not warp:
         raise GeoreferenceError(
             f"Expected two maps on one grid. {one.path} and {other.path} differ: {difference}. Go on with --warp, "
@@ -170,18 +170,18 @@ def _differ(one: MapFile, other: MapFile, *, warp: bool) -> bool:
     return bool(difference)
 
 
-def _listed(cover: MapFile) -> str:
+def _listed(cover: Cover) -> str:
     """Names, with their ids where these are not counted from 0."""
     counted = cover.ids == list(range(len(cover.ids)))
     return ", ".join(c.name if counted else f"{c.id} {c.name}" for c in cover.classes)
 
 
-def _strips(one: MapFile, other: MapFile, onto: GeoBox | None) -> Iterator[tuple[int, Bytes, Bytes]]:
-    for (row, before), (_, after) in zip(one.strips(), other.strips(onto), strict=True):
-        yield row, before, after
+def _strips(one: Cover, other: Cover, onto: GeoBox | None) -> Iterator[tuple[Window, Bytes, Bytes]]:
+    for window, before in one.strips():
+        yield window, before, other.read(window, onto)
 
 
-def _change(one: MapFile, other: MapFile, counter: PairCounter, *, warped: bool) -> Change:
+def _change(one: Cover, other: Cover, counter: PairCounter, *, warped: bool) -> Change:
     counts, areas, square = counter.pixels, counter.hectares, np.ix_(one.ids, one.ids)
     for cover, seen in ((one, counts.sum(axis=1)), (other, counts.sum(axis=0))):
         check_ids(cover.path, (*cover.classes, UNKNOWN), seen)
@@ -218,8 +218,8 @@ def _write(found: Change, onto: GeoBox | None, counts: Ints, files: list[Path | 
         "LANDMAP_WARPED": "nearest" if found.warped else "no",
     }
     with RasterWriter(output, found.before.geobox, Layers(("change",), tags, classes)) as writer:
-        for row, before, after in _strips(found.before, found.after, onto):
-            writer.write(Window(row, 0, *before.shape), codes[before, after])
+        for window, before, after in _strips(found.before, found.after, onto):
+            writer.write(window, codes[before, after])
         publish_texts(texts, overwrite=overwrite, rasters=[writer.finish()])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from landmap.accuracy.reference import NO_CLASS, Points, Polygons, Raster
 from landmap.errors import ReferenceDataError
 from landmap.geo.areas import PixelAreas
-from landmap.maps.cover import STRIP, MapFile
+from landmap.maps.cover import Cover
 from landmap.maps.legend import check_ids
 from landmap.maps.shares import ClassCounter
 from landmap.tiling import Window
@@ -45,16 +45,22 @@ class Tally:
     """Points that lie in a pixel where another is already."""
 
 
-def tally_points(cover: MapFile, points: Points) -> Tally:
+def tally_points(cover: Cover, points: Points) -> Tally:
     """Count points by the pixel that they lie in, and the pixels of the whole map."""
-    inside = (points.rows >= 0) & (points.rows < cover.height) & (points.cols >= 0) & (points.cols < cover.width)
+    inside = (
+        (points.rows >= 0)
+        & (points.rows < cover.geobox.height)
+        & (points.cols >= 0)
+        & (points.cols < cover.geobox.width)
+    )
     use = np.flatnonzero(inside & (points.ids != NO_CLASS))
     use = use[np.argsort(points.rows[use], kind="stable")]
     rows, cols, ids = points.rows[use], points.cols[use], points.ids[use]
     pairs, counter = np.zeros((VALUES, VALUES), np.int64), ClassCounter(cover.areas())
-    for top, values in cover.strips():
-        counter.add(Window(top, 0, *values.shape), values)
-        here = slice(*np.searchsorted(rows, (top, top + STRIP)))
+    for window, values in cover.strips():
+        top = window.row_off
+        counter.add(window, values)
+        here = slice(*np.searchsorted(rows, (top, top + window.height)))
         np.add.at(pairs, (values[rows[here] - top, cols[here]], ids[here]), 1)
     _check_map(counter.pixels, cover)
     mapped = counter.hectares
@@ -65,19 +71,19 @@ def tally_points(cover: MapFile, points: Points) -> Tally:
         hint=points.hint,
         says=points.says,
         without_class=int((inside & (points.ids == NO_CLASS)).sum()),
-        same_pixel=len(use) - len(np.unique(rows * cover.width + cols)),
+        same_pixel=len(use) - len(np.unique(rows * cover.geobox.width + cols)),
     )
 
 
-def tally_areas(cover: MapFile, reference: Polygons | Raster) -> Tally:
+def tally_areas(cover: Cover, reference: Polygons | Raster) -> Tally:
     """Count every pixel for which there is a reference, and the pixels of the whole map.
 
     Raises:
         ReferenceDataError: The reference has ids that the map has not.
     """
     found = PairCounter(cover.areas())
-    for row, values, truth in _both(cover, reference):
-        found.add(row, values, truth)
+    for window, values, truth in _both(cover, reference):
+        found.add(window, values, truth)
     _check_map(found.pixels.sum(axis=1), cover)
     _check_reference(found.pixels, cover)
     mapped = found.hectares.sum(axis=1)
@@ -93,7 +99,7 @@ def tally_areas(cover: MapFile, reference: Polygons | Raster) -> Tally:
     )
 
 
-def tally_sample(cover: MapFile, reference: Raster, size: int, seed: int) -> Tally:
+def tally_sample(cover: Cover, reference: Raster, size: int, seed: int) -> Tally:
     """Draw pixels at random within each mapped class, and count those.
 
     Args:
@@ -136,10 +142,10 @@ class PairCounter:
         """By value of the one (row) and of the other (column)."""
         self._units: Ints = np.zeros((VALUES, VALUES), np.int64)
 
-    def add(self, row: int, one: Bytes, other: Bytes) -> None:
-        """Count the pixels of a strip that begins at this row."""
+    def add(self, window: Window, one: Bytes, other: Bytes) -> None:
+        """Count the pixels of a window, given the values of both rasters, each `(height, width)`."""
         both = (one.astype(np.uint16) * VALUES + other).ravel()
-        weights = self._areas.of(Window(row, 0, *one.shape)).ravel()
+        weights = self._areas.of(window).ravel()
         self.pixels += np.bincount(both, minlength=VALUES**2).reshape(VALUES, VALUES)
         self._units += np.bincount(both, weights, VALUES**2).astype(np.int64).reshape(VALUES, VALUES)
 
@@ -149,16 +155,16 @@ class PairCounter:
         return self._areas.hectares(self._units)
 
 
-def _both(cover: MapFile, reference: Polygons | Raster) -> Iterator[tuple[int, Bytes, Bytes]]:
-    for (row, values), truth in zip(cover.strips(), reference.strips(cover), strict=True):
-        yield row, values, truth
+def _both(cover: Cover, reference: Polygons | Raster) -> Iterator[tuple[Window, Bytes, Bytes]]:
+    for (window, values), truth in zip(cover.strips(), reference.strips(cover), strict=True):
+        yield window, values, truth
 
 
-def _check_map(pixels: Ints, cover: MapFile) -> None:
+def _check_map(pixels: Ints, cover: Cover) -> None:
     check_ids(cover.path, (*cover.classes, UNKNOWN), pixels)
 
 
-def _check_reference(pairs: Ints, cover: MapFile) -> None:
+def _check_reference(pairs: Ints, cover: Cover) -> None:
     found = np.flatnonzero(pairs[:, :UNKNOWN_ID].any(axis=0)).tolist()
     ids = cover.ids
     if strange := [str(i) for i in found if i not in ids]:

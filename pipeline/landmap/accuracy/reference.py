@@ -21,7 +21,7 @@ from landmap.geo.longitudes import coordinates
 from landmap.geo.outlines import outlines
 from landmap.io.delimited import ENDINGS, SEPARATORS, TableError, numbers_of, read_table
 from landmap.io.vectors import read_shapes
-from landmap.maps.cover import STRIP, MapFile, grid_difference, open_map
+from landmap.maps.cover import Cover, geobox_difference, raster_window, read_reference_map
 from landmap_models.arrays import Bytes, Doubles, Ints
 from landmap_models.legend import NODATA, UNKNOWN_ID
 
@@ -68,19 +68,18 @@ class Polygons:
     says: tuple[str, ...] = ()
     """How borders were read that could mean two areas, and what is left out, in words."""
 
-    def strips(self, cover: MapFile) -> Iterator[Bytes]:
-        """Class ids on the map's grid, as `MapFile.strips` cuts it: pixels whose centre is inside, elsewhere 255.
+    def strips(self, cover: Cover) -> Iterator[Bytes]:
+        """Class ids on the map's grid, as `Cover.windows` cuts it: pixels whose centre is inside, elsewhere 255.
 
         Where polygons of different classes overlap, nobody says which is true: 254.
         """
-        for row in range(0, cover.height, STRIP):
-            place = RasterWindow(0, row, cover.width, min(STRIP, cover.height - row))
+        for window in cover.windows():
+            place = raster_window(window)
             here = self.frame.iloc[np.sort(self.frame.sindex.query(_box(place, cover)))]
-            shape = place.height, place.width
             if here.empty:
-                yield np.full(shape, NODATA, np.uint8)
+                yield np.full(window.shape, NODATA, np.uint8)
                 continue
-            yield _burnt(here, shape, transform(place, cover.transform))
+            yield _burnt(here, window.shape, transform(place, cover.geobox.transform))
 
 
 def _burnt(frame: Any, shape: tuple[int, int], place: Affine) -> Bytes:
@@ -96,17 +95,17 @@ def _burnt(frame: Any, shape: tuple[int, int], place: Affine) -> Bytes:
 class Raster:
     """A map of the truth."""
 
-    map: MapFile
+    map: Cover
 
-    def strips(self, cover: MapFile) -> Iterator[Bytes]:
-        """Class ids on the map's grid, as `MapFile.strips` cuts it; 255 where there is no data."""
-        onto = cover.geobox if grid_difference(self.map.geobox, cover.geobox) else None
-        return (values for _, values in self.map.strips(onto))
+    def strips(self, cover: Cover) -> Iterator[Bytes]:
+        """Class ids on the map's grid, as `Cover.windows` cuts it; 255 where there is no data."""
+        onto = cover.geobox if geobox_difference(self.map.geobox, cover.geobox) else None
+        return (self.map.read(window, onto) for window in cover.windows())
 
 
 def read_reference(
     path: str | os.PathLike[str],
-    cover: MapFile,
+    cover: Cover,
     *,
     class_column: str = "class",
     layer: str | None = None,
@@ -133,13 +132,13 @@ def read_reference(
     return _raster(os.fspath(path), cover, warp=warp)
 
 
-def _raster(path: str, cover: MapFile, *, warp: bool) -> Raster:
-    found = open_map(path)
+def _raster(path: str, cover: Cover, *, warp: bool) -> Raster:
+    found = read_reference_map(path)
     if found.classes and (found.ids, found.names) != (cover.ids, cover.names):
         raise ReferenceDataError(
             f"{path}: expected the classes of {cover.path} ({_listed(cover)}). Found {_listed(found)}"
         )
-    difference = grid_difference(found.geobox, cover.geobox)
+    difference = geobox_difference(found.geobox, cover.geobox)
     if difference and not warp:
         raise GeoreferenceError(
             f"{path}: expected the grid of {cover.path}, but they differ: {difference}. Go on with --warp, which takes "
@@ -148,11 +147,11 @@ def _raster(path: str, cover: MapFile, *, warp: bool) -> Raster:
     return Raster(found)
 
 
-def _listed(cover: MapFile) -> str:
+def _listed(cover: Cover) -> str:
     return ", ".join(f"{c.id} {c.name}" for c in cover.classes)
 
 
-def _table_points(path: Path, cover: MapFile, class_column: str) -> Points:
+def _table_points(path: Path, cover: Cover, class_column: str) -> Points:
     try:
         table = read_table(path)
         if not table.rows:
@@ -169,15 +168,15 @@ def _table_points(path: Path, cover: MapFile, class_column: str) -> Points:
         raise ReferenceDataError(f"{path}: {error}") from error
     ids = _class_ids(table.column(_place(class_column, table.titles, path)), class_column, path, cover)
     in_degrees = pair in DEGREES
-    rows, cols = _pixels(x, y, WGS84 if in_degrees else cover.crs, cover)
+    rows, cols = _pixels(x, y, WGS84 if in_degrees else cover.geobox.crs, cover)
     taken = f"longitude and latitude ({WGS84})" if in_degrees else "coordinates in the map's CRS"
     says = f"{table.titles[places[0]]} and {table.titles[places[1]]} taken as {taken}"
     return Points(rows, cols, ids, says, _hint(x, y, ~_inside(rows, cols, cover), cover, in_degrees=in_degrees))
 
 
-def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: MapFile, *, in_degrees: bool) -> str:
+def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: Cover, *, in_degrees: bool) -> str:
     """What would bring most of the places outside the map onto it, in words."""
-    own, other = (WGS84, cover.crs) if in_degrees else (cover.crs, WGS84)
+    own, other = (WGS84, cover.geobox.crs) if in_degrees else (cover.geobox.crs, WGS84)
     titles = "x and y" if in_degrees else "lon and lat"
     for words, place in (
         ("these columns had each other's titles", (y, x, own)),
@@ -189,22 +188,22 @@ def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: MapFile
     return ""
 
 
-def _pixels(x: Doubles, y: Doubles, crs: str | None, cover: MapFile) -> tuple[Ints, Ints]:
+def _pixels(x: Doubles, y: Doubles, crs: str | None, cover: Cover) -> tuple[Ints, Ints]:
     """Rows and columns of the map's pixels that places lie in; -1 where a place is none."""
     x, y = coordinates(x, y, crs or "", cover.geobox)
     x, y = (np.where(np.isfinite(axis), axis, np.nan) for axis in (x, y))
-    t = ~cover.transform
+    t = ~cover.geobox.transform
     cols, rows = t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f
     there = np.isfinite(rows) & np.isfinite(cols) & (np.abs(rows) < 2**31) & (np.abs(cols) < 2**31)
     row, col = (np.floor(np.where(there, axis, -1)).astype(np.int64) for axis in (rows, cols))
     return row, col
 
 
-def _inside(rows: Ints, cols: Ints, cover: MapFile) -> npt.NDArray[np.bool_]:
-    return (rows >= 0) & (rows < cover.height) & (cols >= 0) & (cols < cover.width)
+def _inside(rows: Ints, cols: Ints, cover: Cover) -> npt.NDArray[np.bool_]:
+    return (rows >= 0) & (rows < cover.geobox.height) & (cols >= 0) & (cols < cover.geobox.width)
 
 
-def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) -> Points | Polygons:
+def _vector(path: Path, cover: Cover, class_column: str, layer: str | None) -> Points | Polygons:
     frame = read_shapes(path, layer, option="--layer", kinds=("Point", "Polygon"), error=ReferenceDataError)
     if frame.crs is None:
         raise GeoreferenceError(f"{path}: expected a coordinate reference system (CRS), found none: give it one")
@@ -225,14 +224,14 @@ def _vector(path: Path, cover: MapFile, class_column: str, layer: str | None) ->
     raise ReferenceDataError(f"{path}: expected points, or polygons, not both. Found {', '.join(sorted(kinds))}")
 
 
-def _polygons(frame: Any, ids: Ints, cover: MapFile) -> Polygons:
+def _polygons(frame: Any, ids: Ints, cover: Cover) -> Polygons:
     """Polygons of a table with a CRS, each with its class, around a map."""
     import geopandas
     import shapely
 
     found = outlines(frame.geometry.to_numpy(), frame.crs.to_wkt(), cover.geobox)
-    placed = geopandas.GeoDataFrame({"id": ids}, geometry=found.shapes, crs=cover.crs)
-    shapes, pixel = placed.geometry.to_numpy(), abs(cover.transform.determinant) ** 0.5
+    placed = geopandas.GeoDataFrame({"id": ids}, geometry=found.shapes, crs=cover.geobox.crs)
+    shapes, pixel = placed.geometry.to_numpy(), abs(cover.geobox.transform.determinant) ** 0.5
     inside = shapely.intersects(shapes, _whole(cover, -EDGE * pixel))
     # What lies beyond by less than half a pixel has no pixel's centre.
     beyond = int((inside & ~shapely.covered_by(shapes, _whole(cover, pixel / 2))).sum())
@@ -254,12 +253,12 @@ def _left_out(polygons: int, outside: int, without_class: int, beyond: int) -> l
     return found
 
 
-def _whole(cover: MapFile, more: float) -> Any:
+def _whole(cover: Cover, more: float) -> Any:
     """The outline of a map, turned as the map is, and moved outwards by so many units of its CRS."""
     from shapely import Polygon
 
-    corners = (0, 0), (cover.width, 0), (cover.width, cover.height), (0, cover.height)
-    return Polygon([cover.transform @ corner for corner in corners]).buffer(more, join_style="mitre")
+    corners = (0, 0), (cover.geobox.width, 0), (cover.geobox.width, cover.geobox.height), (0, cover.geobox.height)
+    return Polygon([cover.geobox.transform @ corner for corner in corners]).buffer(more, join_style="mitre")
 
 
 def _place(column: str, columns: Sequence[str], path: Path) -> int:
@@ -273,7 +272,7 @@ def _place(column: str, columns: Sequence[str], path: Path) -> int:
     return found[0]
 
 
-def _class_ids(values: Iterable[Any], column: str, path: Path, cover: MapFile) -> Ints:
+def _class_ids(values: Iterable[Any], column: str, path: Path, cover: Cover) -> Ints:
     """Class ids of cells of a table, by name (capitals or not) or by number; -1 where the cell is empty."""
     known = {c.name.casefold(): c.id for c in cover.classes} if _distinct(cover.names) else {}
     known |= {str(c.id): c.id for c in cover.classes} | {c.name: c.id for c in cover.classes} | {"": NO_CLASS}
@@ -301,7 +300,7 @@ def _text(value: Any) -> str:
     return text[:-2] if re.fullmatch(r"\d+\.0", text) else text
 
 
-def _box(place: RasterWindow, cover: MapFile) -> Any:
+def _box(place: RasterWindow, cover: Cover) -> Any:
     from shapely import box
 
-    return box(*bounds(place, cover.transform))
+    return box(*bounds(place, cover.geobox.transform))

@@ -6,6 +6,7 @@ product in JPEG 2000 is decoded about three times. Other files are opened anew, 
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import OrderedDict
@@ -201,7 +202,7 @@ def read_with_retries(path: str, find: Callable[[Any], Found], name: str = "", w
     attempt = 1
     while True:
         try:
-            with nullcontext() if attempt == 1 else uncached(), opened(path, name, where) as file:
+            with nullcontext() if attempt == 1 else uncached(), open_raster(path, name, where) as file:
                 return find(file)
         except ReadError as error:
             pause = retry_pause(path, str(error), attempt)
@@ -213,12 +214,21 @@ def read_with_retries(path: str, find: Callable[[Any], Found], name: str = "", w
 
 
 @contextmanager
-def opened(path: str, name: str = "", where: str = "") -> Iterator[Any]:
-    """The open file; GDAL's words in one line where that fails, after its name if that is not the path.
+def open_raster(path: str | os.PathLike[str], name: str = "", where: str = "") -> Iterator[Any]:
+    """Open a raster for reading; an error of GDAL's in here, too, is one line that names the file.
 
-    The folder is not listed, which is slow for a URL. Sidecars (a mask, a world file, `.aux.xml`) are looked for by
-    name all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
+    The folder is not listed, which is slow for a URL. Sidecars (a mask, a world file, `.aux.xml`) are found by their
+    names all the same ("TRUE", not "EMPTY_DIR"): without its mask, a scene's nodata would be classified.
+
+    Args:
+        path: What GDAL opens: the file, or the text of a VRT.
+        name: Name of the file in messages; "" where that is `path`.
+        where: Which part of the file is read, for messages, such as " (band 2)".
+
+    Raises:
+        ReadError: The file can't be opened or read.
     """
+    path = os.fspath(path)
     try:
         with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="TRUE", **gdal_options()), open_file(path) as file:
             yield file

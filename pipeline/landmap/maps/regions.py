@@ -15,7 +15,7 @@ import numpy.typing as npt
 from landmap.errors import OutputError
 from landmap.geo.areas import PixelAreas, pixel_areas
 from landmap.geo.geobox import ground_pixel_sides
-from landmap.maps.cover import Cover, open_companion, open_raster, raster_window, read, read_classes
+from landmap.maps.cover import Cover, raster_window, side_raster
 from landmap.maps.legend import check_ids
 from landmap.tiling import Window
 from landmap_models.arrays import Doubles, Ints
@@ -241,22 +241,21 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
         OutputError: There are too many regions.
     """
     parts = _Parts(pixel_areas(cover.geobox), _border_sides(cover) if min_hectares else None)
-    with open_companion(confidence, cover, "confidence") as percent:
-        for strip, window in _strips(cover):
-            parts.add(strip, read(percent, window) if percent else None, window)
+    percent = side_raster(confidence, cover, "confidence")
+    for strip, window in _strips(cover):
+        parts.add(strip, percent.read(window)[0] if percent else None, window)
     check_ids(cover.path, cover.legend, parts.pixels_by_class())
     return _Table.of(parts).regions(parts, min_hectares)
 
 
 def _strips(cover: Cover) -> Iterator[tuple[Strip, Any]]:
-    with open_raster(cover.path) as file:
-        for window in cover.strips():
-            yield cut_strip(read_classes(file, window)), window
+    for window, classes in cover.strips():
+        yield cut_strip(classes), window
 
 
 def _border_sides(cover: Cover) -> tuple[float, float]:
     """Width and height of a pixel in metres, for comparing borders; pixels count where there are no metres."""
-    sides = ground_pixel_sides(cover.geobox) if cover.crs else (1.0, 1.0)
+    sides = ground_pixel_sides(cover.geobox) if cover.geobox.crs else (1.0, 1.0)
     return sides if np.isfinite(sides).all() else (1.0, 1.0)
 
 
@@ -382,7 +381,7 @@ def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
         one of the polygons goes straight on where its neighbours turn.
     """
     profile = {"driver": "GTiff", "dtype": "int32", "count": 1, "compress": "DEFLATE", "zlevel": 1, "predictor": 2}
-    shape = {"height": cover.height, "width": cover.width, "blockysize": 16, "bigtiff": "IF_SAFER"}
+    shape = {"height": cover.geobox.height, "width": cover.geobox.width, "blockysize": 16, "bigtiff": "IF_SAFER"}
     corners, first, above = [np.empty(0, np.int64)], 0, None
     with open_placeless(path, "w", **profile, **shape) as file:
         for strip, window in _strips(cover):
@@ -390,7 +389,7 @@ def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
             numbers = regions.of_part[first:last][strip.part].astype(np.int32)[strip.run]
             file.write(numbers, 1, window=raster_window(window))
             rows = numbers if above is None else np.concatenate([above, numbers])
-            corners.append(_forks(rows) + (window.row_off - (above is not None)) * (cover.width + 1))
+            corners.append(_forks(rows) + (window.row_off - (above is not None)) * (cover.geobox.width + 1))
             first, above = last, numbers[-1:].copy()
     return np.concatenate(corners)
 

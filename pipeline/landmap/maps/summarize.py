@@ -18,11 +18,11 @@ from landmap.geo.areas import PixelAreas, pixel_areas
 from landmap.geo.geobox import misplaced
 from landmap.geo.outlines import outlines
 from landmap.io.publish import Staged, locked, publish, staging
-from landmap.io.reading import CACHE_BYTES
+from landmap.io.reading import CACHE_BYTES, open_raster
 from landmap.io.tables import Row, check_table, write_rows
 from landmap.io.vectors import read_shapes
-from landmap.left_out import NO_DATA, parse_left_out
-from landmap.maps.cover import Cover, open_companion, open_raster, read, read_classes, read_cover
+from landmap.left_out import LEFT_OUT_TAG, NO_DATA, parse_left_out
+from landmap.maps.cover import Cover, raster_window, read_classes, read_cover, side_raster
 from landmap.maps.legend import check_ids
 from landmap.maps.shares import ClassCounter, ClassShare, class_shares
 from landmap.products.files import check_outputs
@@ -142,14 +142,14 @@ def _pixel_coordinates(zones: Zones, cover: Cover) -> tuple[npt.NDArray[Any], tu
     """
     import shapely
 
-    if cover.crs is None or misplaced(cover.geobox):
+    if cover.geobox.crs is None or misplaced(cover.geobox):
         raise ZoneError(f"{cover.path}: zones need a cover with a place on the ground (CRS and geotransform)")
     try:
         found = outlines(zones.geometry, zones.crs, cover.geobox)
     except RuntimeError as error:  # pyproj's own
         raise ZoneError(f"{zones.path}: can't be brought to the CRS of {cover.path}: {error}") from error
-    t = ~cover.transform
-    matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.height - t.f)
+    t = ~cover.geobox.transform
+    matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.geobox.height - t.f)
 
     return np.asarray(shapely.transform(found.shapes, lambda points: points @ matrix + origin)), found.says
 
@@ -158,7 +158,7 @@ def _touching(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[np.bool_]
     """Which of them lie in part on the cover."""
     import shapely
 
-    return np.asarray(shapely.intersects(geometry, shapely.box(0, 0, cover.width, cover.height)))
+    return np.asarray(shapely.intersects(geometry, shapely.box(0, 0, cover.geobox.width, cover.geobox.height)))
 
 
 def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:
@@ -175,14 +175,15 @@ def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> 
     areas = pixel_areas(cover.geobox)
     if not len(geometry) or areas is None:
         return
-    with ExitStack() as stack:
+    side = side_raster(confidence, cover, "confidence")
+    with ExitStack() as stack:  # files stay open, with their blocks, as zones may be many and small
         file = stack.enter_context(open_raster(cover.path))
-        percent = stack.enter_context(open_companion(confidence, cover, "confidence"))
+        percent = stack.enter_context(open_raster(side.path)) if side else None
         found = exact_extract(
-            NumPyRasterSource(_Codes(file, percent), nodata=NO_CODE),
+            NumPyRasterSource(_Codes(cover, file, percent), nodata=NO_CODE),
             JSONFeatureSource([{"type": "Feature", "geometry": mapping(zone)} for zone in geometry]),
             ["unique", "frac", "count", "weighted_frac", "weighted_sum", "weighted_mean"],
-            weights=NumPyRasterSource(_Weights(areas, (cover.height, cover.width))),
+            weights=NumPyRasterSource(_Weights(areas, (cover.geobox.height, cover.geobox.width))),
             max_cells_in_memory=MAX_CELLS,
         )
     for zone in found:
@@ -204,14 +205,15 @@ def _by_class(zone: dict[str, Any], areas: PixelAreas) -> npt.NDArray[np.float64
 class _Codes:
     """1 + class id * 101 + percent, read when a rectangle of it is asked for, as exactextract asks an array."""
 
-    def __init__(self, classes: Any, percent: Any) -> None:
-        self._classes, self._percent, self.shape = classes, percent, classes.shape
+    def __init__(self, cover: Cover, classes: Any, percent: Any) -> None:
+        self._path, self._classes, self._percent, self.shape = cover.path, classes, percent, cover.geobox.shape
 
     def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.uint16]:
         rows, cols = place
         window = Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-        classes = read_classes(self._classes, window)
-        percent = read(self._percent, window) if self._percent else np.zeros_like(classes)
+        classes, percent = read_classes(self._classes, self._path, window), np.zeros(window.shape, np.uint8)
+        if self._percent:
+            percent = self._percent.read(1, window=raster_window(window))
         codes = 1 + classes.astype(np.uint16) * STEPS + np.minimum(percent, STEPS - 1)
         return np.where(classes == NODATA, np.uint16(NO_CODE), codes)
 
@@ -313,7 +315,7 @@ def stage_summary(
     if zones is None:
         counter = count_cover(cover, confidence)
         rows = [_row(share) for share in counter.shares(cover.legend)]
-        rows += _left_out_rows(parse_left_out(cover.left_out_tag, counter.nodata))
+        rows += _left_out_rows(parse_left_out(cover.tags.get(LEFT_OUT_TAG), counter.nodata))
     else:
         found, warnings = zone_shares(cover, confidence, zones)
         rows = [{"zone": zone} | _row(share) for zone, shares in found for share in shares]
@@ -328,9 +330,9 @@ def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
         SceneError: A raster can't be read, or they don't belong together.
     """
     counter = ClassCounter(pixel_areas(cover.geobox))
-    with open_raster(cover.path) as file, open_companion(confidence, cover, "confidence") as percent:
-        for window in cover.strips():
-            counter.add(window, read_classes(file, window), read(percent, window) if percent else None)
+    percent = side_raster(confidence, cover, "confidence")
+    for window, classes in cover.strips():
+        counter.add(window, classes, percent.read(window)[0] if percent else None)
     check_ids(cover.path, cover.legend, counter.pixels)
     return counter
 

@@ -19,11 +19,11 @@ from landmap.io.publish import Staged, locked, publish, staging
 from landmap.io.qgis import STYLES_LAYER, style_rows
 from landmap.io.reading import CACHE_BYTES
 from landmap.io.vectors import Features, format_of, write_layer, write_table
-from landmap.maps.cover import Cover, open_companion, open_raster, raster_window, read_classes, read_cover
+from landmap.maps.cover import Cover, read_cover, side_raster
 from landmap.maps.polygons import polygons, simplify
 from landmap.maps.regions import Regions, find_regions, write_numbers
 from landmap.products.files import check_outputs
-from landmap_models.legend import NODATA, UNKNOWN_ID
+from landmap_models.legend import NODATA
 
 
 def cell_features(cover: Cover, probabilities: Path) -> Iterator[Features]:
@@ -38,17 +38,16 @@ def cell_features(cover: Cover, probabilities: Path) -> Iterator[Features]:
     Raises:
         SceneError: A raster can't be read, or they don't belong together.
     """
-    with open_raster(cover.path) as file, open_companion(probabilities, cover, "probabilities") as percent:
-        if percent.count != (number := sum(c.id != UNKNOWN_ID for c in cover.legend)):
-            raise SceneError(
-                f"{probabilities}: expected a band for each of the {number} classes of {cover.path}. Found "
-                f"{percent.count} bands"
-            )
-        for window in cover.strips(cover.cell):
-            classes, layers = read_classes(file, window), percent.read(window=raster_window(window))
-            features = _cell_rows(cover, window.row_off, classes, layers)
-            if len(features.geometry):
-                yield features
+    percent = side_raster(probabilities, cover, "probabilities")
+    if percent is None or percent.bands != len(cover.classes):
+        raise SceneError(
+            f"{probabilities}: expected a band for each of the {len(cover.classes)} classes of {cover.path}. Found "
+            f"{percent.bands if percent else 0} bands"
+        )
+    for window, classes in cover.strips(cover.cell):
+        features = _cell_rows(cover, window.row_off, classes, percent.read(window))
+        if len(features.geometry):
+            yield features
 
 
 def _cell_rows(cover: Cover, row_off: int, classes: npt.NDArray[np.uint8], layers: npt.NDArray[np.uint8]) -> Features:
@@ -61,12 +60,12 @@ def _cell_rows(cover: Cover, row_off: int, classes: npt.NDArray[np.uint8], layer
     row, col = np.nonzero(pixels)
     ids = np.array([c.id for c in legend], np.int32)
     columns: dict[str, Any] = {"class_id": ids[counts.argmax(axis=0)[row, col]]}
-    columns["name"] = cover.names[columns["class_id"]]
-    for c, layer in zip((c for c in legend if c.id != UNKNOWN_ID), layers, strict=True):
+    columns["name"] = cover.names_by_id[columns["class_id"]]
+    for c, layer in zip(cover.classes, layers, strict=True):
         total = _cell_sums(np.where(valid, layer, 0), side)
         columns[f"p_{c.name}"] = (total[row, col] / pixels[row, col]).astype(np.float32)
     left, top = col * side, row * side + row_off
-    right, bottom = np.minimum(left + side, cover.width), np.minimum(top + side, cover.height)
+    right, bottom = np.minimum(left + side, cover.geobox.width), np.minimum(top + side, cover.geobox.height)
     squares = shapely.box(left, top, right, bottom)
     return Features(columns, to_crs(squares, cover))
 
@@ -81,7 +80,7 @@ def to_crs(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[Any]:
     """From pixel coordinates (column, row) to those of the cover's CRS."""
     import shapely
 
-    t = cover.transform
+    t = cover.geobox.transform
     matrix, origin = np.array([[t.a, t.d], [t.b, t.e]]), (t.c, t.f)
     return np.asarray(shapely.transform(geometry, lambda corners: corners @ matrix + origin))
 
@@ -205,9 +204,9 @@ def stage_vector(
     """
     file = folder / f"vector{output.suffix.lower()}"
     regions = find_regions(cover, confidence, settings.min_area)
-    count = write_layer(file, LAYER, _features(cover, regions, folder, settings), cover.crs)
+    count = write_layer(file, LAYER, _features(cover, regions, folder, settings), cover.geobox.crs)
     if settings.cells and probabilities:
-        write_layer(file, CELLS_LAYER, cell_features(cover, probabilities), cover.crs)
+        write_layer(file, CELLS_LAYER, cell_features(cover, probabilities), cover.geobox.crs)
     if format_of(output).has_layers:
         layers = [LAYER, CELLS_LAYER] if settings.cells else [LAYER]
         write_table(file, STYLES_LAYER, style_rows(cover.legend, layers))
@@ -229,7 +228,7 @@ def _rows(regions: Regions, cover: Cover, index: Any, geometry: Any) -> Features
     class_id = regions.class_id[index]
     columns = {
         "class_id": class_id.astype(np.int32),
-        "name": cover.names[class_id],
+        "name": cover.names_by_id[class_id],
         "hectares": regions.hectares[index],
         "mean_confidence": regions.confidence[index],
     }

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, date, datetime
 
 from landmap.errors import LandmapError, SettingsError
-from landmap.io.reading import opened
+from landmap.io.reading import open_raster
 from landmap.io.remote import redacted
 from landmap.products.scene_names import dates_in
 
@@ -32,7 +32,7 @@ def sensing_time(scene: str) -> date | None:
 
 def _by_tags(scene: str) -> datetime | None:
     try:
-        with opened(scene) as file:
+        with open_raster(scene) as file:
             tags = {key.upper(): value for key, value in (file.tags() | file.tags(ns="IMAGERY")).items()}
         return next((parse_time(tags[name]) for name in TAGS if name in tags), None)
     except LandmapError:  # a tag that is no time; whoever reads the scene says why it can't be read

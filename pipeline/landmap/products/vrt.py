@@ -20,7 +20,7 @@ from rasterio.errors import CRSError
 
 from landmap.errors import SceneError
 from landmap.geo.geobox import GeoBox, geobox_of
-from landmap.io.reading import opened
+from landmap.io.reading import open_raster
 from landmap.products.nodata import FARTHEST, LEAST
 from landmap.products.product import SCL, BandFile
 
@@ -70,7 +70,7 @@ def read_header(band: BandFile, path: str) -> Header:
         SceneError: It can't be read, or holds another number of bands than the product says.
     """
     where = f"{path}: band {band.name}, {band.label}"
-    with opened(band.file, where) as file:
+    with open_raster(band.file, where) as file:
         number = _number(file, band, where)
         return Header(
             band=band,

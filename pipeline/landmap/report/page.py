@@ -20,8 +20,8 @@ from landmap.inference.plan import Plan
 from landmap.io.publish import new_file
 from landmap.io.qgis import RAMP
 from landmap.io.remote import name_of
-from landmap.left_out import NO_DATA, left_out_words, parse_left_out, percent_words
-from landmap.maps.cover import Cover, open_raster, read_cover
+from landmap.left_out import LEFT_OUT_TAG, NO_DATA, left_out_words, parse_left_out, percent_words
+from landmap.maps.cover import Cover, read_cover
 from landmap.maps.shares import ClassShare
 from landmap.maps.summarize import count_cover
 from landmap.maps.tags import tag_content
@@ -146,11 +146,9 @@ def _content(made: Map) -> dict[str, Any]:
     """What the template shows."""
     scene, cover = made.scene, read_cover(made.cover, made.legend)
     legend, areas = cover.legend, _areas(made, cover)
-    with open_raster(made.cover) as file:
-        tags = file.tags()
     shown, classes = composite(scene, MAX_SIDE), thinned_classes(made.cover, MAX_SIDE)
     height, width = classes.shape
-    warnings: list[str] = tag_content(tags, "LANDMAP_WARNINGS", list[Any](), made.cover)
+    warnings: list[str] = tag_content(cover.tags, "LANDMAP_WARNINGS", list[Any](), made.cover)
     step = north(scene.geobox)
     return {
         "scene": name_of(scene.path),
@@ -163,7 +161,7 @@ def _content(made: Map) -> dict[str, Any]:
         "ramp": ", ".join(f"{color} {percent}%" for percent, color in RAMP.items()),
         "north": step and round(math.degrees(math.atan2(step[0], -step[1])), 1),
         "warnings": [without_folder(text, scene) for text in dict.fromkeys((*warnings, *made.warnings))],
-        "facts": facts(scene, made.cover, tags, made.plan),
+        "facts": facts(scene, cover, made.plan),
         "plan": made.plan and plan_text(made.plan),
         "data": _data(scene, legend, width, height),
         **areas,
@@ -194,7 +192,7 @@ def _areas(made: Map, cover: Cover) -> dict[str, Any]:
         _numbers(c) | {"id": c.id, "name": c.name, "color": colors[c.id], "width": round(100 * c.share / most, 2)}
         for c in found
     ]
-    left_out = parse_left_out(cover.left_out_tag, counter.nodata)
+    left_out = parse_left_out(cover.tags.get(LEFT_OUT_TAG), counter.nodata)
     missing = left_out.get(NO_DATA, 0)
     hectares = sum(c.hectares or 0 for c in found) if found and found[0].hectares is not None else None
     mean = sum(c.pixels * (c.mean_confidence or 0) for c in found) / max(1, pixels)

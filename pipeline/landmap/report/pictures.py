@@ -19,7 +19,8 @@ from rasterio.enums import Resampling
 from landmap.errors import SceneError
 from landmap.geo.geobox import ground_pixel_sides, misplaced
 from landmap.io.qgis import RAMP
-from landmap.maps.cover import open_raster, read_classes
+from landmap.io.reading import open_raster
+from landmap.maps.cover import read_classes
 from landmap.scene.scene import Scene
 from landmap.tiling import Window
 from landmap_models.arrays import Bools, Bytes
@@ -146,7 +147,7 @@ def thinned_classes(path: Path, most: int) -> Bytes:
     """
     with open_raster(path) as file:
         whole = Window(0, 0, file.height, file.width)
-        return read_classes(file, whole, thinned(file.height, file.width, most))
+        return read_classes(file, path, whole, thinned(file.height, file.width, most))
 
 
 def thinned_values(path: Path, most: int) -> Bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from landmap.geo.geobox import ground_pixel_sides, misplaced
 from landmap.inference.plan import Plan
 from landmap.io.remote import name_of
+from landmap.maps.cover import Cover
 from landmap.maps.tags import tag_content
 from landmap.scene.scene import Scene
 from landmap.settings import Settings
@@ -28,34 +28,33 @@ FACTS = (
 """Tags of a cover, and what they are called."""
 
 
-def facts(scene: Scene, cover: Path, tags: Mapping[str, str], plan: Plan | None) -> list[tuple[str, str]]:
-    """How a cover was made: names and texts.
+def facts(scene: Scene, cover: Cover, plan: Plan | None) -> list[tuple[str, str]]:
+    """Say how a cover was made: names of facts, and their texts.
 
     Args:
-        scene: What was classified.
-        cover: The map, for messages.
-        tags: Of the cover.
-        plan: What it was made by, where that is known.
+        scene: The scene that was classified.
+        cover: The map.
+        plan: The plan by which the map was made; None where it is not known.
 
     Raises:
         SceneError: A tag is damaged.
     """
-    nothing: dict[str, Any] = {}
+    tags, nothing = cover.tags, dict[str, Any]()
     bands, files = (
-        tag_content(tags, "LANDMAP_BANDS", nothing, cover),
-        tag_content(tags, "LANDMAP_FILES", list[Any](), cover),
+        tag_content(tags, "LANDMAP_BANDS", nothing, cover.path),
+        tag_content(tags, "LANDMAP_FILES", list[Any](), cover.path),
     )
     found = [
         ("Scene", scene.path),
         *([("Files", ", ".join(files))] if len(files) > 1 else []),
         ("Bands in the file", ", ".join(f"{name} is band {i}" for name, i in bands.items())),
     ]
-    found += _place(scene) + _radiometry(tag_content(tags, "LANDMAP_RADIOMETRY", nothing, cover))
+    found += _place(scene) + _radiometry(tag_content(tags, "LANDMAP_RADIOMETRY", nothing, cover.path))
     found += [(title, tags[tag]) for tag, title in FACTS if tags.get(tag)]
     if plan:
         side = plan.grid.chip_size
         found.append(("Seen at once", f"{side} x {side} px: a class is what that neighbourhood is, not a pixel"))
-    found.append(("Settings", _given(tag_content(tags, "LANDMAP_SETTINGS", nothing, cover))))
+    found.append(("Settings", _given(tag_content(tags, "LANDMAP_SETTINGS", nothing, cover.path))))
     return [(name, without_folder(text, scene)) for name, text in found]
 
 

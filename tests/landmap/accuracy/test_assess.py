@@ -21,7 +21,7 @@ from landmap.errors import GeoreferenceError, OutputError, ReferenceDataError, S
 from landmap.geo.geobox import GeoBox
 from landmap.io.cog import Layers, RasterWriter
 from landmap.io.publish import publish
-from landmap.maps.cover import open_cover_map
+from landmap.maps.cover import read_cover
 from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.tiling import Window
 from landmap_models.legend import NODATA, UNKNOWN, LandClass, Legend
@@ -347,7 +347,7 @@ def test_the_command_writes_json_and_csv(land: tuple[Bytes, Bytes], tmp_path: Pa
 
 
 def test_a_covers_legend_comes_back(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
-    assert open_cover_map(write_cover(tmp_path / "cover.tif", land[0])).classes == CLASSES.classes
+    assert read_cover(write_cover(tmp_path / "cover.tif", land[0])).classes == CLASSES.classes
 
 
 @pytest.mark.parametrize(
