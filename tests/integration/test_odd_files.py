@@ -66,7 +66,7 @@ def assert_correct(result: Result, path: Path, output: Path, class_id: int) -> N
     with rasterio.open(path) as scene, rasterio.open(output) as cover:
         assert (cover.shape, cover.crs, cover.transform) == (scene.shape, scene.crs, scene.transform)
         classes = cover.read(1)
-    expected = np.where(has_data(path, result.plan.scene.band_indexes), class_id, NODATA)
+    expected = np.where(has_data(path, result.plan.scene.source.band_indexes), class_id, NODATA)
     np.testing.assert_array_equal(classes, expected)
     assert result.nodata_pixels == (expected == NODATA).sum()
 

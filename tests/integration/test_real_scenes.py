@@ -66,7 +66,7 @@ def test_kempen_l1c_is_known_but_for_its_offset(scenes: Path) -> None:
     made = plan(scenes / "kempen/kempen_L1C.tif")
     radiometry = made.scene.radiometry
     assert (radiometry.level, radiometry.origins["level"]) == ("L1C", "the file's name")
-    assert made.scene.band_indexes == (3, 2, 1)
+    assert made.scene.source.band_indexes == (3, 2, 1)
     assert radiometry.haze == ((1.0, 0.0),) * 3
     assert made.warnings == (OFFSET,)
     assert plan(scenes / "kempen/kempen_L1C.tif", offset=0).warnings == ()
@@ -108,7 +108,7 @@ def test_inn_is_recognised_as_l2a_by_its_dark_blue(scenes: Path, name: str) -> N
     assert set(radiometry.assumed) == {"offset", "level"}
     assert radiometry.haze == UP
     assert implausible(made) == []
-    assert made.scene.nodata_rule.startswith("0 in every band")
+    assert made.scene.source.nodata_rule.startswith("0 in every band")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_offset_level_and_scale_of_a_product_are_read_from_its_tags(product: Pat
     assert scene.radiometry.scale == pytest.approx((1e-4, 1e-4))
     assert scene.radiometry.level == "L2A"
     assert scene.radiometry.assumed == ()
-    assert scene.band_indexes == (1, 2)
+    assert scene.source.band_indexes == (1, 2)
 
 
 def test_the_products_offset_is_not_put_on_its_8_bit_picture(product: Path) -> None:
@@ -226,7 +226,7 @@ def test_the_true_color_picture_shows_what_the_products_bands_hold(product: Path
     (picture,) = folder.glob("*_TCI_60m.jp2")
     scene = landmap.open_scene(picture, card=replace(ANY_LEVEL, levels=("L2A",)))
     found = scene.read(Window(0, 0, *scene.geobox.shape))
-    for i, name in enumerate(scene.band_names):
+    for i, name in enumerate(scene.source.band_names):
         (band,) = folder.glob(f"*_{name}_60m.jp2")
         with rasterio.open(band) as file:
             reflectance = (file.read(1) - 1000.0) * 1e-4

@@ -137,7 +137,8 @@ def test_a_header_cut_short_anywhere_changes_nothing(web: Web) -> None:
     expected = local.read(everything)
     for size in range(100, 6300, 350):
         scene = landmap.open_scene(web.at(f"cut-{size}"), card=FAKE_CARD)
-        assert replace(scene, path=local.path, opens=local.opens) == local, size
+        source = replace(scene.source, path=local.source.path, opens=local.source.opens)
+        assert replace(scene, source=source) == local, size
         got = scene.read(everything)
         np.testing.assert_array_equal(got.values, expected.values)
         np.testing.assert_array_equal(got.valid, expected.valid)
@@ -155,7 +156,7 @@ def wrong_reads(web: Web, attempt: int) -> list[int]:
     expected, wrong = local.read(window), []
     for size in (*range(100, 5800, 300), *range(5800, 6300, 16)):
         address = web.at(f"cut-{size}").replace("/1/", f"/{'0' * attempt}1/")
-        got = replace(local, path=address, opens=address).read(window)
+        got = replace(local, source=replace(local.source, path=address, opens=address)).read(window)
         if not (np.array_equal(got.values, expected.values) and np.array_equal(got.valid, expected.valid)):
             wrong.append(size)
     return wrong
@@ -163,7 +164,7 @@ def wrong_reads(web: Web, attempt: int) -> list[int]:
 
 def test_a_chunk_read_by_a_cut_header_is_right(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     assert wrong_reads(web, 1) == []
-    monkeypatch.setattr("landmap.scene.source._check_blocks", lambda *_: None)
+    monkeypatch.setattr("landmap.scene.raster_source._check_blocks", lambda *_: None)
     assert wrong_reads(web, 2), "without the check, blocks whose place was not delivered are taken for nodata"
 
 

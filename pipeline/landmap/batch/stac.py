@@ -75,14 +75,14 @@ def make_item(
         datetime=acquired if isinstance(acquired, datetime) else None,
         start_datetime=start,
         end_datetime=end,
-        properties={"created": _zulu(now), "title": f"Land cover of {name_of(scene.path)}"},
+        properties={"created": _zulu(now), "title": f"Land cover of {name_of(scene.source.path)}"},
         collection=Path(os.path.abspath(folder)).name,  # noqa: PTH100 # a link is not followed
     )
     _add_assets(item, result, folder, files)
     _add_projection(item, scene)
     _add_processing(item, result)
     _add_model(item, result)
-    _add_links(item, result.outputs.cover.parent, folder, source or scene.path)
+    _add_links(item, result.outputs.cover.parent, folder, source or scene.source.path)
     return item.to_dict(include_self_link=False, transform_hrefs=False)
 
 
@@ -179,7 +179,7 @@ def _add_processing(item: pystac.Item, result: Result) -> None:
     item.stac_extensions.append(PROCESSING)
     item.properties["processing:software"] = {"landmap": version("landmap")}
     item.properties["processing:lineage"] = (
-        f"{', '.join(plan.scene.band_names)} ({plan.scene.radiometry.level}) classified by {plan.card.name} "
+        f"{', '.join(plan.scene.source.band_names)} ({plan.scene.radiometry.level}) classified by {plan.card.name} "
         f"{plan.card.version} at a stride of {plan.grid.stride} px; {plan.nir}; {result.precision}"
     )
 

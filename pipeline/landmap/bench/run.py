@@ -146,7 +146,9 @@ def bench(
         plan = make_plan(path, settings)
         say("the whole run")
         whole = run_whole(plan, cover, overwrite=overwrite)
-        return _measured(plan, whole, Path(folder), crop, say, "synthetic" if scene is None else plan.scene.shown_path)
+        return _measured(
+            plan, whole, Path(folder), crop, say, "synthetic" if scene is None else plan.scene.source.redacted_path
+        )
 
 
 def _measured(plan: Plan, whole: Whole, folder: Path, crop: int, say: Callable[[str], None], scene: str) -> Bench:
@@ -211,7 +213,7 @@ def run_whole(plan: Plan, cover: Path, *, overwrite: bool = False) -> Whole:
         process.join()
     if found is None:
         raise ChunkError(
-            f"{plan.scene.shown_path}: the run's process ended with status {process.exitcode}: out of memory?"
+            f"{plan.scene.source.redacted_path}: the run's process ended with status {process.exitcode}: out of memory?"
         )
     if isinstance(found, LandmapError):
         raise found
@@ -301,7 +303,7 @@ def _read_and_predict(
         parts.append((plan.grid.owned_window(chunk), found.classes))
         windows += _windows_begun(plan.grid, chunk) if pixels else 0
     if not windows:
-        raise SceneError(f"{plan.scene.shown_path}: expected a scene with data. Received: none in any chunk")
+        raise SceneError(f"{plan.scene.source.redacted_path}: expected a scene with data. Received: none in any chunk")
     return parts, windows
 
 

@@ -90,17 +90,21 @@ def print_news(text: str) -> None:
 def print_plan(plan: Plan) -> None:
     """The plan, a line for each thing decided."""
     scene, grid, radiometry = plan.scene, plan.grid, plan.scene.radiometry
+    source = scene.source
     for name, text in (
-        ("scene", f"{scene.shown_path}: {scene.geobox.height} rows x {scene.geobox.width} columns, {scene.dtype}"),
+        (
+            "scene",
+            f"{source.redacted_path}: {source.geobox.height} rows x {source.geobox.width} columns, {source.dtype}",
+        ),
         *([("product", scene.product.says)] if scene.product else []),
         *([("files", ", ".join(scene.files))] if len(scene.files) > 1 and not scene.product else []),
-        *([("warp", scene.warp_says)] if scene.warp_says else []),
+        *([("warp", scene.warp_text)] if scene.warp_text else []),
         *([("part", _part(plan))] if plan.settings.window or plan.settings.bbox else []),
         ("clouds", scene.clouds.says),
         *(("masks", text) for text in plan.masks),
         ("bands", _bands(scene)),
         ("nir", plan.nir),
-        ("nodata", scene.nodata_rule),
+        ("nodata", scene.source.nodata_rule),
         ("scale", f"{_same(radiometry.scale)} ({radiometry.origins['scale']})"),
         ("offset", f"{_same(radiometry.offset)} ({radiometry.origins['offset']})"),
         ("level", f"{radiometry.level} ({radiometry.origins['level']})"),
@@ -122,12 +126,12 @@ def print_plan(plan: Plan) -> None:
 
 
 def _part(plan: Plan) -> str:
-    row, col = plan.scene.corner
+    row, col = plan.scene.source.corner
     return f"cut out from column {col} and row {row} on, as if it were a scene of its own"
 
 
 def _bands(scene: Scene) -> str:
-    pairs = zip(scene.band_names, scene.band_indexes, strict=True)
+    pairs = zip(scene.source.band_names, scene.source.band_indexes, strict=True)
     if scene.product:
         return ", ".join(f"{name} is {scene.product.bands[index - 1].label}" for name, index in pairs)
     return ", ".join(f"{name} is band {index}" for name, index in pairs)

@@ -71,7 +71,7 @@ def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
 
     Blocks that are larger than four chunks are disregarded: memory is worth more than time.
     """
-    rows, cols = scene.block_shape
+    rows, cols = scene.source.block_shape
     if rows * cols > 4 * CHUNK_PIXELS:
         rows, cols = 1, min(cols, scene.geobox.width)
     side = math.isqrt(CHUNK_PIXELS)
@@ -88,19 +88,19 @@ def bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str, itemsize:
 
 def block_bytes(scene: Scene) -> int:
     """Memory of the blocks that GDAL decodes at once, one a band."""
-    return math.prod(scene.block_shape) * np.dtype(scene.dtype).itemsize * len(scene.band_names)
+    return math.prod(scene.source.block_shape) * np.dtype(scene.source.dtype).itemsize * len(scene.source.band_names)
 
 
 def remembered_bytes(scene: Scene) -> int:
     """Bytes of the blocks that are kept between chunks, or of those that one chunk's read decodes at once."""
-    return max(SLOW_CACHE_BYTES if stays_open(scene.opens) else 0, block_bytes(scene))
+    return max(SLOW_CACHE_BYTES if stays_open(scene.source.opens) else 0, block_bytes(scene))
 
 
 def large_blocks(scene: Scene) -> list[str]:
     """The warning for a file of huge blocks, which each read decodes whole."""
     if block_bytes(scene) < LARGE_BLOCKS:
         return []
-    rows, cols = scene.block_shape
+    rows, cols = scene.source.block_shape
     return [
         f"the file is stored in blocks of {rows}x{cols} pixels, {block_bytes(scene) / 1e6:.0f} MB each time one is "
         "read: rewrite it for less memory and time (gdal_translate -co TILED=YES)"

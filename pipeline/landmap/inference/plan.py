@@ -151,18 +151,18 @@ class Plan:
         scene, grid, radiometry = self.scene, self.grid, self.scene.radiometry
         return {
             "scene": {
-                "path": scene.shown_path,
+                "path": scene.source.redacted_path,
                 "height": scene.geobox.height,
                 "width": scene.geobox.width,
-                "dtype": scene.dtype,
+                "dtype": scene.source.dtype,
                 "crs": scene.geobox.crs,
                 "transform": list(scene.geobox.transform)[:6],
-                "bands": dict(zip(scene.band_names, scene.band_indexes, strict=True)),
+                "bands": dict(zip(scene.source.band_names, scene.source.band_indexes, strict=True)),
                 "product": _product(scene),
                 "files": list(scene.files),
-                "nodata": scene.nodata_rule,
-                "corner": list(scene.corner),
-                "warp": scene.warp_says or None,
+                "nodata": scene.source.nodata_rule,
+                "corner": list(scene.source.corner),
+                "warp": scene.warp_text or None,
             },
             "clouds": {
                 "text": scene.clouds.says,

@@ -92,7 +92,7 @@ class ChunkWork:
         """
 
         def read() -> Pixels | None:
-            with rasterio.Env(GDAL_CACHEMAX=cache_bytes(self.scene.opens)), keeping_open():
+            with rasterio.Env(GDAL_CACHEMAX=cache_bytes(self.scene.source.opens)), keeping_open():
                 if self.scene.is_empty(self.grid.owned_window(chunk)):
                     return None
                 return self.scene.read(self.grid.read_window(chunk))

@@ -151,7 +151,7 @@ def _content(made: Map) -> dict[str, Any]:
     warnings: list[str] = tag_content(cover.tags, "LANDMAP_WARNINGS", list[Any](), made.cover)
     step = north(scene.geobox)
     return {
-        "scene": name_of(scene.path),
+        "scene": name_of(scene.source.path),
         "composite": shown.name,
         "width": width,
         "height": height,

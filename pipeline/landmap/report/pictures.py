@@ -85,9 +85,13 @@ def composite(scene: Scene, most: int) -> Composite:
         scene: What to show.
         most: Pixels along the longer side; of larger scenes every so many are taken.
     """
-    is_true = set(TRUE_COLOR) <= set(scene.band_names)
-    bands = TRUE_COLOR if is_true else (scene.band_names[:3] if len(scene.band_names) > 2 else scene.band_names[:1])
-    order = [scene.band_names.index(name) for name in bands]
+    is_true = set(TRUE_COLOR) <= set(scene.source.band_names)
+    bands = (
+        TRUE_COLOR
+        if is_true
+        else (scene.source.band_names[:3] if len(scene.source.band_names) > 2 else scene.source.band_names[:1])
+    )
+    order = [scene.source.band_names.index(name) for name in bands]
     values, valid = _thinned_scene(scene, most)
     reflectance = scene.radiometry.to_model(values)[..., order]
     if is_true or not valid.any():
@@ -102,7 +106,7 @@ def composite(scene: Scene, most: int) -> Composite:
 
 
 def _thinned_scene(scene: Scene, most: int) -> tuple[npt.NDArray[np.generic], Bools]:
-    """`scene.read_values` of the whole, at most so many pixels along the longer side.
+    """`scene.source.read` of the whole, at most so many pixels along the longer side.
 
     Strip by strip: values and the mask of each band are read one after the other, and blocks that no longer are in
     GDAL's cache would be decoded each time.
@@ -116,7 +120,7 @@ def _thinned_scene(scene: Scene, most: int) -> tuple[npt.NDArray[np.generic], Bo
             first, last = (round(scene.geobox.height * row / height) for row in (top, bottom))
             if top < bottom:
                 parts.append(
-                    scene.read_values(Window(first, 0, last - first, scene.geobox.width), (bottom - top, width))
+                    scene.source.read(Window(first, 0, last - first, scene.geobox.width), (bottom - top, width))
                 )
     values, valid = zip(*parts, strict=True)
     return np.concatenate(values), np.concatenate(valid)
@@ -131,7 +135,7 @@ def check_cover(scene: Scene, cover: Path) -> None:
     with open_raster(cover) as file:
         same = file.shape == scene.geobox.shape and file.transform.almost_equals(scene.geobox.transform)
     if not same:
-        raise SceneError(f"{cover}: expected the cover of {scene.path}. It lies elsewhere, or has another shape")
+        raise SceneError(f"{cover}: expected the cover of {scene.source.path}. It lies elsewhere, or has another shape")
 
 
 def hex_color(rgb: Sequence[int]) -> str:

@@ -45,7 +45,7 @@ def facts(scene: Scene, cover: Cover, plan: Plan | None) -> list[tuple[str, str]
         tag_content(tags, "LANDMAP_FILES", list[Any](), cover.path),
     )
     found = [
-        ("Scene", scene.path),
+        ("Scene", scene.source.path),
         *([("Files", ", ".join(files))] if len(files) > 1 else []),
         ("Bands in the file", ", ".join(f"{name} is band {i}" for name, i in bands.items())),
     ]
@@ -65,8 +65,8 @@ def plan_text(plan: Plan) -> str:
 
 def without_folder(text: str, scene: Scene) -> str:
     """A text that names the scene by its name alone, and no key that its address may hold."""
-    for path in (scene.path, json.dumps(scene.path, ensure_ascii=False)[1:-1]):
-        text = text.replace(path, name_of(scene.path))
+    for path in (scene.source.path, json.dumps(scene.source.path, ensure_ascii=False)[1:-1]):
+        text = text.replace(path, name_of(scene.source.path))
     return text
 
 

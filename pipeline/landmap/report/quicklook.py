@@ -98,7 +98,7 @@ def draw_quicklook(
     figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)
     left, right = figure.subplots(1, 2)
     left.imshow(shown.picture, interpolation="none")
-    left.set_title(_plain(f"{name_of(scene.path)}, {shown.name}"), fontsize=10)
+    left.set_title(_plain(f"{name_of(scene.source.path)}, {shown.name}"), fontsize=10)
     right.imshow(_colors(legend)[classes], interpolation="none")
     right.set_title(_plain(title), fontsize=10)
     _draw_legend(figure, legend, classes)

@@ -133,7 +133,7 @@ def run_plan(
         engine = executor.prepare(plan)
         if classifier is None:
             plan = with_precision(plan, engine.precision)
-        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache_bytes(plan.scene.opens)))
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache_bytes(plan.scene.source.opens)))
         stack.callback(close_files)
         journal = stack.enter_context(_journal(plan, outputs, engine, resume=resume))
         warnings.add(*journal.warnings)

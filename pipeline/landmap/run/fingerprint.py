@@ -36,7 +36,7 @@ CONSEQUENCES = "reading", "chunks"
 """They follow from the others, and are worth a word only where none of those differs."""
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
 """Settings that change no pixel, or are told apart by what they came to."""
-WORDS = "origins", "assumed", "warnings", "says", "warp_says", "clouds", "asked", "by_default"
+WORDS = "origins", "assumed", "warnings", "says", "warp_text", "clouds", "asked", "by_default"
 UNREAD = "path", "opens", "product", "block_shape", "files", "bits", *WORDS
 """Fields of a scene that change no value read from it, or are told apart as files."""
 
@@ -56,7 +56,7 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
     scene, grid, card = plan.scene, plan.grid, plan.card
     settings = settings_told(plan.settings) | {"stride": grid.stride}
     found = {
-        "scene": _name(scene.path),
+        "scene": _name(scene.source.path),
         "files": files_read(scene),
         "reading": _pixels_only(dataclasses.asdict(scene)),
         "model": model_says(card),

@@ -148,14 +148,14 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
     described = plan.to_dict()
     return {
         "LANDMAP_VERSION": version("landmap"),
-        "LANDMAP_SCENE": Path(plan.scene.shown_path).name,
+        "LANDMAP_SCENE": Path(plan.scene.source.redacted_path).name,
         "LANDMAP_FILES": json.dumps(described["scene"]["files"]),
         "LANDMAP_MODEL": f"{plan.card.name} {plan.card.version}",
         "LANDMAP_MODEL_SHA256": plan.card.weights_sha256,
         "LANDMAP_BANDS": json.dumps(described["scene"]["bands"]),
         "LANDMAP_RADIOMETRY": json.dumps(described["radiometry"]),
         "LANDMAP_NIR": plan.nir,
-        "LANDMAP_NODATA": plan.scene.nodata_rule,
+        "LANDMAP_NODATA": plan.scene.source.nodata_rule,
         "LANDMAP_CLOUDS": plan.scene.clouds.says,
         "LANDMAP_MASKS": json.dumps(described["masks"]),
         "LANDMAP_PRECISION": precision,
@@ -164,7 +164,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.map_classes),
-    } | ({"LANDMAP_WARP": plan.scene.warp_says} if plan.scene.warp_says else {})
+    } | ({"LANDMAP_WARP": plan.scene.warp_text} if plan.scene.warp_text else {})
 
 
 def _settings_tag(settings: Settings) -> str:

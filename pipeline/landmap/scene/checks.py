@@ -33,7 +33,7 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
     if not found:
         found = _wrong_size(scene, card)
     if found and not force:
-        raise GeoreferenceError(f"{scene.shown_path}: {found[0]}, or go on with --force")
+        raise GeoreferenceError(f"{scene.source.redacted_path}: {found[0]}, or go on with --force")
     return found or _interpolated(scene, card) or _ground_warning(scene, card)
 
 
@@ -51,7 +51,7 @@ def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
 
 def _better_pixels(scene: Scene, card: ModelCard) -> str:
     """What to do about pixels that are not the model's."""
-    absent = [file for name in scene.band_names if scene.product for file in scene.product.absent_of(name)[:1]]
+    absent = [file for name in scene.source.band_names if scene.product for file in scene.product.absent_of(name)[:1]]
     if absent:
         names = ", ".join(file.rsplit("/", 1)[-1] for file in absent)
         return f"Its metadata list finer files that are not there ({names}): get the complete product"
@@ -63,10 +63,11 @@ def _better_pixels(scene: Scene, card: ModelCard) -> str:
 
 
 def _interpolated(scene: Scene, card: ModelCard) -> list[str]:
-    if scene.warp is None or max(scene.warp.pixel_sides) <= SIZES[1] * card.resolution:
+    if scene.source.warp is None or max(scene.source.warp.pixel_sides) <= SIZES[1] * card.resolution:
         return []
+    sides = shown_sides(scene.source.warp.pixel_sides)
     return [
-        f"its pixels of {shown_sides(scene.warp.pixel_sides)} m are interpolated to the model's {card.resolution:g} m: "
+        f"its pixels of {sides} m are interpolated to the model's {card.resolution:g} m: "
         "what is smaller than them stays unseen"
     ]
 

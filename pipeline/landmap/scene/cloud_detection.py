@@ -159,14 +159,14 @@ def _bands_of(scene: Scene, settings: Settings) -> Scene:
     level, origin = scene.radiometry.level, scene.radiometry.origins["level"]
     if level != "L1C":
         raise SceneError(
-            f"{scene.shown_path}: expected an L1C scene for --clouds s2cloudless, which was trained on these. "
-            f"Received: {level} ({origin}). L2A brings a classification of its own: --clouds auto"
+            f"{scene.source.redacted_path}: expected an L1C scene for --clouds s2cloudless, which was trained on "
+            f"these. Received: {level} ({origin}). L2A brings a classification of its own: --clouds auto"
         )
     names = settings.bands if isinstance(settings.bands, str) and "B10" in settings.bands.upper() else None
     masks: dict[str, Any] = {"scl": None, "mask_classes": None, "mask": None, "mask_values": None, "invert_mask": False}
     area: dict[str, Any] = {"aoi": None, "aoi_layer": None, "use_nir": False, "bands": names, "level": "L1C"}
     try:
-        found = open_scene(scene.path, replace(settings, clouds="none", **masks, **area), card=BAND_CARD)
+        found = open_scene(scene.source.path, replace(settings, clouds="none", **masks, **area), card=BAND_CARD)
     except BandError as error:
         raise BandError(
             f"{error}. --clouds s2cloudless looks at {', '.join(BANDS)}, all of them in one scene; map it without: "
@@ -177,7 +177,7 @@ def _bands_of(scene: Scene, settings: Settings) -> Scene:
         scene.geobox.width,
         scene.geobox.transform,
     ):
-        raise SceneError(f"{scene.shown_path}: its ten bands for --clouds s2cloudless lie on another grid")
+        raise SceneError(f"{scene.source.redacted_path}: its ten bands for --clouds s2cloudless lie on another grid")
     return found
 
 
@@ -188,7 +188,7 @@ def _detect(scene: Scene, side: int) -> tuple[Bools, Bools]:
     detector = S2PixelCloudDetector(threshold=THRESHOLD, average_over=AVERAGED, dilation_size=WIDENED)
     shape = -(-scene.geobox.height // side), -(-scene.geobox.width // side)
     probability, seen = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
-    with rasterio.Env(GDAL_CACHEMAX=cache_bytes(scene.opens)), keeping_open():
+    with rasterio.Env(GDAL_CACHEMAX=cache_bytes(scene.source.opens)), keeping_open():
         for rows, cols in _rectangles(shape):
             values, has_data = _cell_means(scene, rows, cols, side)
             found = _probability(detector, values)

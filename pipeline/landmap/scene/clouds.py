@@ -98,7 +98,7 @@ class Scl:
         if found.size and not 0 <= found.min() <= found.max() <= HIGHEST_CLASS:
             source, odd = self.layers[0].source, found.max() if found.max() > HIGHEST_CLASS else found.min()
             raise SceneError(
-                f"{source.shown_path}: expected a scene classification, with classes from 0 to {HIGHEST_CLASS}. "
+                f"{source.redacted_path}: expected a scene classification, with classes from 0 to {HIGHEST_CLASS}. "
                 f"Received: {odd:g} among its values (band {source.band_indexes[0]})"
             )
         counts = np.bincount(found.astype(np.intp), minlength=HIGHEST_CLASS + 1)

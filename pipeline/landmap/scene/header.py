@@ -1,90 +1,90 @@
-"""What the header of a scene's file says: which band is which, what numbers mean, how the file is looked at."""
+"""What the header of a scene's file says: which band is which, what its numbers mean, which part of it is read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePath
 from typing import Any
+
+import numpy as np
 
 from landmap.errors import BandError, SceneError
 from landmap.io.reading import read_until_stable
 from landmap.io.remote import name_of, redacted
+from landmap.products import find_product
 from landmap.products.bands import FileBand, file_bands, find_bands, given_bands, parse_bands
 from landmap.products.landsat import check_no_landsat
-from landmap.products.product import CLASSI, CLOUDS, SCL, names_classification
+from landmap.products.product import CLASSI, CLOUDS, SCL, Product, names_classification
 from landmap.products.scene_names import check_one_scene
-from landmap.radiometry.conversion import Stated
+from landmap.radiometry.conversion import Evidence, Stated
 from landmap.scene.clouds import Classification, Scl
 from landmap.scene.masks import laid
 from landmap.scene.nir import find_nir_band
+from landmap.scene.raster_source import RasterSource, raster_source
 from landmap.scene.scene_masks import classification_file
-from landmap.scene.source import Source, source_of
-from landmap.scene.stack import Stack, classification, finest
-from landmap.scene.subset import View, find_view
+from landmap.scene.source import Source
+from landmap.scene.stack import Stack, classification, finest, stack
+from landmap.scene.subset import Subset, find_subset
 from landmap.settings import ReadingSettings, Settings
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 
-Said = tuple[Source, dict[str, Any]]
-"""Where bands lie, on the file's own grid, and what the file says of them, and the product that it stands for."""
+
+@dataclass(frozen=True, slots=True)
+class DescribedBands:
+    """Some bands, and what is known of their numbers before any pixel is read."""
+
+    source: Source
+    """What reads them."""
+    evidence: Evidence
+    """What the file and its product say of their values; without a sample."""
 
 
 @dataclass(frozen=True, slots=True)
-class SceneFile:
-    """What was found out about a scene's file."""
+class SceneHeader:
+    """All that opening a scene finds out before it reads pixels."""
 
-    bands: Said
-    """The model's."""
-    nir: Said | str
-    """B08, or why it is not used."""
-    classes: Source | None
-    """A band with the scene classification; None where the file has none."""
-    alphas: tuple[Source, ...]
-    """The bands that are taken as alpha, as numbers like any."""
-    view: View
-    """How the file is looked at."""
-    whole: Stack | None
-    """The product that the file stands for."""
-    names: tuple[str, ...]
-    """Names of the files that the bands are read from: of a product's, of a VRT itself and of what it is made of."""
+    bands: DescribedBands
+    """The model's bands."""
+    nir: DescribedBands | str
+    """Near infrared (B08), or the reason why it is not used."""
+    own_clouds: Callable[[], Classification | None] = lambda: None
+    """Reads the scene's own classification of clouds, on the scene's grid; the result is None if it has none.
 
-    def own_clouds(self) -> Classification | None:
-        """The scene's own classification of clouds, as the scene is looked at; None where it has none.
-
-        L2A's counts before the masks of the L1C product that it was made from.
-
-        Raises:
-            SceneError: It can't be read, or lies elsewhere.
-        """
-        product, scene = self.whole.product if self.whole else None, self.view.of(self.bands[0])
-        if self.classes is not None:
-            name = f"band {self.classes.band_indexes[0]} (SCL)"
-            return Scl(name, (laid(self.view.of(self.classes, nearest=True), scene),))
-        if product and (found := classification(self.bands[0], product)):
-            return Scl(finest(product.scl).label, (laid(found, scene),))
-        masks = {band.name: band.file for band in product.clouds} if product else {}
-        file = masks.get(CLASSI, masks.get(CLOUDS))
-        return classification_file(file, scene) if file else None
+    Raises SceneError where it can't be read, or lies elsewhere."""
+    alphas: tuple[Source, ...] = ()
+    """Bands that are taken as alpha, as sources of numbers."""
+    warp_text: str = ""
+    """From which grid to which the scene is warped, or why it is not, as a text; empty if no warp was asked for."""
+    product: Product | None = None
+    """The product that the scene is; None for a raster."""
+    nir_left_out: bool = False
+    """Whether the product has near infrared that is not used."""
+    files: tuple[str, ...] = ()
+    """Names, without folders, of the files that hold the bands: a product's, or a VRT and the files behind it."""
 
 
-def read_scene_file(path: str, whole: Stack | None, card: ModelCard, settings: Settings) -> SceneFile:
-    """Open a scene's file for what its header says.
+def read_header(path: str, card: ModelCard, settings: Settings) -> SceneHeader:
+    """Read the header of a raster or of the files of a product.
 
     Args:
-        path: As the user gave it.
-        whole: The product that it is, if it is one.
-        card: The model's.
-        settings: As in `open_scene`.
+        path: What the user gave.
+        card: Card of the model for which the scene is opened.
+        settings: As in `landmap.scene.scene.open_scene`.
 
     Raises:
         SceneError: It can't be opened, holds several rasters or complex numbers, or contradicts itself.
         BandError: A band that the model needs is not found.
+        SettingsError: `bands` are given for a product.
     """
+    product = find_product(path)
+    whole = stack(product, card, settings) if product else None
     opens = whole.vrt if whole else path
-    return read_until_stable(opens, lambda file: _look_at(file, path, whole, card, settings), path)
+    return read_until_stable(opens, lambda file: _describe(file, path, whole, card, settings), path)
 
 
-def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, settings: Settings) -> SceneFile:
+def _describe(file: Any, path: str, whole: Stack | None, card: ModelCard, settings: Settings) -> SceneHeader:
     name = redacted(path)
     _check_kind(file, name)
     bands = file_bands(file)
@@ -93,20 +93,57 @@ def _look_at(file: Any, path: str, whole: Stack | None, card: ModelCard, setting
         _check_names(bands, found, path)
     indexes, scl = tuple(found[band] for band in card.band_names), _find_scl(bands, found)
     _check_one_dtype(file, indexes, name)
-    source, says = _said(file, card.band_names, found, path, whole)
-    nir = (whole and whole.without_nir) or find_nir_band(bands, found.get(NIR_BAND), card, settings)
-    return SceneFile(
-        bands=(source, says | {"has_scl": scl is not None}),
-        nir=nir if isinstance(nir, str) else _nir(file, found | {NIR_BAND: nir}, path, whole),
-        classes=source_of(file, path, path, (SCL,), (scl,), is_reflectance=False) if scl else None,
-        alphas=tuple(
-            source_of(file, path, source.opens, ("alpha",), (number,), is_reflectance=False)
-            for number in source.nodata.alphas
-        ),
-        view=find_view(file, name, card, settings),
-        whole=whole,
-        names=_names(file, path, whole),
+    subset = find_subset(file, name, card, settings)
+    source = _source(file, card.band_names, found, path, whole)
+    classes = raster_source(file, path, path, (SCL,), (scl,), is_reflectance=False) if scl else None
+    alphas = [
+        raster_source(file, path, source.opens, ("alpha",), (number,), is_reflectance=False)
+        for number in source.nodata.alphas
+    ]
+    return SceneHeader(
+        bands=_described(file, source, subset, whole, has_scl=scl is not None),
+        nir=_find_nir(file, bands, found, path, whole, subset, card, settings),
+        own_clouds=partial(_own_clouds, source, classes, whole.product if whole else None, subset),
+        alphas=tuple(subset.apply(alpha, nearest=True) for alpha in alphas),
+        warp_text=subset.warp_text,
+        product=whole.product if whole else None,
+        nir_left_out=bool(whole and whole.without_nir),
+        files=_names(file, path, whole),
     )
+
+
+def _find_nir(
+    file: Any,
+    bands: tuple[FileBand, ...],
+    found: Mapping[str, int],
+    path: str,
+    whole: Stack | None,
+    subset: Subset,
+    card: ModelCard,
+    settings: ReadingSettings,
+) -> DescribedBands | str:
+    """Near infrared (B08), or why it is not used. Its zeros are no data, whatever is declared, and never averaged."""
+    number = (whole and whole.without_nir) or find_nir_band(bands, found.get(NIR_BAND), card, settings)
+    if isinstance(number, str):
+        return number
+    source = _source(file, (NIR_BAND,), {**found, NIR_BAND: number}, path, whole)
+    source = replace(source, nodata=replace(source.nodata, has_zeros=True))
+    return _described(file, source, subset, whole)
+
+
+def _own_clouds(
+    bands: RasterSource, classes: RasterSource | None, product: Product | None, subset: Subset
+) -> Classification | None:
+    """The scene's own classification of clouds. L2A's (SCL) counts before the masks of the L1C product behind it."""
+    scene = subset.apply(bands)
+    if classes is not None:
+        name = f"band {classes.band_indexes[0]} (SCL)"
+        return Scl(name, (laid(subset.apply(classes, nearest=True), scene),))
+    if product and (found := classification(bands, product)):
+        return Scl(finest(product.scl).label, (laid(found, scene),))
+    masks = {band.name: band.file for band in product.clouds} if product else {}
+    file = masks.get(CLASSI, masks.get(CLOUDS))
+    return classification_file(file, scene) if file else None
 
 
 def _names(file: Any, path: str, whole: Stack | None) -> tuple[str, ...]:
@@ -122,28 +159,49 @@ def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | No
     return found.get(SCL) or next(named, None)
 
 
-def _said(file: Any, names: tuple[str, ...], found: Mapping[str, int], path: str, whole: Stack | None) -> Said:
-    """Some bands of a file, and what is said of them by it and by the product that it stands for.
+def _source(
+    file: Any, names: tuple[str, ...], found: Mapping[str, int], path: str, whole: Stack | None
+) -> RasterSource:
+    """What reads some bands of a file, on the file's own grid.
 
     Args:
-        file: The open file.
-        names: Of the bands.
-        found: Numbers of these and of all others that are known by a name.
-        path: As the user gave it.
-        whole: The product that the file stands for; None for a raster file.
+        file: The open rasterio dataset.
+        names: Names of the bands.
+        found: Numbers, from 1, of these bands and of all others that are known by a name.
+        path: What the user gave.
+        whole: The product that the file stands for; None for a raster.
     """
     indexes = tuple(found[name] for name in names)
-    source = source_of(file, path, whole.vrt if whole else path, names, indexes, found.values())
+    source = raster_source(file, path, whole.vrt if whole else path, names, indexes, found.values())
     if whole and whole.has_zeros:
         source = replace(source, nodata=replace(source.nodata, has_zeros=True))
-    says = _what_the_file_says(file, indexes) | {"stated": whole.stated(indexes) if whole else Stated()}
-    return source, says
+    return source
 
 
-def _nir(file: Any, found: Mapping[str, int], path: str, whole: Stack | None) -> Said:
-    """As `_said`, of B08: its zeros are no data, whatever is declared, and so not mixed into others."""
-    source, says = _said(file, (NIR_BAND,), found, path, whole)
-    return replace(source, nodata=replace(source.nodata, has_zeros=True)), says
+def _described(
+    file: Any, source: RasterSource, subset: Subset, whole: Stack | None, *, has_scl: bool = False
+) -> DescribedBands:
+    """Bands of a file restricted to a subset, with what the file and its product say of their values."""
+    indexes = source.band_indexes
+    evidence = Evidence(
+        path=source.redacted_path,
+        dtype=source.dtype,
+        band_names=source.band_names,
+        scales=tuple(file.scales[i - 1] for i in indexes),
+        offsets=tuple(file.offsets[i - 1] for i in indexes),
+        tags=_capitals(file.tags()),
+        band_tags=tuple(_capitals(file.tags(i)) for i in indexes),
+        has_scl=has_scl,
+        sample=np.zeros((0, len(indexes)), np.float32),
+        stated=whole.stated(indexes) if whole else Stated(),
+        band_indexes=() if whole else indexes,
+        band_count=file.count,
+    )
+    return DescribedBands(subset.apply(source), evidence)
+
+
+def _capitals(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key.upper(): value for key, value in tags.items()}
 
 
 def _check_kind(file: Any, path: str) -> None:
@@ -199,16 +257,3 @@ def _check_names(bands: tuple[FileBand, ...], found: Mapping[str, int], path: st
     given = f"--bands {','.join(f'{name}=N' for name in found)}"
     check_one_scene(names, path, f"Say which belong together: {given}", beside)
     check_no_landsat([name_of(path), *names], path, f"Say which is which: {given}")
-
-
-def _what_the_file_says(file: Any, indexes: tuple[int, ...]) -> dict[str, Any]:
-    def capitals(tags: Mapping[str, str]) -> dict[str, str]:
-        return {key.upper(): value for key, value in tags.items()}
-
-    return {
-        "scales": tuple(file.scales[i - 1] for i in indexes),
-        "offsets": tuple(file.offsets[i - 1] for i in indexes),
-        "tags": capitals(file.tags()),
-        "band_tags": tuple(capitals(file.tags(i)) for i in indexes),
-        "band_count": file.count,
-    }

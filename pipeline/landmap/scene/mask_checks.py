@@ -123,13 +123,13 @@ def _left_in(mask: Mask, share: float, look: _Look) -> str:
 
 def _look(scene: Scene, mask: Mask, why: npt.NDArray[np.uint8]) -> _Look:
     thin = thinned(scene.geobox)
-    values, valid = scene.read_values(thin.window, thin.shape)
+    values, valid = scene.source.read(thin.window, thin.shape)
     for other in scene.masks:
         if not other.hides:
             valid &= other.why_thinned(thin) == 0
     found = why[valid]
     reflectance = scene.radiometry.to_model(values)[valid]
-    visible = [i for i, name in enumerate(scene.band_names) if name in ("B02", "B03", "B04")]
+    visible = [i for i, name in enumerate(scene.source.band_names) if name in ("B02", "B03", "B04")]
     bright = reflectance[:, visible].min(axis=-1) if visible else np.full(len(found), np.nan, np.float32)
     names = [(float((found == i).mean()), name) for i, name in enumerate(mask.reasons, 1)]
     told = ", ".join(f"{percent_words(share)} {name}" for share, name in sorted(names, reverse=True) if share)

@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 
 from landmap.geo.geobox import GeoBox
 from landmap.geo.longitudes import coordinates, near
-from landmap.scene.source import Source
+from landmap.scene.raster_source import RasterSource
 from landmap.tiling import Window
 from landmap_models.arrays import Bools, Ints
 
@@ -33,7 +33,7 @@ SLACK = 1e-6
 class Layer:
     """A band of a mask."""
 
-    source: Source
+    source: RasterSource
     """On the scene's grid, or on its own, whose axes are parallel to the scene's."""
     geobox: GeoBox
     """The scene's."""
@@ -45,7 +45,7 @@ class Layer:
             ReadError: The file can't be read there.
         """
         if self.source.geobox == self.geobox:
-            values, valid = self.source.read_values(window)
+            values, valid = self.source.read(window)
             return values[..., 0], valid
         rows, cols = (np.arange(start, start + length) for start, length in _spans(window))
         return _looked_up(self.source, *_rows_and_cols(self.source.geobox, self.geobox, rows, cols))
@@ -59,7 +59,7 @@ class Layer:
         Raises:
             ReadError: The file can't be read.
         """
-        base, step = self.source.plain or self.source, thin.step
+        base, step = self.source.original or self.source, thin.step
         rows, cols = np.arange(0, self.geobox.height, step), np.arange(0, self.geobox.width, step)
         if are_parallel(base.geobox, self.geobox):
             return _strips(base, *_rows_and_cols(base.geobox, self.geobox, rows, cols))
@@ -126,7 +126,7 @@ def _middle(base: GeoBox) -> float:
     return (west + east) / 2
 
 
-def _looked_up(source: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
+def _looked_up(source: RasterSource, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
     """Values at rows and columns of a raster, `(rows, cols)`; beyond its edge there are none."""
     shape = len(rows), len(cols)
     inside = [_within(rows, source.geobox.height), _within(cols, source.geobox.width)]
@@ -134,7 +134,7 @@ def _looked_up(source: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any]
         return np.zeros(shape, source.dtype), np.zeros(shape, np.bool_)
     top, left = rows[inside[0]].min(), cols[inside[1]].min()
     height, width = rows[inside[0]].max() + 1 - top, cols[inside[1]].max() + 1 - left
-    values, valid = source.read_values(Window(int(top), int(left), int(height), int(width)))
+    values, valid = source.read(Window(int(top), int(left), int(height), int(width)))
     place = np.ix_((rows - top).clip(0, height - 1), (cols - left).clip(0, width - 1))
     return values[..., 0][place], valid[place] & np.outer(*inside)
 
@@ -143,7 +143,7 @@ def _within(places: Ints, length: int) -> Bools:
     return np.asarray((places >= 0) & (places < length), np.bool_)
 
 
-def _strips(source: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
+def _strips(source: RasterSource, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
     """As `_looked_up`, a strip of the raster at a time."""
     strips = rows // STRIP
     parts = [_looked_up(source, rows[strips == strip], cols) for strip in dict.fromkeys(strips.tolist())]
@@ -160,7 +160,7 @@ def _pixels_of(base: GeoBox, geobox: GeoBox, rows: Ints, cols: Ints) -> tuple[In
     return tuple(np.floor(place + SLACK).astype(np.int64).reshape(across.shape) for place in found)  # type: ignore[return-value]
 
 
-def _scattered(base: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
+def _scattered(base: RasterSource, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
     """Values of a raster at pixels anywhere in it, a strip of it at a time; beyond its edge there are none."""
     values, valid = np.zeros(rows.shape, base.dtype), np.zeros(rows.shape, np.bool_)
     inside = _within(rows, base.geobox.height) & _within(cols, base.geobox.width)
@@ -168,7 +168,7 @@ def _scattered(base: Source, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], 
         here = inside & (rows // STRIP == strip)
         top, left = int(rows[here].min()), int(cols[here].min())
         window = Window(top, left, int(rows[here].max()) + 1 - top, int(cols[here].max()) + 1 - left)
-        found, known = base.read_values(window)
+        found, known = base.read(window)
         values[here], valid[here] = (
             found[rows[here] - top, cols[here] - left, 0],
             known[rows[here] - top, cols[here] - left],

@@ -21,8 +21,9 @@ from landmap.io.remote import redacted
 from landmap.left_out import Reasons
 from landmap.scene.mask_layers import Layer, Thin, are_parallel, read_layers, thinned_layers
 from landmap.scene.mask_rules import Rule, apply_rules, reasons_of
-from landmap.scene.source import Source, source_of
-from landmap.scene.subset import View
+from landmap.scene.raster_source import RasterSource, raster_source
+from landmap.scene.source import Source
+from landmap.scene.subset import warped
 from landmap.scene.warp import onto
 from landmap.tiling import Window
 from landmap_models.arrays import Bools
@@ -138,9 +139,10 @@ def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]
         SceneError: It can't be read, has no place, or lies elsewhere.
     """
 
-    def describe(file: Any) -> tuple[GeoBox, tuple[Source, ...]]:
+    def describe(file: Any) -> tuple[GeoBox, tuple[RasterSource, ...]]:
         found = tuple(
-            source_of(file, path, path, (f"mask {index}",), (index,), is_reflectance=False) for index in choose(file)
+            raster_source(file, path, path, (f"mask {index}",), (index,), is_reflectance=False)
+            for index in choose(file)
         )
         return geobox_of(file), found
 
@@ -150,10 +152,10 @@ def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]
     return tuple(laid(source, scene) for source in sources)
 
 
-def laid(source: Source, scene: Source) -> Layer:
+def laid(source: RasterSource, scene: Source) -> Layer:
     """A band of a mask, on a grid of its own, on that of a scene."""
     here = scene.geobox
-    return Layer(source if are_parallel(source.geobox, here) else View(onto(here), "", None).of(source), here)
+    return Layer(source if are_parallel(source.geobox, here) else warped(source, onto(here)), here)
 
 
 def _check_place(geobox: GeoBox, path: str, scene: Source) -> None:
@@ -161,7 +163,7 @@ def _check_place(geobox: GeoBox, path: str, scene: Source) -> None:
     if geobox.crs is None or scene.geobox.crs is None:
         raise SceneError(
             f"{path}: expected a mask on the scene's grid, or a CRS in both to bring it there. Received: no CRS in "
-            f"{scene.shown_path if scene.geobox.crs is None else 'the mask'}"
+            f"{scene.redacted_path if scene.geobox.crs is None else 'the mask'}"
         )
     if not touch(geobox, scene.geobox):
         raise SceneError(

@@ -6,6 +6,7 @@ the plan says so.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,9 +14,10 @@ import numpy.typing as npt
 
 from landmap.errors import SceneError
 from landmap.products.bands import FileBand, bands_called
+from landmap.products.nodata import share_text
 from landmap.radiometry.conversion import LEAST_PIXELS, Evidence, Radiometry
-from landmap.radiometry.resolve import haze_between, scale_and_offset
-from landmap.scene.sample import Sample
+from landmap.radiometry.resolve import haze_between, is_said, scale_and_offset
+from landmap.scene.sample import PixelMask, Sample, sample, share_missing
 from landmap.scene.source import Source
 from landmap.settings import ReadingSettings
 from landmap_models.arrays import Bools, Floats
@@ -25,6 +27,8 @@ from landmap_models.model_file.nir import NirPrior
 ONLY = "true colour only"
 VISIBLE = ("B04", "B03")
 """Red and green."""
+NOTICED = 0.05
+"""Near infrared without data in more than this share of the sampled pixels is worth a warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +108,9 @@ def resolve_nir(
         return f"of a scale that is assumed: {ONLY}. Give --scale"
     try:
         scale, offset = scale_and_offset(evidence, card, settings)
-        own = _radiometry(scale[0], offset[0], radiometry, card, card.nir, source.shown_path)
+        own = _radiometry(scale[0], offset[0], radiometry, card, card.nir, source.redacted_path)
     except SceneError as error:
-        return f"not usable: {ONLY}. {str(error).removeprefix(f'{source.shown_path}: ')}"
+        return f"not usable: {ONLY}. {str(error).removeprefix(f'{source.redacted_path}: ')}"
     if not (np.isclose(own.scale, own.scale[0]).all() and np.isclose(own.offset, own.offset[0]).all()):
         return f"of another scale or offset than red and green: {ONLY}. Say which holds: --scale, --offset"
     return NirInput(source, _visible(card), own)
@@ -149,3 +153,64 @@ def check_nir(nir: NirInput, found: Sample) -> str | None:
     if middle > 1.5 or bright < 0.005:
         return f"not like reflectance (median {middle:.3g}, 99th percentile {bright:.3g})"
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class NirUse:
+    """Whether a scene's near infrared is used."""
+
+    input: NirInput | None
+    """What the model's prior gets; None if near infrared is not used."""
+    text: str
+    """How it is used, or why not."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know of it."""
+
+
+def decide_nir(
+    source: Source,
+    evidence: Evidence,
+    scene: tuple[Source, Radiometry],
+    masks: Sequence[PixelMask],
+    label: str,
+    card: ModelCard,
+    settings: ReadingSettings,
+) -> NirUse:
+    """Decide whether a scene's near infrared is used, by what is said of it and by a sample of its values.
+
+    Args:
+        source: What reads B08.
+        evidence: What is said of its values, and the sample of the scene's other bands.
+        scene: The scene's bands and their radiometry.
+        masks: Masks that the windows of a model do not see through.
+        label: Where B08 lies, for the text: "band 4", or the name of its file.
+        card: Card of a model with a NIR prior.
+        settings: As for the other bands.
+    """
+    bands, radiometry = scene
+    nir = resolve_nir(source, evidence, radiometry, card, settings)
+    if isinstance(nir, str):
+        return nir_not_used(nir)
+    found = sample(source, masks)
+    problem = check_nir(nir, found)
+    if problem and not (is_said(evidence) and len(found.values)):
+        return nir_not_used(f"{problem}: {ONLY}")
+    warnings = [f"{NIR_BAND} is {problem}, and used as its metadata say: leave it out with --no-nir"] if problem else []
+    return NirUse(nir, f"used as NIR prior ({label})", (*warnings, *_missing_nir(bands, source, masks)))
+
+
+def nir_not_used(reason: str) -> NirUse:
+    """The decision not to use a near infrared that the scene has, which is worth a warning."""
+    return NirUse(None, reason, (f"{NIR_BAND} is not used: {reason}",))
+
+
+def _missing_nir(bands: Source, nir: Source, masks: Sequence[PixelMask]) -> tuple[str, ...]:
+    """The warning that much of the scene is mapped without near infrared, as it has no data there."""
+    share, value = share_missing(bands, nir, masks)
+    if share < NOTICED:
+        return ()
+    stands = f" (it is {value} there)" if value else ""
+    return (
+        f"{NIR_BAND} has no data{stands} in {share_text(share)} of the pixels that were looked at and that the other "
+        "bands show: these are mapped by true colour only",
+    )

@@ -8,16 +8,14 @@ chunks, threads or the machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from landmap.products.nodata import Fills
 from landmap.radiometry.conversion import LEAST_PIXELS
-from landmap.scene.source import Source, read_pixels, read_place
+from landmap.scene.source import Source
 from landmap.tiling import Window
 from landmap_models.arrays import Bools, Floats, Ints
 
@@ -37,7 +35,7 @@ COARSE = 1024
 """Rows and columns of the coarser copy that is searched first, at most."""
 
 
-class Hides(Protocol):
+class PixelMask(Protocol):
     """What leaves pixels of a scene out (`landmap.scene.masks.Mask`)."""
 
     def usable(self, window: Window) -> Bools:
@@ -58,7 +56,7 @@ class Sample:
     """Constants in what was sampled that are no data, though the file does not declare them."""
 
 
-def sample(source: Source, masks: Sequence[Hides] = ()) -> Sample:
+def sample(source: Source, masks: Sequence[PixelMask] = ()) -> Sample:
     """Read values of pixels with data from all over a scene.
 
     Pixels that are 0 in every band, though declared valid, are counted apart: as values they would mislead.
@@ -78,7 +76,7 @@ def sample(source: Source, masks: Sequence[Hides] = ()) -> Sample:
     return found
 
 
-def look_beside(source: Source, other: Source, masks: Sequence[Hides] = ()) -> tuple[float, str]:
+def share_missing(source: Source, other: Source, masks: Sequence[PixelMask] = ()) -> tuple[float, str]:
     """Share of a scene's pixels with data where another band of it has none, and what stands there instead.
 
     Args:
@@ -95,8 +93,8 @@ def look_beside(source: Source, other: Source, masks: Sequence[Hides] = ()) -> t
     """
     with_data, missing = 0, []
     for place in _places(source):
-        seen = _left_in(source.read_values(place)[1], masks, place)
-        values, valid = other.read_values(place)
+        seen = _left_in(source.read(place)[1], masks, place)
+        values, valid = other.read(place)
         with_data += int(seen.sum())
         missing.append(values[seen & ~(valid & (values[..., 0] != 0)), 0])
     found, counts = np.unique(np.concatenate(missing), return_counts=True)
@@ -106,7 +104,7 @@ def look_beside(source: Source, other: Source, masks: Sequence[Hides] = ()) -> t
     return float(counts.sum() / with_data), most
 
 
-def places_with_data(source: Source, masks: Sequence[Hides] = (), number: int = PLACES_WITH_DATA) -> list[Window]:
+def places_with_data(source: Source, masks: Sequence[PixelMask] = (), number: int = PLACES_WITH_DATA) -> list[Window]:
     """Places of a scene that hold data, spread evenly over its pixels with data; empty where none were found.
 
     Args:
@@ -120,7 +118,7 @@ def places_with_data(source: Source, masks: Sequence[Hides] = (), number: int = 
     return _spread(_count(source, masks)[0], source, number)
 
 
-def _search(source: Source, masks: Sequence[Hides], first: Sample) -> Sample:
+def _search(source: Source, masks: Sequence[PixelMask], first: Sample) -> Sample:
     """A sample from where data are; the first sample where nothing more is found."""
     coarse = _spread(_count_coarse(source), source, PLACES_WITH_DATA)
     if coarse and len((found := _read(source, coarse, masks, first.fills)).values) >= ENOUGH:
@@ -146,16 +144,12 @@ def _starts(length: int) -> list[int]:
     return sorted({round(last * i / (PLACES - 1)) for i in range(PLACES)})
 
 
-def _read(source: Source, places: Sequence[Window], masks: Sequence[Hides], fills: Fills) -> Sample:
+def _read(source: Source, places: Sequence[Window], masks: Sequence[PixelMask], fills: Fills) -> Sample:
     """The sample at some places; what is fill there is counted with what was counted before."""
     if not places:
         return Sample(np.zeros((0, len(source.band_indexes)), np.float32), 0.0, complete=False, fills=fills)
 
-    def read_all(file: Any) -> tuple[Fills, list[tuple[npt.NDArray[Any], Bools]]]:
-        counted = deepcopy(fills)  # a further attempt counts anew
-        return counted, [read_place(file, source, place, counted) for place in places]
-
-    counted, read = source.look(read_all)
+    read, counted = source.read_many(places, fills)
     kept = [values[_left_in(valid, masks, place)] for (values, valid), place in zip(read, places, strict=True)]
     found = np.concatenate(kept).astype(np.float32)
     seen = (found != 0).any(axis=-1)
@@ -163,7 +157,7 @@ def _read(source: Source, places: Sequence[Window], masks: Sequence[Hides], fill
     return Sample(found[seen], blank, complete=False, fills=counted)
 
 
-def _left_in(valid: Bools, masks: Sequence[Hides], place: Window) -> Bools:
+def _left_in(valid: Bools, masks: Sequence[PixelMask], place: Window) -> Bools:
     """Which pixels of a place have data that no mask hides."""
     for mask in masks:
         if valid.any():
@@ -177,20 +171,16 @@ def _count_coarse(source: Source) -> Ints:
     shape = -(-source.geobox.height // step), -(-source.geobox.width // step)
     counts: Ints = np.zeros(_cells(source), np.int64)
 
-    def see(file: Any) -> Bools | None:
-        if step == 1 or not file.overviews(source.band_indexes[0]):
-            return None
-        values, valid = read_pixels(file, source, Window(0, 0, source.geobox.height, source.geobox.width), shape)
-        return np.asarray(valid & (values != 0).any(axis=-1))
-
-    seen = source.look(see)
-    if seen is not None:
-        rows, cols = (np.nonzero(seen)[i] * size // seen.shape[i] // SIZE for i, size in enumerate(_size(source)))
+    overview = source.read_overview(shape) if step > 1 else None
+    if overview is not None:
+        values, valid = overview
+        seen = np.nonzero(valid & (values != 0).any(axis=-1))
+        rows, cols = (seen[i] * size // shape[i] // SIZE for i, size in enumerate(source.geobox.shape))
         np.add.at(counts, (rows, cols), 1)
     return counts
 
 
-def _count(source: Source, masks: Sequence[Hides]) -> tuple[Ints, bool]:
+def _count(source: Source, masks: Sequence[PixelMask]) -> tuple[Ints, bool]:
     """How many pixels with data each place has that no mask hides, and whether all of the scene was looked at.
 
     Places lie edge to edge from the scene's first pixel on; the counts are `(rows, columns)` of them.
@@ -199,7 +189,7 @@ def _count(source: Source, masks: Sequence[Hides]) -> tuple[Ints, bool]:
     strips = _strips(source)
     every = -(-source.geobox.height * source.geobox.width // SEARCHED)
     for strip in strips[::every]:
-        values, valid = source.read_values(strip)
+        values, valid = source.read(strip)
         seen = _left_in(np.asarray(valid & (values != 0).any(axis=-1)), masks, strip)
         if seen.any():
             top, left = strip.row_off // SIZE, strip.col_off // SIZE
@@ -240,10 +230,6 @@ def _spread(counts: Ints, source: Source, number: int) -> list[Window]:
         )
         for row, col in places
     ]
-
-
-def _size(source: Source) -> tuple[int, int]:
-    return source.geobox.height, source.geobox.width
 
 
 def _cells(source: Source) -> tuple[int, int]:

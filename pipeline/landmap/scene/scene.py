@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 
+from landmap.geo.geobox import GeoBox
 from landmap.io.remote import is_remote
 from landmap.left_out import NO_DATA, Reasons, merge_reasons
 from landmap.pixels import Pixels
-from landmap.products import find_product
 from landmap.products.files import _stamps, named_files
-from landmap.products.nodata import alpha_doubt, constant_doubts, share_text
+from landmap.products.nodata import alpha_doubt, constant_doubts
 from landmap.products.product import Product
 from landmap.radiometry.conversion import Evidence, Radiometry
-from landmap.radiometry.resolve import decide, is_said
+from landmap.radiometry.resolve import decide
 from landmap.scene.clouds import UNKNOWN_CLOUDS, Clouds
-from landmap.scene.header import Said, SceneFile, read_scene_file
+from landmap.scene.header import SceneHeader, read_header
 from landmap.scene.masks import Mask
-from landmap.scene.nir import ONLY, NirInput, check_nir, resolve_nir
-from landmap.scene.sample import look_beside, sample
+from landmap.scene.nir import NirInput, NirUse, decide_nir, nir_not_used
+from landmap.scene.sample import sample
 from landmap.scene.scene_masks import find_masks
 from landmap.scene.source import Source
-from landmap.scene.stack import stack
 from landmap.settings import Settings
 from landmap.tiling import Window
 from landmap_models.arrays import Bools
@@ -37,32 +36,36 @@ from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.packaged import find_model
 
-NOTICED = 0.05
-"""Near infrared that misses in more of the sampled pixels than this is worth a warning."""
-
 
 @dataclass(frozen=True, slots=True)
-class Scene(Source):
-    """A raster seen through the eyes of one model."""
+class Scene:
+    """A raster or product, opened for one model: which bands, what their numbers mean, what is masked."""
 
+    source: Source
+    """What reads the model's bands."""
     radiometry: Radiometry
-    """How values become the model's input."""
+    """How values become reflectance at the model's level."""
     nir: NirInput | None = None
     """Near infrared for the model's prior; None where it is not used."""
     nir_text: str = ""
-    """Whether and how near infrared is used, or why not, in words."""
+    """Whether and how near infrared is used, or why not."""
     product: Product | None = None
-    """What it was delivered as; None for a raster file."""
+    """The product that the scene is; None for a raster."""
     masks: tuple[Mask, ...] = ()
     """What leaves pixels out of the map though there is data."""
     clouds: Clouds = UNKNOWN_CLOUDS
     """What is known of clouds in the scene, and whether it is used."""
-    warp_says: str = ""
-    """From which grid to which it is warped, or why it isn't, in words; "" where that was not asked for."""
+    warp_text: str = ""
+    """From which grid to which it is warped, or why not; empty where that was not asked for."""
     warnings: tuple[str, ...] = ()
-    """What the user should know of it, besides what its radiometry warns of."""
+    """What the user should know of it, besides the warnings of its radiometry."""
     files: tuple[str, ...] = ()
-    """Names of the files that its bands are read from, without folders."""
+    """Names, without folders, of the files that hold its bands."""
+
+    @property
+    def geobox(self) -> GeoBox:
+        """Where its pixels lie, warped and cut out as the settings ask for."""
+        return self.source.geobox
 
     def left_out(self, window: Window) -> bool:
         """Whether a mask is known to leave out all of a rectangle, without reading anything."""
@@ -74,7 +77,7 @@ class Scene(Source):
         Raises:
             SceneError: The file can't be opened.
         """
-        return self.left_out(window) or Source.is_empty(self, window)
+        return self.left_out(window) or self.source.is_empty(window)
 
     def read(self, window: Window) -> Pixels:
         """Read a rectangle.
@@ -89,7 +92,7 @@ class Scene(Source):
         Raises:
             ReadError: The file can't be read there.
         """
-        values, valid = self.read_values(window)
+        values, valid = self.source.read(window)
         told = [(mask, mask.why(window)) for mask in self.masks]
         why = self._merged([*told, (None, (~valid).astype(np.uint8))])
         inside: Bools = np.ones(window.shape, np.bool_)
@@ -98,7 +101,7 @@ class Scene(Source):
             left_in &= numbers == 0
         spectrum = None
         if self.nir is not None:
-            nir, seen = self.nir.source.read_values(window)
+            nir, seen = self.nir.source.read(window)
             spectrum = self.nir.spectrum(values, nir[..., 0], seen)
         return Pixels(self.radiometry.to_model(values), valid, spectrum, inside if self.masks else None, why)
 
@@ -142,98 +145,87 @@ def open_scene(
         BandError: A band that the model needs is not found.
         SettingsError: `settings.bands` are given for a product.
     """
-    path, settings = os.fspath(path), settings or Settings()
+    settings = settings or Settings()
     card = card or read_card(find_model(settings.model))
-    product = find_product(path)
-    whole = stack(product, card, settings) if product else None
-    file = read_scene_file(path, whole, card, settings)
-    source, says = file.view.of(file.bands[0]), file.bands[1]
-    masks, clouds = find_masks(source, file.own_clouds, whole.product if whole else None, settings)
-    found = sample(source, [mask for mask in masks if mask.hides])
-    evidence = Evidence(
-        path=source.shown_path,
-        dtype=source.dtype,
-        band_names=card.band_names,
-        **says,
-        sample=found.values,
-        blank=found.blank,
-        complete=found.complete,
-        band_indexes=() if whole else source.band_indexes,
-    )
+    return scene_of_header(read_header(os.fspath(path), card, settings), card, settings)
+
+
+def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) -> Scene:
+    """Decide what is masked and what the numbers mean, by a header and a small sample of pixels.
+
+    Args:
+        header: What is known before pixels are read.
+        card: Card of the model.
+        settings: As in `open_scene`.
+
+    Raises:
+        SceneError: The scene can't be read, or contradicts itself.
+    """
+    source = header.bands.source
+    masks, clouds = find_masks(source, header.own_clouds, header.product, settings)
+    hiding = [mask for mask in masks if mask.hides]
+    found = sample(source, hiding)
+    evidence = replace(header.bands.evidence, sample=found.values, blank=found.blank, complete=found.complete)
     radiometry = decide(evidence, card, settings)
     source = replace(source, nodata=replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))
-    scene = Scene(
-        **{field.name: getattr(source, field.name) for field in fields(source)},
+    nir = _nir(header, source, evidence, radiometry, hiding, card, settings)
+    warnings = [*found.fills.says(), *constant_doubts(found.values, source.nodata), *_alpha_warnings(header, card)]
+    return Scene(
+        source=source,
         radiometry=radiometry,
-        product=whole.product if whole else None,
+        nir=nir.input,
+        nir_text=nir.text,
+        product=header.product,
         masks=masks,
         clouds=clouds,
-        warp_says=file.view.says,
-        files=file.names,
-        warnings=(*found.fills.says(), *constant_doubts(found.values, source.nodata), *_doubts_of_alpha(file, card)),
+        warp_text=header.warp_text,
+        files=header.files,
+        warnings=(*warnings, *nir.warnings),
     )
-    if isinstance(file.nir, str):
-        return _without_nir(scene, file.nir, is_there=bool(whole and whole.without_nir))
-    nir, says = file.nir
-    return _with_nir(scene, (file.view.of(nir), says), evidence, card, settings)
 
 
-def _doubts_of_alpha(file: SceneFile, card: ModelCard) -> list[str]:
-    """Why a band that is taken as alpha may be none, in words."""
-    bands, doubts = file.bands[0], []
-    for alpha in file.alphas:
+def _nir(
+    header: SceneHeader,
+    source: Source,
+    evidence: Evidence,
+    radiometry: Radiometry,
+    masks: Sequence[Mask],
+    card: ModelCard,
+    settings: Settings,
+) -> NirUse:
+    """Whether the scene's near infrared is used; its own values are not sampled where nothing is known of it."""
+    if isinstance(header.nir, str):
+        return nir_not_used(header.nir) if header.nir_left_out else NirUse(None, header.nir)
+    own, index = header.nir, header.nir.source.band_indexes[0]
+    known = replace(
+        own.evidence,
+        dtype=evidence.dtype,
+        has_scl=evidence.has_scl,
+        sample=evidence.sample,
+        blank=evidence.blank,
+        complete=evidence.complete,
+        band_indexes=evidence.band_indexes,
+    )
+    label = header.product.bands[index - 1].label if header.product else f"band {index}"
+    return decide_nir(own.source, known, (source, radiometry), masks, label, card, settings)
+
+
+def _alpha_warnings(header: SceneHeader, card: ModelCard) -> list[str]:
+    """Warnings of bands that are taken as alpha and may be none."""
+    bands, warnings = header.bands.source, []
+    for alpha in header.alphas:
         number = alpha.band_indexes[0]
         named = zip((*card.band_names, NIR_BAND), (*bands.band_indexes, number), strict=True)
         hint = f"--bands {','.join(f'{name}={index}' for name, index in named)}"
         if NIR_BAND not in card.optional_bands:
-            hint = f"take its colour away (gdal_edit.py -colorinterp_{number} undefined {bands.shown_path})"
-        found = sample(file.view.of(alpha, nearest=True))
-        doubts.append(alpha_doubt(number, found.values, found.blank, hint))
-    return [doubt for doubt in doubts if doubt]
-
-
-def _with_nir(scene: Scene, beside: Said, evidence: Evidence, card: ModelCard, settings: Settings) -> Scene:
-    """The scene with near infrared where that is understood, else with the reason."""
-    source, says = beside
-    own = replace(evidence, band_names=(NIR_BAND,), **says)
-    nir = resolve_nir(source, own, scene.radiometry, card, settings)
-    if isinstance(nir, str):
-        return _without_nir(scene, nir, is_there=True)
-    found = sample(source, [mask for mask in scene.masks if mask.hides])
-    doubt = check_nir(nir, found)
-    if doubt and not (is_said(own) and len(found.values)):
-        return _without_nir(scene, f"{doubt}: {ONLY}", is_there=True)
-    told = (f"{NIR_BAND} is {doubt}, and used as its metadata say: leave it out with --no-nir",) if doubt else ()
-    doubts = (*told, *_missing_nir(scene, source))
-    says_so = f"used as NIR prior ({_where(scene, source)})"
-    return replace(scene, nir=nir, nir_text=says_so, warnings=(*scene.warnings, *doubts))
-
-
-def _missing_nir(scene: Scene, source: Source) -> tuple[str, ...]:
-    """What of the scene is mapped without near infrared, in words, where that is much of it."""
-    share, value = look_beside(scene, source, [mask for mask in scene.masks if mask.hides])
-    if share < NOTICED:
-        return ()
-    stands = f" (it is {value} there)" if value else ""
-    return (
-        f"{NIR_BAND} has no data{stands} in {share_text(share)} of the pixels that were looked at and that the other "
-        "bands show: these are mapped by true colour only",
-    )
-
-
-def _without_nir(scene: Scene, why: str, *, is_there: bool) -> Scene:
-    """The scene without near infrared, which is a warning where the scene has it."""
-    warnings = (f"{NIR_BAND} is not used: {why}",) if is_there else ()
-    return replace(scene, nir_text=why, warnings=(*scene.warnings, *warnings))
-
-
-def _where(scene: Scene, source: Source) -> str:
-    index = source.band_indexes[0]
-    return scene.product.bands[index - 1].label if scene.product else f"band {index}"
+            hint = f"take its colour away (gdal_edit.py -colorinterp_{number} undefined {bands.redacted_path})"
+        found = sample(alpha)
+        warnings.append(alpha_doubt(number, found.values, found.blank, hint))
+    return [text for text in warnings if text]
 
 
 def files_read(scene: Scene) -> dict[str, list[int]]:
     """Local files that a scene and its masks are read from, by absolute path: bytes, time of the last change in ns."""
-    own = [scene.path] if scene.product is None else scene.product.local_files()
+    own = [scene.source.path] if scene.product is None else scene.product.local_files()
     names = [*own, *(name for mask in scene.masks for name in mask.files)]
     return _stamps(named_files([name for name in names if not is_remote(name)]))

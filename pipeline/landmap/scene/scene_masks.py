@@ -49,7 +49,7 @@ def find_masks(
     if settings.mask is not None:
         found.append(_by_raster(str(settings.mask), scene, settings))
     if settings.aoi is not None:
-        found.append(read_area(str(settings.aoi), scene.geobox, scene.shown_path, settings.aoi_layer))
+        found.append(read_area(str(settings.aoi), scene.geobox, scene.redacted_path, settings.aoi_layer))
     return tuple(found), clouds
 
 
@@ -78,7 +78,7 @@ def _by_class(
         if isinstance(error, ReadError) and settings.clouds != "none":  # another time it may be readable
             what = str(error).rstrip(".")
             raise ReadError(f"{what}. To map the scene without it, clouds and all: --clouds none") from error
-        return (), _unusable(str(error).removeprefix(f"{scene.shown_path}: "), settings)
+        return (), _unusable(str(error).removeprefix(f"{scene.redacted_path}: "), settings)
 
 
 def _unusable(why: str, settings: AreaSettings) -> Clouds:
@@ -128,7 +128,7 @@ def _none(scene: Source, product: Product | None, settings: AreaSettings) -> Clo
     """
     if settings.classification == "auto":
         raise SceneError(
-            f"{scene.shown_path}: expected a scene classification, as masks by class need one. Received: no product "
+            f"{scene.redacted_path}: expected a scene classification, as masks by class need one. Received: no product "
             "that has it (SCL, MSK_CLASSI or MSK_CLOUDS), and no band called SCL. Say where it is: --scl FILE, or "
             "--bands …,SCL=N; or use one only where there is one: --clouds auto"
         )
@@ -171,7 +171,7 @@ def classification_file(path: str, scene: Source) -> Classification:
     layers = raster_on(path, scene, lambda _: (header["names"].index(SCL) + 1 if SCL in header["names"] else 1,))
     if _is_binary(layers):
         raise SceneError(
-            f"{layers[0].source.shown_path}: expected a scene classification, with classes from 0 to 11. Received: "
+            f"{layers[0].source.redacted_path}: expected a scene classification, with classes from 0 to 11. Received: "
             "only 0 and 1, as in a mask. If its 1 is cloud: --mask FILE --invert-mask; if its 1 is clear: --mask FILE"
         )
     return Scl(name, layers)

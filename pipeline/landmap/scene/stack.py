@@ -15,7 +15,7 @@ from landmap.products.product import BandFile, Product
 from landmap.products.vrt import Header, read_header, vrt_text
 from landmap.radiometry.conversion import Stated
 from landmap.scene.nir import ONLY
-from landmap.scene.source import Source
+from landmap.scene.raster_source import RasterSource
 from landmap.settings import ReadingSettings
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 
@@ -75,7 +75,7 @@ def stack(product: Product, card: ModelCard, settings: ReadingSettings) -> Stack
     )
 
 
-def classification(source: Source, product: Product) -> Source | None:
+def classification(source: RasterSource, product: Product) -> RasterSource | None:
     """The scene classification (SCL) of a product, on its own grid.
 
     Args:
@@ -93,7 +93,7 @@ def classification(source: Source, product: Product) -> Source | None:
         return None
     header = read_header(finest(product.scl), product.path)
     _check_place(header, replace(header, band=product.bands[0], geobox=source.geobox), product.path)
-    return Source(
+    return RasterSource(
         path=source.path,
         opens=vrt_text([header], header),  # which says where it lies, where the file itself does not
         geobox=replace(header.geobox, crs=source.geobox.crs),

@@ -1,4 +1,4 @@
-"""How a scene is looked at: brought to another grid, if asked for, and then cut out of the whole."""
+"""The subset of a scene that is mapped: warped to another grid if asked for, and then cut out by a window or a box."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rasterio.errors import CRSError
 from landmap.errors import SceneError, SettingsError
 from landmap.geo.geobox import GeoBox, extent, four, geobox_of
 from landmap.geo.longitudes import Box, boxes_in, continuous, turns
-from landmap.scene.source import Source
+from landmap.scene.raster_source import RasterSource
 from landmap.scene.warp import BLOCK_SHAPE, Warp, find_warp
 from landmap.settings import AreaSettings
 from landmap.tiling import Window
@@ -24,57 +24,54 @@ SLACK = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """The grid on which a scene is read, and the part of that."""
+class Subset:
+    """The grid on which a scene is read, and the part of it."""
 
-    warp: Warp | None
-    """How it is brought to another grid; None: it stays on its own."""
-    says: str
-    """What is done about that, or why nothing is, in words; "" where nothing was asked for."""
-    part: Window | None
-    """What is cut out; None: nothing."""
+    warp: Warp | None = None
+    """How the scene is warped to another grid; None if it stays on its own."""
+    warp_text: str = ""
+    """From which grid to which it is warped, or why it is not, as a text; empty if no warp was asked for."""
+    window: Window | None = None
+    """The part that is read, in pixels of that grid; None for the whole."""
 
-    def of(self, source: Source, *, nearest: bool = False) -> Source:
-        """Bands of the scene, as they are seen so.
+    def apply(self, source: RasterSource, *, nearest: bool = False) -> RasterSource:
+        """Restrict bands on the scene's own grid to this subset.
 
         Args:
-            source: On the scene's own grid, whole.
-            nearest: Take the nearest pixel where it is warped, as numbers of classes can't be mixed.
+            source: Bands of the whole scene on its own grid.
+            nearest: Warp by the nearest pixel, as class numbers can't be averaged.
         """
-        seen = source
+        found = source
         if self.warp is not None:
-            seen = _warped(seen, replace(self.warp, resampling="nearest", scale=1.0) if nearest else self.warp)
-        if self.part is not None:
-            seen = _cropped(seen, self.part)
-        return seen if seen is source else replace(seen, plain=source)
+            found = warped(found, replace(self.warp, resampling="nearest", scale=1.0) if nearest else self.warp)
+        if self.window is not None:
+            corner = self.window.row_off, self.window.col_off
+            found = replace(found, geobox=found.geobox.crop(self.window), corner=corner, original=source)
+        return found
 
 
-def find_view(file: Any, path: str, card: ModelCard, settings: AreaSettings) -> View:
-    """What the settings ask for.
+def find_subset(file: Any, path: str, card: ModelCard, settings: AreaSettings) -> Subset:
+    """The subset of a scene that the settings ask for.
 
     Args:
-        file: The scene, open.
-        path: The scene, for messages.
-        card: The model's, whose pixels a warp aims at.
+        file: The scene as an open rasterio dataset.
+        path: Name of the scene for messages.
+        card: Card of the model; a warp aims at its pixel size.
         settings: `warp`, `window`, `bbox` and `bbox_crs` are used.
 
     Raises:
-        GeoreferenceError: It can't be warped.
+        GeoreferenceError: The scene can't be warped.
         SceneError: The part does not lie in the scene.
         SettingsError: `bbox_crs` is no CRS.
     """
-    warp, says = find_warp(file, path, card) if settings.warp else (None, "")
-    return View(warp, says, _part(warp.geobox if warp else geobox_of(file), path, settings))
+    warp, text = find_warp(file, path, card) if settings.warp else (None, "")
+    return Subset(warp, text, _part(warp.geobox if warp else geobox_of(file), path, settings))
 
 
-def _warped(source: Source, warp: Warp) -> Source:
+def warped(source: RasterSource, warp: Warp) -> RasterSource:
+    """Bands on their own grid, as a source that warps them to another grid when it is read."""
     rows, cols = (min(pair) for pair in zip(BLOCK_SHAPE, warp.geobox.shape, strict=True))
-    return replace(
-        source,
-        geobox=warp.geobox,
-        block_shape=(rows, cols),
-        warp=warp,
-    )
+    return replace(source, geobox=warp.geobox, block_shape=(rows, cols), warp=warp, original=source)
 
 
 def _part(geobox: GeoBox, path: str, settings: AreaSettings) -> Window | None:
@@ -90,15 +87,6 @@ def _part(geobox: GeoBox, path: str, settings: AreaSettings) -> Window | None:
             f"Received: columns {col} to {col + width}, rows {row} to {row + height}"
         )
     return Window(row, col, height, width)
-
-
-def _cropped(source: Source, part: Window) -> Source:
-    """A part of a source, as a source of its own."""
-    return replace(
-        source,
-        geobox=source.geobox.crop(part),
-        corner=(part.row_off, part.col_off),
-    )
 
 
 def _around(bbox: Sequence[float], bbox_crs: str | None, geobox: GeoBox, path: str) -> Window:

@@ -201,9 +201,11 @@ def test_a_scene_without_a_place_has_an_item_without_one(
 
 def test_no_link_tells_a_password(scene: Scene, tmp_path: Path) -> None:
     cover = tmp_path / "cover.tif"
-    result = classify(scene.path, cover, classifier=CLASSIFIER, stride=64)
+    result = classify(scene.source.path, cover, classifier=CLASSIFIER, stride=64)
     url = "https://me:secret@host/scene.tif?sig=secret"
-    plan = dataclasses.replace(result.plan, scene=dataclasses.replace(scene, path=url))
+    plan = dataclasses.replace(
+        result.plan, scene=dataclasses.replace(scene, source=dataclasses.replace(scene.source, path=url))
+    )
     result = dataclasses.replace(result, plan=plan)
     files = describe_files(tmp_path, ["cover.tif"])
     item = make_item(result, "cover", tmp_path, acquired=None, source=None, files=files)
@@ -213,7 +215,7 @@ def test_no_link_tells_a_password(scene: Scene, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
 def test_a_model_that_is_a_file_is_described(tmp_path: Path, scene: Scene) -> None:
-    plan = make_plan(scene.path, stride=64)
+    plan = make_plan(scene.source.path, stride=64)
     result = run_plan(plan, Outputs(tmp_path / "cover.tif"), classifier=ConstantClassifier(3, plan.card))
     files = describe_files(tmp_path, ["cover.tif"])
     content = make_item(result, "cover", tmp_path, acquired=None, source=None, files=files)

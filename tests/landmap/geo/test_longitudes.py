@@ -136,7 +136,11 @@ def test_a_box_in_degrees_is_the_same_there(shift: float | None, pair: tuple[Pat
     ends = (west + SHIFT, right + SHIFT - 360) if shift is None else (west + shift, right + shift)
     away = opened(pair[1], bbox=(ends[0], south, ends[1], top), bbox_crs="EPSG:4326")
     assert 40 < home.geobox.width < WIDTH
-    assert (home.corner, home.geobox.height, home.geobox.width) == (away.corner, away.geobox.height, away.geobox.width)
+    assert (home.source.corner, home.geobox.height, home.geobox.width) == (
+        away.corner,
+        away.geobox.height,
+        away.geobox.width,
+    )
 
 
 @pytest.mark.parametrize("at", [SHIFT, SHIFT - 360])
@@ -147,13 +151,13 @@ def test_a_box_in_the_degrees_of_the_scene(at: float, shift: float | None, write
     right, south = DEGREES @ (140, 90)
     ends = (west + SHIFT, right + SHIFT - 360) if shift is None else (west + shift, right + shift)
     scene = opened(path, bbox=(ends[0], south, ends[1], top))
-    assert (scene.corner, scene.geobox.height, scene.geobox.width) == ((20, 30), 70, 110)
+    assert (scene.source.corner, scene.geobox.height, scene.geobox.width) == ((20, 30), 70, 110)
 
 
 @pytest.mark.parametrize("box", [(-180, -90, 180, 90), (170, -60, -170, 60), (0, -80, 360, 80), (10, -60, -10, 60)])
 def test_a_box_around_the_scene_is_all_of_it(box: tuple[float, ...], pair: tuple[Path, Path]) -> None:
     scene = opened(pair[1], bbox=box, bbox_crs="EPSG:4326")
-    assert (scene.corner, scene.geobox.height, scene.geobox.width) == ((0, 0), HEIGHT, WIDTH)
+    assert (scene.source.corner, scene.geobox.height, scene.geobox.width) == ((0, 0), HEIGHT, WIDTH)
 
 
 def test_boxes_that_are_refused(pair: tuple[Path, Path]) -> None:

@@ -175,9 +175,9 @@ def test_a_run_opens_a_product_once_and_closes_it(product: Path, tmp_path: Path,
 
 def test_what_stays_in_memory_is_part_of_the_plan(product: Path) -> None:
     plan = make_plan(product, level="L1C", offset=0)
-    large = replace(plan.scene, geobox=replace(plan.scene.geobox, height=9000, width=9000))
+    source = replace(plan.scene.source, geobox=replace(plan.scene.geobox, height=9000, width=9000))
     shapes = [
-        chunk_shape(scene, plan.grid, plan.card, plan.dense, plan.settings, itemsize=4)
-        for scene in (large, replace(large, opens="scene.tif"))
+        chunk_shape(replace(plan.scene, source=s), plan.grid, plan.card, plan.dense, plan.settings, itemsize=4)
+        for s in (source, replace(source, opens="scene.tif"))
     ]
     assert max(shapes[0]) < min(shapes[1])

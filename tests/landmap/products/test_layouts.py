@@ -43,7 +43,7 @@ def opened(path: Path, **choices: Any) -> Scene:
 def check(scene: Scene, called: tuple[str, ...] = NAMES, scale: float = 1e-4, offset: float = 0) -> None:
     """The model's bands are those that were written under these names, as L2A."""
     assert scene.radiometry.level == "L2A"
-    pixels = open_scene(scene.path, Settings(level="L1C"), card=FAKE_CARD).read(ALL)
+    pixels = open_scene(scene.source.path, Settings(level="L1C"), card=FAKE_CARD).read(ALL)
     expected = np.stack([(values(name) + offset) * scale for name in called], axis=-1)
     np.testing.assert_allclose(pixels.values[pixels.valid], expected[pixels.valid], atol=1e-6)
 

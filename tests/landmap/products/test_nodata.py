@@ -20,7 +20,7 @@ import landmap
 from landmap.geo.geobox import GeoBox
 from landmap.products.nodata import Nodata, has_data
 from landmap.scene.scene import Scene, open_scene
-from landmap.scene.subset import View
+from landmap.scene.subset import warped
 from landmap.scene.warp import Warp
 from landmap.settings import Settings
 from landmap.tiling import Window
@@ -119,9 +119,9 @@ def test_a_shift_by_whole_pixels_changes_no_pixel(
     values[:, rng.random((HEIGHT, WIDTH)) < 0.1] = 0
     scene = opened(write_bands(tmp_path_factory.mktemp("t") / "set", values, tags))
     grid = GeoBox(HEIGHT + 9, WIDTH + 9, UTM @ Affine.translation(-5, -3), scene.geobox.crs)
-    there = View(Warp(grid, "bilinear"), "", None).of(scene)
-    plain, valid = scene.read_values(Window(0, 0, HEIGHT, WIDTH))
-    found, found_valid = there.read_values(Window(0, 0, grid.height, grid.width))
+    there = warped(scene.source, Warp(grid, "bilinear"))
+    plain, valid = scene.source.read(Window(0, 0, HEIGHT, WIDTH))
+    found, found_valid = there.read(Window(0, 0, grid.height, grid.width))
     expected = np.zeros((grid.height, grid.width), bool)
     expected[3 : 3 + HEIGHT, 5 : 5 + WIDTH] = valid
     np.testing.assert_array_equal(found_valid, expected)
@@ -159,7 +159,7 @@ def test_a_value_that_the_type_can_not_hold_declares_nothing(tmp_path: Path) -> 
         f"<GeoTransform>500000, 10, 0, 5000000, 0, -10</GeoTransform>{bands}</VRTDataset>"
     )
     scene = opened(tmp_path / "scene.vrt")
-    assert scene.nodata_rule.startswith("0 in every band (the file declares none)")
+    assert scene.source.nodata_rule.startswith("0 in every band (the file declares none)")
     np.testing.assert_array_equal(pixels_of(scene).valid, INSIDE)
 
 
@@ -257,7 +257,7 @@ def test_fill_decides_nothing_and_its_share_is_told(write_scene: WriteScene, ord
     (told,) = scene.warnings
     assert "-9999 (" in told
     assert abs(float(told.split("-9999 (")[1].split(" %")[0]) - 100 * 40 / 210) < 8
-    assert any("-9999" in text for text in landmap.plan(scene.path, card=FAKE_CARD).warnings)
+    assert any("-9999" in text for text in landmap.plan(scene.source.path, card=FAKE_CARD).warnings)
 
 
 def test_sound_scenes_are_not_warned_of(write_scene: WriteScene) -> None:
@@ -402,7 +402,7 @@ def test_a_band_that_is_described_as_alpha_is_one_whatever_its_colour(
         assert file.colorinterp[3].name == "undefined"
     scene = opened(path)
     np.testing.assert_array_equal(pixels_of(scene).valid, INSIDE)
-    assert "alpha (band 4)" in scene.nodata_rule
+    assert "alpha (band 4)" in scene.source.nodata_rule
     assert scene.warnings == ()
 
 

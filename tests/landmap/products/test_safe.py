@@ -309,9 +309,9 @@ def test_a_scene_classification_is_known(make_safe: MakeSafe, write_band: WriteB
     scene = opened(product)
     assert scene.product
     assert [(band.file, band.resolution) for band in scene.product.scl[:1]] == [(str(scl), 20)]
-    source = classification(scene, scene.product)
+    source = classification(scene.source, scene.product)
     assert source
-    found, valid = laid(source, scene).read(Window(3, 50, 90, 77))
+    found, valid = laid(source, scene.source).read(Window(3, 50, 90, 77))
     np.testing.assert_array_equal(found, classes.repeat(2, axis=0).repeat(2, axis=1)[3:93, 50:127])
     assert valid.all()
     assert opened(make_safe("L1C")).product.scl == ()

@@ -131,7 +131,7 @@ def is_right(made: Plan, dn: npt.NDArray[np.uint16]) -> bool:
     """Whether the model is given the reflectance that the digital numbers stand for; 8 bits are coarse."""
     found = made.scene.read(ALL)
     expected = np.moveaxis(dn, 0, -1)[found.valid] * 1e-4
-    coarse = 0.275 / 255 if made.scene.dtype == "uint16" else 1e-5
+    coarse = 0.275 / 255 if made.scene.source.dtype == "uint16" else 1e-5
     return bool(np.allclose(found.values[found.valid], expected, atol=coarse)) and found.valid.mean() > 0.9
 
 

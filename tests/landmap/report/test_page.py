@@ -200,9 +200,9 @@ def test_a_model_without_true_colour_shows_its_own_bands(
 
 def test_a_key_in_the_address_stays_out(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = landmap.open_scene(tmp_path / "scene.tif", card=FAKE_CARD)
-    secret = replace(opened, path="https://host/folder/scene.tif?sig=SECRET")
+    secret = replace(opened, source=replace(opened.source, path="https://host/folder/scene.tif?sig=SECRET"))
     monkeypatch.setattr(report_page, "composite", lambda scene, most: real(opened, most))
-    made = report_page.Map(secret, tmp_path / "cover.tif", warnings=(f"{secret.path}: looks odd",))
+    made = report_page.Map(secret, tmp_path / "cover.tif", warnings=(f"{secret.source.path}: looks odd",))
     html = report_page.render(made)
     assert "SECRET" not in html
     assert "host" not in html

@@ -26,8 +26,8 @@ from landmap.inference.plan import make_plan
 from landmap.products.nodata import Nodata
 from landmap.run.classify import run_plan
 from landmap.run.result import Outputs
+from landmap.scene.raster_source import RasterSource
 from landmap.scene.scene import Scene
-from landmap.scene.source import Source
 from landmap.tiling import Window as LandmapWindow
 from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.legend import NODATA, LandClass, Legend
@@ -428,7 +428,7 @@ def test_chunks_that_a_sparse_file_leaves_out_are_not_read(
 
 def test_a_sparse_file_in_which_zero_may_be_data_is_read(write_scene: Callable[..., Path]) -> None:
     path = write_scene(np.zeros((1, 128, 128), np.uint16), bands=("B04",), tiled=True, SPARSE_OK=True)
-    source = Source(
+    source = RasterSource(
         path=str(path),
         opens=str(path),
         geobox=GeoBox(128, 128, Affine.identity(), None),

@@ -30,8 +30,8 @@ from landmap.geo.geobox import GeoBox
 from landmap.io.vectors import write_table
 from landmap.run.fingerprint import fingerprint
 from landmap.scene.aoi import AreaOfInterest, read_area
+from landmap.scene.raster_source import RasterSource
 from landmap.scene.scene import Scene, open_scene
-from landmap.scene.source import Source
 from landmap.settings import Settings
 from landmap.tiling import Window
 from landmap_models.inference.classifier import FAKE_CARD, Classifier
@@ -154,8 +154,8 @@ def test_only_chunks_that_touch_it_are_read(
     assert 5 < sum(touched) < len(boxes) - 5
     assert plan.num_left_out == len(boxes) - sum(touched)
     read = []
-    before = Source.read_values
-    monkeypatch.setattr(Source, "read_values", lambda self, window, *a: read.append(window) or before(self, window, *a))
+    before = RasterSource.read
+    monkeypatch.setattr(RasterSource, "read", lambda self, window, *a: read.append(window) or before(self, window, *a))
     landmap.classify(
         scene, tmp_path / "c.tif", classifier=sensitive, level="L1C", offset=0, aoi=area, chunk=32, stride=32
     )

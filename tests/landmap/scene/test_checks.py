@@ -107,7 +107,7 @@ def test_refused_with_the_reason_unless_forced(
     with pytest.raises(GeoreferenceError) as caught:
         check_georeference(scene, FAKE_CARD, force=False)
     text = str(caught.value)
-    assert text.startswith(f"{scene.path}: "), why
+    assert text.startswith(f"{scene.source.path}: "), why
     assert message in text
     assert text.endswith("or go on with --force")
     assert len(text.splitlines()) == 1
@@ -220,7 +220,7 @@ def test_no_hectares_without_a_place_and_force_still_makes_a_map(
 ) -> None:
     scene = scene_at(crs, transform)
     assert pixel_hectares(scene.geobox) is None
-    result = landmap.classify(scene.path, tmp_path / "cover.tif", force=True, classifier=ConstantClassifier(3))
+    result = landmap.classify(scene.source.path, tmp_path / "cover.tif", force=True, classifier=ConstantClassifier(3))
     assert misplaced(result.plan.scene.geobox)
     assert all(share.hectares is None for share in result.classes)
     with rasterio.open(tmp_path / "cover.tif") as cover:

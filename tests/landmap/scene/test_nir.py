@@ -364,7 +364,7 @@ def test_numbers_of_it_that_make_no_sense_cost_only_near_infrared(write_scene: W
 def test_the_plan_says_it_in_words_and_in_json(write_scene: WriteScene) -> None:
     made = landmap.plan(write_scene(field(), bands=RGBN), card=CARD, level="L1C")
     assert made.to_dict()["nir"] == {"used": True, "band": 4, "text": "B08: used as NIR prior (band 4)"}
-    without = landmap.plan(made.scene.path, card=CARD, level="L1C", use_nir=False)
+    without = landmap.plan(made.scene.source.path, card=CARD, level="L1C", use_nir=False)
     assert without.to_dict()["nir"]["used"] is False
     assert without.to_dict()["nir"]["band"] is None
     assert without.chunk_bytes < made.chunk_bytes

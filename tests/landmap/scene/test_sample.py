@@ -50,7 +50,7 @@ def test_an_ordinary_scene_is_read_at_25_places_and_nowhere_else(
 ) -> None:
     values = ordinary(700, 900)
     monkeypatch.setattr(module, "_search", lambda *_: pytest.fail("nothing is to be searched"))
-    found = sample(opened(write_scene(values, nodata=0)))
+    found = sample(opened(write_scene(values, nodata=0)).source)
     rows, cols = ([round((n - 64) * i / 4) for i in range(5)] for n in (700, 900))
     expected = [values[:, r : r + 64, c : c + 64].reshape(3, -1).T for r in rows for c in cols]
     np.testing.assert_array_equal(found.values, np.concatenate(expected))
@@ -81,7 +81,7 @@ def test_data_between_the_places_decide_as_they_would_alone(
 def test_data_are_found_in_any_layout(profile: dict[str, Any], write_scene: WriteScene, ordinary: Draw) -> None:
     values = ordinary(SIDE, SIDE) // 3
     path = write_scene(farm(values, np.uint16(0)), f"hidden.{'jp2' if 'QUALITY' in profile else 'tif'}", **profile)
-    found = sample(opened(path, bands="1,2,3"))
+    found = sample(opened(path, bands="1,2,3").source)
     wanted = {tuple(pixel) for pixel in values.reshape(3, -1).T.tolist()}
     assert len(found.values) >= ENOUGH
     assert {tuple(pixel) for pixel in found.values.astype(int).tolist()} <= wanted
@@ -92,7 +92,7 @@ def test_overviews_show_where_data_are_and_are_not_what_is_sampled(write_scene: 
     path = write_scene(farm(values, np.uint16(0)), "hidden.tif")
     with rasterio.open(path, "r+") as file:
         file.build_overviews([2, 4, 8], rasterio.enums.Resampling.average)
-    found = sample(opened(path))
+    found = sample(opened(path).source)
     assert len(found.values) >= ENOUGH
     assert set(found.values[:, 0].tolist()) <= set(values[0].ravel().tolist())
 
@@ -115,7 +115,7 @@ def test_every_pixel_with_data_counts_where_few_have_some(
         with memory.open(driver="GTiff", count=3, height=height, width=width, dtype="uint16", **place) as file:
             file.write(values)
             file.descriptions = ("B04", "B03", "B02")
-        found = sample(opened(Path(memory.name)))
+        found = sample(opened(Path(memory.name)).source)
     there = values.reshape(3, -1).T
     expected = there[there.any(axis=1)]
     assert sorted(map(tuple, found.values.tolist())) == sorted(map(tuple, expected.tolist()))
@@ -124,7 +124,7 @@ def test_every_pixel_with_data_counts_where_few_have_some(
 
 def test_a_scene_without_data_is_empty_and_not_unseen(write_scene: WriteScene) -> None:
     path = write_scene(np.full((3, 700, 700), np.nan, np.float32))
-    found = sample(opened(path))
+    found = sample(opened(path).source)
     assert found.complete
     assert not len(found.values)
     assert not any("no pixel was looked at" in text for text in landmap.plan(path, card=FAKE_CARD).warnings)
@@ -174,7 +174,7 @@ def test_places_with_data_hold_data_from_the_first_row_to_the_last(write_scene: 
     rows = np.arange(1000)
     seen[rows, rows * 600 // 1000] = True  # a line one pixel wide
     path = write_scene(np.where(seen, 500, 0).astype(np.uint16)[None].repeat(3, axis=0))
-    places = places_with_data(opened(path))
+    places = places_with_data(opened(path).source)
     assert all(seen[p.row_off : p.row_off + p.height, p.col_off : p.col_off + p.width].any() for p in places)
     assert {p.row_off for p in places} == set(range(0, 1000, 64))
 
@@ -184,5 +184,5 @@ def test_window_is_used_by_reading_only_there(write_scene: WriteScene, ordinary:
     values = np.full((3, 800, 800), 9000, np.uint16)
     values[:, 100:400, 100:400] = ordinary(300, 300)
     scene = opened(write_scene(values), window=(100, 100, 300, 300))
-    assert sample(scene).values.max() < 9000
+    assert sample(scene.source).values.max() < 9000
     assert scene.read(Window(0, 0, 8, 8)).valid.all()

@@ -90,7 +90,7 @@ def test_read_is_a_plain_read_times_the_radiometry(
     path = write_scene(values, **profile)
     scene = opened(path, bands="3,1,2")
     assert scene.geobox.shape == (HEIGHT, WIDTH)
-    assert scene.band_indexes == (3, 1, 2)
+    assert scene.source.band_indexes == (3, 1, 2)
     for window, where in WINDOWS:
         pixels = scene.read(window)
         assert pixels.values.dtype == np.float32
@@ -163,7 +163,7 @@ def test_valid_is_true_exactly_where_there_is_data(
     write_scene: WriteScene, values: npt.NDArray[Any], profile: dict[str, Any], rule: str, why: str
 ) -> None:
     scene = opened(write_scene(values, **profile))
-    assert scene.nodata_rule.startswith(rule), why
+    assert scene.source.nodata_rule.startswith(rule), why
     for window, where in WINDOWS:
         pixels = scene.read(window)
         np.testing.assert_array_equal(pixels.valid, cut(holes(), window), err_msg=f"{why}, {where}")
@@ -226,7 +226,7 @@ def test_mask_band(write_scene: WriteScene, internal: bool) -> None:
         file.write_mask(holes())
     assert path.with_name("scene.tif.msk").exists() == (not internal)
     scene = opened(path)
-    assert scene.nodata.masks
+    assert scene.source.nodata.masks
     np.testing.assert_array_equal(scene.read(ALL).valid, holes())
 
 
@@ -245,7 +245,7 @@ def test_alpha_band(write_scene: WriteScene, extra: dict[str, Any]) -> None:
     values[3] = np.where(holes(), 255, 0)
     path = write_scene(values, photometric="rgb", alpha="yes", bands=("",) * 4, **extra)
     scene = opened(path)
-    assert scene.band_indexes == (1, 2, 3)
+    assert scene.source.band_indexes == (1, 2, 3)
     expected = holes() & (values[:3] != extra["nodata"]).all(axis=0) if extra else holes()
     np.testing.assert_array_equal(scene.read(ALL).valid, expected)
 
@@ -298,7 +298,7 @@ def test_vrt_of_one_file_a_band(write_scene: WriteScene, tmp_path: Path) -> None
         write_scene(values[i : i + 1], f"{name}.tif", bands=("",))
     path = write_vrt(tmp_path, *[("UInt16", f"T33_{name}_10m", 1, f"{name}.tif") for name in ("B02", "B03", "B04")])
     scene = opened(path)
-    assert scene.band_indexes == (3, 2, 1)
+    assert scene.source.band_indexes == (3, 2, 1)
     np.testing.assert_allclose(scene.read(ALL).values, np.moveaxis(values[::-1], 0, -1) * 1e-4, rtol=1e-6)
 
 
@@ -321,7 +321,7 @@ def test_a_band_of_another_type_that_is_not_used_does_not_matter(write_scene: Wr
     write_scene(distinct())
     bands = [("UInt16", name, i, "scene.tif") for i, name in enumerate(("B04", "B03", "B02"), start=1)]
     scene = opened(write_vrt(tmp_path, *bands, ("Byte", "SCL", 3, "scene.tif")))
-    assert scene.dtype == "uint16"
+    assert scene.source.dtype == "uint16"
     assert scene.read(ALL).valid.all()
 
 
@@ -364,7 +364,7 @@ def test_sidecars_are_read(write_scene: WriteScene) -> None:
     path.with_name("scene.tif.aux.xml").write_text(f"<PAMDataset>{''.join(names)}</PAMDataset>")
     path.with_suffix(".tfw").write_text("10\n0\n0\n-10\n400005\n4999995\n")
     scene = opened(path)
-    assert scene.band_indexes == (1, 2, 3)
+    assert scene.source.band_indexes == (1, 2, 3)
     assert scene.geobox.transform == Affine(10, 0, 400_000, 0, -10, 5_000_000), (
         "a world file names the middle of a pixel"
     )
@@ -522,7 +522,7 @@ def test_bands_of_two_dates_in_one_file(write_scene: WriteScene) -> None:
     path = write_scene(distinct(count=3), bands=names)
     with pytest.raises(SceneError, match=r"B4_13Aug2023 and B2_23Aug2023.*--bands B04=N,B03=N,B02=N"):
         opened(path)
-    assert opened(path, bands="B04=1,B03=2,B02=3").band_indexes == (1, 2, 3)
+    assert opened(path, bands="B04=1,B03=2,B02=3").source.band_indexes == (1, 2, 3)
 
 
 def test_snaps_angles_are_no_bands_and_its_classification_is_one(write_scene: WriteScene) -> None:
@@ -531,7 +531,7 @@ def test_snaps_angles_are_no_bands_and_its_classification_is_one(write_scene: Wr
     values[4] = 4
     values[4, :30] = 9
     path = write_scene(values, bands=names)
-    assert opened(path).band_indexes == (1, 2, 3)
+    assert opened(path).source.band_indexes == (1, 2, 3)
     valid = opened(path, scl="auto").read(ALL).valid
     assert not valid[:30].any()
     assert valid[30:].all()

@@ -110,10 +110,10 @@ def test_a_box_is_widened_to_whole_pixels(write_scene: Callable[..., Path]) -> N
     exact = opened(path, bbox=(west, north - DOWN * 10, west + ACROSS * 10, north))
     inner = opened(path, bbox=(west + 3, north - DOWN * 10 + 9, west + ACROSS * 10 - 1, north - 0.5))
     for scene in (exact, inner):
-        assert (scene.corner, scene.geobox.height, scene.geobox.width) == ((ROW, COL), DOWN, ACROSS)
+        assert (scene.source.corner, scene.geobox.height, scene.geobox.width) == ((ROW, COL), DOWN, ACROSS)
         assert scene.geobox.transform == UTM @ Affine.translation(COL, ROW)
     beyond = opened(path, bbox=(0, 4_999_000, west, 9e6))
-    assert (beyond.corner, beyond.geobox.height, beyond.geobox.width) == ((0, 0), 100, COL)
+    assert (beyond.source.corner, beyond.geobox.height, beyond.geobox.width) == ((0, 0), 100, COL)
 
 
 def test_a_box_in_degrees(write_scene: Callable[..., Path]) -> None:
@@ -121,7 +121,7 @@ def test_a_box_in_degrees(write_scene: Callable[..., Path]) -> None:
     to_degrees = Transformer.from_crs(32633, 4326, always_xy=True)
     (west, east), (south, north) = to_degrees.transform([500_400, 501_200], [4_999_000, 4_999_500])
     scene = opened(path, bbox=(west, south, east, north), bbox_crs="EPSG:4326")
-    (row, col), (rows, cols) = scene.corner, scene.geobox.shape
+    (row, col), (rows, cols) = scene.source.corner, scene.geobox.shape
     # At least the box, and hardly more: degrees and metres are turned by less than a pixel here.
     assert col <= 40
     assert col + cols >= 120

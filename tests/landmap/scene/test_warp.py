@@ -160,7 +160,7 @@ def test_smaller_pixels_are_averaged(write_scene: WriteScene) -> None:
     values = np.where((rows + cols) % 2, 500, 1500).astype(np.uint16)
     path = write_scene(np.stack([values] * 3), transform=Affine(2.5, 0, 500_000, 0, -2.5, 5_000_000), nodata=0)
     scene = opened(path)
-    assert scene.warp_says.endswith("to EPSG:32633, 10 m, average")
+    assert scene.warp_text.endswith("to EPSG:32633, 10 m, average")
     assert scene.geobox.shape == (50, 55)
     np.testing.assert_allclose(scene.read(everything(scene)).values, 0.1, atol=1e-6)
 
@@ -172,7 +172,7 @@ def test_what_the_file_says_of_its_values_is_kept(write_scene: WriteScene) -> No
     path = write_scene(values, crs=WGS84, transform=DEGREES, bands=names, tags=tags, nodata=0)
     scene = open_scene(path, Settings(warp="auto"))
     assert (scene.radiometry.level, scene.radiometry.offset) == ("L1C", (-1000,) * 3)
-    assert scene.band_indexes == (4, 3, 2)
+    assert scene.source.band_indexes == (4, 3, 2)
     pixels = scene.read(everything(scene))
     np.testing.assert_allclose(pixels.values[pixels.valid], 0.2, atol=1e-6)
     assert pixels.spectrum is not None
@@ -217,8 +217,8 @@ def test_a_classification_is_not_interpolated(write_scene: WriteScene) -> None:
 def test_a_scene_on_a_good_grid_stays_as_it_is(write_scene: WriteScene, tmp_path: Path) -> None:
     path = write_scene(plane())
     scene = opened(path)
-    assert scene.warp is None
-    assert scene.warp_says == "not needed: EPSG:32633, 10 x 10 m on the ground"
+    assert scene.source.warp is None
+    assert scene.warp_text == "not needed: EPSG:32633, 10 x 10 m on the ground"
     for name, choice in (("a.tif", {"warp": "auto"}), ("b.tif", {})):
         landmap.classify(path, tmp_path / name, classifier=ConstantClassifier(), level="L1C", **choice)
     with rasterio.open(tmp_path / "a.tif") as one, rasterio.open(tmp_path / "b.tif") as other:
@@ -296,7 +296,7 @@ def test_control_points_become_a_grid(write_points: Callable[[float], Path]) -> 
     with pytest.raises(GeoreferenceError, match="--warp auto where it has control points"):
         landmap.plan(path, card=FAKE_CARD)
     scene = opened(path)
-    assert scene.warp_says.startswith("from control points in EPSG:4326, 8.")
+    assert scene.warp_text.startswith("from control points in EPSG:4326, 8.")
     col, row = source_places(scene, WGS84, DEGREES)
     within = (col > 1) & (col < WIDTH - 1) & (row > 1) & (row < HEIGHT - 1)
     np.testing.assert_allclose(scene.read(everything(scene)).values[within][:, 1], 0.3 - row[within] * 3e-4, atol=8e-5)
