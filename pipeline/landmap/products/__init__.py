@@ -1,7 +1,11 @@
-"""What kind of thing the user gave: a product of many files, or one raster that GDAL opens by itself."""
+"""What the user gave becomes a `Product`: the files of one scene, by band, and what their metadata say.
+
+Each kind of product is a module with a function `find(entry, path)`, and one line in `READERS`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,35 +15,41 @@ from zipfile import ZipFile
 
 from landmap.errors import SceneError
 from landmap.io.remote import redacted
-from landmap.products.cube import ENDINGS as CUBES
-from landmap.products.cube import cube_product
-from landmap.products.dimap import ENDING, FOLDER, dimap_product
-from landmap.products.folder import band_set, entries
-from landmap.products.hls import hls_product
+from landmap.products import cube, dimap, folder, hls, safe, theia
+from landmap.products.folder import entries
 from landmap.products.product import Product
-from landmap.products.safe import METADATA, find_metadata, safe_product
 from landmap.products.stac import data_assets, item_product
 from landmap.products.stac_file import may_be_item, read_item
-from landmap.products.theia import theia_product
 from landmap_models.errors import ZIP_DAMAGE
 
 if TYPE_CHECKING:
     from pystac import Item
 
-READERS = hls_product, theia_product, band_set
-"""What reads a folder with a file for each band, the most special first."""
+READERS: tuple[Callable[[Traversable, str], Product | None], ...] = (
+    safe.find,
+    dimap.find,
+    cube.find,
+    hls.find,
+    theia.find,
+    folder.find,
+)
+"""Find the product that a file or folder is, if it is one of their kind; the most special first.
+
+Each gets the entry, on a disk or in a zip archive, and what the user gave, for messages. It raises a `SceneError` for a
+product that it can't understand.
+"""
 BY_GDAL = (".zarr", ".gdb")
 """Endings of folders that are one raster to GDAL."""
 
 
 def find_product(path: str) -> Product | None:
-    """The product at a path: a .SAFE folder or its zip, a granule of one, band files in a folder, a STAC Item, a cube.
+    """The product at a path, of any kind in `READERS`, alone in a folder or zip archive; or the one of a STAC Item.
 
     Returns:
-        None for anything else, which is GDAL's to open.
+        None for anything else, which GDAL opens.
 
     Raises:
-        SceneError: It is one, and can't be understood.
+        SceneError: It is a product that can't be understood.
     """
     if may_be_item(path):
         item = read_item(path)
@@ -63,18 +73,12 @@ def _described(item: Item, path: str) -> Product:
 
 
 def _local_product(path: str) -> Product | None:
-    local = Path(path)
-    if METADATA.fullmatch(local.name) or local.name == "manifest.safe":
-        local = local.parent
+    local = safe.product_folder(Path(path))
     if _is_folder(local):
         return _in_folder(local.absolute(), path)
-    if local.suffix.lower() in CUBES and _is_file(local):
-        return cube_product(path)
-    if local.suffix.lower() == ENDING and _is_file(local):
-        return dimap_product(local, path)
-    if local.suffix.lower() == ".zip" and _is_file(local):
-        return _in_archive(local, path)
-    return None
+    if not _is_file(local):
+        return None
+    return _in_archive(local, path) if local.suffix.lower() == ".zip" else _itself(local.absolute(), path)
 
 
 def _is_folder(path: Path) -> bool:
@@ -91,44 +95,40 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def product_at(folder: Path) -> Product | None:
+def product_at(entry: Path) -> Product | None:
     """The product that a folder itself is: a .SAFE folder, or one with a file for each band; not one that lies in it.
 
     Raises:
         SceneError: It is one, and can't be understood.
     """
-    return _itself(folder.absolute(), str(folder))
+    return _itself(entry.absolute(), str(entry))
 
 
-def _itself(folder: Traversable, path: str) -> Product | None:
-    if metadata := find_metadata(folder):
-        return safe_product(folder, metadata, path)
-    if isinstance(folder, Path) and folder.suffix.lower() == FOLDER and folder.with_suffix(ENDING).is_file():
-        return dimap_product(folder.with_suffix(ENDING), path)
-    return next((product for read in READERS if (product := read(folder, path))), None)
+def _itself(entry: Traversable, path: str) -> Product | None:
+    return next((product for find in READERS if (product := find(entry, path))), None)
 
 
-def product_in(folder: Path) -> Product | None:
+def product_in(entry: Path) -> Product | None:
     """The product that a folder is, or the only one of the folders in it.
 
     Raises:
         SceneError: It can't be understood, or there are several.
     """
-    return _inside(folder.absolute(), str(folder))
+    return _inside(entry.absolute(), str(entry))
 
 
-def is_raster_folder(folder: Path) -> bool:
+def is_raster_folder(entry: Path) -> bool:
     """Whether a folder is one raster to GDAL."""
-    return folder.suffix.lower() in BY_GDAL or any(folder.glob("*.adf"))
+    return entry.suffix.lower() in BY_GDAL or any(entry.glob("*.adf"))
 
 
-def _inside(folder: Traversable, path: str) -> Product | None:
-    if product := _itself(folder, path):
+def _inside(entry: Traversable, path: str) -> Product | None:
+    if product := _itself(entry, path):
         return product
-    there = entries(folder)
-    found = {entry.name: product for entry in there if entry.is_dir() and (product := _itself(entry, path))}
+    there = entries(entry)
+    found = {inner.name: product for inner in there if inner.is_dir() and (product := _itself(inner, path))}
     if len(found) > 1:
-        advice = "Unpack it, and give" if isinstance(folder, ZipPath) else "Give"
+        advice = "Unpack it, and give" if isinstance(entry, ZipPath) else "Give"
         raise SceneError(
             f"{path}: expected one product. Received: {len(found)}: {', '.join(found)}. {advice} the folder of one, or "
             "all to landmap batch"
@@ -137,13 +137,10 @@ def _inside(folder: Traversable, path: str) -> Product | None:
     return next((replace(product, says=f"{product.says}{which}") for product in found.values()), None)
 
 
-def _in_folder(folder: Path, path: str) -> Product | None:
-    root = folder.parent.parent
-    if folder.parent.name == "GRANULE" and (metadata := find_metadata(root)):
-        return safe_product(root, metadata, path, folder.name)
-    if product := _inside(folder, path):
+def _in_folder(entry: Path, path: str) -> Product | None:
+    if product := _inside(entry, path):
         return product
-    if is_raster_folder(folder):
+    if is_raster_folder(entry):
         return None
     raise SceneError(
         f"{path}: expected a raster, a .SAFE product with its metadata (MTD_MSIL1C.xml or MTD_MSIL2A.xml), or a folder "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,15 +40,18 @@ UNEVEN = 1e-3
 """Share of a pixel by which coordinates may be off an even grid."""
 
 
-def cube_product(path: str) -> Product | None:
-    """The scene whose bands are variables of a file, or lie along a dimension of one; None where none is named.
+def find(entry: Traversable, path: str) -> Product | None:
+    """The scene whose bands are variables of a NetCDF file, or lie along a dimension of one; None if none is named.
 
     Args:
-        path: Of the file, which is there.
+        entry: A file or folder; files in zip archives are not read.
+        path: What the user gave.
 
     Raises:
         SceneError: It holds several dates, or its variables don't lie on an even grid of rows and columns.
     """
+    if not isinstance(entry, Path) or entry.suffix.lower() not in ENDINGS or not entry.is_file():
+        return None
     import xarray
 
     try:

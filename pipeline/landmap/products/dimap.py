@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,18 +16,25 @@ from landmap_models.sentinel2 import band_name, level_in
 ENDING, FOLDER = ".dim", ".data"
 
 
-def dimap_product(file: Path, path: str) -> Product | None:
-    """The product that a .dim file describes; None where it is not SNAP's, as those of SPOT and Pleiades.
+def find(entry: Traversable, path: str) -> Product | None:
+    """The product that a .dim file, or the one beside a .data folder, describes; None if there is none.
+
+    SPOT's and Pleiades' .dim files are not SNAP's.
 
     Angles and layers of quality are no bands; SNAP's `quality_scene_classification` is the SCL.
 
     Args:
-        file: The .dim.
+        entry: A file or folder on a disk; in a zip archive there is no such product.
         path: What the user gave, for messages.
 
     Raises:
         SceneError: It can't be understood, or its folder is not there.
     """
+    if not isinstance(entry, Path) or entry.suffix.lower() not in (ENDING, FOLDER):
+        return None
+    file = entry.with_suffix(ENDING) if entry.is_dir() else entry
+    if file.suffix.lower() != ENDING or not file.is_file():
+        return None
     try:
         root = ElementTree.fromstring(file.read_bytes())
         if root.find(".//Spectral_Band_Info/BAND_NAME") is None:

@@ -37,8 +37,8 @@ def gdal_path(entry: Traversable) -> str:
 
 
 def entries(folder: Traversable) -> list[Traversable]:
-    """What lies in a folder, by name, so that nothing depends on the order in which a disk lists it."""
-    return sorted(folder.iterdir(), key=lambda entry: entry.name)
+    """The entries of a folder sorted by name, so that nothing depends on the disk's order; none of a file."""
+    return sorted(folder.iterdir(), key=lambda entry: entry.name) if folder.is_dir() else []
 
 
 def band_files(folder: Traversable) -> list[BandFile]:
@@ -97,24 +97,24 @@ def cloud_file(name: str) -> str | None:
     return CLOUDS if CLOUDS in stem and ending == "GML" else None
 
 
-def band_set(folder: Traversable, path: str) -> Product | None:
-    """The scene of which a folder holds the bands; None where it holds none.
+def find(entry: Traversable, path: str) -> Product | None:
+    """The scene whose bands a folder holds, one file each; None if it holds none.
 
     A STAC Item beside them says what it would say of its own assets; its addresses are not followed.
 
     Args:
-        folder: On a disk or in a zip archive.
+        entry: A file or folder on a disk or in a zip archive.
         path: What the user gave, for messages.
 
     Raises:
         SceneError: There are bands of several scenes, or several items.
         BandError: The bands are Landsat's.
     """
-    found = band_files(folder)
+    found = band_files(entry)
     bands = tuple(band for band in found if band.name != SCL)
     if not bands:
         return None
-    item, file = _item(folder, path)
+    item, file = _item(entry, path)
     beside = [band.label for band in found if band.name == SCL] + ([item.id] if item else [])
     check_one_scene([band.label for band in bands], path, "Give each scene a folder of its own", beside)
     check_no_landsat([band.label for band in bands], path, "Name copies of the files red.tif, green.tif and blue.tif")
@@ -123,7 +123,7 @@ def band_set(folder: Traversable, path: str) -> Product | None:
         says=f"{len(bands)} band files",
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
-        clouds=cloud_files(folder),
+        clouds=cloud_files(entry),
         doubts=tuple(doubt_names([band.label for band in bands])),
         **level_of(found),
     )

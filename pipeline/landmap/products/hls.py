@@ -27,23 +27,23 @@ SCALE, NODATA = 1e-4, -9999.0
 GUIDE = "the HLS user guide"
 
 
-def hls_product(folder: Traversable, path: str) -> Product | None:
-    """The scene of HLS whose bands a folder holds; None where it holds none.
+def find(entry: Traversable, path: str) -> Product | None:
+    """The HLS scene whose bands a folder holds; None if it holds none.
 
     Angles (SAA, SZA, VAA, VZA) and Fmask are no bands.
 
     Args:
-        folder: On a disk or in a zip archive.
+        entry: A file or folder on a disk or in a zip archive.
         path: What the user gave, for messages.
 
     Raises:
         SceneError: There are bands of several scenes.
     """
-    found = {entry.name: (entry, match) for entry in entries(folder) if (match := NAME.fullmatch(entry.name))}
-    bands = tuple(band for entry, match in found.values() if (band := _band(entry, match[1].upper(), match[2])))
+    found = {file.name: (file, match) for file in entries(entry) if (match := NAME.fullmatch(file.name))}
+    bands = tuple(band for file, match in found.values() if (band := _band(file, match[1].upper(), match[2])))
     if not bands:
         return None
-    others = [band.label for band in band_files(folder)]
+    others = [band.label for band in band_files(entry)]
     check_one_scene([*(band.label for band in bands), *others], path, "Give each scene a folder of its own")
     kind = next(match[1].upper() for _, match in found.values())
     sensed = dates_in(bands[0].label)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from xml.etree import ElementTree
 
 from landmap.errors import SceneError
@@ -71,12 +72,36 @@ class SafeMetadata:
         return replace(band, scale=scale, offset=offset, nodata=self.nodata)
 
 
+def product_folder(path: Path) -> Path:
+    """The product's folder, if the user gave one of the files that describe it; else the path itself."""
+    return path.parent if METADATA.fullmatch(path.name) or path.name == "manifest.safe" else path
+
+
 def find_metadata(folder: Traversable) -> Traversable | None:
     """The file in a folder that describes a product, or None."""
     return next((entry for entry in entries(folder) if METADATA.fullmatch(entry.name)), None)
 
 
-def safe_product(root: Traversable, metadata: Traversable, path: str, granule: str | None = None) -> Product:
+def find(entry: Traversable, path: str) -> Product | None:
+    """The SAFE product that a folder is, or one granule of it; None if it is neither.
+
+    Args:
+        entry: A file or folder on a disk or in a zip archive.
+        path: What the user gave, for messages.
+
+    Raises:
+        SceneError: The metadata can't be understood, or there are several granules.
+    """
+    if metadata := find_metadata(entry):
+        return _product(entry, metadata, path)
+    if not (isinstance(entry, Path) and entry.parent.name == "GRANULE" and entry.is_dir()):
+        return None
+    root = entry.parent.parent
+    metadata = find_metadata(root)
+    return _product(root, metadata, path, entry.name) if metadata else None
+
+
+def _product(root: Traversable, metadata: Traversable, path: str, granule: str | None = None) -> Product:
     """The product in a folder.
 
     Args:

@@ -21,27 +21,27 @@ QUANTIFICATION, NODATA = 10_000.0, -10_000.0
 """Digital numbers for a reflectance of 1, and the value of no data, by Theia's format: the metadata may be missing."""
 
 
-def theia_product(folder: Traversable, path: str) -> Product | None:
-    """The product of Theia whose bands a folder holds; None where it holds none.
+def find(entry: Traversable, path: str) -> Product | None:
+    """The Theia product whose bands a folder holds; None if it holds none.
 
     Args:
-        folder: On a disk or in a zip archive.
+        entry: A file or folder on a disk or in a zip archive.
         path: What the user gave, for messages.
 
     Raises:
         SceneError: There are bands of several products, or the metadata file can't be understood.
     """
-    there = entries(folder)
-    found = [(entry, match) for entry in there if (match := NAME.fullmatch(entry.name))]
+    there = entries(entry)
+    found = [(file, match) for file in there if (match := NAME.fullmatch(file.name))]
     if not found:
         return None
-    check_one_scene([entry.name for entry, _ in found], path, "Give each product a folder of its own")
+    check_one_scene([file.name for file, _ in found], path, "Give each product a folder of its own")
     kinds = [kind for kind in KINDS if any(match[1].upper() == kind for _, match in found)]
-    metadata = next((entry for entry in there if METADATA.fullmatch(entry.name)), None)
+    metadata = next((file for file in there if METADATA.fullmatch(file.name)), None)
     quantification, nodata = _metadata(metadata, path) if metadata else (QUANTIFICATION, NODATA)
     bands = tuple(
-        BandFile(name, gdal_path(entry), scale=1 / quantification, offset=0.0, nodata=nodata)
-        for entry, match in found
+        BandFile(name, gdal_path(file), scale=1 / quantification, offset=0.0, nodata=nodata)
+        for file, match in found
         if match[1].upper() == kinds[0] and (name := band_code(match[2].lower()))
     )
     origin = metadata.name if metadata else "Theia's format (its *_MTD_ALL.xml is not there)"
@@ -49,7 +49,7 @@ def theia_product(folder: Traversable, path: str) -> Product | None:
         path=path,
         says=_words(found[0][0].name, kinds, len(bands)),
         bands=bands,
-        unread_clouds=_cloud_masks(folder),
+        unread_clouds=_cloud_masks(entry),
         level="L2A",
         origins={"level": "Theia's are L2A", "scale": origin, "offset": "Theia's format has none"},
         files=(gdal_path(metadata),) if metadata else (),
