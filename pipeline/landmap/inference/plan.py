@@ -79,7 +79,7 @@ class Plan:
     @property
     def masks(self) -> list[str]:
         """What is left out though there is data, in words."""
-        return [mask.says for mask in self.scene.masks]
+        return [mask.text for mask in self.scene.masks]
 
     @property
     def tile(self) -> tuple[int, int] | None:
@@ -243,7 +243,7 @@ def make_plan(
     config = read_config(model_path) if model_path else None
     stride = settings.stride or _stride(scene, card, config)
     grid, dense = Grid(scene.geobox.height, scene.geobox.width, card.chip_size, stride), _dense(config, card, stride)
-    warnings += [words for mask in scene.masks if isinstance(mask, AreaOfInterest) for words in mask.doubts]
+    warnings += [words for mask in scene.masks if isinstance(mask, AreaOfInterest) for words in mask.warnings]
     interpolated = [*scene.product.doubts, *scene.product.interpolated()] if scene.product else []
     return Plan(
         scene=scene,

@@ -98,7 +98,7 @@ def _small_chunks(plan: Plan) -> list[Chunk]:
 
 def _with_data(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
     """Those chunks in which data were found that no mask hides."""
-    places = places_with_data(plan.scene.source, [mask for mask in plan.scene.masks if mask.hides])
+    places = places_with_data(plan.scene.source, [mask for mask in plan.scene.masks if mask.masks_input])
     middles = np.array([(p.row_off + p.height // 2, p.col_off + p.width // 2) for p in places]).reshape(-1, 2)
 
     def has_data(window: Window) -> bool:

@@ -36,7 +36,7 @@ CONSEQUENCES = "reading", "chunks"
 """They follow from the others, and are worth a word only where none of those differs."""
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
 """Settings that change no pixel, or are told apart by what they came to."""
-WORDS = "origins", "assumed", "warnings", "says", "warp_text", "clouds", "asked", "by_default"
+WORDS = "origins", "assumed", "warnings", "text", "warp_text", "clouds", "option", "by_default"
 UNREAD = "path", "opens", "product", "block_shape", "files", "bits", *WORDS
 """Fields of a scene that change no value read from it, or are told apart as files."""
 

@@ -6,7 +6,7 @@ window's corner as origin, and is exactly that part of the whole.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -23,6 +23,7 @@ from landmap.io.remote import name_of, redacted
 from landmap.io.vectors import read_shapes
 from landmap.left_out import OUTSIDE, Reasons
 from landmap.scene.mask_layers import Thin
+from landmap.scene.masks import Mask
 from landmap.tiling import Window
 from landmap_models.arrays import Bools
 
@@ -34,46 +35,36 @@ _DRAWING = Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class AreaOfInterest:
-    """Polygons on a scene's grid; a `Mask`. Small and picklable, unless the polygons have very many corners."""
+class AreaOfInterest(Mask):
+    """Polygons on a scene's grid. Small and picklable, unless the polygons have very many corners."""
 
     wkb: bytes
     """Polygons as one MultiPolygon, x in columns and y in rows of the scene."""
-    says: str
-    """What it is, in words."""
-    doubts: tuple[str, ...] = ()
-    """How borders were read that could mean two areas, in words; warnings."""
+    warnings: tuple[str, ...] = ()
+    """How edges were read that could mean two areas."""
+    option: str = field(default="aoi", kw_only=True)
+    """See `Mask.option`."""
 
     @property
-    def files(self) -> tuple[str, ...]:
-        """None that reading needs."""
-        return ()
-
-    @property
-    def hides(self) -> bool:
-        """What lies outside is land like that inside, and helps to tell what lies at the border."""
+    def masks_input(self) -> bool:
+        """False: the land outside is like that inside, and helps to classify what lies at the border."""
         return False
 
     @property
-    def asked(self) -> str:
-        """What asked for it."""
-        return "aoi"
-
-    @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it leaves pixels out."""
+        """Why pixels are left out."""
         return (OUTSIDE,)
 
-    def why(self, window: Window) -> Reasons:
+    def reason_numbers(self, window: Window) -> Reasons:
         """1 where the middle of a pixel lies outside, else 0, `(height, width)`."""
         return (~self.usable(window)).astype(np.uint8)
 
-    def why_thinned(self, thin: Thin) -> Reasons:
-        """The same of all of the scene, every so many pixels."""
+    def reason_numbers_thinned(self, thin: Thin) -> Reasons:
+        """The same of every n-th pixel of the whole scene."""
         return (~self.usable(thin.window, thin.shape)).astype(np.uint8)
 
     def usable(self, window: Window, shape: tuple[int, int] | None = None) -> Bools:
-        """Where the middle of a pixel lies inside, `(height, width)`, or of so many larger ones."""
+        """Pixels whose middle lies inside, `(height, width)`; with a shape, of as many larger pixels."""
         near, (rows, cols) = _touching(self.wkb, window), shape or window.shape
         if not len(near):
             return np.zeros((rows, cols), np.bool_)
@@ -82,8 +73,8 @@ class AreaOfInterest:
         with _DRAWING:
             return np.asarray(geometry_mask(near, (rows, cols), place, invert=True), np.bool_)
 
-    def misses(self, window: Window) -> bool:
-        """Whether no polygon touches a rectangle."""
+    def excludes(self, window: Window) -> bool:
+        """Whether no polygon touches a window."""
         return not len(_touching(self.wkb, window))
 
 
@@ -117,8 +108,8 @@ def read_area(path: str, geobox: GeoBox, scene: str, layer: str | None = None) -
     parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
     number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
     where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
-    doubts = tuple(f"{redacted(path)}: {words}" for words in found.says)
-    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), f"outside of {where}, {number}", doubts)
+    warnings = tuple(f"{redacted(path)}: {words}" for words in found.says)
+    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), warnings, text=f"outside of {where}, {number}")
 
 
 def _polygons_of(path: str, layer: str | None) -> Any:

@@ -25,6 +25,7 @@ from landmap.io.reading import cache_bytes, keeping_open
 from landmap.left_out import Reasons
 from landmap.scene.clouds import Clouds, share_words
 from landmap.scene.mask_layers import Thin
+from landmap.scene.masks import Mask
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.tiling import Window
@@ -61,55 +62,33 @@ BAND_CARD = ModelCard(
 
 
 @dataclass(frozen=True, slots=True)
-class CellMask:
-    """Leaves out square cells of a scene. Small and picklable; no open file."""
+class CellMask(Mask):
+    """Leaves out square cells of a scene."""
 
     bits: bytes
-    """Which cells, row by row, as packed and compressed bits."""
+    """Cells that are left out, row by row, as packed and compressed bits."""
     shape: tuple[int, int]
     """Rows and columns of cells."""
     side: int
     """Rows and columns of pixels in a cell."""
     digest: str
     """SHA-256 of the bits."""
-    says: str
-    """What is left out, in words."""
-    asked: str = "clouds"
-    """What asked for it."""
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    @property
-    def hides(self) -> bool:
-        """Clouds are no land."""
-        return True
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What pixels that are left out count as."""
+        """Why pixels are left out."""
         return ("cloud",)
 
-    def why(self, window: Window) -> Reasons:
+    def reason_numbers(self, window: Window) -> Reasons:
         """1 where a pixel lies in one of the cells, else 0, `(height, width)`."""
         rows = (window.row_off + np.arange(window.height)) // self.side
         cols = (window.col_off + np.arange(window.width)) // self.side
         return np.asarray(_cells(self.bits, self.shape)[np.ix_(rows, cols)], np.uint8)
 
-    def why_thinned(self, thin: Thin) -> Reasons:
-        """The same of all of the scene, every so many pixels."""
+    def reason_numbers_thinned(self, thin: Thin) -> Reasons:
+        """The same of every n-th pixel of the whole scene."""
         rows, cols = (np.arange(0, length, thin.step) for length in (thin.window.height, thin.window.width))
         return np.asarray(_cells(self.bits, self.shape)[np.ix_(rows // self.side, cols // self.side)], np.uint8)
-
-    def usable(self, window: Window) -> Bools:
-        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
-        return np.asarray(self.why(window) == 0, np.bool_)
-
-    def misses(self, window: Window) -> bool:
-        """Never: below a cloud, what has no data is told from what has by reading it."""
-        return False
 
 
 @lru_cache(maxsize=4)
@@ -118,11 +97,11 @@ def _cells(bits: bytes, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return np.unpackbits(packed, count=shape[0] * shape[1]).reshape(shape)
 
 
-def cell_mask(cells: Bools, side: int, says: str) -> CellMask:
+def cell_mask(cells: Bools, side: int, text: str) -> CellMask:
     """The mask that leaves out cells, `(rows, columns)`, of so many pixels along each side."""
     packed = np.packbits(cells).tobytes()
     rows, cols = cells.shape
-    return CellMask(zlib.compress(packed, 9), (rows, cols), side, hashlib.sha256(packed).hexdigest(), says)
+    return CellMask(zlib.compress(packed, 9), (rows, cols), side, hashlib.sha256(packed).hexdigest(), text=text)
 
 
 def without_clouds(scene: Scene, settings: Settings) -> Scene:

@@ -10,26 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-import numpy as np
+from landmap.left_out import percent_words
+from landmap.scene.masks import Mask
 
-from landmap.errors import SceneError
-from landmap.left_out import NOT_CLASSIFIED, percent_words
-from landmap.scene.cloud_polygons import CloudPolygons, clouds_mask
-from landmap.scene.mask_layers import Layer, thinned_layers
-from landmap.scene.mask_rules import FLAGS, SCL_REASONS, flag_rules, scl_rules
-from landmap.scene.masks import Mask, RasterMask
-from landmap_models.sentinel2 import SCL_CLASSES
-
-HIGHEST_CLASS = max(max(numbers) for numbers in SCL_CLASSES.values())
 TOLD = ("cloud", "shadow", "snow")
 """Shares that are told of every scene where they are known."""
-POLYGON_TYPES: Mapping[str, tuple[str, ...]] = {
-    "cloud": ("OPAQUE", "CIRRUS"),
-    "cloud_medium": ("OPAQUE",),
-    "cloud_high": ("OPAQUE",),
-    "cirrus": ("CIRRUS",),
-}
-"""Types of polygons in MSK_CLOUDS by the names of what is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,112 +47,15 @@ class Classification(Protocol):
     def knows(self) -> frozenset[str]:
         """Names in `SCL_CLASSES` that it can tell."""
 
-    def mask(self, names: Sequence[str], says: str) -> Mask:
-        """What leaves out what is called so; names that it does not know say nothing."""
+    def mask(self, names: Sequence[str], text: str) -> Mask:
+        """The mask that leaves out classes by name; names that it does not know are passed over."""
 
     def shares(self) -> tuple[dict[str, float], str]:
         """Its share of those of `TOLD` that it knows, 0 to 1, and of what, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scl:
-    """A scene classification, as of L2A: one band of classes from 0 to 11."""
-
-    name: str
-    """Which it is, in words."""
-    layers: tuple[Layer, ...]
-    """Its band, on the scene's grid."""
-
-    @property
-    def knows(self) -> frozenset[str]:
-        """All names."""
-        return frozenset(SCL_CLASSES)
-
-    def mask(self, names: Sequence[str], says: str) -> Mask:
-        """What leaves out what is called so, and what is not classified: nothing is known of that."""
-        return RasterMask(self.layers, scl_rules(names), NOT_CLASSIFIED, f"{says}, and what it does not classify")
-
-    def shares(self) -> tuple[dict[str, float], str]:
-        """Shares of what it classifies.
-
-        Raises:
-            SceneError: Its values are no classes.
-        """
-        values, valid, step = thinned_layers(self.layers)
-        found = values[..., 0][valid]
-        if found.size and not 0 <= found.min() <= found.max() <= HIGHEST_CLASS:
-            source, odd = self.layers[0].source, found.max() if found.max() > HIGHEST_CLASS else found.min()
-            raise SceneError(
-                f"{source.redacted_path}: expected a scene classification, with classes from 0 to {HIGHEST_CLASS}. "
-                f"Received: {odd:g} among its values (band {source.band_indexes[0]})"
-            )
-        counts = np.bincount(found.astype(np.intp), minlength=HIGHEST_CLASS + 1)
-        counts[0] = 0
-        total = int(counts.sum())
-        if not total:
-            return {}, "it classifies nothing"
-        numbers = {name: [n for n, reason in SCL_REASONS.items() if reason == name] for name in TOLD}
-        return {name: float(counts[n].sum() / total) for name, n in numbers.items()}, _of_what(step)
-
-
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """L1C's MSK_CLASSI: a band each for opaque cloud, cirrus and snow, in which anything but 0 is a mark."""
-
-    name: str
-    """Which it is, in words."""
-    layers: tuple[Layer, ...]
-    """Its bands, on the scene's grid."""
-    blank: str = NOT_CLASSIFIED
-    """What pixels without data count as; "" where the file calls its zeros so."""
-
-    @property
-    def knows(self) -> frozenset[str]:
-        """Names of its bands."""
-        return frozenset(name for name, bands in FLAGS.items() if min(bands) < len(self.layers))
-
-    def mask(self, names: Sequence[str], says: str) -> Mask:
-        """What leaves out what is marked so, and what lies beyond its edge."""
-        return RasterMask(self.layers, flag_rules(names, len(self.layers)), self.blank, says)
-
-    def shares(self) -> tuple[dict[str, float], str]:
-        """Shares of all of it."""
-        values, valid, step = thinned_layers(self.layers)
-        known = valid if self.blank else np.ones_like(valid)
-        if not known.any():
-            return {}, "it lies elsewhere"
-        cloud = (values[..., :2] != 0).any(axis=-1)
-        found = {"cloud": float(cloud[known].mean())}
-        if "snow" in self.knows:
-            found["snow"] = float((values[..., 2] != 0)[known].mean())
-        return found, _of_what(step)
-
-
-@dataclass(frozen=True, slots=True)
-class Polygons:
-    """L1C's MSK_CLOUDS: polygons around opaque cloud and cirrus."""
-
-    name: str
-    """Which it is, in words."""
-    polygons: CloudPolygons
-    """On the scene's grid."""
-
-    @property
-    def knows(self) -> frozenset[str]:
-        """Names of its types."""
-        return frozenset(POLYGON_TYPES)
-
-    def mask(self, names: Sequence[str], says: str) -> Mask:
-        """What leaves out the polygons of these types."""
-        return clouds_mask(self.polygons, {kind for name in names for kind in POLYGON_TYPES.get(name, ())}, says)
-
-    def shares(self) -> tuple[dict[str, float], str]:
-        """The area that they cover together."""
-        return {"cloud": self.polygons.share()}, "of its area"
-
-
-def _of_what(step: int) -> str:
-    """Of which pixels shares are."""
+def pixels_counted(step: int) -> str:
+    """A text that says of which pixels shares are, if one in `step` along each side was counted."""
     return "of its pixels" if step == 1 else f"of its pixels, one in {step} along each side"
 
 

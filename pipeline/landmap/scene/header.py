@@ -19,11 +19,12 @@ from landmap.products.landsat import check_no_landsat
 from landmap.products.product import CLASSI, CLOUDS, SCL, Product, names_classification
 from landmap.products.scene_names import check_one_scene
 from landmap.radiometry.conversion import Evidence, Stated
-from landmap.scene.clouds import Classification, Scl
+from landmap.scene.clouds import Classification
 from landmap.scene.masks import laid
 from landmap.scene.nir import find_nir_band
 from landmap.scene.raster_source import RasterSource, raster_source
 from landmap.scene.scene_masks import classification_file
+from landmap.scene.scl import Scl
 from landmap.scene.source import Source
 from landmap.scene.stack import Stack, classification, finest, stack
 from landmap.scene.subset import Subset, find_subset

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from landmap.left_out import percent_words
 from landmap.scene.mask_layers import STRIP, thinned, thinned_layers
-from landmap.scene.mask_rules import SCL_REASONS
 from landmap.scene.masks import Mask, RasterMask
 from landmap.scene.sample import SEARCHED
 from landmap.scene.scene import Scene
+from landmap.scene.scl import SCL_REASONS
 from landmap.tiling import Window
 from landmap_models.arrays import Bools
 
@@ -58,12 +58,12 @@ def mask_doubts(scene: Scene) -> list[str]:
     Raises:
         SceneError: The scene or a mask can't be read.
     """
-    return [doubt for mask in scene.masks if mask.hides and (doubt := _doubt(scene, mask))]
+    return [doubt for mask in scene.masks if mask.masks_input and (doubt := _doubt(scene, mask))]
 
 
 def _doubt(scene: Scene, mask: Mask) -> str:
-    why = mask.why_thinned(thinned(scene.geobox))
-    by_user = mask.asked.startswith("mask")
+    why = mask.reason_numbers_thinned(thinned(scene.geobox))
+    by_user = mask.option.startswith("mask")
     if by_user and not why.any():
         return _doubt_of_nothing(scene, mask)
     if not by_user and (why > 0).mean() <= ALMOST_ALL:
@@ -73,15 +73,15 @@ def _doubt(scene: Scene, mask: Mask) -> str:
         return ""
     share = float(look.left_in.mean())
     if 1 - share > ALMOST_ALL:
-        return f"{_left_in(mask, share, look)}: {MENDS[mask.asked]}"
+        return f"{_left_in(mask, share, look)}: {MENDS[mask.option]}"
     if by_user and _takes_cloud_for_ground(look):
         return (
-            f"{mask.says}: what it leaves in ({percent_words(share)}) is as bright as cloud, and what it leaves out "
-            f"is not: it looks inverted; {MENDS[mask.asked]}"
+            f"{mask.text}: what it leaves in ({percent_words(share)}) is as bright as cloud, and what it leaves out "
+            f"is not: it looks inverted; {MENDS[mask.option]}"
         )
-    if mask.asked == "mask of flags":
-        return f"{_left_in(mask, share, look)}: {MENDS[mask.asked]}"
-    if mask.asked == "mask" and share < A_THIRD and _unsaid(scene, mask):
+    if mask.option == "mask of flags":
+        return f"{_left_in(mask, share, look)}: {MENDS[mask.option]}"
+    if mask.option == "mask" and share < A_THIRD and _unsaid(scene, mask):
         return f"{_left_in(mask, share, look)}: {MENDS['mask']}; if it is meant so: --mask-values 0"
     return ""
 
@@ -97,14 +97,14 @@ def _doubt_of_nothing(scene: Scene, mask: Mask) -> str:
     found = np.unique(values[valid]).tolist()
     if any(rule.others for rule in mask.rules) or (mask.by_default and len(found) < 2):
         return ""
-    if any(mask.why(strip).any() for strip in _strips(scene)):
+    if any(mask.reason_numbers(strip).any() for strip in _strips(scene)):
         return ""
     told = ", ".join(f"{value:g}" for value in found[:MOST_VALUES])
     if len(found) > MOST_VALUES:
         told = f"{len(found)} from {found[0]:g} to {found[-1]:g}"
     is_scl = mask.by_default and set(found) <= set(SCL_REASONS)
     scl = "if it is a scene classification: --scl FILE; else " if is_scl else ""
-    return f"{mask.says}: leaves out no pixel: its values are {told}; {scl}name what is left out: --mask-values NUMBERS"
+    return f"{mask.text}: leaves out no pixel: its values are {told}; {scl}name what is left out: --mask-values NUMBERS"
 
 
 def _strips(scene: Scene) -> list[Window]:
@@ -118,22 +118,22 @@ def _strips(scene: Scene) -> list[Window]:
 
 def _left_in(mask: Mask, share: float, look: _Look) -> str:
     left = f"leaves in {percent_words(share)} of the pixels with data" if share else "leaves in no pixel with data"
-    return f"{mask.says}: {left}{look.reasons}"
+    return f"{mask.text}: {left}{look.reasons}"
 
 
 def _look(scene: Scene, mask: Mask, why: npt.NDArray[np.uint8]) -> _Look:
     thin = thinned(scene.geobox)
     values, valid = scene.source.read(thin.window, thin.shape)
     for other in scene.masks:
-        if not other.hides:
-            valid &= other.why_thinned(thin) == 0
+        if not other.masks_input:
+            valid &= other.reason_numbers_thinned(thin) == 0
     found = why[valid]
     reflectance = scene.radiometry.to_model(values)[valid]
     visible = [i for i, name in enumerate(scene.source.band_names) if name in ("B02", "B03", "B04")]
     bright = reflectance[:, visible].min(axis=-1) if visible else np.full(len(found), np.nan, np.float32)
     names = [(float((found == i).mean()), name) for i, name in enumerate(mask.reasons, 1)]
     told = ", ".join(f"{percent_words(share)} {name}" for share, name in sorted(names, reverse=True) if share)
-    is_class = told and mask.asked in ("clouds", "scl")
+    is_class = told and mask.option in ("clouds", "scl")
     return _Look(found == 0, bright, f" ({told})" if is_class else "")
 
 

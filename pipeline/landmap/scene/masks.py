@@ -1,17 +1,19 @@
-"""What leaves pixels of a scene out though it has data there: rasters, and areas of interest.
+"""Masks: what leaves pixels of a scene out of the map though the scene has data there.
 
-What is left out is nodata in the map. A raster hides it, too: as with any nodata, windows see the model's mean there,
-and what lies beside a cloud may get another class than without the mask. An area hides nothing: inside it all is as
-without.
+What is left out is nodata in the map. A mask of clouds also masks the input: as with any nodata, the windows of a model
+get the model's mean there, and what lies beside a cloud may get another class than without the mask. An area of
+interest does not: inside it the map is as it would be without.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from landmap.errors import SceneError
 from landmap.geo.geobox import GeoBox, extent, geobox_of
@@ -20,7 +22,6 @@ from landmap.io.reading import read_until_stable
 from landmap.io.remote import redacted
 from landmap.left_out import Reasons
 from landmap.scene.mask_layers import Layer, Thin, are_parallel, read_layers, thinned_layers
-from landmap.scene.mask_rules import Rule, apply_rules, reasons_of
 from landmap.scene.raster_source import RasterSource, raster_source
 from landmap.scene.source import Source
 from landmap.scene.subset import warped
@@ -28,49 +29,103 @@ from landmap.scene.warp import onto
 from landmap.tiling import Window
 from landmap_models.arrays import Bools
 
-Asked = Literal["clouds", "scl", "mask", "mask inverted", "mask of flags"]
-"""What asked for a mask: `--clouds` or `--scl auto`, `--scl FILE`, `--mask`, that with `--invert-mask`, or that with a
-file which looks like MSK_CLASSI."""
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Leaves out the pixels where one band of a mask has certain values."""
+
+    band: int
+    """Place of the band in the mask, from 0."""
+    values: tuple[float, ...]
+    """Which values."""
+    reason: str
+    """What these pixels count as."""
+    others: bool = False
+    """Leave out all values but these."""
+
+    def meets(self, values: npt.NDArray[Any]) -> Bools:
+        """Where the values of a mask, `(height, width, bands)`, are those that are left out."""
+        return np.asarray(np.isin(values[..., self.band], self.values, invert=self.others), np.bool_)
 
 
-class Mask(Protocol):
-    """What leaves pixels of a scene out. Small and picklable; no pixels, no open file."""
+def reasons_of(rules: Sequence[Rule], blank: str) -> tuple[str, ...]:
+    """What rules count pixels as, each once, and last what pixels without data count as, unless that is ""."""
+    return tuple(dict.fromkeys([*(rule.reason for rule in rules), *([blank] if blank else [])]))
 
-    @property
-    def says(self) -> str:
-        """What is left out, in words."""
+
+def apply_rules(values: npt.NDArray[Any], valid: Bools, rules: Sequence[Rule], blank: str) -> Reasons:
+    """Why pixels are left out, by number in `reasons_of`; the first rule that meets a pixel counts.
+
+    Args:
+        values: Of the mask, `(height, width, bands)`.
+        valid: Where it has data, `(height, width)`.
+        rules: The mask's.
+        blank: What pixels without data count as that no rule meets; "" leaves them in.
+    """
+    numbers = {reason: i for i, reason in enumerate(reasons_of(rules, blank), 1)}
+    found = np.zeros(valid.shape, np.uint8)
+    for rule in rules:
+        found[(found == 0) & rule.meets(values)] = numbers[rule.reason]
+    if blank:
+        found[(found == 0) & ~valid] = numbers[blank]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Mask(ABC):
+    """What leaves pixels of a scene out. A small picklable value without pixels and without open files.
+
+    A new kind of mask is a subclass with the reasons of its pixels, and a line in `landmap.scene.scene_masks`.
+    """
+
+    text: str = field(kw_only=True)
+    """What is left out, for the plan."""
+    option: str = field(default="clouds", kw_only=True)
+    """Which option asked for it: "clouds" (`--clouds`, `--scl auto`), "scl" (`--scl FILE`), "aoi" or "mask"; "mask
+    inverted" is `--mask` with `--invert-mask`, "mask of flags" is `--mask` with a file that looks like MSK_CLASSI."""
 
     @property
     def files(self) -> tuple[str, ...]:
         """Files that are opened for each window."""
+        return ()
 
     @property
-    def hides(self) -> bool:
-        """Whether windows do not see what is left out."""
+    def masks_input(self) -> bool:
+        """Whether the windows of a model get its mean in place of pixels that are left out; else they see the scene."""
+        return True
 
     @property
-    def asked(self) -> str:
-        """What asked for it: see `Asked`, or "aoi"."""
-
-    @property
+    @abstractmethod
     def reasons(self) -> tuple[str, ...]:
-        """What pixels that are left out count as."""
+        """Why pixels are left out: the texts for the numbers from 1 on."""
 
-    def why(self, window: Window) -> Reasons:
-        """For each pixel of a rectangle of the scene, `(height, width)`, the number of its reason, from 1, or 0."""
+    @abstractmethod
+    def reason_numbers(self, window: Window) -> Reasons:
+        """For each pixel of a window of the scene, `(height, width)`, the number of its reason, or 0 if it is left in.
+
+        Raises:
+            SceneError: The mask can't be read there.
+        """
+
+    @abstractmethod
+    def reason_numbers_thinned(self, thin: Thin) -> Reasons:
+        """The same of every n-th pixel of the whole scene.
+
+        Raises:
+            SceneError: The mask can't be read.
+        """
 
     def usable(self, window: Window) -> Bools:
-        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
+        """Pixels of a window of the scene that are left in, `(height, width)`."""
+        return np.asarray(self.reason_numbers(window) == 0, np.bool_)
 
-    def why_thinned(self, thin: Thin) -> Reasons:
-        """The same of all of the scene, every so many pixels."""
-
-    def misses(self, window: Window) -> bool:
-        """Whether all of a rectangle is known to be left out, without reading anything; only of what hides nothing."""
+    def excludes(self, window: Window) -> bool:
+        """Whether all of a window is known to be left out without reading; never where the mask masks the input."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
-class RasterMask:
+class RasterMask(Mask):
     """Leaves out the pixels where rasters have certain values."""
 
     layers: tuple[Layer, ...]
@@ -78,13 +133,9 @@ class RasterMask:
     rules: tuple[Rule, ...]
     """Which values are left out."""
     blank: str
-    """What pixels without data in the mask count as; "" leaves them in."""
-    says: str
-    """What is left out, in words."""
-    asked: Asked = "clouds"
-    """What asked for it."""
+    """The reason for which pixels without data in the mask are left out; empty if they are left in."""
     by_default: bool = False
-    """Nobody said which of the raster's values are left out."""
+    """Whether the values that are left out are a default, as neither the user nor the file named any."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -92,39 +143,43 @@ class RasterMask:
         return tuple(dict.fromkeys(layer.source.path for layer in self.layers))
 
     @property
-    def hides(self) -> bool:
-        """Clouds and what is unknown are no land."""
-        return True
-
-    @property
     def reasons(self) -> tuple[str, ...]:
-        """What pixels that are left out count as."""
+        """The reasons of the rules, each once, and last that of pixels without data."""
         return reasons_of(self.rules, self.blank)
 
-    def why(self, window: Window) -> Reasons:
-        """See `Mask.why`.
-
-        Raises:
-            SceneError: The raster can't be read there.
-        """
+    def reason_numbers(self, window: Window) -> Reasons:
+        """See `Mask.reason_numbers`."""
         return apply_rules(*read_layers(self.layers, window), self.rules, self.blank)
 
-    def usable(self, window: Window) -> Bools:
-        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
-        return np.asarray(self.why(window) == 0, np.bool_)
-
-    def why_thinned(self, thin: Thin) -> Reasons:
-        """See `Mask.why_thinned`.
-
-        Raises:
-            SceneError: The raster can't be read.
-        """
+    def reason_numbers_thinned(self, thin: Thin) -> Reasons:
+        """See `Mask.reason_numbers_thinned`."""
         values, valid, _ = thinned_layers(self.layers)
         return apply_rules(values, valid, self.rules, self.blank)
 
-    def misses(self, window: Window) -> bool:
-        """Never known without reading."""
-        return False
+
+@dataclass(frozen=True, slots=True)
+class MaskHeader:
+    """What the raster of a mask says of itself."""
+
+    count: int
+    """Number of bands."""
+    names: tuple[str, ...]
+    """Descriptions of the bands; empty where there is none."""
+    nodata: float | None
+    """Its nodata value, if it declares one."""
+
+
+def read_mask_header(path: str) -> MaskHeader:
+    """Read what the raster of a mask says of itself.
+
+    Raises:
+        SceneError: The file can't be read.
+    """
+
+    def describe(file: Any) -> MaskHeader:
+        return MaskHeader(file.count, tuple(name or "" for name in file.descriptions), file.nodata)
+
+    return read_until_stable(path, describe)
 
 
 def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]) -> tuple[Layer, ...]:

@@ -69,7 +69,7 @@ class Scene:
 
     def left_out(self, window: Window) -> bool:
         """Whether a mask is known to leave out all of a rectangle, without reading anything."""
-        return any(mask.misses(window) for mask in self.masks)
+        return any(mask.excludes(window) for mask in self.masks)
 
     def is_empty(self, window: Window) -> bool:
         """Whether all of a rectangle is nodata and need not be read; see `Source.is_empty`.
@@ -93,11 +93,11 @@ class Scene:
             ReadError: The file can't be read there.
         """
         values, valid = self.source.read(window)
-        told = [(mask, mask.why(window)) for mask in self.masks]
+        told = [(mask, mask.reason_numbers(window)) for mask in self.masks]
         why = self._merged([*told, (None, (~valid).astype(np.uint8))])
         inside: Bools = np.ones(window.shape, np.bool_)
         for mask, numbers in told:
-            left_in = valid if mask.hides else inside
+            left_in = valid if mask.masks_input else inside
             left_in &= numbers == 0
         spectrum = None
         if self.nir is not None:
@@ -108,19 +108,21 @@ class Scene:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why a pixel may get no class; of several the first counts."""
-        areas, hiding = ([m.reasons for m in self.masks if m.hides is hides] for hides in (False, True))
+        areas, hiding = ([m.reasons for m in self.masks if m.masks_input is hides] for hides in (False, True))
         return tuple(dict.fromkeys([*chain(*areas), NO_DATA, *chain(*hiding)]))
 
     def why_unread(self, window: Window) -> Reasons:
         """Why the pixels of a rectangle that `is_empty` get no class, by number in `reasons`; nothing is read."""
-        told: list[tuple[Mask | None, Reasons]] = [(m, m.why(window)) for m in self.masks if not m.hides]
+        told: list[tuple[Mask | None, Reasons]] = [
+            (m, m.reason_numbers(window)) for m in self.masks if not m.masks_input
+        ]
         return self._merged([*told, (None, np.ones(window.shape, np.uint8))])
 
     def _merged(self, told: Sequence[tuple[Mask | None, Reasons]]) -> Reasons:
         """What each mask says of some pixels, and the scene itself (None), as one number by the order of `reasons`."""
         order = self.reasons
         found = np.zeros(told[0][1].shape, np.uint8)
-        for mask, numbers in sorted(told, key=lambda pair: 1 if pair[0] is None else 2 * pair[0].hides):
+        for mask, numbers in sorted(told, key=lambda pair: 1 if pair[0] is None else 2 * pair[0].masks_input):
             reasons = (NO_DATA,) if mask is None else mask.reasons
             found = merge_reasons(found, numbers, [order.index(reason) + 1 for reason in reasons])
         return found
@@ -163,7 +165,7 @@ def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) ->
     """
     source = header.bands.source
     masks, clouds = find_masks(source, header.own_clouds, header.product, settings)
-    hiding = [mask for mask in masks if mask.hides]
+    hiding = [mask for mask in masks if mask.masks_input]
     found = sample(source, hiding)
     evidence = replace(header.bands.evidence, sample=found.values, blank=found.blank, complete=found.complete)
     radiometry = decide(evidence, card, settings)

@@ -5,26 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
 
 from landmap.errors import ReadError, SceneError
-from landmap.io.reading import read_until_stable
 from landmap.io.remote import name_of
 from landmap.left_out import MASKED, percent_words
-from landmap.products.product import SCL, Product
+from landmap.products.product import Product
+from landmap.scene import l1c_masks, scl
 from landmap.scene.aoi import read_area
-from landmap.scene.cloud_polygons import read_cloud_polygons
-from landmap.scene.clouds import UNKNOWN_CLOUDS, Classification, Clouds, Flags, Polygons, Scl, share_words
-from landmap.scene.mask_layers import Layer, thinned_layers
-from landmap.scene.mask_rules import Rule
-from landmap.scene.masks import Asked, Mask, RasterMask, raster_on
+from landmap.scene.clouds import UNKNOWN_CLOUDS, Classification, Clouds, share_words
+from landmap.scene.masks import Mask, MaskHeader, RasterMask, Rule, raster_on, read_mask_header
 from landmap.scene.source import Source
 from landmap.settings import MASKED_CLASSES, AreaSettings
 
 NOT_THERE = re.compile(r"No such file|does not exist|HTTP response code: 404")
 """GDAL's words for a file that a product lists and that was not downloaded, or is not kept where the product lies."""
+READERS: tuple[Callable[[str, Source, MaskHeader | None], Classification | None], ...] = (l1c_masks.find, scl.find)
+"""Read the classification in a file, if it is of their kind; the most special first. They get the path, the scene, on
+whose grid it is read, and the header of a raster, or None for a file of polygons."""
 Own = Callable[[], Classification | None]
 """Finds the scene's own classification, on its grid; None where it has none."""
 
@@ -101,7 +98,7 @@ def _used(found: Classification, settings: AreaSettings, asked: str) -> tuple[tu
     if not known:
         return (), clouds
     mask = found.mask(known, f"{', '.join(known)} by {found.name}")
-    return (replace(mask, asked=asked),), clouds  # type: ignore[type-var] # each mask is a dataclass
+    return (replace(mask, option=asked),), clouds
 
 
 def _unused(found: Classification, settings: AreaSettings) -> Clouds:
@@ -154,85 +151,42 @@ def _unread(names: Sequence[str], settings: AreaSettings) -> Clouds:
 
 
 def classification_file(path: str, scene: Source) -> Classification:
-    """A classification in a file of its own: an SCL, or one of L1C's cloud masks, told by name and form.
+    """The classification in a file of its own, of a kind in `READERS`.
 
     Raises:
-        SceneError: It can't be read, lies elsewhere, or is none.
+        SceneError: The file can't be read, lies elsewhere, or holds no classification.
     """
-    name = name_of(path)
-    if name.lower().endswith(".gml"):
-        return Polygons(name, read_cloud_polygons(path, scene.geobox))
-    header = read_until_stable(path, _header)
-    flags = [] if SCL in header["names"] else list(range(1, min(header["count"], 3) + 1))
-    if flags and _has_word(name, "CLASSI"):
-        return _flags(path, scene, name, header)
-    if len(flags) == 3 == header["count"] and _are_flags(raster_on(path, scene, lambda _: (1, 2, 3))):
-        return _flags(path, scene, name, header)
-    layers = raster_on(path, scene, lambda _: (header["names"].index(SCL) + 1 if SCL in header["names"] else 1,))
-    if _is_binary(layers):
-        raise SceneError(
-            f"{layers[0].source.redacted_path}: expected a scene classification, with classes from 0 to 11. Received: "
-            "only 0 and 1, as in a mask. If its 1 is cloud: --mask FILE --invert-mask; if its 1 is clear: --mask FILE"
-        )
-    return Scl(name, layers)
-
-
-def _header(file: Any) -> dict[str, Any]:
-    return {"count": file.count, "names": [name or "" for name in file.descriptions], "nodata": file.nodata}
-
-
-def _flags(path: str, scene: Source, name: str, header: dict[str, Any]) -> Flags:
-    """MSK_CLASSI; a file of it that calls its zeros nodata means that nothing is marked there."""
-    bands = tuple(range(1, min(header["count"], 3) + 1))
-    found = Flags(name, raster_on(path, scene, lambda _: bands))
-    return replace(found, blank="") if header["nodata"] == 0 else found
-
-
-def _has_word(name: str, word: str) -> bool:
-    return word in re.split(r"[^0-9A-Z]+", name.upper())
-
-
-def _are_flags(layers: tuple[Layer, ...]) -> bool:
-    """Whether three bands hold nothing but 0 and 1, and not all the same, as far as every so many pixels tell.
-
-    Where none is marked, all three are 0, as of a clear scene.
-    """
-    values, _, _ = thinned_layers(layers)
-    return bool(np.isin(values, (0, 1)).all() and (not values.any() or (values != values[..., :1]).any()))
-
-
-def _is_binary(layers: tuple[Layer, ...]) -> bool:
-    """Whether a band holds 0 and 1 and nothing else, as far as every so many pixels tell."""
-    values, valid, _ = thinned_layers(layers)
-    found = set(np.unique(values[valid]).tolist())
-    return found <= {0, 1} and 1 in found
+    header = None if path.lower().endswith(".gml") else read_mask_header(path)
+    found = next((found for read in READERS if (found := read(path, scene, header))), None)
+    assert found is not None  # scl.find takes or refuses all that is left
+    return found
 
 
 def _by_raster(path: str, scene: Source, settings: AreaSettings) -> Mask:
     """What a raster leaves out: by the values that are named, else 0; no data in any case."""
     name, told = name_of(path), settings.mask_values
     plain = told is None and not settings.invert_mask
-    if plain and (name.lower().endswith(".gml") or _has_word(name, "CLASSI")):
+    if plain and (name.lower().endswith(".gml") or l1c_masks.has_word(name, "CLASSI")):
         found = classification_file(path, scene)
         names = [known for known in MASKED_CLASSES if known in found.knows]
         mask = found.mask(names, f"{', '.join(names)} by {name}, as it is a product's own cloud mask")
-        return replace(mask, asked="scl")  # type: ignore[type-var] # each mask is a dataclass
-    header = read_until_stable(path, _header)
+        return replace(mask, option="scl")
+    header = read_mask_header(path)
     values = tuple(float(value) for value in told) if told is not None else (0.0,)
-    asked: Asked = "mask inverted" if settings.invert_mask else "mask"
-    if plain and header["count"] == 3 and _are_flags(raster_on(path, scene, lambda _: (1, 2, 3))):
-        asked = "mask of flags"
+    option = "mask inverted" if settings.invert_mask else "mask"
+    if plain and header.count == 3 and l1c_masks.are_flags(path, scene):
+        option = "mask of flags"
     listed = " or ".join(f"{value:g}" for value in values)
-    is_blank = header["nodata"] is not None and header["nodata"] in values
-    which = f" (band 1 of {header['count']})" if header["count"] > 1 else ""
-    says = f"{listed} or no data in {name}{which}"
+    is_blank = header.nodata is not None and header.nodata in values
+    which = f" (band 1 of {header.count})" if header.count > 1 else ""
+    text = f"{listed} or no data in {name}{which}"
     if settings.invert_mask:
-        says = f"all but {listed}{'' if is_blank else ', and no data,'} in {name}{which} (--invert-mask)"
+        text = f"all but {listed}{'' if is_blank else ', and no data,'} in {name}{which} (--invert-mask)"
     return RasterMask(
         raster_on(path, scene, lambda _: (1,)),
         (Rule(0, values, MASKED, others=settings.invert_mask),),
         "" if settings.invert_mask and is_blank else MASKED,
-        says,
-        asked,
         by_default=plain,
+        text=text,
+        option=option,
     )

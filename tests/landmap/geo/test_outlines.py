@@ -125,8 +125,8 @@ def test_no_line_of_pixels_is_lost_where_parts_meet(tmp_path: Path) -> None:
 def test_the_scene_is_inside(shape: Any, words: str, tmp_path: Path) -> None:
     area = read_area(str(write(tmp_path / "a.gpkg", shape)), grid(AWAY), "scene.tif")
     assert area.usable(ALL).all()
-    assert words in "".join(area.doubts)
-    assert len(area.doubts) == bool(words)
+    assert words in "".join(area.warnings)
+    assert len(area.warnings) == bool(words)
 
 
 def test_a_belt_around_the_earth_is_one_elsewhere(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_belt_around_the_earth_is_one_elsewhere(tmp_path: Path) -> None:
     path = str(write(tmp_path / "a.gpkg", shapely.box(-170, -60, 170, 60)))
     area = read_area(path, grid(HOME), "scene.tif")
     assert area.usable(ALL).all()
-    assert "the long way round" in area.doubts[0]
+    assert "the long way round" in area.warnings[0]
 
 
 @pytest.mark.parametrize("shape", [shapely.box(14, -18, 16, -16), moved(shapely.box(12.1, -18, 13, -16), "east")])

@@ -129,7 +129,7 @@ def test_a_window_is_that_part_of_the_whole(data: st.DataObject) -> None:
     corners = data.draw(st.lists(st.tuples(number, number), min_size=3, max_size=6, unique=True))
     shape = shapely.make_valid(shapely.Polygon(corners))
     parts = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
-    area = AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), "")
+    area = AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), text="")
     whole = area.usable(Window(0, 0, 30, 30))
     if parts:
         np.testing.assert_array_equal(whole, geometry_mask(parts, (30, 30), Affine.identity(), invert=True))
@@ -137,7 +137,7 @@ def test_a_window_is_that_part_of_the_whole(data: st.DataObject) -> None:
     height, width = data.draw(st.integers(1, 30 - row)), data.draw(st.integers(1, 30 - col))
     window = Window(row, col, height, width)
     np.testing.assert_array_equal(area.usable(window), whole[row : row + height, col : col + width])
-    if area.misses(window):
+    if area.excludes(window):
         assert not area.usable(window).any()
 
 
@@ -238,7 +238,7 @@ def test_of_several_layers_one_is_named(scene: Path, project: Path, area: Path, 
     found = opened(scene, aoi=project, aoi_layer="study area")
     alone = opened(scene, aoi=write(tmp_path / "alone.gpkg", [STAR, POND]))
     np.testing.assert_array_equal(found.read(ALL).inside, alone.read(ALL).inside)
-    assert found.masks[0].says == "outside of project.gpkg (layer study area), 2 polygons"
+    assert found.masks[0].text == "outside of project.gpkg (layer study area), 2 polygons"
 
 
 def test_what_the_error_advises_works_and_nothing_else_is_printed(scene: Path, project: Path) -> None:

@@ -136,7 +136,7 @@ def test_cells_are_looked_up_for_any_window(seed: int, side: int) -> None:
     top, left = (int(rng.integers(0, length)) for length in fine.shape)
     height, width = int(rng.integers(1, fine.shape[0] - top + 1)), int(rng.integers(1, fine.shape[1] - left + 1))
     mask, window = cell_mask(cells, side, ""), Window(top, left, height, width)
-    np.testing.assert_array_equal(mask.why(window) == 1, fine[top : top + height, left : left + width])
+    np.testing.assert_array_equal(mask.reason_numbers(window) == 1, fine[top : top + height, left : left + width])
 
 
 # --- refused
