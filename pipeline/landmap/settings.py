@@ -124,15 +124,15 @@ class AreaSettings:
 
     def _check_masks(self) -> None:
         if self.clouds == "none" and (self.scl is not None or self.mask_classes is not None):
-            told = "scl" if self.scl is not None else "mask_classes"
-            raise SettingsError(f"clouds: none maps clouds, and {told} leaves them out: expected one of the two")
+            option = "scl" if self.scl is not None else "mask_classes"
+            raise SettingsError(f"clouds: none maps clouds, and {option} leaves them out: expected one of the two")
         if self.mask_values is not None:
             object.__setattr__(self, "mask_values", _mask_values(self.mask_values))
         if not isinstance(self.invert_mask, bool):
             raise SettingsError(f"invert_mask: expected true or false. Received: {self.invert_mask!r}")
         if self.mask is None and (self.mask_values is not None or self.invert_mask):
-            told = "mask_values" if self.mask_values is not None else "invert_mask"
-            raise SettingsError(f"{told}: expected a mask that it speaks of, too: --mask FILE")
+            option = "mask_values" if self.mask_values is not None else "invert_mask"
+            raise SettingsError(f"{option}: expected a mask that it speaks of, too: --mask FILE")
 
     def _check_part(self) -> None:
         for name, is_kind, kind in (("window", _is_integer, "whole numbers"), ("bbox", _is_number, "numbers")):

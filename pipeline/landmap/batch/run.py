@@ -239,7 +239,7 @@ def _report(result: Result, job: Job) -> dict[str, Any]:
         "nodata_pixels": result.nodata_pixels,
         "left_out": dict(result.left_out),
         "left_out_text": result.left_out_says,
-        "clouds": result.plan.scene.clouds.says,
+        "clouds": result.plan.scene.clouds.text,
         "precision": result.precision,
         "warnings": [redact(text, job.scene) for text in result.warnings],
     }

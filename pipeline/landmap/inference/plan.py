@@ -19,10 +19,9 @@ from landmap.inference.chunking import (
     remembered_bytes,
 )
 from landmap.inference.predict import ChunkSettings
-from landmap.scene.aoi import AreaOfInterest
 from landmap.scene.checks import check_georeference
 from landmap.scene.cloud_detection import without_clouds
-from landmap.scene.mask_checks import mask_doubts
+from landmap.scene.mask_checks import mask_warnings
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import STRIDES, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid
@@ -165,7 +164,7 @@ class Plan:
                 "warp": scene.warp_text or None,
             },
             "clouds": {
-                "text": scene.clouds.says,
+                "text": scene.clouds.text,
                 "source": scene.clouds.source or None,
                 "used": scene.clouds.used,
                 "shares": dict(scene.clouds.shares),
@@ -205,7 +204,7 @@ def _product(scene: Scene) -> dict[str, Any] | None:
     if scene.product is None:
         return None
     return {
-        "text": scene.product.says,
+        "text": scene.product.text,
         "files": {band.name: band.file.split("?")[0] for band in scene.product.bands},
         "scl": [band.file.split("?")[0] for band in scene.product.scl],
     }
@@ -243,8 +242,8 @@ def make_plan(
     config = read_config(model_path) if model_path else None
     stride = settings.stride or _stride(scene, card, config)
     grid, dense = Grid(scene.geobox.height, scene.geobox.width, card.chip_size, stride), _dense(config, card, stride)
-    warnings += [words for mask in scene.masks if isinstance(mask, AreaOfInterest) for words in mask.warnings]
-    interpolated = [*scene.product.doubts, *scene.product.interpolated()] if scene.product else []
+    warnings += [text for mask in scene.masks for text in mask.warnings]
+    interpolated = [*scene.product.warnings, *scene.product.interpolated()] if scene.product else []
     return Plan(
         scene=scene,
         card=card,
@@ -258,7 +257,7 @@ def make_plan(
             *interpolated,
             *scene.warnings,
             *scene.clouds.warnings,
-            *mask_doubts(scene),
+            *mask_warnings(scene),
             *scene.radiometry.warnings,
         ),
     )

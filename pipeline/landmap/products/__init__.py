@@ -134,7 +134,7 @@ def _inside(entry: Traversable, path: str) -> Product | None:
             "all to landmap batch"
         )
     which = f", in {next(iter(found), '')}" if len(there) > 1 else ""
-    return next((replace(product, says=f"{product.says}{which}") for product in found.values()), None)
+    return next((replace(product, text=f"{product.text}{which}") for product in found.values()), None)
 
 
 def _in_folder(entry: Path, path: str) -> Product | None:

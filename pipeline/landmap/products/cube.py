@@ -74,7 +74,7 @@ def _product(cube: Dataset, path: str) -> Product | None:
     check_one_scene([band.label for band in found], path, "Give each scene a file of its own")
     return Product(
         path=path,
-        says=f"{Path(path).suffix[1:]} file, {len(bands)} bands{_date(cube)}",
+        text=f"{Path(path).suffix[1:]} file, {len(bands)} bands{_date(cube)}",
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
         files=(str(Path(path).absolute()),),

@@ -48,40 +48,40 @@ def find(entry: Traversable, path: str) -> Product | None:
     name = root.findtext("Dataset_Id/DATASET_NAME") or ""
     level = level_in(name) or level_in(root.findtext(".//PRODUCT_TYPE") or "")
     numbers = dict.fromkeys(("scale", "offset"), f"{file.name}, by its scaling factor and offset")
-    told: dict[str, Any] = (
+    info: dict[str, Any] = (
         {"level": level, "origins": {"level": f"{file.name}, of {name}"}} if level else level_of(found)
     )
     return Product(
         path=path,
-        says=f"SNAP product{f', {level}' if level else ''}, {len(bands)} band files",
+        text=f"SNAP product{f', {level}' if level else ''}, {len(bands)} band files",
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
         files=(str(file.absolute()),),
-        **told | {"origins": numbers | told.get("origins", {})},
+        **info | {"origins": numbers | info.get("origins", {})},
     )
 
 
 def _bands(root: ElementTree.Element, file: Path) -> Iterator[BandFile]:
     files = {part.findtext("BAND_INDEX"): part.find("DATA_FILE_PATH") for part in root.iter("Data_File")}
-    for told in root.iter("Spectral_Band_Info"):
-        text = told.findtext("BAND_NAME") or ""
+    for info in root.iter("Spectral_Band_Info"):
+        text = info.findtext("BAND_NAME") or ""
         name = SCL if names_classification(text) else band_name(text)
-        place = files.get(told.findtext("BAND_INDEX"))
+        place = files.get(info.findtext("BAND_INDEX"))
         header = place.get("href", "") if place is not None else f"{file.stem}{FOLDER}/{text}.hdr"
         if name:
             image = (file.parent / header).with_suffix(".img")
-            yield _band(name, str(image.absolute()), told)
+            yield _band(name, str(image.absolute()), info)
 
 
-def _band(name: str, image: str, told: ElementTree.Element) -> BandFile:
+def _band(name: str, image: str, info: ElementTree.Element) -> BandFile:
     """A band with what is said of its values; a factor of 1 is SNAP's way to say nothing."""
-    factor, added = float(told.findtext("SCALING_FACTOR") or 1), float(told.findtext("SCALING_OFFSET") or 0)
-    says = factor != 1 and name != SCL
-    used = (told.findtext("NO_DATA_VALUE_USED") or "").strip().lower() == "true"
+    factor, added = float(info.findtext("SCALING_FACTOR") or 1), float(info.findtext("SCALING_OFFSET") or 0)
+    is_stated = factor != 1 and name != SCL
+    used = (info.findtext("NO_DATA_VALUE_USED") or "").strip().lower() == "true"
     return BandFile(
         name,
         image,
-        scale=factor if says else None,
-        offset=added / factor if says else None,
-        nodata=float(told.findtext("NO_DATA_VALUE") or 0) if used else None,
+        scale=factor if is_stated else None,
+        offset=added / factor if is_stated else None,
+        nodata=float(info.findtext("NO_DATA_VALUE") or 0) if used else None,
     )

@@ -61,15 +61,15 @@ def scene_files(scene: str) -> list[str]:
 
 def named_files(names: Sequence[str]) -> list[str]:
     """Local files that may be read where these names are opened, and names of no file at all."""
-    waiting, seen = list(names), set()
+    waiting, known = list(names), set()
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in known:
             continue
-        seen.add(name)
+        known.add(name)
         if name in names or name.lower().endswith(".vrt"):  # a VRT names its sources, but not those of VRTs among them
             waiting += _dataset_files(name)
-    return sorted({part for name in seen for part in _parts(name)})
+    return sorted({part for name in known for part in _parts(name)})
 
 
 def scene_stamp(path: str) -> dict[str, list[int]]:

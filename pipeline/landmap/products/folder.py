@@ -13,7 +13,7 @@ from zipfile import Path as ZipPath
 from landmap.errors import SceneError
 from landmap.products.landsat import check_no_landsat
 from landmap.products.product import CLASSI, CLOUDS, SCL, BandFile, Product, names_classification
-from landmap.products.scene_names import check_one_scene, doubt_names
+from landmap.products.scene_names import check_one_scene, name_warnings
 from landmap.products.stac import item_product
 from landmap.products.stac_file import parse_item
 from landmap_models.sentinel2 import band_name, level_in
@@ -120,11 +120,11 @@ def find(entry: Traversable, path: str) -> Product | None:
     check_no_landsat([band.label for band in bands], path, "Name copies of the files red.tif, green.tif and blue.tif")
     own = Product(
         path=path,
-        says=f"{len(bands)} band files",
+        text=f"{len(bands)} band files",
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
         clouds=cloud_files(entry),
-        doubts=tuple(doubt_names([band.label for band in bands])),
+        warnings=tuple(name_warnings([band.label for band in bands])),
         **level_of(found),
     )
     return _with_item(own, item_product(item, file)) if item else own
@@ -148,9 +148,9 @@ def _with_item(own: Product, item: Product) -> Product:
     """The files of a folder with what an item says of its assets."""
     return replace(
         own,
-        says=f"{own.says}, beside them {item.says.rpartition(', ')[0]}",
-        bands=tuple(_told(band, item.bands) for band in own.bands),
-        scl=tuple(_told(band, item.scl) for band in own.scl),
+        text=f"{own.text}, beside them {item.text.rpartition(', ')[0]}",
+        bands=tuple(_with_asset(band, item.bands) for band in own.bands),
+        scl=tuple(_with_asset(band, item.scl) for band in own.scl),
         level=item.level or own.level,
         cloud_cover=item.cloud_cover,
         origins={**own.origins, **item.origins},
@@ -158,7 +158,7 @@ def _with_item(own: Product, item: Product) -> Product:
     )
 
 
-def _told(band: BandFile, assets: tuple[BandFile, ...]) -> BandFile:
+def _with_asset(band: BandFile, assets: tuple[BandFile, ...]) -> BandFile:
     """A file with what is said of the asset of its name, else of one of the same band."""
     same = [asset for asset in assets if asset.name == band.name]
     asset = next((asset for asset in same if asset.label == band.label), same[0] if same else band)

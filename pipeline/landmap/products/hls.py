@@ -49,7 +49,7 @@ def find(entry: Traversable, path: str) -> Product | None:
     sensed = dates_in(bands[0].label)
     return Product(
         path=path,
-        says=f"HLS {kind} ({'Landsat' if kind == 'L30' else 'Sentinel-2'}), surface reflectance, sensed "
+        text=f"HLS {kind} ({'Landsat' if kind == 'L30' else 'Sentinel-2'}), surface reflectance, sensed "
         f"{f'{sensed[0]:%Y-%m-%d %H:%M} UTC' if sensed else '?'}, {len(bands)} band files",
         bands=bands,
         unread_clouds=tuple(name for name, (_, match) in found.items() if match[2].lower() == "fmask"),

@@ -78,7 +78,7 @@ class Nodata:
         """Whether the file says anything of nodata for these bands."""
         return bool(self.masks or self.alphas) or any(value is not None for value in self.values)
 
-    def says(self, names: Sequence[str], dtype: str) -> str:
+    def describe(self, names: Sequence[str], dtype: str) -> str:
         """The rule in words.
 
         Args:
@@ -97,9 +97,9 @@ class Nodata:
         return "; ".join(rules) or "none"
 
     def _declared(self, names: Sequence[str]) -> list[str]:
-        told = set(self.values) - {None}
-        if len(told) == 1 and None not in self.values:
-            found = [f"nodata value {told.pop():g}"]
+        listed = set(self.values) - {None}
+        if len(listed) == 1 and None not in self.values:
+            found = [f"nodata value {listed.pop():g}"]
         else:
             each = [f"{name} {value:g}" for name, value in zip(names, self.values, strict=True) if value is not None]
             found = [f"nodata values ({', '.join(each)})"] if each else []
@@ -195,38 +195,38 @@ class Fills:
         self.pixels = 0
         self.constants: Counter[float] = Counter()
 
-    def look(self, values: npt.NDArray[Any], nodata: Nodata, shown: Bools) -> None:
+    def count(self, values: npt.NDArray[Any], nodata: Nodata, unmasked: Bools) -> None:
         """Count in a rectangle.
 
         Args:
             values: As they are in the file, `(bands, height, width)`.
             nodata: Of these bands.
-            shown: Which pixels no mask and no alpha band hides, `(height, width)`.
+            unmasked: Which pixels no mask and no alpha band hides, `(height, width)`.
         """
         low, high = values.min(axis=0), values.max(axis=0)
         found = ~_numbers(low, high) & ~np.isnan(low)
         if nodata.is_reflectance:
             found |= _fill(low, high)
-        found &= shown
+        found &= unmasked
         for band, value in zip(values, nodata.values, strict=True):
             if value is not None:
                 found &= band != values.dtype.type(value)
         self.pixels += found.size
         self.constants.update(np.where(low < 0, low, high)[found].tolist())
 
-    def says(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What was found, in words; nothing where nothing was."""
         if not self.constants:
             return []
-        told = sorted(f"{value:.7g} ({share_text(n / self.pixels)})" for value, n in self.constants.most_common(3))
+        listed = sorted(f"{value:.7g} ({share_text(n / self.pixels)})" for value, n in self.constants.most_common(3))
         more = f" and {len(self.constants) - 3} more" if len(self.constants) > 3 else ""
         return [
-            f"what no reflectance can be is left out as nodata, though the file does not declare it: {', '.join(told)}"
-            f"{more}, of the pixels that were looked at"
+            "what no reflectance can be is left out as nodata, though the file does not declare it: "
+            f"{', '.join(listed)}{more}, of the pixels that were looked at"
         ]
 
 
-def constant_doubts(values: npt.NDArray[np.float32], nodata: Nodata) -> list[str]:
+def constant_warnings(values: npt.NDArray[np.float32], nodata: Nodata) -> list[str]:
     """Constants that may be fill though reflectance can be so, in words; they are mapped like any value.
 
     Where a file holds few different numbers, as one of percent, grey pixels are no fill: others are as frequent.
@@ -245,11 +245,11 @@ def constant_doubts(values: npt.NDArray[np.float32], nodata: Nodata) -> list[str
     least = max(SUSPECT * len(values), RARE * others.max(initial=0))
     often = counts > least
     return [
-        _constant_doubt(value, n / len(values), nodata) for value, n in zip(found[often], counts[often], strict=True)
+        _constant_warning(value, n / len(values), nodata) for value, n in zip(found[often], counts[often], strict=True)
     ]
 
 
-def _constant_doubt(constant: np.float32, share: float, nodata: Nodata) -> str:
+def _constant_warning(constant: np.float32, share: float, nodata: Nodata) -> str:
     """What to do about a constant; to declare it as well as another nodata value is not possible."""
     value = f"{constant:.0f}" if float(constant).is_integer() else str(constant)
     declared = any(known is not None and np.isfinite(known) for known in nodata.values)
@@ -302,19 +302,19 @@ def _fill(low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Bools:
     return found
 
 
-def alpha_doubt(number: int, values: npt.NDArray[np.float32], unseen: float, hint: str) -> str | None:
+def alpha_warning(number: int, values: npt.NDArray[np.float32], zero_share: float, hint: str) -> str | None:
     """Why an alpha band may be none, in words; None where it looks like one.
 
     Args:
         number: Of the band, from 1.
         values: A sample of it, `(n, 1)`, none 0.
-        unseen: Share of the sampled pixels that are 0.
+        zero_share: Share of the sampled pixels that are 0.
         hint: What to do if it is none.
     """
     if not len(values) or (values == values.max()).mean() >= OPAQUE:
         return None
     return (
         f"band {number} is taken as alpha, as its colour or its description says: where it is 0 "
-        f"({share_text(unseen)} of the pixels that were looked at) there is no data. Its values look like those of a "
-        f"band. If it is one: {hint}"
+        f"({share_text(zero_share)} of the pixels that were looked at) there is no data. Its values look like those of "
+        f"a band. If it is one: {hint}"
     )

@@ -78,7 +78,7 @@ class Product:
 
     path: str
     """As the user gave it."""
-    says: str
+    text: str
     """What it is, in words."""
     bands: tuple[BandFile, ...]
     """Every band's file; of a band that comes in several resolutions each."""
@@ -96,7 +96,7 @@ class Product:
     """Where "scale", "offset", "level" and "clouds" come from, in words."""
     absent: tuple[str, ...] = ()
     """Files that the metadata list and that are not there."""
-    doubts: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What looks wrong about it, in words."""
     files: tuple[str, ...] = ()
     """Local files of metadata; those of the bands aside."""
@@ -132,7 +132,7 @@ class Product:
         found = f"expected a file of band {name}, which the model needs. There: {there}"
         if listed := self.absent_of(name):
             return f"{found}. Its metadata list {listed[0]}, which is not there: get the complete product"
-        return f"{found} ({self.says})"
+        return f"{found} ({self.text})"
 
     def interpolated(self) -> list[str]:
         """What is interpolated because a finer file is missing that the metadata list, in words."""

@@ -122,7 +122,7 @@ def _product(root: Traversable, metadata: Traversable, path: str, granule: str |
     sensed = f", sensed {found.sensed[:16].replace('T', ' ')} UTC" if found.sensed else ""
     return Product(
         path=path,
-        says=f"SAFE {found.level}, baseline {found.baseline or '?'}{sensed}, {len(optical)} band files",
+        text=f"SAFE {found.level}, baseline {found.baseline or '?'}{sensed}, {len(optical)} band files",
         bands=optical,
         scl=tuple(band for band in bands if band.name == SCL),
         clouds=cloud_files(inside) if inside else (),

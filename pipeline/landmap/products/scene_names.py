@@ -54,24 +54,24 @@ def dates_in(text: str) -> list[date]:
 
 
 def _date_of(match: re.Match[str]) -> date | None:
-    told = match.groupdict()
+    groups = match.groupdict()
     try:
-        year = int(told["year"]) + (2000 if len(told["year"]) == 2 else 0)
-        if ordinal := told.get("ordinal"):
+        year = int(groups["year"]) + (2000 if len(groups["year"]) == 2 else 0)
+        if ordinal := groups.get("ordinal"):
             day = date(year, 1, 1) + timedelta(int(ordinal) - 1)
             if day.year != year:
                 return None
         else:
-            day = date(year, *_month_and_day(told))
-        return datetime.strptime(f"{day:%Y%m%d}{told['time']}", "%Y%m%d%H%M%S") if told.get("time") else day
+            day = date(year, *_month_and_day(groups))
+        return datetime.strptime(f"{day:%Y%m%d}{groups['time']}", "%Y%m%d%H%M%S") if groups.get("time") else day
     except ValueError:
         return None
 
 
-def _month_and_day(told: dict[str, str]) -> tuple[int, int]:
+def _month_and_day(groups: dict[str, str]) -> tuple[int, int]:
     """Of 08/13 the second is the day, whatever comes first elsewhere; which it is of 08/05 does not matter here."""
-    day = int(told["day"])
-    month = MONTHS.index(told["name"].lower()) + 1 if told.get("name") else int(told["month"])
+    day = int(groups["day"])
+    month = MONTHS.index(groups["name"].lower()) + 1 if groups.get("name") else int(groups["month"])
     return (day, month) if month > 12 >= day else (month, day)
 
 
@@ -104,7 +104,7 @@ def check_one_scene(names: Sequence[str], path: str, advice: str, beside: Sequen
             )
 
 
-def doubt_names(names: Sequence[str]) -> list[str]:
+def name_warnings(names: Sequence[str]) -> list[str]:
     """What looks as if bands were of several scenes though no date says so, in words.
 
     Args:

@@ -44,7 +44,7 @@ def item_product(item: Item, path: str) -> Product:
     origins = {"scale": "the STAC item's raster:scale", "offset": _offset_origin(item, bands)}
     return Product(
         path=path,
-        says=f"STAC item {item.id}{_words(item, level)}, {len(bands)} band files",
+        text=f"STAC item {item.id}{_words(item, level)}, {len(bands)} band files",
         bands=bands,
         scl=tuple(band for band in found if band.name == SCL),
         clouds=_clouds(item),
@@ -109,23 +109,23 @@ def _is_geotiff(asset: Asset) -> bool:
 
 def _bands(key: str, asset: Asset, item: Item, where: str) -> Iterator[BandFile]:
     """The bands of Sentinel-2 in an asset."""
-    fields = asset.extra_fields
-    listed = [*(fields.get("bands") or fields.get("eo:bands") or [{}])]
-    rasters = [*(fields.get("raster:bands") or [{}])]
+    own_fields = asset.extra_fields
+    listed = [*(own_fields.get("bands") or own_fields.get("eo:bands") or [{}])]
+    rasters = [*(own_fields.get("raster:bands") or [{}])]
     if NO_DATA_ROLES & set(asset.roles or ()):
         return
     for number, band in enumerate(listed, start=1):
         alone = len(listed) == 1
         if name := _name(key if alone else "", band):
-            told = {**fields, **rasters[min(number, len(rasters)) - 1], **band}
-            yield _band_file(name, None if alone else number, told, key, asset, item, where)
+            fields = {**own_fields, **rasters[min(number, len(rasters)) - 1], **band}
+            yield _band_file(name, None if alone else number, fields, key, asset, item, where)
 
 
 def _band_file(
-    name: str, number: int | None, told: Mapping[str, Any], key: str, asset: Asset, item: Item, where: str
+    name: str, number: int | None, fields: Mapping[str, Any], key: str, asset: Asset, item: Item, where: str
 ) -> BandFile:
-    scale = _number(told, ("raster:scale", "scale"), where)
-    offset = _number(told, ("raster:offset", "offset"), where)
+    scale = _number(fields, ("raster:scale", "scale"), where)
+    offset = _number(fields, ("raster:offset", "offset"), where)
     if offset is not None:
         offset /= scale or 1  # STAC's is added after scaling
     applied = _applied(item, asset)
@@ -133,12 +133,12 @@ def _band_file(
         name,
         _gdal_name(asset.get_absolute_href() or asset.href),
         number,
-        _resolution(key, told, where),
+        _resolution(key, fields, where),
         scale=scale,
         offset=0.0 if applied else offset,
         disputed_offset=offset or None if applied else None,
-        nodata=_number(told, ("nodata",), where),
-        place=_place(told, item),
+        nodata=_number(fields, ("nodata",), where),
+        place=_place(fields, item),
     )
 
 
@@ -149,9 +149,9 @@ def _name(key: str, band: Mapping[str, Any]) -> str | None:
     return next((name for text in texts if isinstance(text, str) and (name := band_name(text))), None)
 
 
-def _number(told: Mapping[str, Any], keys: tuple[str, ...], where: str) -> float | None:
+def _number(fields: Mapping[str, Any], keys: tuple[str, ...], where: str) -> float | None:
     for key in keys:
-        if (value := told.get(key)) is not None:
+        if (value := fields.get(key)) is not None:
             try:
                 return float(value)
             except (TypeError, ValueError) as error:
@@ -159,18 +159,18 @@ def _number(told: Mapping[str, Any], keys: tuple[str, ...], where: str) -> float
     return None
 
 
-def _resolution(key: str, told: Mapping[str, Any], where: str) -> float | None:
+def _resolution(key: str, fields: Mapping[str, Any], where: str) -> float | None:
     if match := re.search(r"_(\d{2,3})m$", key):
         return float(match[1])
-    transform = told.get("proj:transform") or [None]
-    return _number(told, ("raster:spatial_resolution", "spatial_resolution", "gsd"), where) or transform[0]
+    transform = fields.get("proj:transform") or [None]
+    return _number(fields, ("raster:spatial_resolution", "spatial_resolution", "gsd"), where) or transform[0]
 
 
-def _place(told: Mapping[str, Any], item: Item) -> Place | None:
+def _place(fields: Mapping[str, Any], item: Item) -> Place | None:
     """Where an asset lies by the extension "proj", which may say it of the asset or of the item."""
-    said = {**item.properties, **told}
-    code, transform, shape = (said.get(f"proj:{what}") for what in ("code", "transform", "shape"))
-    code = code or (f"EPSG:{said['proj:epsg']}" if said.get("proj:epsg") else None)
+    known = {**item.properties, **fields}
+    code, transform, shape = (known.get(f"proj:{what}") for what in ("code", "transform", "shape"))
+    code = code or (f"EPSG:{known['proj:epsg']}" if known.get("proj:epsg") else None)
     if not (code and transform and shape):
         return None
     return Place(str(code), Affine(*transform[:6]), (int(shape[0]), int(shape[1])))

@@ -47,7 +47,7 @@ def find(entry: Traversable, path: str) -> Product | None:
     origin = metadata.name if metadata else "Theia's format (its *_MTD_ALL.xml is not there)"
     return Product(
         path=path,
-        says=_words(found[0][0].name, kinds, len(bands)),
+        text=_words(found[0][0].name, kinds, len(bands)),
         bands=bands,
         unread_clouds=_cloud_masks(entry),
         level="L2A",

@@ -22,7 +22,7 @@ UNITS = (
 """Usual units of a file besides 8 bits: the option --scale, reflectance per unit, and what such values look like."""
 
 
-def doubts(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> list[str]:
+def radiometry_warnings(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> list[str]:
     """What was assumed, what costs certainty, and what does not look like anything the model was trained on."""
     assumed = [f"--{name} {radiometry.origins[name].removeprefix('assumed: ')}" for name in radiometry.assumed]
     found = [f"assumed, since the file does not say: {'; '.join(assumed)}"] if assumed else []
@@ -36,10 +36,10 @@ def doubts(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> list[
             f"the scene is {radiometry.level}, the model was trained on {' and '.join(card.levels)}: reflectance is "
             "brought to its level by a typical haze, not this scene's own; expect some confusion of fields and towns"
         )
-    if evidence.blank > 0.001:
+    if evidence.zero_share > 0.001:
         found.append(
-            f"{100 * evidence.blank:.1f} % of the sampled pixels are 0 in every band, and the file declares another "
-            "nodata: they get a class. If they were not seen, declare 0 (gdal_edit -a_nodata 0)"
+            f"{100 * evidence.zero_share:.1f} % of the sampled pixels are 0 in every band, and the file declares "
+            "another nodata: they get a class. If they were not seen, declare 0 (gdal_edit -a_nodata 0)"
         )
     if evidence.stated.disputed and radiometry.origins["offset"] == evidence.stated.origins["offset"]:
         found.append(_dispute(evidence.stated, evidence, radiometry))
@@ -72,11 +72,11 @@ def implausible(sample: Floats, radiometry: Radiometry, card: ModelCard, indexes
         One plain sentence for each thing that looks wrong.
     """
     # Haze that was added would lend light to a scene that is black, and blue to one whose bands are swapped.
-    plain = _without_haze(radiometry, card).to_model(sample)
+    without_haze = _without_haze(radiometry, card).to_model(sample)
     return _wrong_scale(sample, radiometry, card) or [
         *_wrong_offset(sample, radiometry, card),
         *_one_offset(sample, radiometry, card),
-        *_swapped(plain, radiometry, card, indexes),
+        *_swapped(without_haze, radiometry, card, indexes),
     ]
 
 

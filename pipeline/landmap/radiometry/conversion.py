@@ -81,7 +81,7 @@ class Evidence:
     """Whether another band of the file is a scene classification."""
     sample: Floats
     """Values of valid pixels as they are in the file, `(n, bands)`, none 0 in every band; may be empty."""
-    blank: float = 0.0
+    zero_share: float = 0.0
     """Share of the sampled pixels that are 0 in every band, and yet declared valid."""
     complete: bool = True
     """Whether every pixel was looked at for data: where the sample is empty then, the scene is."""

@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from landmap.errors import SceneError
-from landmap.radiometry.checks import doubts
+from landmap.radiometry.checks import radiometry_warnings
 from landmap.radiometry.conversion import DARKEST, HAZE, Evidence, Radiometry
 from landmap.settings import ReadingSettings
 from landmap_models.arrays import Floats
@@ -48,7 +48,7 @@ LEFT_OVER = 50.0
 UNSEEN = 0.005
 """Tags that leave less reflectance than this to the brightest pixels of floats are of the values before scaling."""
 
-Said = tuple[tuple[float, ...], str]
+BandNumbers = tuple[tuple[float, ...], str]
 """A number for each band, and where it comes from, in words."""
 
 
@@ -68,7 +68,7 @@ def decide(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> Ra
     radiometry = Radiometry(
         scale, offset, level, haze, origins, tuple(name for name, text in origins.items() if "assumed" in text)
     )
-    return replace(radiometry, warnings=tuple(doubts(radiometry, evidence, card)))
+    return replace(radiometry, warnings=tuple(radiometry_warnings(radiometry, evidence, card)))
 
 
 def scale_and_offset(
@@ -83,20 +83,21 @@ def scale_and_offset(
     return scale, _offset(evidence, scale, card, settings)[0]
 
 
-def is_said(evidence: Evidence) -> bool:
+def is_stated(evidence: Evidence) -> bool:
     """Whether metadata or tags say what a unit of the values is."""
-    return _said_scale(evidence) is not None
+    return _stated_scale(evidence) is not None
 
 
-def _scale(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> Said:
+def _scale(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> BandNumbers:
     count = len(evidence.band_names)
     if (given := _given_scale(card, settings)) is not None:
         return (given,) * count, "given with --scale"
-    said = _said_scale(evidence)
-    if said and _is_left_over(evidence, card, settings):
-        return (1.0,) * count, f"reflectance, as the floats are scaled already (left over: {said[1]}, {said[0][0]:g})"
-    if said:
-        return said
+    numbers = _stated_scale(evidence)
+    if numbers and _is_left_over(evidence, card, settings):
+        left_over = f"left over: {numbers[1]}, {numbers[0][0]:g}"
+        return (1.0,) * count, f"reflectance, as the floats are scaled already ({left_over})"
+    if numbers:
+        return numbers
     if stretch := _stretch(evidence, card, settings):
         return (stretch[0],) * count, stretch[1]
     if evidence.dtype == "uint8":
@@ -116,7 +117,7 @@ def _given_scale(card: ModelCard, settings: ReadingSettings) -> float | None:
     return {"dn": DN_SCALE, "reflectance": 1.0, "8bit": card.reflectance_range[1] / 255}.get(settings.scale)
 
 
-def _said_scale(evidence: Evidence) -> Said | None:
+def _stated_scale(evidence: Evidence) -> BandNumbers | None:
     """Reflectance per unit as metadata or tags say, the most trusted first; None where none does.
 
     The product's speak of digital numbers, and so of no 8 bits: a picture of a product keeps the tags of the product.
@@ -134,10 +135,10 @@ def _said_scale(evidence: Evidence) -> Said | None:
     return None
 
 
-def _sane_scale(evidence: Evidence) -> Said | None:
-    """As `_said_scale`, for one who has the user's word: None where tags make no sense."""
+def _sane_scale(evidence: Evidence) -> BandNumbers | None:
+    """As `_stated_scale`, for one who has the user's word: None where tags make no sense."""
     try:
-        return _said_scale(evidence)
+        return _stated_scale(evidence)
     except SceneError:
         return None
 
@@ -151,16 +152,16 @@ def _is_left_over(evidence: Evidence, card: ModelCard, settings: ReadingSettings
     if not evidence.is_float:
         return False
     given = _given_scale(card, settings)
-    said = _said_scale(evidence) if given is None else _sane_scale(evidence)
-    if said is None:
+    numbers = _stated_scale(evidence) if given is None else _sane_scale(evidence)
+    if numbers is None:
         return False
     if given is not None:
-        return given > LEFT_OVER * max(said[0])
+        return given > LEFT_OVER * max(numbers[0])
     bright = np.percentile(evidence.sample, 99, axis=0) if evidence.is_reflectance else np.zeros(1)
-    return bool((bright >= UNSEEN).all() and (bright * max(said[0]) < UNSEEN).all())
+    return bool((bright >= UNSEEN).all() and (bright * max(numbers[0]) < UNSEEN).all())
 
 
-def _scale_of_floats(evidence: Evidence, count: int) -> Said:
+def _scale_of_floats(evidence: Evidence, count: int) -> BandNumbers:
     """What a unit of floats is of which nothing says it: by their size.
 
     Raises:
@@ -181,8 +182,8 @@ def _stretch(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> 
     name = re.split(r"[/\\]", evidence.path)[-1]
     if settings.scale != "auto" or evidence.dtype != "uint8" or not is_true_color(name):
         return None
-    told = _told_level(evidence, settings)
-    level, assumed = (told[0], "") if told else (card.levels[0], "assumed: ")
+    stated = _stated_level(evidence, settings)
+    level, assumed = (stated[0], "") if stated else (card.levels[0], "assumed: ")
     scale = true_color_scale(level)
     return scale, f"{assumed}{scale:.6g}, ESA's stretch of {level}'s true-colour image (TCI)"
 
@@ -193,14 +194,14 @@ def _positive(numbers: tuple[float, ...], what: str, path: str) -> tuple[float, 
     return numbers
 
 
-def _offset(evidence: Evidence, scale: tuple[float, ...], card: ModelCard, settings: ReadingSettings) -> Said:
+def _offset(evidence: Evidence, scale: tuple[float, ...], card: ModelCard, settings: ReadingSettings) -> BandNumbers:
     count = len(evidence.band_names)
     if settings.offset != "auto":
         return (float(settings.offset),) * count, "given with --offset"
-    told = {name: said for name, said in _offsets_by_source(evidence).items() if said[0]}
-    kept = {name: said for name, said in told.items() if not _is_of_numbers(said[0], scale, evidence)}
-    if told and (not kept or _is_left_over(evidence, card, settings)):
-        numbers, origin = next(iter(told.values()))
+    stated = {name: numbers for name, numbers in _offsets_by_source(evidence).items() if numbers[0]}
+    kept = {name: numbers for name, numbers in stated.items() if not _is_of_numbers(numbers[0], scale, evidence)}
+    if stated and (not kept or _is_left_over(evidence, card, settings)):
+        numbers, origin = next(iter(stated.values()))
         return (0.0,) * count, f"0, as the floats are scaled already (left over: {origin}, {numbers[0]:g})"
     for one, other in pairwise(kept):
         if not np.allclose(kept[one][0], kept[other][0]):
@@ -221,7 +222,7 @@ def _is_of_numbers(offset: tuple[float, ...], scale: tuple[float, ...], evidence
     return evidence.is_float and max(abs(o * s) for o, s in zip(offset, scale, strict=True)) > 2
 
 
-def _offsets_by_source(evidence: Evidence) -> dict[str, Said]:
+def _offsets_by_source(evidence: Evidence) -> dict[str, BandNumbers]:
     """Offsets by where they stand, the most trusted first; () where there are none."""
     of_bands = _band_offsets(evidence)
     found = {"band offsets": (of_bands if any(of_bands) else (), "the file's band offsets")}
@@ -276,8 +277,8 @@ def _number(text: str | None, key: str, path: str) -> float:
 
 
 def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: ReadingSettings) -> tuple[Level, str]:
-    if told := _told_level(evidence, settings):
-        return told
+    if stated := _stated_level(evidence, settings):
+        return stated
     dark = _dark(evidence, reflectance)
     if "B02" in dark and dark["B02"] < DARK_BLUE:
         return "L2A", (
@@ -289,7 +290,7 @@ def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: R
     return card.levels[0], f"assumed: {card.levels[0]}, the model's own"
 
 
-def _told_level(evidence: Evidence, settings: ReadingSettings) -> tuple[Level, str] | None:
+def _stated_level(evidence: Evidence, settings: ReadingSettings) -> tuple[Level, str] | None:
     """The product level by what the user, metadata, tags or names say, and which of them; None where none does."""
     if settings.level != "auto":
         return settings.level, "given with --level"

@@ -156,7 +156,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_RADIOMETRY": json.dumps(described["radiometry"]),
         "LANDMAP_NIR": plan.nir,
         "LANDMAP_NODATA": plan.scene.source.nodata_rule,
-        "LANDMAP_CLOUDS": plan.scene.clouds.says,
+        "LANDMAP_CLOUDS": plan.scene.clouds.text,
         "LANDMAP_MASKS": json.dumps(described["masks"]),
         "LANDMAP_PRECISION": precision,
         STRIDE_TAG: str(plan.grid.stride),

@@ -40,8 +40,6 @@ class AreaOfInterest(Mask):
 
     wkb: bytes
     """Polygons as one MultiPolygon, x in columns and y in rows of the scene."""
-    warnings: tuple[str, ...] = ()
-    """How edges were read that could mean two areas."""
     option: str = field(default="aoi", kw_only=True)
     """See `Mask.option`."""
 
@@ -109,7 +107,9 @@ def read_area(path: str, geobox: GeoBox, scene: str, layer: str | None = None) -
     number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
     where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
     warnings = tuple(f"{redacted(path)}: {words}" for words in found.says)
-    return AreaOfInterest(shapely.to_wkb(shapely.MultiPolygon(parts)), warnings, text=f"outside of {where}, {number}")
+    return AreaOfInterest(
+        shapely.to_wkb(shapely.MultiPolygon(parts)), text=f"outside of {where}, {number}", warnings=warnings
+    )
 
 
 def _polygons_of(path: str, layer: str | None) -> Any:

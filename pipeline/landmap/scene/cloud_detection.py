@@ -118,14 +118,14 @@ def without_clouds(scene: Scene, settings: Settings) -> Scene:
     found = _bands_of(scene, settings)
     metres = ground_pixel_size(scene.geobox) if not misplaced(scene.geobox) else BAND_CARD.resolution
     side = max(1, round(METRES / metres))
-    cells, seen = _detect(found, side)
-    share = float(cells[seen].mean()) if seen.any() else 0.0
+    cells, has_data = _detect(found, side)
+    share = float(cells[has_data].mean()) if has_data.any() else 0.0
     name = f"s2cloudless {version('s2cloudless')}"
-    told = f"{name} says {share_words({'cloud': share})} (of cells of {side}x{side} pixels)"
+    found_by = f"{name} says {share_words({'cloud': share})} (of cells of {side}x{side} pixels)"
     own = f"; {scene.clouds.source} is there and not used" if scene.clouds.source else ""
-    says = f"{told}; cloud is left out; shadow and snow are not known to it{own}"
+    text = f"{found_by}; cloud is left out; shadow and snow are not known to it{own}"
     mask = cell_mask(cells, side, f"cloud by {name} (probability above {THRESHOLD:g})")
-    return replace(scene, masks=(*scene.masks, mask), clouds=Clouds(says, name, True, {"cloud": share}))
+    return replace(scene, masks=(*scene.masks, mask), clouds=Clouds(text, name, True, {"cloud": share}))
 
 
 def _bands_of(scene: Scene, settings: Settings) -> Scene:
@@ -166,14 +166,14 @@ def _detect(scene: Scene, side: int) -> tuple[Bools, Bools]:
 
     detector = S2PixelCloudDetector(threshold=THRESHOLD, average_over=AVERAGED, dilation_size=WIDENED)
     shape = -(-scene.geobox.height // side), -(-scene.geobox.width // side)
-    probability, seen = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
+    probability, has_data = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
     with rasterio.Env(GDAL_CACHEMAX=cache_bytes(scene.source.opens)), keeping_open():
         for rows, cols in _rectangles(shape):
-            values, has_data = _cell_means(scene, rows, cols, side)
+            values, there = _cell_means(scene, rows, cols, side)
             found = _probability(detector, values)
-            probability[rows, cols], seen[rows, cols] = np.where(has_data, found, 0), has_data
+            probability[rows, cols], has_data[rows, cols] = np.where(there, found, 0), there
     cloud = detector.get_mask_from_prob(probability[None])[0] > 0
-    return np.asarray(cloud & seen), seen
+    return np.asarray(cloud & has_data), has_data
 
 
 def _probability(detector: S2PixelCloudDetector, values: Floats) -> Floats:

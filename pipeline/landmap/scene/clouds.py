@@ -21,7 +21,7 @@ TOLD = ("cloud", "shadow", "snow")
 class Clouds:
     """What is known of clouds in a scene, and whether it is used. Words and numbers only."""
 
-    says: str
+    text: str
     """All of it, in words."""
     source: str = ""
     """The classification; "" where there is none."""

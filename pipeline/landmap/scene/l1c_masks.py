@@ -94,7 +94,7 @@ def _read_flags(path: str, scene: Source, header: MaskHeader) -> Flags:
     """If the file declares its zeros as nodata, that means that nothing is flagged there."""
     bands = tuple(range(1, min(header.count, 3) + 1))
     found = Flags(name_of(path), raster_on(path, scene, lambda _: bands))
-    return replace(found, blank="") if header.nodata == 0 else found
+    return replace(found, nodata_reason="") if header.nodata == 0 else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Flags:
     """Name of the file."""
     layers: tuple[Layer, ...]
     """Its bands, on the scene's grid."""
-    blank: str = NOT_CLASSIFIED
+    nodata_reason: str = NOT_CLASSIFIED
     """The reason for which pixels without data get no class; empty if they are not left out."""
 
     @property
@@ -117,12 +117,12 @@ class Flags:
         """The mask that leaves out what has these flags, and what lies beyond the file's edge."""
         bands = sorted({band for name in names for band in FLAGS.get(name, ()) if band < len(self.layers)})
         rules = tuple(Rule(band, (0,), FLAG_REASONS[band], others=True) for band in bands)
-        return RasterMask(self.layers, rules, self.blank, text=text)
+        return RasterMask(self.layers, rules, self.nodata_reason, text=text)
 
     def shares(self) -> tuple[dict[str, float], str]:
         """Shares of the scene with cloud and snow, 0 to 1, and a text that says of which pixels."""
         values, valid, step = thinned_layers(self.layers)
-        known = valid if self.blank else np.ones_like(valid)
+        known = valid if self.nodata_reason else np.ones_like(valid)
         if not known.any():
             return {}, "it lies elsewhere"
         cloud = (values[..., :2] != 0).any(axis=-1)

@@ -41,7 +41,7 @@ MENDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Effect:
     """What a mask does to a scene, at every so many pixels with data inside the area of interest."""
 
     left_in: Bools
@@ -52,41 +52,41 @@ class _Look:
     """What it calls the pixels that it leaves out, in words."""
 
 
-def mask_doubts(scene: Scene) -> list[str]:
+def mask_warnings(scene: Scene) -> list[str]:
     """What looks wrong about the masks of a scene, in plain words.
 
     Raises:
         SceneError: The scene or a mask can't be read.
     """
-    return [doubt for mask in scene.masks if mask.masks_input and (doubt := _doubt(scene, mask))]
+    return [warning for mask in scene.masks if mask.masks_input and (warning := _warning(scene, mask))]
 
 
-def _doubt(scene: Scene, mask: Mask) -> str:
+def _warning(scene: Scene, mask: Mask) -> str:
     why = mask.reason_numbers_thinned(thinned(scene.geobox))
     by_user = mask.option.startswith("mask")
     if by_user and not why.any():
-        return _doubt_of_nothing(scene, mask)
+        return _leaves_nothing_out(scene, mask)
     if not by_user and (why > 0).mean() <= ALMOST_ALL:
         return ""  # so that no pixel of most scenes is read for it
-    look = _look(scene, mask, why)
-    if len(look.left_in) < FEW:
+    effect = _effect(scene, mask, why)
+    if len(effect.left_in) < FEW:
         return ""
-    share = float(look.left_in.mean())
+    share = float(effect.left_in.mean())
     if 1 - share > ALMOST_ALL:
-        return f"{_left_in(mask, share, look)}: {MENDS[mask.option]}"
-    if by_user and _takes_cloud_for_ground(look):
+        return f"{_left_in(mask, share, effect)}: {MENDS[mask.option]}"
+    if by_user and _takes_cloud_for_ground(effect):
         return (
             f"{mask.text}: what it leaves in ({percent_words(share)}) is as bright as cloud, and what it leaves out "
             f"is not: it looks inverted; {MENDS[mask.option]}"
         )
     if mask.option == "mask of flags":
-        return f"{_left_in(mask, share, look)}: {MENDS[mask.option]}"
-    if mask.option == "mask" and share < A_THIRD and _unsaid(scene, mask):
-        return f"{_left_in(mask, share, look)}: {MENDS['mask']}; if it is meant so: --mask-values 0"
+        return f"{_left_in(mask, share, effect)}: {MENDS[mask.option]}"
+    if mask.option == "mask" and share < A_THIRD and _is_ambiguous(scene, mask):
+        return f"{_left_in(mask, share, effect)}: {MENDS['mask']}; if it is meant so: --mask-values 0"
     return ""
 
 
-def _doubt_of_nothing(scene: Scene, mask: Mask) -> str:
+def _leaves_nothing_out(scene: Scene, mask: Mask) -> str:
     """What is wrong with a mask of the user that leaves out nothing where it was looked at, every so many pixels.
 
     A mask of one value may be that of a scene without clouds: nothing is left out, and nothing is wrong.
@@ -99,12 +99,14 @@ def _doubt_of_nothing(scene: Scene, mask: Mask) -> str:
         return ""
     if any(mask.reason_numbers(strip).any() for strip in _strips(scene)):
         return ""
-    told = ", ".join(f"{value:g}" for value in found[:MOST_VALUES])
+    listed = ", ".join(f"{value:g}" for value in found[:MOST_VALUES])
     if len(found) > MOST_VALUES:
-        told = f"{len(found)} from {found[0]:g} to {found[-1]:g}"
+        listed = f"{len(found)} from {found[0]:g} to {found[-1]:g}"
     is_scl = mask.by_default and set(found) <= set(SCL_REASONS)
     scl = "if it is a scene classification: --scl FILE; else " if is_scl else ""
-    return f"{mask.text}: leaves out no pixel: its values are {told}; {scl}name what is left out: --mask-values NUMBERS"
+    return (
+        f"{mask.text}: leaves out no pixel: its values are {listed}; {scl}name what is left out: --mask-values NUMBERS"
+    )
 
 
 def _strips(scene: Scene) -> list[Window]:
@@ -116,12 +118,12 @@ def _strips(scene: Scene) -> list[Window]:
     ]
 
 
-def _left_in(mask: Mask, share: float, look: _Look) -> str:
+def _left_in(mask: Mask, share: float, effect: _Effect) -> str:
     left = f"leaves in {percent_words(share)} of the pixels with data" if share else "leaves in no pixel with data"
-    return f"{mask.text}: {left}{look.reasons}"
+    return f"{mask.text}: {left}{effect.reasons}"
 
 
-def _look(scene: Scene, mask: Mask, why: npt.NDArray[np.uint8]) -> _Look:
+def _effect(scene: Scene, mask: Mask, why: npt.NDArray[np.uint8]) -> _Effect:
     thin = thinned(scene.geobox)
     values, valid = scene.source.read(thin.window, thin.shape)
     for other in scene.masks:
@@ -132,21 +134,21 @@ def _look(scene: Scene, mask: Mask, why: npt.NDArray[np.uint8]) -> _Look:
     visible = [i for i, name in enumerate(scene.source.band_names) if name in ("B02", "B03", "B04")]
     bright = reflectance[:, visible].min(axis=-1) if visible else np.full(len(found), np.nan, np.float32)
     names = [(float((found == i).mean()), name) for i, name in enumerate(mask.reasons, 1)]
-    told = ", ".join(f"{percent_words(share)} {name}" for share, name in sorted(names, reverse=True) if share)
-    is_class = told and mask.option in ("clouds", "scl")
-    return _Look(found == 0, bright, f" ({told})" if is_class else "")
+    listed = ", ".join(f"{percent_words(share)} {name}" for share, name in sorted(names, reverse=True) if share)
+    is_class = listed and mask.option in ("clouds", "scl")
+    return _Effect(found == 0, bright, f" ({listed})" if is_class else "")
 
 
-def _takes_cloud_for_ground(look: _Look) -> bool:
+def _takes_cloud_for_ground(effect: _Effect) -> bool:
     """Whether what is left in is as bright as cloud, and what is left out as dark as the ground beside it."""
-    inside, outside = look.bright[look.left_in], look.bright[~look.left_in]
+    inside, outside = effect.bright[effect.left_in], effect.bright[~effect.left_in]
     if min(len(inside), len(outside)) < FEW // 4:
         return False
     kept, dropped = float(np.median(inside)), float(np.median(outside))
     return kept > BRIGHT and kept > TWICE * max(dropped, 0.0)
 
 
-def _unsaid(scene: Scene, mask: Mask) -> bool:
+def _is_ambiguous(scene: Scene, mask: Mask) -> bool:
     """Whether a mask holds nothing but 0 and one other value, and its file leaves open which is which."""
     if not isinstance(mask, RasterMask) or not mask.by_default:
         return False

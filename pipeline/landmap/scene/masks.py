@@ -48,26 +48,26 @@ class Rule:
         return np.asarray(np.isin(values[..., self.band], self.values, invert=self.others), np.bool_)
 
 
-def reasons_of(rules: Sequence[Rule], blank: str) -> tuple[str, ...]:
+def reasons_of(rules: Sequence[Rule], nodata_reason: str) -> tuple[str, ...]:
     """What rules count pixels as, each once, and last what pixels without data count as, unless that is ""."""
-    return tuple(dict.fromkeys([*(rule.reason for rule in rules), *([blank] if blank else [])]))
+    return tuple(dict.fromkeys([*(rule.reason for rule in rules), *([nodata_reason] if nodata_reason else [])]))
 
 
-def apply_rules(values: npt.NDArray[Any], valid: Bools, rules: Sequence[Rule], blank: str) -> Reasons:
+def apply_rules(values: npt.NDArray[Any], valid: Bools, rules: Sequence[Rule], nodata_reason: str) -> Reasons:
     """Why pixels are left out, by number in `reasons_of`; the first rule that meets a pixel counts.
 
     Args:
         values: Of the mask, `(height, width, bands)`.
         valid: Where it has data, `(height, width)`.
         rules: The mask's.
-        blank: What pixels without data count as that no rule meets; "" leaves them in.
+        nodata_reason: What pixels without data count as that no rule meets; "" leaves them in.
     """
-    numbers = {reason: i for i, reason in enumerate(reasons_of(rules, blank), 1)}
+    numbers = {reason: i for i, reason in enumerate(reasons_of(rules, nodata_reason), 1)}
     found = np.zeros(valid.shape, np.uint8)
     for rule in rules:
         found[(found == 0) & rule.meets(values)] = numbers[rule.reason]
-    if blank:
-        found[(found == 0) & ~valid] = numbers[blank]
+    if nodata_reason:
+        found[(found == 0) & ~valid] = numbers[nodata_reason]
     return found
 
 
@@ -80,6 +80,8 @@ class Mask(ABC):
 
     text: str = field(kw_only=True)
     """What is left out, for the plan."""
+    warnings: tuple[str, ...] = field(default=(), kw_only=True)
+    """How its file was read, where that was not certain."""
     option: str = field(default="clouds", kw_only=True)
     """Which option asked for it: "clouds" (`--clouds`, `--scl auto`), "scl" (`--scl FILE`), "aoi" or "mask"; "mask
     inverted" is `--mask` with `--invert-mask`, "mask of flags" is `--mask` with a file that looks like MSK_CLASSI."""
@@ -132,7 +134,7 @@ class RasterMask(Mask):
     """The bands of the mask, each by itself."""
     rules: tuple[Rule, ...]
     """Which values are left out."""
-    blank: str
+    nodata_reason: str
     """The reason for which pixels without data in the mask are left out; empty if they are left in."""
     by_default: bool = False
     """Whether the values that are left out are a default, as neither the user nor the file named any."""
@@ -145,16 +147,16 @@ class RasterMask(Mask):
     @property
     def reasons(self) -> tuple[str, ...]:
         """The reasons of the rules, each once, and last that of pixels without data."""
-        return reasons_of(self.rules, self.blank)
+        return reasons_of(self.rules, self.nodata_reason)
 
     def reason_numbers(self, window: Window) -> Reasons:
         """See `Mask.reason_numbers`."""
-        return apply_rules(*read_layers(self.layers, window), self.rules, self.blank)
+        return apply_rules(*read_layers(self.layers, window), self.rules, self.nodata_reason)
 
     def reason_numbers_thinned(self, thin: Thin) -> Reasons:
         """See `Mask.reason_numbers_thinned`."""
         values, valid, _ = thinned_layers(self.layers)
-        return apply_rules(values, valid, self.rules, self.blank)
+        return apply_rules(values, valid, self.rules, self.nodata_reason)
 
 
 @dataclass(frozen=True, slots=True)

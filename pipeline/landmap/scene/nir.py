@@ -16,7 +16,7 @@ from landmap.errors import SceneError
 from landmap.products.bands import FileBand, bands_called
 from landmap.products.nodata import share_text
 from landmap.radiometry.conversion import LEAST_PIXELS, Evidence, Radiometry
-from landmap.radiometry.resolve import haze_between, is_said, scale_and_offset
+from landmap.radiometry.resolve import haze_between, is_stated, scale_and_offset
 from landmap.scene.sample import PixelMask, Sample, sample, share_missing
 from landmap.scene.source import Source
 from landmap.settings import ReadingSettings
@@ -148,8 +148,8 @@ def check_nir(nir: NirInput, found: Sample) -> str | None:
     if len(values) < LEAST_PIXELS:
         return None
     # At the scene's own level: added haze would lend light to a band that holds none.
-    plain = (values + nir.radiometry.offset[2]) * nir.radiometry.scale[2]
-    middle, bright = np.percentile(plain, (50, 99))
+    own_level = (values + nir.radiometry.offset[2]) * nir.radiometry.scale[2]
+    middle, bright = np.percentile(own_level, (50, 99))
     if middle > 1.5 or bright < 0.005:
         return f"not like reflectance (median {middle:.3g}, 99th percentile {bright:.3g})"
     return None
@@ -193,7 +193,7 @@ def decide_nir(
         return nir_not_used(nir)
     found = sample(source, masks)
     problem = check_nir(nir, found)
-    if problem and not (is_said(evidence) and len(found.values)):
+    if problem and not (is_stated(evidence) and len(found.values)):
         return nir_not_used(f"{problem}: {ONLY}")
     warnings = [f"{NIR_BAND} is {problem}, and used as its metadata say: leave it out with --no-nir"] if problem else []
     return NirUse(nir, f"used as NIR prior ({label})", (*warnings, *_missing_nir(bands, source, masks)))

@@ -167,7 +167,7 @@ def _read_window(
         values = file.read(source.band_indexes, window=place, out_shape=shape and (len(source.band_indexes), *shape))
         unmasked = _unmasked(file, source.nodata, place, values.shape[1:])
         if fills is not None:
-            fills.look(values, source.nodata, unmasked)
+            fills.count(values, source.nodata, unmasked)
         return np.moveaxis(values, 0, -1), has_data(values, source.nodata) & unmasked
 
     place = source._window_in_file(window)

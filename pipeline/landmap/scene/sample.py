@@ -48,7 +48,7 @@ class Sample:
 
     values: Floats
     """`(n, bands)`; none is 0 in every band."""
-    blank: float
+    zero_share: float
     """Share of the pixels with data that are 0 in every band and were left out, 0 to 1."""
     complete: bool
     """Every pixel of the scene was looked at: where the sample is empty, the scene is."""
@@ -93,10 +93,10 @@ def share_missing(source: Source, other: Source, masks: Sequence[PixelMask] = ()
     """
     with_data, missing = 0, []
     for place in _places(source):
-        seen = _left_in(source.read(place)[1], masks, place)
+        with_value = _left_in(source.read(place)[1], masks, place)
         values, valid = other.read(place)
-        with_data += int(seen.sum())
-        missing.append(values[seen & ~(valid & (values[..., 0] != 0)), 0])
+        with_data += int(with_value.sum())
+        missing.append(values[with_value & ~(valid & (values[..., 0] != 0)), 0])
     found, counts = np.unique(np.concatenate(missing), return_counts=True)
     if with_data < LEAST_PIXELS or not counts.sum():
         return 0.0, ""
@@ -122,11 +122,11 @@ def _search(source: Source, masks: Sequence[PixelMask], first: Sample) -> Sample
     """A sample from where data are; the first sample where nothing more is found."""
     coarse = _spread(_count_coarse(source), source, PLACES_WITH_DATA)
     if coarse and len((found := _read(source, coarse, masks, first.fills)).values) >= ENOUGH:
-        return replace(found, blank=max(first.blank, found.blank))
+        return replace(found, zero_share=max(first.zero_share, found.zero_share))
     counts, complete = _count(source, masks)
     found = _read(source, _spread(counts, source, PLACES_WITH_DATA), masks, first.fills)
     values = found.values if complete or len(found.values) > len(first.values) else first.values
-    return Sample(values, max(first.blank, found.blank), complete, found.fills)
+    return Sample(values, max(first.zero_share, found.zero_share), complete, found.fills)
 
 
 def _places(source: Source) -> list[Window]:
@@ -152,9 +152,9 @@ def _read(source: Source, places: Sequence[Window], masks: Sequence[PixelMask], 
     read, counted = source.read_many(places, fills)
     kept = [values[_left_in(valid, masks, place)] for (values, valid), place in zip(read, places, strict=True)]
     found = np.concatenate(kept).astype(np.float32)
-    seen = (found != 0).any(axis=-1)
-    blank = float(1 - seen.mean()) if len(seen) else 0.0
-    return Sample(found[seen], blank, complete=False, fills=counted)
+    with_value = (found != 0).any(axis=-1)
+    zero_share = float(1 - with_value.mean()) if len(with_value) else 0.0
+    return Sample(found[with_value], zero_share, complete=False, fills=counted)
 
 
 def _left_in(valid: Bools, masks: Sequence[PixelMask], place: Window) -> Bools:
@@ -174,8 +174,8 @@ def _count_coarse(source: Source) -> Ints:
     overview = source.read_overview(shape) if step > 1 else None
     if overview is not None:
         values, valid = overview
-        seen = np.nonzero(valid & (values != 0).any(axis=-1))
-        rows, cols = (seen[i] * size // shape[i] // SIZE for i, size in enumerate(source.geobox.shape))
+        with_value = np.nonzero(valid & (values != 0).any(axis=-1))
+        rows, cols = (with_value[i] * size // shape[i] // SIZE for i, size in enumerate(source.geobox.shape))
         np.add.at(counts, (rows, cols), 1)
     return counts
 
@@ -190,10 +190,10 @@ def _count(source: Source, masks: Sequence[PixelMask]) -> tuple[Ints, bool]:
     every = -(-source.geobox.height * source.geobox.width // SEARCHED)
     for strip in strips[::every]:
         values, valid = source.read(strip)
-        seen = _left_in(np.asarray(valid & (values != 0).any(axis=-1)), masks, strip)
-        if seen.any():
+        with_value = _left_in(np.asarray(valid & (values != 0).any(axis=-1)), masks, strip)
+        if with_value.any():
             top, left = strip.row_off // SIZE, strip.col_off // SIZE
-            found = _in_places(seen)
+            found = _in_places(with_value)
             counts[top : top + found.shape[0], left : left + found.shape[1]] += found
     return counts, every == 1
 
@@ -208,10 +208,10 @@ def _strips(source: Source) -> list[Window]:
     ]
 
 
-def _in_places(seen: Bools) -> Ints:
+def _in_places(with_value: Bools) -> Ints:
     """How many pixels are true in each place of a rectangle that starts at one."""
-    rows, cols = (np.arange(0, length, SIZE) for length in seen.shape)
-    return np.add.reduceat(np.add.reduceat(seen.astype(np.int64), rows, axis=0), cols, axis=1)
+    rows, cols = (np.arange(0, length, SIZE) for length in with_value.shape)
+    return np.add.reduceat(np.add.reduceat(with_value.astype(np.int64), rows, axis=0), cols, axis=1)
 
 
 def _spread(counts: Ints, source: Source, number: int) -> list[Window]:

@@ -18,7 +18,7 @@ from landmap.io.remote import is_remote
 from landmap.left_out import NO_DATA, Reasons, merge_reasons
 from landmap.pixels import Pixels
 from landmap.products.files import _stamps, named_files
-from landmap.products.nodata import alpha_doubt, constant_doubts
+from landmap.products.nodata import alpha_warning, constant_warnings
 from landmap.products.product import Product
 from landmap.radiometry.conversion import Evidence, Radiometry
 from landmap.radiometry.resolve import decide
@@ -93,16 +93,16 @@ class Scene:
             ReadError: The file can't be read there.
         """
         values, valid = self.source.read(window)
-        told = [(mask, mask.reason_numbers(window)) for mask in self.masks]
-        why = self._merged([*told, (None, (~valid).astype(np.uint8))])
+        numbers_by_mask = [(mask, mask.reason_numbers(window)) for mask in self.masks]
+        why = self._merged([*numbers_by_mask, (None, (~valid).astype(np.uint8))])
         inside: Bools = np.ones(window.shape, np.bool_)
-        for mask, numbers in told:
+        for mask, numbers in numbers_by_mask:
             left_in = valid if mask.masks_input else inside
             left_in &= numbers == 0
         spectrum = None
         if self.nir is not None:
-            nir, seen = self.nir.source.read(window)
-            spectrum = self.nir.spectrum(values, nir[..., 0], seen)
+            nir, valid_nir = self.nir.source.read(window)
+            spectrum = self.nir.spectrum(values, nir[..., 0], valid_nir)
         return Pixels(self.radiometry.to_model(values), valid, spectrum, inside if self.masks else None, why)
 
     @property
@@ -113,16 +113,18 @@ class Scene:
 
     def why_unread(self, window: Window) -> Reasons:
         """Why the pixels of a rectangle that `is_empty` get no class, by number in `reasons`; nothing is read."""
-        told: list[tuple[Mask | None, Reasons]] = [
+        numbers_by_mask: list[tuple[Mask | None, Reasons]] = [
             (m, m.reason_numbers(window)) for m in self.masks if not m.masks_input
         ]
-        return self._merged([*told, (None, np.ones(window.shape, np.uint8))])
+        return self._merged([*numbers_by_mask, (None, np.ones(window.shape, np.uint8))])
 
-    def _merged(self, told: Sequence[tuple[Mask | None, Reasons]]) -> Reasons:
+    def _merged(self, numbers_by_mask: Sequence[tuple[Mask | None, Reasons]]) -> Reasons:
         """What each mask says of some pixels, and the scene itself (None), as one number by the order of `reasons`."""
         order = self.reasons
-        found = np.zeros(told[0][1].shape, np.uint8)
-        for mask, numbers in sorted(told, key=lambda pair: 1 if pair[0] is None else 2 * pair[0].masks_input):
+        found = np.zeros(numbers_by_mask[0][1].shape, np.uint8)
+        for mask, numbers in sorted(
+            numbers_by_mask, key=lambda pair: 1 if pair[0] is None else 2 * pair[0].masks_input
+        ):
             reasons = (NO_DATA,) if mask is None else mask.reasons
             found = merge_reasons(found, numbers, [order.index(reason) + 1 for reason in reasons])
         return found
@@ -167,11 +169,15 @@ def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) ->
     masks, clouds = find_masks(source, header.own_clouds, header.product, settings)
     hiding = [mask for mask in masks if mask.masks_input]
     found = sample(source, hiding)
-    evidence = replace(header.bands.evidence, sample=found.values, blank=found.blank, complete=found.complete)
+    evidence = replace(header.bands.evidence, sample=found.values, zero_share=found.zero_share, complete=found.complete)
     radiometry = decide(evidence, card, settings)
     source = replace(source, nodata=replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))
     nir = _nir(header, source, evidence, radiometry, hiding, card, settings)
-    warnings = [*found.fills.says(), *constant_doubts(found.values, source.nodata), *_alpha_warnings(header, card)]
+    warnings = [
+        *found.fills.warnings(),
+        *constant_warnings(found.values, source.nodata),
+        *_alpha_warnings(header, card),
+    ]
     return Scene(
         source=source,
         radiometry=radiometry,
@@ -204,7 +210,7 @@ def _nir(
         dtype=evidence.dtype,
         has_scl=evidence.has_scl,
         sample=evidence.sample,
-        blank=evidence.blank,
+        zero_share=evidence.zero_share,
         complete=evidence.complete,
         band_indexes=evidence.band_indexes,
     )
@@ -222,7 +228,7 @@ def _alpha_warnings(header: SceneHeader, card: ModelCard) -> list[str]:
         if NIR_BAND not in card.optional_bands:
             hint = f"take its colour away (gdal_edit.py -colorinterp_{number} undefined {bands.redacted_path})"
         found = sample(alpha)
-        warnings.append(alpha_doubt(number, found.values, found.blank, hint))
+        warnings.append(alpha_warning(number, found.values, found.zero_share, hint))
     return [text for text in warnings if text]
 
 

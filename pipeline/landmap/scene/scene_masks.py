@@ -94,7 +94,7 @@ def _used(found: Classification, settings: AreaSettings, asked: str) -> tuple[tu
     shares, of_what = found.shares()
     warnings = [] if known else [f"{found.name} knows nothing of {', '.join(others)}: no pixel is left out by it"]
     what = f"{', '.join(known) or 'nothing'} {'is' if len(known) < 2 else 'are'} left out{missing}"
-    clouds = Clouds(f"{_told(found, shares, of_what)}; {what}", found.name, bool(known), shares, tuple(warnings))
+    clouds = Clouds(f"{_summary(found, shares, of_what)}; {what}", found.name, bool(known), shares, tuple(warnings))
     if not known:
         return (), clouds
     mask = found.mask(known, f"{', '.join(known)} by {found.name}")
@@ -107,13 +107,13 @@ def _unused(found: Classification, settings: AreaSettings) -> Clouds:
         shares, of_what = found.shares()
     except SceneError as error:
         shares, of_what = {}, f"but {error}"
-    told = _told(found, shares, of_what)
-    warning = f"clouds are mapped as land (--clouds none), though the scene has a classification: {told}"
+    summary = _summary(found, shares, of_what)
+    warning = f"clouds are mapped as land (--clouds none), though the scene has a classification: {summary}"
     warnings = () if settings.mask is not None else (warning,)
-    return Clouds(f"{told}; not used (--clouds none)", found.name, False, shares, warnings)
+    return Clouds(f"{summary}; not used (--clouds none)", found.name, False, shares, warnings)
 
 
-def _told(found: Classification, shares: dict[str, float], of_what: str) -> str:
+def _summary(found: Classification, shares: dict[str, float], of_what: str) -> str:
     return f"{found.name} says {share_words(shares)} ({of_what})" if shares else f"{found.name}: {of_what}"
 
 
@@ -133,21 +133,21 @@ def _none(scene: Source, product: Product | None, settings: AreaSettings) -> Clo
         return UNKNOWN_CLOUDS
     if product.unread_clouds:
         return _unread(product.unread_clouds, settings)
-    says = "not known: the product has no classification"
+    text = "not known: the product has no classification"
     if product.cloud_cover is None:
-        return Clouds(says)
+        return Clouds(text)
     share = percent_words(product.cloud_cover / 100)
-    return Clouds(f"{says}; {share} of all of it by {product.origins.get('clouds', 'its metadata')}; none is left out")
+    return Clouds(f"{text}; {share} of all of it by {product.origins.get('clouds', 'its metadata')}; none is left out")
 
 
 def _unread(names: Sequence[str], settings: AreaSettings) -> Clouds:
     """What is said of cloud masks that are there and that landmap can't read."""
-    says = (
+    text = (
         f"{', '.join(names)} tells of clouds in a form that is not read (SCL, MSK_CLASSI and MSK_CLOUDS are): make a "
         "raster of it that is 0 where there is cloud, and give it as --mask"
     )
-    warnings = () if settings.mask is not None else (f"clouds are mapped as land: {says}",)
-    return Clouds(f"not known: {says}", warnings=warnings)
+    warnings = () if settings.mask is not None else (f"clouds are mapped as land: {text}",)
+    return Clouds(f"not known: {text}", warnings=warnings)
 
 
 def classification_file(path: str, scene: Source) -> Classification:
@@ -164,17 +164,17 @@ def classification_file(path: str, scene: Source) -> Classification:
 
 def _by_raster(path: str, scene: Source, settings: AreaSettings) -> Mask:
     """What a raster leaves out: by the values that are named, else 0; no data in any case."""
-    name, told = name_of(path), settings.mask_values
-    plain = told is None and not settings.invert_mask
-    if plain and (name.lower().endswith(".gml") or l1c_masks.has_word(name, "CLASSI")):
+    name, given = name_of(path), settings.mask_values
+    by_default = given is None and not settings.invert_mask
+    if by_default and (name.lower().endswith(".gml") or l1c_masks.has_word(name, "CLASSI")):
         found = classification_file(path, scene)
         names = [known for known in MASKED_CLASSES if known in found.knows]
         mask = found.mask(names, f"{', '.join(names)} by {name}, as it is a product's own cloud mask")
         return replace(mask, option="scl")
     header = read_mask_header(path)
-    values = tuple(float(value) for value in told) if told is not None else (0.0,)
+    values = tuple(float(value) for value in given) if given is not None else (0.0,)
     option = "mask inverted" if settings.invert_mask else "mask"
-    if plain and header.count == 3 and l1c_masks.are_flags(path, scene):
+    if by_default and header.count == 3 and l1c_masks.are_flags(path, scene):
         option = "mask of flags"
     listed = " or ".join(f"{value:g}" for value in values)
     is_blank = header.nodata is not None and header.nodata in values
@@ -186,7 +186,7 @@ def _by_raster(path: str, scene: Source, settings: AreaSettings) -> Mask:
         raster_on(path, scene, lambda _: (1,)),
         (Rule(0, values, MASKED, others=settings.invert_mask),),
         "" if settings.invert_mask and is_blank else MASKED,
-        by_default=plain,
+        by_default=by_default,
         text=text,
         option=option,
     )

@@ -63,7 +63,7 @@ class Source(ABC):
     @property
     def nodata_rule(self) -> str:
         """The rule by which pixels have no data, as a text."""
-        return self.nodata.says(self.band_names, self.dtype)
+        return self.nodata.describe(self.band_names, self.dtype)
 
     @abstractmethod
     def read(self, window: Window, shape: tuple[int, int] | None = None) -> Values:
@@ -94,7 +94,7 @@ class Source(ABC):
         """
         counted, found = deepcopy(fills), [self.read(window) for window in windows]
         for values, valid in found:
-            counted.look(np.moveaxis(values, -1, 0), self.nodata, np.ones_like(valid))
+            counted.count(np.moveaxis(values, -1, 0), self.nodata, np.ones_like(valid))
         return found, counted
 
     def read_overview(self, shape: tuple[int, int]) -> Values | None:

@@ -122,7 +122,7 @@ def _block(
     read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
     """What GDAL warps at once of a rectangle of the grid; see `read_warped`."""
-    parts = [_warped(read, source, warp, place, shape, seen) for seen in _seen(source, warp, place)]
+    parts = [_warped(read, source, warp, place, shape, part) for part in _source_windows(source, warp, place)]
     found, dtype = parts[0]
     for other, _ in parts[1:]:
         found = np.where(np.isnan(found), other, found)
@@ -130,16 +130,16 @@ def _block(
 
 
 def _warped(
-    read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None, seen: RasterWindow
+    read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None, part: RasterWindow
 ) -> tuple[npt.NDArray[Any], np.dtype[Any]]:
     """What a rectangle of the source shows of one of the grid, as floats with gaps, and the data type it had."""
     every = 1 if shape is None else max(1, min(place.height // shape[0], place.width // shape[1]))
-    thin = None if every == 1 else (-(-seen.height // every), -(-seen.width // every))
-    values, valid = read(seen, thin)
+    thin = None if every == 1 else (-(-part.height // every), -(-part.width // every))
+    values, valid = read(part, thin)
     rows, cols = shape or (place.height, place.width)
     bands = _with_gaps(values, valid)
     with MemoryFile() as memory:
-        _store(bands, memory, _within(source.transform, seen, valid.shape))
+        _store(bands, memory, _within(source.transform, part, valid.shape))
         with (
             memory.open() as file,
             WarpedVRT(
@@ -189,7 +189,7 @@ def _without_gaps(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.N
     return np.where(valid[..., None], values, 0).astype(dtype), valid
 
 
-def _seen(source: GeoBox, warp: Warp, place: RasterWindow) -> list[RasterWindow]:
+def _source_windows(source: GeoBox, warp: Warp, place: RasterWindow) -> list[RasterWindow]:
     """The rectangles of a raster that are looked at for one of the grid.
 
     One, of at least a pixel, though that lie far off. Two at both ends of a raster that goes round the Earth, where the

@@ -73,8 +73,8 @@ def test_hls(kind: str, tmp_path: Path, write_band: WriteBand) -> None:
     assert not scene.read(ALL).valid[:5].any(), "-9999 is no data, though the files do not say so"
     assert not scene.radiometry.assumed
     assert scene.product
-    assert scene.product.says.startswith(f"HLS {kind} (")
-    assert "sensed 2023-08-13 10:05 UTC" in scene.product.says
+    assert scene.product.text.startswith(f"HLS {kind} (")
+    assert "sensed 2023-08-13 10:05 UTC" in scene.product.text
 
 
 def test_b05_of_l30_is_near_infrared(tmp_path: Path, write_band: WriteBand) -> None:
@@ -118,7 +118,7 @@ def test_theia_without_the_slope_is_preferred(tmp_path: Path, write_band: WriteB
     assert not scene.read(ALL).valid[:5].any()
     assert not scene.radiometry.assumed
     assert scene.product
-    assert scene.product.says == "Theia L2A, of 2023-08-13, FRE rather than SRE, which is there, too, 3 band files"
+    assert scene.product.text == "Theia L2A, of 2023-08-13, FRE rather than SRE, which is there, too, 3 band files"
 
 
 def test_theia_as_it_is_where_there_is_no_other(tmp_path: Path, write_band: WriteBand) -> None:

@@ -182,7 +182,7 @@ def test_a_product_is_read_as_it_was_written(
     assert scene.radiometry.assumed == (), "the metadata say all"
     assert "MTD" in scene.radiometry.origins["level"]
     assert scene.product
-    assert scene.product.says.startswith(
+    assert scene.product.text.startswith(
         f"SAFE {level}, baseline {choices.get('baseline', '05.11')}, sensed 2024-10-14"
     )
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landmap.errors import SceneError
-from landmap.products.scene_names import check_one_scene, dates_in, doubt_names
+from landmap.products.scene_names import check_one_scene, dates_in, name_warnings
 
 DAY = date(2023, 8, 13)
 FORMS = (
@@ -74,7 +74,7 @@ def test_the_two_are_named_and_what_to_do() -> None:
      ("2022", "2023"), ("Aug13", "Aug18"), ("1691920000", "1692352000"), ("summer", "winter")],
 )  # fmt: skip
 def test_names_that_differ_in_more_than_the_band_are_told(one: str, other: str) -> None:
-    (doubt,) = doubt_names([f"S2_{one}_B04.tif", f"S2_{one}_B03.tif", f"S2_{other}_B08.tif"])
+    (doubt,) = name_warnings([f"S2_{one}_B04.tif", f"S2_{one}_B03.tif", f"S2_{other}_B08.tif"])
     assert f"S2_{one}_B0" in doubt
     assert f"S2_{other}_B08.tif" in doubt
 
@@ -85,4 +85,4 @@ def test_names_that_differ_in_more_than_the_band_are_told(one: str, other: str) 
      ["T33UUP_20230813T100559_B04_x1.jp2", "T33UUP_20230813T100559_B08_y2.jp2"]],
 )  # fmt: skip
 def test_names_of_one_scene_raise_no_doubt(names: list[str]) -> None:
-    assert doubt_names(names) == []
+    assert name_warnings(names) == []

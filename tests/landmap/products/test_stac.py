@@ -201,7 +201,7 @@ def test_addresses_are_those_that_gdal_reads_in_parts(folder: Path) -> None:
 
 def test_bands_scl_and_what_it_is(folder: Path) -> None:
     found = product(write(folder, item(earth_search(), **{"s2:processing_baseline": "05.09"})))
-    assert found.says == (
+    assert found.text == (
         "STAC item S2B_33TWM_20230813_0_L2A, L2A, baseline 05.09, sensed 2023-08-13 10:07 UTC, 3 band files"
     )
     assert [(band.name, band.label) for band in found.scl] == [("SCL", "SCL.tif")]

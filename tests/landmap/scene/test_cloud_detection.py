@@ -84,8 +84,8 @@ def test_what_the_library_calls_cloud_is_left_out(scene: Path, monkeypatch: pyte
     assert wanted[:170].mean() > 0.7
     clouds = plan.scene.clouds
     assert clouds.used
-    assert clouds.says.startswith("s2cloudless 1.")
-    assert "shadow and snow are not known to it" in clouds.says
+    assert clouds.text.startswith("s2cloudless 1.")
+    assert "shadow and snow are not known to it" in clouds.text
     monkeypatch.setattr("landmap.scene.cloud_detection.TOGETHER", 5)
     again = landmap.plan(scene, card=FAKE_CARD, clouds="s2cloudless")
     assert again.scene.masks == plan.scene.masks, "the same however it is read"

@@ -170,7 +170,7 @@ def test_polygons_without_any_mean_a_clear_scene(make_l1c: MakeL1C) -> None:
     scene = make_l1c(gml=GML.format(""))
     np.testing.assert_array_equal(left_in(scene), seen())
     made = plan(scene)
-    assert made.scene.clouds.says.startswith("MSK_CLOUDS_B00.gml says 0.0 % cloud, shadow not told, snow not told")
+    assert made.scene.clouds.text.startswith("MSK_CLOUDS_B00.gml says 0.0 % cloud, shadow not told, snow not told")
     assert made.warnings == plan(scene, clouds="none").warnings[1:]
 
 
@@ -187,7 +187,7 @@ def test_the_newer_mask_counts_and_what_it_does_not_know_is_said(make_l1c: MakeL
     clouds = made.scene.clouds
     cloud, snow = flags()[:2].max(axis=0).mean(), flags()[2].mean()
     assert clouds.shares == {"cloud": pytest.approx(cloud), "snow": pytest.approx(snow)}
-    assert clouds.says == (
+    assert clouds.text == (
         f"MSK_CLASSI_B00.jp2 says {100 * cloud:.1f} % cloud, {100 * snow:.1f} % snow, shadow not told (of its pixels); "
         "cloud, snow are left out; shadow, saturated are not known to it"
     )
@@ -255,7 +255,7 @@ def test_a_scene_classification_is_used_unless_told_otherwise(
     assert told.used
     assert not told.warnings
     without = plan(scene, clouds="none")
-    assert without.scene.clouds.says.endswith("; not used (--clouds none)")
+    assert without.scene.clouds.text.endswith("; not used (--clouds none)")
     (warning,) = without.scene.clouds.warnings
     assert warning.startswith(
         "clouds are mapped as land (--clouds none), though the scene has a classification: band 4"
@@ -275,9 +275,9 @@ def test_a_scene_without_classification_is_mapped_as_ever_and_the_plan_says_so(
     assert "clouds   not known: the scene has no classification" in done.output
     made, told = plan(scene), plan(scene).to_dict()["clouds"]
     assert made.scene.masks == ()
-    assert told == {"text": made.scene.clouds.says, "source": None, "used": False, "shares": {}}
+    assert told == {"text": made.scene.clouds.text, "source": None, "used": False, "shares": {}}
     assert made.warnings == plan(scene, clouds="none").warnings
-    assert plan(make_l1c()).scene.clouds.says == (
+    assert plan(make_l1c()).scene.clouds.text == (
         "not known: the product has no classification; 23.4 % of all of it by MTD_MSIL1C.xml says "
         "Cloud_Coverage_Assessment; none is left out"
     )
@@ -371,7 +371,7 @@ def test_assets_that_are_cloud_masks_are_found(make_l1c: MakeL1C, tmp_path: Path
         path.write_text(json.dumps(item | {"assets": assets | {key: {"href": str(mask)}}}))
         np.testing.assert_array_equal(left_in(path), seen() & ~fine(flags().max(axis=0)))
     path.write_text(json.dumps(item | {"assets": assets}))
-    assert "31.2 % of all of it by the STAC item's eo:cloud_cover" in plan(path).scene.clouds.says
+    assert "31.2 % of all of it by the STAC item's eo:cloud_cover" in plan(path).scene.clouds.text
 
 
 # --- masks of other products
@@ -399,7 +399,7 @@ def test_a_mask_that_can_not_be_read_is_a_warning_that_helps(
     assert warning.startswith(
         f"clouds are mapped as land: {Path(mask).name} tells of clouds in a form that is not read"
     )
-    assert made.scene.clouds.says == "not known" + warning.removeprefix("clouds are mapped as land")
+    assert made.scene.clouds.text == "not known" + warning.removeprefix("clouds are mapped as land")
     clear = write_band(tmp_path / "clear.tif", (bits & 2 == 0).astype(np.uint8))
     mended = plan(tmp_path / "set", mask=clear)
     assert not mended.scene.clouds.warnings
@@ -499,7 +499,7 @@ def test_all_that_a_run_says_of_what_is_left_out_is_the_same(make_l1c: MakeL1C, 
             assert (file.read(1) == NODATA).sum() == sum(expected.values())
             tags = file.tags()
         assert json.loads(tags["LANDMAP_LEFT_OUT"]) == expected
-        assert tags["LANDMAP_CLOUDS"] == result.plan.scene.clouds.says
+        assert tags["LANDMAP_CLOUDS"] == result.plan.scene.clouds.text
         with cover.with_suffix(".csv").open() as table:
             rows = {row["name"]: row for row in csv.DictReader(table)}
         for name, number in expected.items():
