@@ -15,23 +15,29 @@ from zipfile import ZipFile
 
 from landmap.errors import SceneError
 from landmap.io.remote import redacted
-from landmap.products import cube, dimap, folder, hls, safe, theia
+from landmap.products.cube import find as find_cube
+from landmap.products.dimap import find as find_dimap
 from landmap.products.folder import entries
+from landmap.products.folder import find as find_band_folder
+from landmap.products.hls import find as find_hls
 from landmap.products.product import Product
+from landmap.products.safe import find as find_safe
+from landmap.products.safe import product_folder
 from landmap.products.stac import data_assets, item_product
 from landmap.products.stac_file import may_be_item, read_item
+from landmap.products.theia import find as find_theia
 from landmap_models.errors import ZIP_DAMAGE
 
 if TYPE_CHECKING:
     from pystac import Item
 
 READERS: tuple[Callable[[Traversable, str], Product | None], ...] = (
-    safe.find,
-    dimap.find,
-    cube.find,
-    hls.find,
-    theia.find,
-    folder.find,
+    find_safe,
+    find_dimap,
+    find_cube,
+    find_hls,
+    find_theia,
+    find_band_folder,
 )
 """Find the product that a file or folder is, if it is one of their kind; the most special first.
 
@@ -73,7 +79,7 @@ def _described(item: Item, path: str) -> Product:
 
 
 def _local_product(path: str) -> Product | None:
-    local = safe.product_folder(Path(path))
+    local = product_folder(Path(path))
     if _is_folder(local):
         return _in_folder(local.absolute(), path)
     if not _is_file(local):

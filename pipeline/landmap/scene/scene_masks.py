@@ -10,16 +10,18 @@ from landmap.errors import ReadError, SceneError
 from landmap.io.remote import name_of
 from landmap.left_out import MASKED, percent_words
 from landmap.products.product import Product
-from landmap.scene import l1c_masks, scl
 from landmap.scene.aoi import read_area
 from landmap.scene.clouds import UNKNOWN_CLOUDS, Classification, Clouds, share_words
+from landmap.scene.l1c_masks import are_flags, has_word
+from landmap.scene.l1c_masks import find as find_l1c_mask
 from landmap.scene.masks import Mask, MaskHeader, RasterMask, Rule, raster_on, read_mask_header
+from landmap.scene.scl import find as find_scl
 from landmap.scene.source import Source
 from landmap.settings import MASKED_CLASSES, AreaSettings
 
 NOT_THERE = re.compile(r"No such file|does not exist|HTTP response code: 404")
 """GDAL's words for a file that a product lists and that was not downloaded, or is not kept where the product lies."""
-READERS: tuple[Callable[[str, Source, MaskHeader | None], Classification | None], ...] = (l1c_masks.find, scl.find)
+READERS: tuple[Callable[[str, Source, MaskHeader | None], Classification | None], ...] = (find_l1c_mask, find_scl)
 """Read the classification in a file, if it is of their kind; the most special first. They get the path, the scene, on
 whose grid it is read, and the header of a raster, or None for a file of polygons."""
 Own = Callable[[], Classification | None]
@@ -158,7 +160,7 @@ def classification_file(path: str, scene: Source) -> Classification:
     """
     header = None if path.lower().endswith(".gml") else read_mask_header(path)
     found = next((found for read in READERS if (found := read(path, scene, header))), None)
-    assert found is not None  # scl.find takes or refuses all that is left
+    assert found is not None  # find_scl takes or refuses all that is left
     return found
 
 
@@ -166,7 +168,7 @@ def _by_raster(path: str, scene: Source, settings: AreaSettings) -> Mask:
     """What a raster leaves out: by the values that are named, else 0; no data in any case."""
     name, given = name_of(path), settings.mask_values
     by_default = given is None and not settings.invert_mask
-    if by_default and (name.lower().endswith(".gml") or l1c_masks.has_word(name, "CLASSI")):
+    if by_default and (name.lower().endswith(".gml") or has_word(name, "CLASSI")):
         found = classification_file(path, scene)
         names = [known for known in MASKED_CLASSES if known in found.knows]
         mask = found.mask(names, f"{', '.join(names)} by {name}, as it is a product's own cloud mask")
@@ -174,7 +176,7 @@ def _by_raster(path: str, scene: Source, settings: AreaSettings) -> Mask:
     header = read_mask_header(path)
     values = tuple(float(value) for value in given) if given is not None else (0.0,)
     option = "mask inverted" if settings.invert_mask else "mask"
-    if by_default and header.count == 3 and l1c_masks.are_flags(path, scene):
+    if by_default and header.count == 3 and are_flags(path, scene):
         option = "mask of flags"
     listed = " or ".join(f"{value:g}" for value in values)
     is_blank = header.nodata is not None and header.nodata in values

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 import landmap
 from landmap.errors import SceneError
+from landmap.scene import sample as module
 from landmap.scene.sample import ENOUGH, places_with_data, sample
 from landmap.scene.scene import Scene, open_scene
-from landmap.scene.scene import sample as module
 from landmap.settings import Settings
 from landmap.tiling import Window
 from landmap_models.inference.classifier import FAKE_CARD
