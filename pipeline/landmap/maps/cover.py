@@ -23,7 +23,8 @@ from landmap.geo.areas import PixelAreas, pixel_areas
 from landmap.geo.geobox import GeoBox, geobox_of
 from landmap.geo.longitudes import unbroken
 from landmap.io.reading import first_cause, open_raster
-from landmap.maps.legend import class_ids, legend_or_refuse, own_legend
+from landmap.maps.legend import class_ids, legend_or_refuse
+from landmap.maps.raster_legend import own_legend
 from landmap.maps.tags import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, class_names
 from landmap.tiling import Window
 from landmap_models.arrays import Bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,57 +17,23 @@ from rasterio.errors import RasterioError
 from landmap.errors import SceneError
 from landmap.io.delimited import ENDINGS, TableError, read_table
 from landmap.io.reading import first_cause
+from landmap.maps.raster_legend import NOT_CLASSES, Classes, change_of_values, make_classes, own_legend
 from landmap.maps.tags import LAYER_TAG, LEGEND_TAG
-from landmap.maps.vrt_values import change_of_values
 from landmap_models.errors import LandmapError
 from landmap_models.gdal_dataset import open_dataset
-from landmap_models.legend import EUROSAT, MAX_CLASS_ID, NODATA, PALETTE, UNKNOWN, UNKNOWN_ID, LandClass
+from landmap_models.legend import NODATA, UNKNOWN, UNKNOWN_ID, LandClass
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard
-
-Classes = tuple[LandClass, ...]
 
 IDS = "id", "class_id", "classid", "value", "code", "class"
 NAMES = "name", "class_name", "label", "description", "category", "class"
 COLORS = "color", "colour", "hex", "html"
 PARTS = ("red", "r"), ("green", "g"), ("blue", "b")
 """Titles of the columns of a legend as a table."""
-NOT_CLASSES = "confidence", "probabilities"
-"""Layers that landmap writes whose values are no classes."""
 HELP = (
     "name a file that says what the ids mean: --legend FILE (the cover it was made from, a model or its card, QML, or "
     "CSV with the columns id,name,color)"
 )
-
-
-def own_legend(file: Any) -> Classes:
-    """What a raster says of its ids, "Unknown" among them; empty where it says nothing.
-
-    By landmap's tag, by GDAL's category names or attribute table, or by the sources of a VRT that all say the same and
-    whose values it passes on as they are.
-
-    Raises:
-        SceneError: Its tag can't be understood, or the sources of a VRT disagree or can't be found.
-    """
-    if file.tags().get(LAYER_TAG) in NOT_CLASSES:
-        return ()
-    said = _said(file)
-    if file.driver != "VRT":
-        return said
-    if not change_of_values(file):
-        return said or _of_sources(file)
-    # Programs copy names from a source into a VRT that changes its values: they are then not the VRT's own.
-    return () if said in _by_source(file) else said
-
-
-def _said(file: Any) -> Classes:
-    """What the header of a raster says, or the file beside it."""
-    tags = file.tags()
-    if LEGEND_TAG in tags:
-        return _of_names(_tagged(tags[LEGEND_TAG], file.name), _palette(file))
-    if names := _categories(file):
-        return _of_names(names, _palette(file))
-    return ()
 
 
 def legend_or_refuse(file: Any, given: str | os.PathLike[str] | None) -> Classes:
@@ -195,90 +161,11 @@ def _of_raster(path: str) -> Classes:
     return found
 
 
-def _of_sources(file: Any) -> Classes:
-    """The legend of the sources of a VRT, where all say the same."""
-    found = _by_source(file)
-    if len(found) > 1 and () not in found:
-        one, other = list(found.values())[:2]
-        raise SceneError(f"{file.name}: expected sources of one legend. Those of {one} and {other} differ")
-    return next(iter(found)) if len(found) == 1 else ()
-
-
-def _by_source(file: Any) -> dict[Classes, str]:
-    """Legends of the sources of a VRT, each with the first source that says so; an empty one where one says nothing.
-
-    Raises:
-        SceneError: A source is missing.
-    """
-    found: dict[Classes, str] = {}
-    for source in file.files[1:]:
-        if source.lower().endswith((".aux.xml", ".ovr", ".msk")):
-            continue
-        try:
-            with open_dataset(source) as other:
-                legend = own_legend(other)
-        except RasterioError as error:
-            if not source.startswith("/vsi") and not Path(source).exists():
-                raise SceneError(
-                    f"{file.name}: expected the file {source}, a source of this VRT. It is missing: put it back, or "
-                    "make the VRT anew"
-                ) from error
-            legend = ()
-        found.setdefault(legend, source)
-    return found
-
-
-def _tagged(text: str, name: str) -> dict[int, str]:
-    try:
-        return {int(i): str(name) for i, name in json.loads(text).items()}
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise SceneError(f"{name}: expected class names by id in its tag {LEGEND_TAG}: {error}") from error
-
-
-def _palette(file: Any) -> Mapping[int, Sequence[int]]:
-    try:
-        return dict(file.colormap(1))
-    except ValueError:
-        return {}  # a map that went through other programs may have lost it
-
-
-def _of_names(names: Mapping[int, str], palette: Mapping[int, Sequence[int]]) -> Classes:
-    colors = {i: "#{:02x}{:02x}{:02x}".format(*palette[i][:3]) for i in names if i in palette}
-    return _classes([(i, name, colors.get(i)) for i, name in names.items()])
-
-
-def _categories(file: Any) -> dict[int, str]:
-    """GDAL's category names, or its attribute table, of which rasterio shows nothing: from a VRT or `.aux.xml`."""
-    beside = () if file.driver == "VRT" else file.files[:3]  # those of a VRT are its sources'
-    for path in dict.fromkeys((file.name, f"{file.name}.aux.xml", *beside)):
-        if not path.lower().endswith((".vrt", ".aux.xml")) or not Path(path).is_file():
-            continue
-        try:
-            root = ElementTree.fromstring(Path(path).read_bytes())
-        except (OSError, ElementTree.ParseError):
-            continue
-        names = [category.text or "" for category in root.findall(".//CategoryNames/Category")]
-        if found := {i: name for i, name in enumerate(names) if name} or _attributes(root):
-            return found
-    return {}
-
-
-def _attributes(root: ElementTree.Element) -> dict[int, str]:
-    """Ids and names of a raster attribute table; empty where it has no column of names."""
-    usages = [field.findtext("Usage") for field in root.findall(".//GDALRasterAttributeTable/FieldDefn")]
-    ids = next((usages.index(usage) for usage in ("5", "3") if usage in usages), None)  # MinMax, Min
-    if ids is None or "2" not in usages:
-        return {}
-    rows = [[cell.text or "" for cell in row] for row in root.findall(".//GDALRasterAttributeTable/Row")]
-    pairs = [(row[ids], row[usages.index("2")]) for row in rows]
-    return {int(float(i)): name for i, name in pairs if name and re.fullmatch(r"\d+(\.0*)?", i)}
-
-
 def _of_json(text: str, origin: str) -> Classes:
     """A card's legend, or names by id as in the tag of a cover."""
     content = json.loads(text)
     if isinstance(content, dict) and content and all(re.fullmatch(r"\d+", key) for key in content):
-        return _classes([(int(i), str(name), None) for i, name in content.items()])
+        return make_classes([(int(i), str(name), None) for i, name in content.items()])
     return (*ModelCard.from_json(text, origin).legend, UNKNOWN)
 
 
@@ -293,7 +180,7 @@ def _of_qml(text: str) -> Classes:
     if not entries:
         raise ValueError("this style has no palette and no categories")
     whole = [(value, label, color) for value, label, color in entries if re.fullmatch(r"\d+(\.0*)?", value or "")]
-    return _classes([(int(float(value or 0)), label or "", color) for value, label, color in whole])
+    return make_classes([(int(float(value or 0)), label or "", color) for value, label, color in whole])
 
 
 def _symbol_color(symbol: ElementTree.Element) -> str | None:
@@ -320,37 +207,4 @@ def _of_table(path: Path) -> Classes:
         if None not in parts:
             told = "#{:02x}{:02x}{:02x}".format(*(int(row[place]) for place in parts if place is not None))
         entries.append((int(float(row[ids])), row[names], told or None))
-    return _classes(entries)
-
-
-def _classes(entries: Sequence[tuple[int, str, str | None]]) -> Classes:
-    """Classes in the order of their ids; those without a colour get one.
-
-    Raises:
-        ValueError: An id is out of range or there twice, a name is missing or there twice, or a colour is none.
-    """
-    found = [(i, name.strip(), color) for i, name, color in sorted(entries, key=lambda entry: entry[0]) if i != NODATA]
-    if not found:
-        raise ValueError("there is no class in it")
-    for kind, values in (("id", [str(i) for i, _, _ in found]), ("name", [name for _, name, _ in found])):
-        if twice := [value for value in dict.fromkeys(values) if values.count(value) > 1]:
-            raise ValueError(f"expected each {kind} once. Found {twice[0]!r} more often")
-    for i, name, _ in found:
-        if i > UNKNOWN_ID or (i == UNKNOWN_ID and name != UNKNOWN.name):
-            raise ValueError(
-                f"expected ids from 0 to {MAX_CLASS_ID}; {UNKNOWN_ID} is Unknown and {NODATA} nodata. Found {i} "
-                f"({name}): give the raster other ids (gdal_calc)"
-            )
-    known = {c.name: c.color for c in EUROSAT} | {UNKNOWN.name: UNKNOWN.color}
-    return tuple(
-        LandClass(i, name, _color(color) if color else known.get(name, PALETTE[at % len(PALETTE)]))
-        for at, (i, name, color) in enumerate(found)
-    )
-
-
-def _color(text: str) -> str:
-    """As "#rrggbb", with or without the "#" and what follows it."""
-    bare = text.strip().lstrip("#")
-    if not re.fullmatch(r"[0-9a-fA-F]{6}([0-9a-fA-F]{2})?", bare):
-        raise ValueError(f"expected colours such as #1f6b2e. Found {text!r}")
-    return f"#{bare[:6].lower()}"
+    return make_classes(entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy.typing as npt
 import rasterio
 from rasterio.features import shapes
 
-from landmap.maps.regions import open_placeless
+from landmap.maps.cover import Cover, raster_window
+from landmap.maps.regions import Regions, cut_strips
 from landmap_models.arrays import Doubles, Ints
+from landmap_models.gdal_dataset import open_dataset
 
 BATCH_VERTICES = 500_000
 """A batch of polygons ends with the one that brings it to so many vertices."""
@@ -169,3 +172,40 @@ def _simplified(geometry: npt.NDArray[Any], tolerance: float, sides: tuple[float
     in_metres = shapely.transform(geometry, lambda corners: corners * sides)
     simple = shapely.coverage_simplify(in_metres, tolerance, simplify_boundary=False)
     return np.asarray(shapely.transform(simple, lambda corners: corners / sides))
+
+
+def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
+    """Write the number of each pixel's region, 0 for nodata, as an int32 GeoTIFF without a place on the ground.
+
+    Returns:
+        Corners of pixels where three borders meet, as row * (width + 1) + column, ascending: there, and only there,
+        one of the polygons goes straight on where its neighbours turn.
+    """
+    profile = {"driver": "GTiff", "dtype": "int32", "count": 1, "compress": "DEFLATE", "zlevel": 1, "predictor": 2}
+    shape = {"height": cover.geobox.height, "width": cover.geobox.width, "blockysize": 16, "bigtiff": "IF_SAFER"}
+    corners, first, above = [np.empty(0, np.int64)], 0, None
+    with open_placeless(path, "w", **profile, **shape) as file:
+        for strip, window in cut_strips(cover):
+            last = first + strip.num_parts
+            numbers = regions.of_part[first:last][strip.part].astype(np.int32)[strip.run]
+            file.write(numbers, 1, window=raster_window(window))
+            rows = numbers if above is None else np.concatenate([above, numbers])
+            corners.append(_forks(rows) + (window.row_off - (above is not None)) * (cover.geobox.width + 1))
+            first, above = last, numbers[-1:].copy()
+    return np.concatenate(corners)
+
+
+@contextmanager
+def open_placeless(path: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
+    """Open a raster that lies nowhere on purpose, so that its coordinates are columns and rows."""
+    with open_dataset(path, mode, **profile) as file:
+        yield file
+
+
+def _forks(numbers: npt.NDArray[np.int32]) -> Ints:
+    """Corners inside a rectangle where exactly three borders meet, as row * (width + 1) + column."""
+    beside = numbers[:, 1:] != numbers[:, :-1]
+    below = numbers[1:] != numbers[:-1]
+    arms = beside[1:].astype(np.int8) + beside[:-1] + below[:, 1:] + below[:, :-1]
+    row, col = np.nonzero(arms == 3)
+    return np.asarray((row + 1) * (numbers.shape[1] + 1) + col + 1, np.int64)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ import numpy.typing as npt
 from landmap.errors import OutputError
 from landmap.geo.areas import PixelAreas, pixel_areas
 from landmap.geo.geobox import ground_pixel_sides
-from landmap.maps.cover import Cover, raster_window, side_raster
+from landmap.maps.cover import Cover, side_raster
 from landmap.maps.legend import check_ids
+from landmap.maps.small_regions import Borders, absorb
 from landmap.tiling import Window
 from landmap_models.arrays import Doubles, Ints
-from landmap_models.gdal_dataset import open_dataset
 from landmap_models.legend import NODATA
 
 
@@ -91,18 +89,6 @@ def components(count: int, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> np
     return np.argsort(np.argsort(first)).astype(np.int32)[inverse]
 
 
-@dataclass(frozen=True, slots=True)
-class Borders:
-    """Sides that different classes share. Pairs of neighbours, each once."""
-
-    one: Ints
-    """The neighbour with the lower number."""
-    other: Ints
-    """The one with the higher number."""
-    length: Doubles
-    """In metres, or whatever the sides of pixels are given in."""
-
-
 def border_pairs(
     numbers: npt.NDArray[Any], classes: npt.NDArray[np.uint8], sides: tuple[float, float]
 ) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any], float]]:
@@ -127,81 +113,6 @@ def sum_borders(one: npt.NDArray[Any], other: npt.NDArray[Any], length: Doubles)
     pairs, inverse = np.unique(low << 32 | high, return_inverse=True)
     summed = np.asarray(np.bincount(inverse, length, minlength=len(pairs)), np.float64)
     return Borders(pairs >> 32, pairs & (2**32 - 1), summed)
-
-
-def absorb(class_id: npt.NDArray[Any], area: Doubles, borders: Borders, minimum: float) -> tuple[Ints, Ints]:
-    """Join small regions to neighbours until none is left that has one.
-
-    The smallest goes first. Of neighbours with equally long borders the larger one takes it, and of equally large ones
-    the first. What a region becomes part of may be small still and goes on; regions of one class that meet become one.
-
-    Args:
-        class_id: Of each region, `(n,)`.
-        area: Of each region; of one that must stay, such as nodata, infinite.
-        borders: Between regions of different classes.
-        minimum: A region with less area is small.
-
-    Returns:
-        For each region the one that it is part of in the end (its own number, where it stays), and the class of each.
-    """
-    return _Absorption(class_id, area, borders, minimum).run()
-
-
-class _Absorption:
-    """The neighbourhood while it changes."""
-
-    def __init__(self, class_id: npt.NDArray[Any], area: Doubles, borders: Borders, minimum: float) -> None:
-        self.class_id, self.area, self.minimum = class_id.tolist(), area.tolist(), minimum
-        self.into = list(range(len(area)))
-        self.neighbours: dict[int, dict[int, float]] = {}
-        near = (area[borders.one] < minimum) | (area[borders.other] < minimum)  # large ones never join each other
-        for one, other, length in zip(
-            borders.one[near].tolist(), borders.other[near].tolist(), borders.length[near].tolist(), strict=True
-        ):
-            self.neighbours.setdefault(one, {})[other] = length
-            self.neighbours.setdefault(other, {})[one] = length
-
-    def run(self) -> tuple[Ints, Ints]:
-        queue = [(size, i) for i, size in enumerate(self.area) if size < self.minimum]
-        heapq.heapify(queue)
-        while queue:
-            size, i = heapq.heappop(queue)
-            if self.into[i] != i or self.area[i] != size or not self.neighbours.get(i):
-                continue  # joined or grown meanwhile, or an island in nodata
-            host = self._host(i)
-            meeting = [j for j in self.neighbours[i] if j != host and self.class_id[j] == self.class_id[host]]
-            self._join(i, host)
-            for j in meeting:
-                host = self._join_larger(j, host)
-            if self.area[host] < self.minimum:
-                heapq.heappush(queue, (self.area[host], host))
-        roots = np.array([self._root(i) for i in range(len(self.into))], np.int64)
-        return roots, np.array(self.class_id, np.int64)[roots]
-
-    def _host(self, i: int) -> int:
-        return max(self.neighbours[i], key=lambda j: (self.neighbours[i][j], self.area[j], -j))
-
-    def _join_larger(self, one: int, other: int) -> int:
-        """Join two of one class; the one with fewer neighbours moves, for that is less work."""
-        if len(self.neighbours[one]) > len(self.neighbours[other]):
-            one, other = other, one
-        self._join(one, other)
-        return other
-
-    def _join(self, i: int, host: int) -> None:
-        hosts = self.neighbours[host]
-        for j, length in self.neighbours.pop(i).items():
-            del self.neighbours[j][i]
-            if j != host:
-                hosts[j] = self.neighbours[j][host] = hosts.get(j, 0.0) + length
-        self.area[host] += self.area[i]
-        self.into[i] = host
-
-    def _root(self, i: int) -> int:
-        while self.into[i] != i:
-            self.into[i] = self.into[self.into[i]]  # so that the way is shorter next time
-            i = self.into[i]
-        return i
 
 
 MAX_REGIONS = 2_000_000
@@ -242,13 +153,14 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
     """
     parts = _Parts(pixel_areas(cover.geobox), _border_sides(cover) if min_hectares else None)
     percent = side_raster(confidence, cover, "confidence")
-    for strip, window in _strips(cover):
+    for strip, window in cut_strips(cover):
         parts.add(strip, percent.read(window)[0] if percent else None, window)
     check_ids(cover.path, cover.legend, parts.pixels_by_class())
     return _Table.of(parts).regions(parts, min_hectares)
 
 
-def _strips(cover: Cover) -> Iterator[tuple[Strip, Any]]:
+def cut_strips(cover: Cover) -> Iterator[tuple[Strip, Window]]:
+    """Read a cover strip by strip and find the parts of each; gives each strip and its window."""
     for window, classes in cover.strips():
         yield cut_strip(classes), window
 
@@ -371,40 +283,3 @@ class _Table:
         if not values:
             return np.full(count, np.nan)
         return np.asarray(np.bincount(number, np.concatenate(values), minlength=count), np.float64)
-
-
-def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
-    """Write the number of each pixel's region, 0 for nodata, as an int32 GeoTIFF without a place on the ground.
-
-    Returns:
-        Corners of pixels where three borders meet, as row * (width + 1) + column, ascending: there, and only there,
-        one of the polygons goes straight on where its neighbours turn.
-    """
-    profile = {"driver": "GTiff", "dtype": "int32", "count": 1, "compress": "DEFLATE", "zlevel": 1, "predictor": 2}
-    shape = {"height": cover.geobox.height, "width": cover.geobox.width, "blockysize": 16, "bigtiff": "IF_SAFER"}
-    corners, first, above = [np.empty(0, np.int64)], 0, None
-    with open_placeless(path, "w", **profile, **shape) as file:
-        for strip, window in _strips(cover):
-            last = first + strip.num_parts
-            numbers = regions.of_part[first:last][strip.part].astype(np.int32)[strip.run]
-            file.write(numbers, 1, window=raster_window(window))
-            rows = numbers if above is None else np.concatenate([above, numbers])
-            corners.append(_forks(rows) + (window.row_off - (above is not None)) * (cover.geobox.width + 1))
-            first, above = last, numbers[-1:].copy()
-    return np.concatenate(corners)
-
-
-@contextmanager
-def open_placeless(path: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
-    """Open a raster that lies nowhere on purpose, so that its coordinates are columns and rows."""
-    with open_dataset(path, mode, **profile) as file:
-        yield file
-
-
-def _forks(numbers: npt.NDArray[np.int32]) -> Ints:
-    """Corners inside a rectangle where exactly three borders meet, as row * (width + 1) + column."""
-    beside = numbers[:, 1:] != numbers[:, :-1]
-    below = numbers[1:] != numbers[:-1]
-    arms = beside[1:].astype(np.int8) + beside[:-1] + below[:, 1:] + below[:, :-1]
-    row, col = np.nonzero(arms == 3)
-    return np.asarray((row + 1) * (numbers.shape[1] + 1) + col + 1, np.int64)

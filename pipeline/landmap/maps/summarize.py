@@ -3,230 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import rasterio
 
-from landmap.errors import SettingsError, ZoneError
-from landmap.geo.areas import PixelAreas, pixel_areas
-from landmap.geo.geobox import misplaced
-from landmap.geo.outlines import outlines
+from landmap.errors import SettingsError
+from landmap.geo.areas import pixel_areas
 from landmap.io.publish import Staged, locked, publish, staging
-from landmap.io.reading import CACHE_BYTES, open_raster
+from landmap.io.reading import CACHE_BYTES
 from landmap.io.tables import Row, check_table, write_rows
-from landmap.io.vectors import read_shapes
 from landmap.left_out import LEFT_OUT_TAG, NO_DATA, parse_left_out
-from landmap.maps.cover import Cover, raster_window, read_classes, read_cover, side_raster
+from landmap.maps.cover import Cover, read_cover, side_raster
 from landmap.maps.legend import check_ids
-from landmap.maps.shares import ClassCounter, ClassShare, class_shares
+from landmap.maps.shares import ClassCounter, ClassShare
+from landmap.maps.zones import Zones, read_zones, zone_shares
 from landmap.products.files import check_outputs
-from landmap.tiling import Window
 from landmap_models.legend import NODATA
-
-MAX_CELLS = 4_000_000
-"""Pixels of a zone that are looked at at once."""
-STEPS = 101
-"""Values of confidence: 0 to 100 %."""
-NO_CODE = 65535
-
-
-@dataclass(frozen=True, slots=True)
-class Zones:
-    """Named polygons; they may overlap."""
-
-    path: str
-    """Where they lie."""
-    ids: tuple[Any, ...]
-    """What tells them apart: texts or numbers."""
-    geometry: npt.NDArray[Any]
-    """Shapely's polygons `(n,)`."""
-    crs: str
-    """As WKT."""
-    warnings: tuple[str, ...]
-    """What was found to be odd, in plain words."""
-
-
-def read_zones(path: str | os.PathLike[str], id_column: str, layer: str | None = None) -> Zones:
-    """Read zones from anything with polygons that GeoPandas reads.
-
-    Args:
-        path: The vector file with the zones.
-        id_column: What names each zone.
-        layer: Name of its layer; None where it has one of polygons.
-
-    Raises:
-        ZoneError: It can't be opened, or holds something else than polygons with a CRS.
-        SettingsError: There is no such column, or it does not tell the zones apart.
-    """
-    import shapely
-
-    frame = read_shapes(path, layer, option="--zone-layer", kinds=("Polygon",), error=ZoneError)
-    if frame.crs is None:
-        raise ZoneError(f"{path}: expected zones with a coordinate reference system (CRS), found none")
-    kinds = sorted(set(frame.geom_type.fillna("no geometry")))
-    if not len(frame) or set(kinds) - {"Polygon", "MultiPolygon"}:
-        raise ZoneError(f"{path}: expected polygons as zones. Found: {', '.join(kinds) or 'none'}")
-    ids = _ids(path, frame, id_column)
-    geometry = frame.geometry.to_numpy()
-    broken = [i for i, valid in zip(ids, shapely.is_valid(geometry), strict=True) if not valid]
-    warnings = (f"{path}: the borders of {_few(broken)} cross themselves; taken as repaired",) if broken else ()
-    return Zones(os.fspath(path), ids, shapely.make_valid(geometry), frame.crs.to_wkt(), warnings)
-
-
-def _ids(path: str | os.PathLike[str], frame: Any, id_column: str) -> tuple[Any, ...]:
-    columns = [str(name) for name in frame.columns if name != frame.geometry.name]
-    if id_column not in columns:
-        raise SettingsError(f"{path}: no column {id_column!r} for --zone-id. Its columns: {', '.join(columns)}")
-    column = frame[id_column]
-    if column.isna().any():
-        raise SettingsError(f"{path}: {int(column.isna().sum())} zones have no {id_column}: choose another --zone-id")
-    twice = column[column.duplicated()].unique().tolist()
-    if twice:
-        raise SettingsError(f"{path}: more than one zone is {_few(twice)}: choose another --zone-id, or dissolve them")
-    return tuple(column.tolist())
-
-
-def _few(names: Sequence[Any]) -> str:
-    """Some of many, in words."""
-    shown = ", ".join(map(str, names[:5]))
-    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
-
-
-def zone_shares(
-    cover: Cover, confidence: Path | None, zones: Zones
-) -> tuple[list[tuple[Any, tuple[ClassShare, ...]]], list[str]]:
-    """Share of every class in each zone.
-
-    A pixel on a border counts by the part that lies in the zone (exactextract), so that zones that share out the cover
-    add up to it.
-
-    Args:
-        cover: To be shared out.
-        confidence: Raster of the run that wrote it.
-        zones: In any CRS.
-
-    Returns:
-        Each zone's id with its classes, and warnings.
-
-    Raises:
-        SceneError: A raster can't be read, or they don't belong together.
-        ZoneError: The cover has no CRS.
-    """
-    placed, says = _pixel_coordinates(zones, cover)
-    inside = np.flatnonzero(_touching(placed, cover))
-    nothing = np.zeros((3, 256))
-    sums = dict.fromkeys(range(len(zones.ids)), nothing) | dict(
-        zip(inside.tolist(), _sums(cover, confidence, placed[inside]), strict=True)
-    )
-    found = []
-    for i, zone in enumerate(zones.ids):
-        pixels, percent, hectares = sums[i]
-        found.append((zone, class_shares(cover.legend, pixels.tolist(), hectares, percent if confidence else None)))
-    check_ids(cover.path, cover.legend, np.ceil(sum(found_in[0] for found_in in sums.values())).astype(np.int64))
-    outside = [zone for i, zone in enumerate(zones.ids) if i not in set(inside.tolist())]
-    warnings = [*zones.warnings, *(f"{zones.path}: {words}" for words in says)]
-    return found, [*warnings, *([f"{zones.path}: {_few(outside)} lie outside the cover"] if outside else [])]
-
-
-def _pixel_coordinates(zones: Zones, cover: Cover) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    """Geometry in columns from the left and rows from the *bottom*, so that any geotransform will do.
-
-    Returns:
-        What of the zones lies around the cover, and how doubtful borders were read, in words.
-    """
-    import shapely
-
-    if cover.geobox.crs is None or misplaced(cover.geobox):
-        raise ZoneError(f"{cover.path}: zones need a cover with a place on the ground (CRS and geotransform)")
-    try:
-        found = outlines(zones.geometry, zones.crs, cover.geobox)
-    except RuntimeError as error:  # pyproj's own
-        raise ZoneError(f"{zones.path}: can't be brought to the CRS of {cover.path}: {error}") from error
-    t = ~cover.geobox.transform
-    matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.geobox.height - t.f)
-
-    return np.asarray(shapely.transform(found.shapes, lambda points: points @ matrix + origin)), found.says
-
-
-def _touching(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[np.bool_]:
-    """Which of them lie in part on the cover."""
-    import shapely
-
-    return np.asarray(shapely.intersects(geometry, shapely.box(0, 0, cover.geobox.width, cover.geobox.height)))
-
-
-def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:
-    """Pixels, sum of percent, and hectares by class, `(3, 256)`, of each zone.
-
-    exactextract gives the share of each distinct value. A value here says class and confidence at once, so that one
-    look at the pixels is enough.
-    """
-    from exactextract import exact_extract
-    from exactextract.feature import JSONFeatureSource
-    from exactextract.raster import NumPyRasterSource
-    from shapely.geometry import mapping
-
-    areas = pixel_areas(cover.geobox)
-    if not len(geometry) or areas is None:
-        return
-    side = side_raster(confidence, cover, "confidence")
-    with ExitStack() as stack:  # files stay open, with their blocks, as zones may be many and small
-        file = stack.enter_context(open_raster(cover.path))
-        percent = stack.enter_context(open_raster(side.path)) if side else None
-        found = exact_extract(
-            NumPyRasterSource(_Codes(cover, file, percent), nodata=NO_CODE),
-            JSONFeatureSource([{"type": "Feature", "geometry": mapping(zone)} for zone in geometry]),
-            ["unique", "frac", "count", "weighted_frac", "weighted_sum", "weighted_mean"],
-            weights=NumPyRasterSource(_Weights(areas, (cover.geobox.height, cover.geobox.width))),
-            max_cells_in_memory=MAX_CELLS,
-        )
-    for zone in found:
-        yield _by_class(zone["properties"], areas)
-
-
-def _by_class(zone: dict[str, Any], areas: PixelAreas) -> npt.NDArray[np.float64]:
-    """Shares of codes → pixels, sum of percent, hectares by class, `(3, 256)`."""
-    codes = np.asarray(zone["unique"], np.int64) - 1
-    if not len(codes):
-        return np.zeros((3, 256))
-    classes, steps = codes // STEPS, codes % STEPS
-    pixels = np.asarray(zone["frac"]) * zone["count"]
-    # As no code is 0, the sum by the mean is the area of all valid pixels.
-    hectares = areas.hectares(np.asarray(zone["weighted_frac"]) * (zone["weighted_sum"] / zone["weighted_mean"]))
-    return np.stack([np.bincount(classes, values, minlength=256) for values in (pixels, pixels * steps, hectares)])
-
-
-class _Codes:
-    """1 + class id * 101 + percent, read when a rectangle of it is asked for, as exactextract asks an array."""
-
-    def __init__(self, cover: Cover, classes: Any, percent: Any) -> None:
-        self._path, self._classes, self._percent, self.shape = cover.path, classes, percent, cover.geobox.shape
-
-    def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.uint16]:
-        rows, cols = place
-        window = Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start)
-        classes, percent = read_classes(self._classes, self._path, window), np.zeros(window.shape, np.uint8)
-        if self._percent:
-            percent = self._percent.read(1, window=raster_window(window))
-        codes = 1 + classes.astype(np.uint16) * STEPS + np.minimum(percent, STEPS - 1)
-        return np.where(classes == NODATA, np.uint16(NO_CODE), codes)
-
-
-class _Weights:
-    """Area of each pixel, made when a rectangle of it is asked for."""
-
-    def __init__(self, areas: PixelAreas, shape: tuple[int, int]) -> None:
-        self._areas, self.shape = areas, shape
-
-    def __getitem__(self, place: tuple[slice, slice]) -> npt.NDArray[np.float64]:
-        rows, cols = place
-        return self._areas.of(Window(rows.start, cols.start, rows.stop - rows.start, cols.stop - cols.start))
 
 
 def summarize(

@@ -20,8 +20,8 @@ from landmap.io.qgis import STYLES_LAYER, style_rows
 from landmap.io.reading import CACHE_BYTES
 from landmap.io.vectors import Features, format_of, write_layer, write_table
 from landmap.maps.cover import Cover, read_cover, side_raster
-from landmap.maps.polygons import polygons, simplify
-from landmap.maps.regions import Regions, find_regions, write_numbers
+from landmap.maps.polygons import polygons, simplify, write_numbers
+from landmap.maps.regions import Regions, find_regions
 from landmap.products.files import check_outputs
 from landmap_models.legend import NODATA
 

@@ -28,8 +28,8 @@ import landmap
 from landmap.errors import OutputError, SceneError, SettingsError
 from landmap.io.qgis import vector_qml
 from landmap.maps.cover import read_cover
-from landmap.maps.polygons import polygons
-from landmap.maps.regions import find_regions, open_placeless, write_numbers
+from landmap.maps.polygons import open_placeless, polygons, write_numbers
+from landmap.maps.regions import find_regions
 from landmap.maps.tags import CELL_TAG, LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap_models.legend import EUROSAT, NODATA
 
