@@ -15,8 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from landmap.accuracy.assess import Assessment as Assessment
     from landmap.accuracy.assess import assess as assess
+    from landmap.accuracy.assessment import Assessment as Assessment
     from landmap.accuracy.change import Change as Change
     from landmap.accuracy.change import compare_maps as compare_maps
     from landmap.batch.jobs import Job as Job
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from landmap.settings import Settings as Settings
 
 _PUBLIC = {
-    "Assessment": "accuracy.assess:Assessment",
+    "Assessment": "accuracy.assessment:Assessment",
     "BatchResult": "batch.run:BatchResult",
     "Change": "accuracy.change:Change",
     "ClassShare": "maps.shares:ClassShare",

@@ -7,6 +7,7 @@ numbers of their equations are given. Strata are the mapped classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,49 +32,93 @@ class Estimated:
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What a sample says of a map and of the land, for q classes."""
+    """A sample drawn at random within each of q mapped classes, and what it says of the map and of the land."""
 
-    proportions: Doubles
-    """Share of the area by mapped class (row) and true class (column), `(q, q)`; sums to 1."""
-    overall: Estimated
-    """Share of the area that is mapped right, `()`."""
-    users: Estimated
-    """Of the area mapped as a class, the share that is of that class, `(q,)`."""
-    producers: Estimated
-    """Of the true area of a class, the share that is mapped so, `(q,)`."""
-    areas: Estimated
-    """True area of each class, `(q,)`, in the unit of the mapped areas."""
+    mapped: Doubles
+    """Mapped area of each class, `(q,)`, in any unit."""
+    places: Doubles
+    """Number of samples in each mapped class, `(q,)`."""
+    rates: Doubles
+    """Share of a mapped class's samples (row) that are of a reference class (column), `(q, q)`; rows sum to 1."""
+    spread: Doubles
+    """Variance of each rate, `(q, q)`; NaN where it is not defined."""
+
+    @property
+    def weights(self) -> Doubles:
+        """Share of each mapped class in the area, `(q,)`."""
+        return np.asarray(self.mapped / self.mapped.sum())
+
+    @property
+    def proportions(self) -> Doubles:
+        """Share of the area by mapped class (row) and true class (column), `(q, q)`; sums to 1. Equation (4)."""
+        return self.weights[:, None] * self.rates
+
+    @property
+    def overall(self) -> Estimated:
+        """Overall accuracy: share of the area that is mapped right, `()`. Equations (1) and (5)."""
+        variance = (self.weights**2 * np.diagonal(self.spread)).sum()
+        return Estimated(np.diagonal(self.proportions).sum(), np.sqrt(variance))
+
+    @property
+    def users(self) -> Estimated:
+        """User's accuracy: of the area mapped as a class, the share of that class, `(q,)`. Equations (2) and (6)."""
+        values = np.where(self.places > 0, np.diagonal(self.rates), np.nan)
+        return Estimated(values, np.where(self.places > 1, np.sqrt(np.diagonal(self.spread)), np.nan))
+
+    @property
+    def producers(self) -> Estimated:
+        """Producer's accuracy: of the true area of a class, the share mapped so, `(q,)`. Equations (3) and (7)."""
+        true = self.proportions.sum(axis=0)
+        values = _divided(np.diagonal(self.proportions), true, np.full_like(true, np.nan))
+        return Estimated(values, _producers_errors(values, true, self.weights, self.spread))
+
+    @property
+    def areas(self) -> Estimated:
+        """True area of each class, `(q,)`, in the unit of the mapped areas. Equations (9) to (11)."""
+        total, variances = self.mapped.sum(), (self.weights[:, None] ** 2 * self.spread).sum(axis=0)
+        return Estimated(total * self.proportions.sum(axis=0), total * np.sqrt(variances))
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number that an assessment estimates, and its names."""
+
+    key: str
+    """Name in reports (JSON) and tables (CSV)."""
+    title: str
+    """Name for people."""
+    estimate: Callable[[Estimates], Estimated]
+    """Returns its values and standard errors, given the sample."""
+    in_hectares: bool = False
+    """Whether it is an area in hectares; otherwise it is a share, 0 to 1."""
+
+
+MAP_METRICS = (Metric("overall_accuracy", "overall accuracy", lambda sample: sample.overall),)
+"""Metrics of the whole map, each one number. To add one, add a property to `Estimates` and a line here."""
+CLASS_METRICS = (
+    Metric("users_accuracy", "user's accuracy", lambda sample: sample.users),
+    Metric("producers_accuracy", "producer's accuracy", lambda sample: sample.producers),
+    Metric("area_hectares", "estimated ha", lambda sample: sample.areas, in_hectares=True),
+)
+"""Metrics of each class, `(q,)`; reports, tables and the command line show them in this order."""
 
 
 def stratified(counts: npt.NDArray[np.number], mapped: Doubles, *, independent: bool = True) -> Estimates:
-    """Estimates from samples drawn at random within each mapped class.
+    """Estimate accuracies and areas from samples drawn at random within each mapped class.
+
+    A class that is mapped needs a sample, or all that depends on it is NaN; for standard errors it needs two.
 
     Args:
         counts: Samples by mapped class (row) and reference class (column), `(q, q)`; or areas, where all is known.
         mapped: Mapped area of each class, `(q,)`, in any unit.
-        independent: The samples were drawn one by one; otherwise no standard error is defined.
-
-    A class that is mapped needs a sample, or all that depends on it is NaN; for standard errors it needs two.
+        independent: Whether the samples were drawn one by one; otherwise no standard error is defined.
     """
     n = counts.sum(axis=1)
-    weights = mapped / mapped.sum()
     # Classes that are not mapped have no samples and no weight: 0, not NaN, is what they add.
-    rates = _divided(counts, n[:, None], np.where(mapped > 0, np.nan, 0.0)[:, None])
-    spread = _divided(rates * (1 - rates), n[:, None] - 1, np.where(mapped > 0, np.nan, 0.0)[:, None])
-    if not independent:
-        spread = np.full_like(spread, np.nan)
-    proportions = weights[:, None] * rates  # (4)
-    true = proportions.sum(axis=0)  # (9)
-    right = np.diagonal(proportions)
-    users = np.where(n > 0, np.diagonal(rates), np.nan)  # (2)
-    producers = _divided(right, true, np.full_like(true, np.nan))  # (3)
-    return Estimates(
-        proportions=proportions,
-        overall=Estimated(right.sum(), np.sqrt((weights**2 * np.diagonal(spread)).sum())),  # (1), (5)
-        users=Estimated(users, np.where(n > 1, np.sqrt(np.diagonal(spread)), np.nan)),  # (6)
-        producers=Estimated(producers, _producers_errors(producers, true, weights, spread)),
-        areas=Estimated(mapped.sum() * true, mapped.sum() * np.sqrt((weights[:, None] ** 2 * spread).sum(axis=0))),
-    )  # the last: (10), (11)
+    missing = np.where(mapped > 0, np.nan, 0.0)[:, None]
+    rates = _divided(counts, n[:, None], missing)
+    spread = _divided(rates * (1 - rates), n[:, None] - 1, missing)
+    return Estimates(mapped, n, rates, spread if independent else np.full_like(spread, np.nan))
 
 
 def _producers_errors(producers: Doubles, true: Doubles, weights: Doubles, spread: Doubles) -> Doubles:

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from landmap.accuracy.assess import CENSUS, Assessment, Estimate
+from landmap.accuracy.assessment import CENSUS, Assessment, Estimate
 from landmap.accuracy.change import Change
+from landmap.accuracy.estimators import CLASS_METRICS, MAP_METRICS, Metric
 from landmap.bench.result import Bench, BruteForce
 from landmap.inference.plan import Plan
 from landmap.io.remote import RedactingFormatter
@@ -272,12 +273,14 @@ def print_assessment(found: Assessment) -> None:
     kind = "all pixels, nothing to estimate" if found.design == CENSUS else found.design
     read = f"; {found.places}" if found.places else ""
     out.print(f"{found.cover} against {found.reference}: {found.samples:,} places ({kind}){read}", markup=False)
-    out.print(f"overall accuracy {_percent(found.overall)}; ± is the 95 % interval", markup=False)
+    of_map = "; ".join(f"{m.title} {_value(m, found.estimates[m.key])}" for m in MAP_METRICS)
+    out.print(f"{of_map}; ± is the 95 % interval", markup=False)
     classes = [c for c in found.classes if c.samples or c.reference_samples or c.mapped_hectares]
-    lines = [["class", "samples", "user's accuracy", "producer's accuracy", "mapped ha", "estimated ha"]]
+    shares, areas = ([m for m in CLASS_METRICS if m.in_hectares is is_area] for is_area in (False, True))
+    lines = [["class", "samples", *(m.title for m in shares), "mapped ha", *(m.title for m in areas)]]
     for c in classes:
-        numbers = _percent(c.users), _percent(c.producers), f"{c.mapped_hectares:,.1f}", _hectares(c.hectares)
-        lines.append([c.name, f"{c.samples:,}", *numbers])
+        before, after = ([_value(m, c.estimates[m.key]) for m in metrics] for metrics in (shares, areas))
+        lines.append([c.name, f"{c.samples:,}", *before, f"{c.mapped_hectares:,.1f}", *after])
     print_columns(lines, left=1)
     out.print("\nplaces by class of the map (rows) and of the reference (columns)")
     lines = [["", *(c.name for c in classes)]]
@@ -286,16 +289,12 @@ def print_assessment(found: Assessment) -> None:
     print_columns(lines, left=1)
 
 
-def _percent(e: Estimate) -> str:
+def _value(metric: Metric, e: Estimate) -> str:
+    """Write an estimate in percent or hectares, with half the width of its interval."""
     if e.value is None:
         return "-"
-    return f"{100 * e.value:.1f} %" + ("" if e.half_width is None else f" ± {100 * e.half_width:.1f}")
-
-
-def _hectares(e: Estimate) -> str:
-    if e.value is None:
-        return "-"
-    return f"{e.value:,.1f}" + ("" if e.half_width is None else f" ± {e.half_width:,.1f}")
+    factor, unit = (1, "") if metric.in_hectares else (100, " %")
+    return f"{factor * e.value:,.1f}{unit}" + ("" if e.half_width is None else f" ± {factor * e.half_width:,.1f}")
 
 
 def print_change(found: Change) -> None:

@@ -26,7 +26,7 @@ from landmap.io.publish import Staged, locked, publish
 from landmap.io.reading import cache_bytes, close_files
 from landmap.left_out import LEFT_OUT_TAG, ReasonCounter, left_out_tag
 from landmap.maps.shares import ClassCounter, count_raster
-from landmap.maps.summarize import Zones
+from landmap.maps.zones import Zones
 from landmap.report.page import Map
 from landmap.run.derived import Derived, stage_companions
 from landmap.run.fingerprint import fingerprint

@@ -12,8 +12,9 @@ from landmap.io.publish import Staged, staging, write_errors
 from landmap.io.tables import check_table
 from landmap.io.vectors import format_of
 from landmap.maps.cover import read_cover
-from landmap.maps.summarize import Zones, check_summary, stage_summary
+from landmap.maps.summarize import check_summary, stage_summary
 from landmap.maps.vectorize import VectorSettings, check_vector, stage_vector
+from landmap.maps.zones import Zones
 from landmap.report.page import Map, render
 from landmap.report.quicklook import draw_quicklook
 

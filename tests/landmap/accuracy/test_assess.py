@@ -15,7 +15,8 @@ from affine import Affine
 from click.testing import CliRunner
 from shapely.geometry import LineString, Point, box
 
-from landmap.accuracy.assess import Assessment, assess, write_assessment
+from landmap.accuracy.assess import assess, write_assessment
+from landmap.accuracy.assessment import Assessment
 from landmap.cli import cli
 from landmap.errors import GeoreferenceError, OutputError, ReferenceDataError, SceneError, SettingsError
 from landmap.geo.geobox import GeoBox
