@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from landmap.batch.jobs import local_path
-from landmap.errors import OutputError
+from landmap.errors import OutputError, SceneError
 from landmap.geo.geobox import GeoBox
 from landmap.geo.longitudes import span
 from landmap.geo.outlines import degrees_outline
@@ -20,6 +20,7 @@ from landmap.io.cog import raster_format
 from landmap.io.publish import write_text
 from landmap.io.remote import name_of, redacted
 from landmap.products.sensing_time import LAUNCH
+from landmap.products.stac_file import read_item
 from landmap.run.result import Result
 from landmap.scene.scene import Scene
 from landmap_models.legend import NODATA, LandClass
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     import pystac
     from pystac.extensions.classification import Classification
     from pystac.extensions.mlm import ModelInput, ModelOutput
-
-if TYPE_CHECKING:
-    import pystac
-
 
 COLLECTION = "collection.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
@@ -303,12 +300,13 @@ def write_collection(folder: Path, outputs: Sequence[str]) -> Path | None:
 
 
 def _read(path: Path) -> pystac.Item:
-    import pystac
-
     try:
-        return pystac.Item.from_dict(json.loads(path.read_text("utf-8")), migrate=False)
-    except (OSError, ValueError, KeyError, TypeError, pystac.STACError) as error:
-        raise OutputError(f"{path}: can't be read as a STAC Item. Remove it, and its scene is done again") from error
+        found = read_item(str(path))
+    except SceneError:
+        found = None
+    if found is None:
+        raise OutputError(f"{path}: can't be read as a STAC Item. Remove it, and its scene is done again")
+    return found
 
 
 def _extent(items: Sequence[pystac.Item]) -> pystac.Extent:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,6 +34,7 @@ from landmap.report.pictures import (
     thinned_values,
 )
 from landmap.report.provenance import facts, plan_text, without_folder
+from landmap.report.templates import fill
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap_models.legend import NODATA, LandClass
@@ -117,29 +114,8 @@ def render(made: Map) -> str:
     Raises:
         SceneError: One of the rasters can't be read, or they don't belong together.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
-
     check_cover(made.scene, made.cover)
-    pages = files("landmap.report") / "pages"
-    css, script = ((pages / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    page = Environment(
-        loader=PackageLoader("landmap.report", "pages"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page.filters["breakable"] = _breakable
-    return page.get_template("report.html").render(
-        **_content(made), css=Markup(css), script=Markup(script), policy=_policy(script)
-    )
-
-
-def _policy(script: str) -> str:
-    """What a browser lets the page do: show what is inside it, and run this script and no other."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return fill("report", "report.js", **_content(made))
 
 
 def _content(made: Map) -> dict[str, Any]:
@@ -217,13 +193,6 @@ def _numbers(share: ClassShare) -> dict[str, str]:
         "share": percent_words(share.share),
         "confidence": "" if share.mean_confidence is None else f"{share.mean_confidence:.0f} %",
     }
-
-
-def _breakable(name: str) -> str:
-    """A name that may be broken where a capital follows: HerbaceousVegetation is wider than a phone's column."""
-    from markupsafe import Markup
-
-    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])", name))
 
 
 def _summary(scene: Scene, hectares: float | None, found: Sequence[ClassShare]) -> str:
