@@ -84,7 +84,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Short waits, and no credentials but those that a test sets."""
-    monkeypatch.setattr(remote, "WAITS", (0.01, 0.01))
+    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01))
     monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.01")
     for name in [name for name in os.environ if name.startswith(("AWS_", "GS_", "GOOGLE_"))]:
         monkeypatch.delenv(name)
@@ -169,7 +169,7 @@ def test_a_chunk_read_by_a_cut_header_is_right(web: Web, monkeypatch: pytest.Mon
 
 
 def test_a_mask_that_is_no_longer_there_is_told_of(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "LOCAL_WAITS", (0.0,))
+    monkeypatch.setattr(remote, "LOCAL_PAUSES", (0.0,))
     path = tmp_path / "masked.tif"
     with rasterio.open(web.folder / "plain.tif") as file:
         profile, values = file.profile | {"nodata": None}, file.read()
@@ -342,7 +342,7 @@ def test_s3_of_moto(web: Web, draw: Draw) -> None:
 def test_a_local_read_that_fails_twice_and_then_works(web: Web, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a network's file system that stumbles, here in the middle of the run."""
     expected = draw(web.folder / WHOLE)
-    monkeypatch.setattr(remote, "LOCAL_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(remote, "LOCAL_PAUSES", (0.0, 0.0))
     read, failures = rasterio.io.DatasetReader.read, []
 
     def stumbling(self: Any, *args: Any, **options: Any) -> Any:

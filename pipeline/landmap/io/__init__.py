@@ -1,1 +1,1 @@
-"""Bytes in and out: remote reads, publishing, GeoTIFF, vectors, tables, QGIS styles."""
+"""Files are read and written: remote reads, publishing, GeoTIFF, vectors, tables, QGIS styles."""

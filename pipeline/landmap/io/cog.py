@@ -35,7 +35,7 @@ from landmap_models.legend import NODATA, LandClass, Legend
 BLOCK_SIZES = (512, 256, 384)
 """Height and width of the blocks inside the written files in pixels, most wanted first."""
 FULL = 2**20
-"""A disk with fewer free bytes is what made writing fail."""
+"""Free bytes of a disk below which a failed write is due to a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,27 +114,27 @@ def raster_format(path: Path) -> RasterFormat:
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What a raster holds."""
+    """What the bands of a raster hold, and how it is stored."""
 
     descriptions: tuple[str, ...]
-    """One name a band."""
+    """Names of the bands, in their order."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of the file."""
     legend: Legend | tuple[LandClass, ...] | None = None
-    """Palette and class names, where the values are class ids."""
+    """Classes with their colours, where the values are class ids; None where they are others."""
     overviews: str = "NEAREST"
-    """GDAL's resampling for overviews."""
+    """GDAL's resampling for the overviews."""
     sieve: int | None = None
-    """Connected regions of fewer pixels are merged into a neighbour, once all is written."""
+    """Pixels of the smallest connected region that is kept, see `sieve`; None keeps all."""
     style: bytes | None = None
-    """QML for QGIS; None: by the legend, if there is one."""
+    """Style for QGIS (QML); None makes one of the legend, if there is a legend."""
 
 
 class RasterWriter:
-    """Writes one uint8 raster on the grid of a scene or of another raster, nodata 255.
+    """Writes one uint8 raster with the geobox of a scene or of another raster, nodata 255.
 
-    Rectangles go into a file in a temporary folder beside the target; `finish` makes the cloud-optimised GeoTIFF, and
-    `outputs.publish` moves it to its name. Leaving the context removes the folder. Any thread may write.
+    Windows go into a file in a temporary folder beside the output; `finish` makes the cloud-optimised GeoTIFF, and
+    `publish` gives it its name. Leaving the context removes the folder. Any thread may write.
     """
 
     def __init__(self, path: Path, scene: GeoBox, layers: Layers) -> None:
@@ -185,14 +185,14 @@ class RasterWriter:
         return file
 
     def write(self, window: Window, values: npt.NDArray[np.uint8]) -> None:
-        """Write a rectangle.
+        """Write a window.
 
         Args:
-            window: Where.
-            values: `(height, width)`, or `(bands, height, width)`.
+            window: The rectangle in pixels of the raster.
+            values: Values of one band `(height, width)`, or of all `(bands, height, width)`.
 
         Raises:
-            OutputError: The disk is full, or the like; or the file is closed, because the run has ended.
+            OutputError: The disk is full, or the like; or the file is closed, as the run has ended.
         """
         place = RasterWindow(window.col_off, window.row_off, window.width, window.height)
         layers = values if values.ndim == 3 else values[None]
@@ -205,7 +205,7 @@ class RasterWriter:
         """Make the cloud-optimised GeoTIFF and its sidecars, still under temporary names.
 
         Args:
-            tags: What is known only now, in addition to those of the layers.
+            tags: Tags that are known only now, in addition to those of the layers; None adds none.
 
         Raises:
             OutputError: The disk is full, or the like.
@@ -243,7 +243,7 @@ class RasterWriter:
             raise OutputError(f"{self.path}: can't be written: {self._reason(error)}") from error
 
     def _reason(self, error: BaseException) -> str:
-        """What went wrong at first. Of a full disk GDAL says "Write error at scanline 0"."""
+        """Return the first cause of an error; on a full disk GDAL's own message is "Write error at scanline 0"."""
         words = first_cause(error)
         with suppress(OSError):
             if shutil.disk_usage(self.path.parent).free < FULL and "No space left" not in words:
@@ -271,16 +271,17 @@ def _colormap(legend: Iterable[LandClass]) -> dict[int, tuple[int, int, int, int
 
 
 def _block_size(width: int) -> int:
-    """The first block size that is not just the width of the raster or of one of its overviews.
+    """Return the first block size that is not the width of the raster or of one of its overviews.
 
-    GDAL reports a raster exactly one block wide as striped, and validators then reject it as not cloud-optimised.
+    GDAL reports a raster that is exactly one block wide as striped, and validators then reject it as not
+    cloud-optimised.
     """
     widths = {-(-width // 2**level) for level in range(20)}
     return next(size for size in BLOCK_SIZES if size not in widths)
 
 
 def _attribute_table(legend: Iterable[LandClass]) -> bytes:
-    """GDAL's sidecar with category names and a raster attribute table; rasterio has no call for either."""
+    """Return GDAL's sidecar with category names and a raster attribute table; rasterio writes neither."""
     root = ElementTree.Element("PAMDataset")
     band = ElementTree.SubElement(root, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
@@ -306,29 +307,30 @@ def sieve(path: Path, pixels: int) -> None:
     """Merge connected regions of fewer pixels into their largest neighbour, in place.
 
     Pixels are connected along their sides. Pixels without data stay so and take no region in, so a small region
-    without any other neighbour stays, too. The whole raster is looked at at once, so no border between chunks shows.
+    without any other neighbour stays, too. The whole raster is read at once, so that borders of chunks leave no trace;
+    that takes a byte of memory a pixel, and for a while a file beside the raster.
 
     Args:
-        path: A raster of one band, uint8, nodata 255. Needs a byte of memory a pixel, and for a while a file beside it.
-        pixels: Pixels of the smallest region that is kept.
+        path: A raster of one band, uint8, nodata 255.
+        pixels: Number of pixels of the smallest region that is kept.
     """
-    seen = path.with_name(path.name + ".seen")
+    valid = path.with_name(path.name + ".valid")
     try:
         with open_dataset(path, "r+") as file:
             pixels = min(pixels, file.height * file.width - 1)  # GDAL takes no more; a region of all has no neighbour
             if pixels < 2:
                 return
-            _write_seen(file, seen)
-            with open_dataset(seen) as mask:
+            _write_valid(file, valid)
+            with open_dataset(valid) as mask:
                 # Bands, not arrays: each would be 120 MB of a full scene. rasterio can't write into one, though.
                 merged = gdal_sieve(rasterio.band(file, 1), pixels, mask=rasterio.band(mask, 1), connectivity=4)
             for _, window in file.block_windows(1):  # all at once would be copied
                 file.write(merged[window.toslices()], 1, window=window)
     finally:
-        seen.unlink(missing_ok=True)
+        valid.unlink(missing_ok=True)
 
 
-def _write_seen(file: Any, path: Path) -> None:
+def _write_valid(file: Any, path: Path) -> None:
     """Write 1 where a raster has data, and 0 where it has none."""
     with open_dataset(path, "w", **file.profile | {"driver": "GTiff", "nodata": None}) as mask:
         for _, window in file.block_windows(1):

@@ -1,4 +1,4 @@
-"""Tables in text files, as spreadsheets, GIS and field apps write them in any country: CSV and its kin."""
+"""Tables in text files are read as spreadsheets, GIS and field apps write them in any country: CSV and the like."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
-"""What may lie between cells, and what it is called."""
+"""Characters that may separate cells, and their names in messages."""
 ENDINGS = (".csv", ".tsv", ".tab", ".txt")
-"""Endings of such files."""
+"""Endings of tables in text files."""
 POINT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 COMMA = re.compile(r"[-+]?(\d+,\d*|,\d+)(e[-+]?\d+)?", re.IGNORECASE)
 EITHER = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+")
 """A number whose comma may stand before decimals or after thousands."""
 EMPTY = ("", "nan", "na", "null", "none")
-"""Cells without a number, in small letters."""
+"""Texts of cells that hold no number, in small letters."""
 
 
 class TableError(ValueError):
-    """A table can't be read for certain; says the line or cell, and what helps."""
+    """A table can't be read for certain; the message names the line or cell, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,22 @@ class TextTable:
     """The cells of a table."""
 
     titles: tuple[str, ...]
-    """Of the columns, as they are written."""
+    """Titles of the columns, as they are written."""
     rows: tuple[tuple[str, ...], ...]
     """Cells without the blanks around them, as many in each row as there are titles."""
     separator: str
-    """A key of `SEPARATORS`."""
+    """Character that separates cells, a key of `SEPARATORS`, or another that the file's own first line names."""
 
     def find(self, *names: str) -> int | None:
-        """Place of the first column with one of these titles, in capitals or small letters; None where there is none.
+        """Find the first column with one of these titles, in capitals or small letters.
 
-        A title that is written exactly so goes before one in other letters.
+        A title that is written exactly so is preferred to one in other letters.
+
+        Args:
+            *names: Titles, the most wanted first.
+
+        Returns:
+            Index of the column, from 0; None where no column has such a title.
         """
         small = [title.casefold() for title in self.titles]
         for name in names:
@@ -50,17 +56,17 @@ class TextTable:
         return None
 
     def column(self, place: int) -> list[str]:
-        """The cells of a column."""
+        """Return the cells of a column, given its index."""
         return [row[place] for row in self.rows]
 
 
 def read_table(path: Path) -> TextTable:
-    """Read a table, its separator found by the titles and confirmed by every row.
+    """Read a table; its separator is found by the titles and confirmed by every row.
 
     The standard library's `csv.Sniffer` guesses from letters that repeat, and is misled by decimal commas.
 
     Raises:
-        TableError: It can't be read, or its separator is not certain.
+        TableError: The table can't be read, or its separator is not certain.
     """
     try:
         text = _text(path.read_bytes())
@@ -68,8 +74,8 @@ def read_table(path: Path) -> TextTable:
         raise TableError(f"can't be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise TableError(f"can't be read as text: {error}") from error
-    if told := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):  # Excel's own line
-        return _table(text[told.end() :], told[1])
+    if first := re.match(r"sep=(.)\r?\n", text, re.IGNORECASE):  # Excel's own line
+        return _table(text[first.end() :], first[1])
     titles = next((line for line in text.splitlines() if line.strip()), "")
     found = [mark for mark in SEPARATORS if _fits(titles, mark)]
     if not found:
@@ -85,7 +91,7 @@ def read_table(path: Path) -> TextTable:
 
 
 def _text(content: bytes) -> str:
-    """Decode what spreadsheets write: UTF-8 or UTF-16 with its mark or without, or else Windows' western letters."""
+    """Decode what spreadsheets write: UTF-8 or UTF-16 with or without byte order mark, otherwise Windows-1252."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16")
     if b"\0" in content[:200]:
@@ -97,7 +103,7 @@ def _text(content: bytes) -> str:
 
 
 def _cells(text: str, separator: str) -> list[list[str]]:
-    """Rows of cells without the blanks around them, and without empty ones at the end of a row."""
+    """Split a table into rows of cells, without blanks around them and without empty cells at the end of a row."""
     try:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
         rows = [[cell.strip() for cell in line] for line in lines]
@@ -110,7 +116,7 @@ def _cells(text: str, separator: str) -> list[list[str]]:
 
 
 def _fits(text: str, separator: str) -> bool:
-    """Whether all rows have several cells, as many as there are titles."""
+    """Return whether all rows have several cells, as many as there are titles."""
     try:
         numbers = {len(row) for row in _cells(text, separator) if row}
     except TableError:
@@ -133,16 +139,16 @@ def _table(text: str, separator: str) -> TextTable:
 
 
 def numbers_of(*columns: Sequence[str]) -> list[list[float | None]]:
-    """Columns of cells as numbers, all written in one way: with a decimal point, or with a decimal comma.
+    """Read cells as numbers, all written in one way: with a decimal point, or with a decimal comma.
 
     Args:
         *columns: The cells of each column, as texts.
 
     Returns:
-        The columns; None where a cell is empty.
+        The columns as numbers; None where a cell is empty.
 
     Raises:
-        TableError: A cell is no number, or can't be told for certain: "1,234" may be 1.234 or 1234.
+        TableError: A cell is no number, or can be read in two ways: "1,234" may be 1.234 or 1234.
     """
     filled = [cell for column in columns for cell in column if cell.casefold() not in EMPTY]
     commas = [cell for cell in filled if "," in cell]

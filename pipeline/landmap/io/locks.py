@@ -13,10 +13,10 @@ from filelock import FileLock
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM until the end.
+    """Delay Ctrl-C and SIGTERM until the end of the context.
 
-    The handlers are exchanged, not the signals blocked: blocking concerns one thread, and TensorFlow has others that
-    would receive them for Python's main thread. Only that one can set handlers, and only it runs them.
+    The handlers are exchanged instead of blocking the signals: blocking concerns one thread, and TensorFlow has others,
+    which would receive the signals for Python's main thread. Only the main thread can set handlers and runs them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -40,19 +40,19 @@ def held(file: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock file, which is removed at the end. The system drops the lock when its process ends, however it ends.
 
     Args:
-        file: Whose existence alone means nothing.
-        wait: Until it is free.
+        file: The lock file. That it exists means nothing; what counts is who holds it.
+        wait: Whether to wait until the lock is free.
 
     Raises:
-        Timeout: Somebody holds it, and `wait` is not set.
-        OSError: It can't be made.
+        Timeout: Another process holds the lock, and `wait` is not set.
+        OSError: The file can't be made.
     """
     lock = FileLock(file, blocking=wait)
     lock.acquire(poll_interval=0.2)
     try:
         yield
     finally:
-        # While it is held: who opened it before finds that it has no name any more, and tries again (filelock 4).
+        # Removed while it is held: a process that has opened it finds it without a name and tries again (filelock 4).
         with suppress(OSError):
             file.unlink()
         lock.release()

@@ -1,4 +1,4 @@
-"""Which files may be written, and how finished ones get their names: all of them or none."""
+"""Outputs are written under temporary names and get their own names when all are finished: all of them or none."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from landmap.io.locks import held, signals_held
 from landmap.io.qgis import style_path
 
 SIDECARS = (".aux.xml", ".msk", ".ovr")
-"""Endings of files that GDAL reads beside a raster: a stale one blanks or mislabels a new map."""
+"""Endings of files that GDAL reads beside a raster: those of an old map would mask or mislabel a new one."""
 OTHER_SIDECARS = {".gpkg": ("-wal", "-shm", "-journal")} | dict.fromkeys(
     (".geojson", ".json", ".csv", ".parquet", ".geoparquet", ".html", ".png"), ()
 )
-"""The same of files that are no rasters: SQLite would play a stale journal into a new GeoPackage."""
+"""The same for files that are no rasters, by ending: SQLite would apply an old journal to a new GeoPackage."""
 STEM_SIDECARS = (".qml", ".tfw", ".wld", ".prj", ".dbf", ".shx", ".cpg")
-"""Endings of files that belong to a raster or a Shapefile of the same name but for the ending."""
+"""Endings of files that belong to a raster or a Shapefile whose name differs in the ending alone."""
 TEXTS, TABLES = (".json",), (".csv",)
 """Endings of the names of reports and tables, in small letters."""
 
@@ -34,17 +34,17 @@ class Staged:
     """A finished file in a temporary folder on the disk of its target."""
 
     path: Path
-    """Where it is to go."""
+    """Name that it is to get."""
     file: Path
-    """Where it is; files that it replaces are kept in the same folder until all is done."""
+    """Its temporary name; files that it replaces are kept in the same folder until all outputs have their names."""
     aux: Path | None = None
-    """Its `.aux.xml`, if it has one."""
+    """Its `.aux.xml` under a temporary name; None where it has none."""
     style: Path | None = None
-    """Its `.qml`, if it has one."""
+    """Its `.qml` under a temporary name; None where it has none."""
 
 
 def with_sidecars(path: Path) -> list[Path]:
-    """An output's file, and those that would be read beside it."""
+    """Return the file of an output, and the files that would be read with it."""
     endings = OTHER_SIDECARS.get(path.suffix.lower(), SIDECARS)
     styles = [style_path(path)] if endings is SIDECARS else []
     return [path, *(path.with_name(path.name + ending) for ending in endings), *styles]
@@ -72,9 +72,13 @@ def check_ending(path: Path, endings: Sequence[str], what: str, advice: Mapping[
 
 
 def publish(files: Sequence[Staged], *, overwrite: bool) -> None:
-    """Move finished files to their names. If one fails, those before it are taken back.
+    """Give finished files their names. If one fails, those before it are taken back.
 
     Ctrl-C and SIGTERM wait until this is done (`signals_held`).
+
+    Args:
+        files: The finished files, in the order in which they get their names.
+        overwrite: Whether files that exist are replaced.
 
     Raises:
         OutputError: A file exists by now and `overwrite` is not set, or can't be moved.
@@ -112,7 +116,7 @@ def _publish(staged: Staged, undo: ExitStack, *, overwrite: bool) -> None:
 
 
 def _place(file: Path, target: Path, undo: ExitStack, *, overwrite: bool) -> None:
-    """Move a file; without `overwrite`, never onto another, not even one that appears at this moment."""
+    """Move a file; without `overwrite` it never replaces another, even one that appears at this moment."""
     is_new = not os.path.lexists(target)
     if overwrite:
         file.replace(target)
@@ -130,7 +134,7 @@ def _place(file: Path, target: Path, undo: ExitStack, *, overwrite: bool) -> Non
 
 
 def exists_error(path: Path) -> OutputError:
-    """The error that refuses to replace a file unasked."""
+    """Return the error that refuses to replace a file unasked."""
     return OutputError(f"{path}: exists already. Choose another name or give --overwrite")
 
 
@@ -186,15 +190,15 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def hidden_prefix(path: Path) -> str:
-    """How the names of hidden files and folders begin that a run makes beside its output."""
+    """Return the first part of the names of hidden files and folders that a run makes beside an output."""
     return f".{path.name}.landmap-"
 
 
 def make_folder(path: Path) -> Path:
-    """Make a hidden temporary folder beside an output; `locked` sweeps it up should the run be killed.
+    """Make a hidden temporary folder beside an output; if the run is killed, the next `locked` removes it.
 
     Raises:
-        OSError: The folder around it is not there or not writable.
+        OSError: The folder around the output is missing or not writable.
     """
     return Path(tempfile.mkdtemp(dir=path.parent, prefix=hidden_prefix(path)))
 
@@ -262,11 +266,14 @@ def publish_texts(texts: Mapping[Path, str], *, overwrite: bool, rasters: Sequen
 
 @contextmanager
 def locked(paths: Sequence[Path]) -> Iterator[None]:
-    """Hold outputs for this run alone, and remove the temporary folders of runs of them that were killed.
+    """Hold outputs for this run alone, and remove the temporary folders that killed runs have left beside them.
 
-    The system drops a lock when its process ends, however it ends. A hidden file beside the output carries it; that is
-    removed at the end, and means nothing where a killed run left it. Names are told apart as they would be written: by
-    the real folder, while a link in place of the output is replaced, not followed.
+    The lock is a hidden file beside the output, which is removed at the end. The system drops the lock when its process
+    ends, however it ends; a lock file that a killed run has left means nothing. Two names are the same output where
+    they have the same real folder; a link in place of the output is replaced, not followed.
+
+    Args:
+        paths: The outputs.
 
     Raises:
         OutputError: Another run is writing one of them, or the folder is not writable.
@@ -295,7 +302,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove what `make_folder` made for an output whose lock is held."""
+    """Remove what `make_folder` has made for an output; its lock is held."""
     name = re.compile(re.escape(hidden_prefix(path)) + r"\w{8}")  # as tempfile.mkdtemp ends it
     with suppress(OSError):  # a folder that may be written to, but not listed
         for folder in path.parent.iterdir():

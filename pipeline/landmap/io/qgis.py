@@ -1,4 +1,4 @@
-"""How QGIS is to draw the polygons of a legend: QML, as QGIS 3.22 writes it."""
+"""Styles for QGIS: rasters and polygons in the colours of a legend, as QML that QGIS 3.22 writes and reads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import numpy.typing as npt
 from landmap_models.legend import LandClass
 
 ATTRIBUTE = "class_id"
-"""The column that decides the colour."""
+"""Column of the polygons whose value decides the colour."""
 STYLES_LAYER = "layer_styles"
-"""The table of a GeoPackage in which QGIS looks for styles."""
+"""Table of a GeoPackage in which QGIS looks for styles."""
 
 
 def vector_qml(legend: Sequence[LandClass], attribute: str = ATTRIBUTE) -> str:
-    """QML of a categorised renderer: each class in its colour, under its name, without outlines.
+    """Return QML of a categorised renderer: each class in its colour, under its name, without outlines.
 
     Args:
-        legend: Ids, names and colours.
-        attribute: The column with the class id.
+        legend: Ids, names and colours of the classes.
+        attribute: Name of the column with the class id.
     """
     root = ElementTree.Element("qgis", version="3.22.0-Białowieża", styleCategories="Symbology")
     renderer = ElementTree.SubElement(
@@ -63,7 +63,12 @@ def _add_symbol(symbols: ElementTree.Element, c: LandClass) -> None:
 
 
 def style_rows(legend: Sequence[LandClass], layers: list[str]) -> dict[str, npt.NDArray[Any]]:
-    """Rows of the table `layer_styles`, one for each layer, with the columns that QGIS gives it."""
+    """Return the table `layer_styles` by column, with the columns that QGIS gives it.
+
+    Args:
+        legend: Ids, names and colours of the classes.
+        layers: Names of the layers; each has a row.
+    """
     count = len(layers)
 
     def same(text: str) -> npt.NDArray[np.object_]:
@@ -86,18 +91,18 @@ def style_rows(legend: Sequence[LandClass], layers: list[str]) -> dict[str, npt.
 
 
 RAMP = {0: "#440154", 25: "#3b528b", 50: "#21918c", 75: "#5ec962", 100: "#fde725"}
-"""Colours of confidence by percent (viridis): evenly spaced to the eye, and told apart by the colour-blind."""
+"""Colours of confidence by percent (viridis): evenly spaced to the eye, and distinct to the colour-blind."""
 QGIS_VERSION = "3.22.0"
-"""The oldest that reads the files as they are written here."""
+"""Oldest version of QGIS that reads the files as they are written here."""
 
 
 def style_path(raster: Path) -> Path:
-    """Where QGIS looks for the style of a raster: `cover.qml` for `cover.tif`."""
+    """Return the file in which QGIS looks for the style of a raster: `cover.qml` for `cover.tif`."""
     return raster.with_suffix(".qml")
 
 
 def class_style(legend: Iterable[LandClass]) -> bytes:
-    """QML that shows class ids by colour and name; nodata stays transparent."""
+    """Return QML that shows class ids by colour and name; nodata stays transparent."""
     root, renderer = _raster_style("paletted")
     palette = ElementTree.SubElement(renderer, "colorPalette")
     for c in legend:
@@ -107,7 +112,11 @@ def class_style(legend: Iterable[LandClass]) -> bytes:
 
 
 def percent_style(ramp: Mapping[int, str] = RAMP) -> bytes:
-    """QML that shows percent, from 0 to 100, by a ramp of colours."""
+    """Return QML that shows percent, from 0 to 100, by a ramp of colours.
+
+    Args:
+        ramp: Colours by percent, between which QGIS interpolates.
+    """
     ends = {"classificationMin": "0", "classificationMax": "100"}
     root, renderer = _raster_style("singlebandpseudocolor", **ends)
     shader = ElementTree.SubElement(
@@ -123,7 +132,7 @@ def percent_style(ramp: Mapping[int, str] = RAMP) -> bytes:
 
 
 def _raster_style(kind: str, **attributes: str) -> tuple[ElementTree.Element, ElementTree.Element]:
-    """The root of a style and the renderer in it."""
+    """Make the root of a style and the renderer in it."""
     root = ElementTree.Element("qgis", {"version": QGIS_VERSION, "styleCategories": "Symbology"})
     pipe = ElementTree.SubElement(root, "pipe")
     how = {"type": kind, "band": "1", "opacity": "1", "alphaBand": "-1", "nodataColor": ""}

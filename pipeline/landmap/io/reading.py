@@ -1,7 +1,8 @@
-"""Files whose blocks take long to decode stay open from one chunk's read to the next, with the blocks that GDAL knows.
+"""Rasters are opened and read: slow ones stay open, failed reads are retried, errors say in one line what went wrong.
 
 Chunks read a margin around them, and their edges cut through blocks: with a file opened anew for each, every block of a
-product in JPEG 2000 is decoded about three times. Other files are opened anew, which costs nothing worth keeping.
+product in JPEG 2000 is decoded about three times. Such files stay open from one chunk's read to the next, with the
+decoded blocks in GDAL's cache. Other files are opened anew, which costs little.
 """
 
 from __future__ import annotations
@@ -26,41 +27,42 @@ from landmap.io.remote import advice, gdal_options, is_remote, redact_error, red
 from landmap_models.gdal_dataset import READ_ERRORS, open_dataset
 
 CACHE_BYTES = 128 * 2**20
-"""Of the blocks that GDAL remembers; its own default is a twentieth of all memory, a gigabyte on many machines."""
+"""Size of GDAL's block cache in bytes; its own default is a twentieth of all memory, a gigabyte on many machines."""
 SLOW_CACHE_BYTES = 256 * 2**20
-"""The same for files that stay open. A row of chunks meets three rows of blocks of a Sentinel-2 tile, 66 MB in each
+"""The same for files that stay open. A row of chunks meets three rows of blocks of a Sentinel-2 product, 66 MB in each
 band."""
 MOST = 2
-"""Files that stay open: a scene's, and those of its scene classification."""
+"""Number of files that stay open: the scene, and its scene classification."""
 ARCHIVE = re.compile(r"/vsizip/\{?(?P<path>.*?)(?:\}|(?<=\.zip)/).*")
 
 Stamps = dict[str, tuple[int, int] | None]
+"""Time of the last change in ns and size in bytes, by file; None for a file that the system does not know."""
 
 
 def stays_open(path: str) -> bool:
-    """Whether a file is worth keeping open: it lies on a disk, and decoding one of its blocks takes long.
+    """Return whether a file is worth keeping open: it lies on a disk, and decoding one of its blocks takes long.
 
     Args:
-        path: What GDAL opens: of a file, or the text of a VRT over files.
+        path: What GDAL opens: the name of a file, or the text of a VRT over files.
     """
     return ".jp2" in path.lower() and not is_remote(path)
 
 
 def cache_bytes(path: str) -> int:
-    """Bytes of blocks that GDAL may remember while it reads a scene; `path` as in `stays_open`."""
+    """Return the size of GDAL's block cache in bytes while it reads a scene; `path` as in `stays_open`."""
     return SLOW_CACHE_BYTES if stays_open(path) else CACHE_BYTES
 
 
 @dataclass
 class _Open:
-    """A file, and what it looked like when it was opened. One thread at a time reads it."""
+    """An open file, and the state of the files behind it when it was opened. One thread at a time reads it."""
 
     lock: Lock = field(default_factory=Lock)
     file: Any = None
     stamps: Stamps = field(default_factory=dict)
 
     def opened(self, path: str) -> Any:
-        """The file, opened anew where one of those behind it has changed."""
+        """Return the open file; it is opened anew where one of the files behind it has changed."""
         if self.file is not None and self.stamps != _stamps(self.stamps):
             self.close()
         if self.file is None:
@@ -81,7 +83,7 @@ _guard = Lock()
 
 @contextmanager
 def keeping_open() -> Iterator[None]:
-    """Slow files that are opened in here stay open, until `close_files` or for the sake of others."""
+    """Keep slow files open that are opened in this context, until `close_files` or until others take their place."""
     token = _keeping.set(True)
     try:
         yield
@@ -91,13 +93,13 @@ def keeping_open() -> Iterator[None]:
 
 @contextmanager
 def open_file(path: str) -> Iterator[Any]:
-    """The open file. One that stays open is no other thread's meanwhile; after an error it does not.
+    """Open a file. One that stays open is used by one thread at a time, and is closed after an error.
 
     Args:
-        path: What GDAL opens.
+        path: What GDAL opens: the name of a file, or the text of a VRT.
 
     Raises:
-        RasterioError: It can't be opened.
+        RasterioError: The file can't be opened.
     """
     if not _keeping.get() or not stays_open(path):
         with open_dataset(path) as file:
@@ -113,7 +115,7 @@ def open_file(path: str) -> Iterator[Any]:
 
 
 def close_files() -> None:
-    """Close what has stayed open, and free its blocks."""
+    """Close the files that have stayed open, and free their blocks."""
     with _guard:
         left = list(_files.values())
         _files.clear()
@@ -136,7 +138,7 @@ def _close(files: list[_Open]) -> None:
 
 
 def _stamps(names: Any) -> Stamps:
-    """When the files were last written and how long they are, by name; None for what the system does not know."""
+    """Return when files were last changed and their sizes, by name."""
     return {name: _stamp(ARCHIVE.sub(r"\g<path>", name)) for name in names}
 
 
@@ -150,22 +152,27 @@ def _stamp(path: str) -> tuple[int, int] | None:
 
 Found = TypeVar("Found")
 
-LOOKS = 3
-"""Further looks at what a remote file says of itself, until two in a row agree."""
+REPEATED_READS = 3
+"""Reads of a remote file's header after the first one, at most, until two in a row agree."""
 
 
 def read_until_stable(path: str, find: Callable[[Any], Found], name: str = "") -> Found:
     """Read as `read_with_retries` does; a remote file is read until two reads in a row find the same, or fail alike.
 
-    What a broken connection leaves of a header is to GDAL a file with fewer tags: reflectance without its offset.
+    To GDAL, what a broken connection leaves of a header is a file with fewer tags: reflectance without its offset.
+
+    Args:
+        path: What GDAL opens: the name of a file, or the text of a VRT.
+        find: Function that takes the open file and returns what is read.
+        name: Name of the file in messages; "" where that is `path`.
 
     Raises:
-        ReadError: It can't be read, or is another file each time.
+        ReadError: The file can't be read, or its header differs each time.
     """
     if not is_remote(path):
         return read_with_retries(path, find, name)
     before = _outcome(path, find, name)
-    for _ in range(LOOKS):
+    for _ in range(REPEATED_READS):
         with uncached():
             now = _outcome(path, find, name)
         if repr(now) == repr(before):
@@ -188,16 +195,16 @@ def _outcome(path: str, find: Callable[[Any], Found], name: str) -> Found | Scen
 
 
 def read_with_retries(path: str, find: Callable[[Any], Found], name: str = "", where: str = "") -> Found:
-    """What a function finds in the open file; tried again, after a while, where the file can't be read.
+    """Read from a file by a function; a read that fails is tried again after a pause.
 
     Args:
-        path: What GDAL opens: of the file, or the text of a VRT.
-        find: Given the open file.
-        name: Of the file in words, if that is not the path.
-        where: What of the file is looked at, for the error.
+        path: What GDAL opens: the name of a file, or the text of a VRT.
+        find: Function that takes the open file and returns what is read.
+        name: Name of the file in messages; "" where that is `path`.
+        where: Which part of the file is read, for messages, such as " (band 2)".
 
     Raises:
-        ReadError: It can't be read at any attempt.
+        ReadError: The file can't be read at any attempt.
     """
     attempt = 1
     while True:
@@ -237,13 +244,13 @@ def open_raster(path: str | os.PathLike[str], name: str = "", where: str = "") -
 
 
 def read_error(path: str, error: RasterioError | UnicodeDecodeError, where: str = "") -> ReadError:
-    """The error that says why GDAL can't read a file, in one line, without secrets."""
+    """Return the error that says why GDAL can't read a file, in one line, without secrets."""
     redact_error(error, path)
     return ReadError(f"{redacted(path)}: can't be read as a raster: {first_cause(error)}{where}")
 
 
 def first_cause(error: BaseException) -> str:
-    """What went wrong at first, in one line: rasterio's own words are often "see previous exception"."""
+    """Return the first cause of an error in one line: rasterio's own message is often "see previous exception"."""
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Polygons with attributes → GeoPackage, GeoJSON or GeoParquet, by the ending of the name."""
+"""Layers of vector files: polygons are written in three formats, and shapes are read from any."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from landmap.io.remote import redact, redacted
 PARQUET = (".parquet", ".geoparquet")
 """Endings of files that GeoPandas reads by itself, without GDAL; they have one layer."""
 NEEDS_PYARROW = "Parquet needs pyarrow: pip install 'landmap[parquet]'"
+"""Message where the package is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """Some rows of a layer."""
+    """Some of the features of a layer."""
 
     columns: Mapping[str, npt.NDArray[Any]]
     """Attributes by name, each `(n,)`; NaN is written as null."""
@@ -72,7 +73,7 @@ def need_pyarrow() -> None:
         OutputError: pyarrow is not installed.
     """
     try:
-        import pyarrow.parquet  # noqa: F401 # only whether it is there
+        import pyarrow.parquet  # noqa: F401 # only whether it is installed
     except ImportError as error:
         raise OutputError(NEEDS_PYARROW) from error
 
@@ -96,8 +97,13 @@ def write_layer(path: Path, layer: str, batches: Iterable[Features], crs: str | 
 def write_table(path: Path, layer: str, columns: Mapping[str, npt.NDArray[Any]]) -> None:
     """Add a table without geometry to a GeoPackage.
 
+    Args:
+        path: The GeoPackage.
+        layer: Name of the table.
+        columns: Values by column, each `(n,)`.
+
     Raises:
-        OutputError: It can't be written.
+        OutputError: The table can't be written.
     """
     from pyogrio.raw import write
 
@@ -163,7 +169,7 @@ def _together(batches: Iterable[Features]) -> Features:
 
 
 def _short(crs: str | None) -> str | None:
-    """EPSG:32633 rather than the same spelt out, where it is one."""
+    """Return the code of a CRS, such as EPSG:32633, where it has one, otherwise its WKT."""
     from pyproj import CRS
 
     if crs is None:
@@ -183,19 +189,19 @@ def _write_errors(path: Path) -> Iterator[None]:
 def read_shapes(
     path: str | os.PathLike[str], layer: str | None, *, option: str, kinds: Sequence[str], error: type[LandmapError]
 ) -> Any:
-    """The GeoDataFrame of a layer: of the one that is named, else of the only one that may hold what is wanted.
+    """Read a layer as GeoDataFrame: the one that is named, or the only one that may hold the wanted geometries.
 
-    Tables of attributes, and QGIS's of styles, are no layers.
+    Tables of attributes, and QGIS's table of styles, are not layers.
 
     Args:
         path: Any vector file that GeoPandas reads.
-        layer: Name of the layer; None where the file leaves no choice.
-        option: By which the user names it, such as "--aoi-layer".
-        kinds: Geometry types of layers that may be meant, such as "Polygon", which stands for MultiPolygon, too.
-        error: What is raised where the file can't be used.
+        layer: Name of the layer; None where the file has only one of the wanted kinds.
+        option: Option by which the user names the layer, such as "--aoi-layer".
+        kinds: Geometry types that are wanted, such as "Polygon", which stands for MultiPolygon, too.
+        error: Class of the error that is raised where the file can't be used.
 
     Raises:
-        LandmapError: `error`: it can't be read, has no such layer, or has several and none is named.
+        LandmapError: Of class `error`: the file can't be read, has no such layer, or has several and none is named.
     """
     import geopandas
 
@@ -240,7 +246,7 @@ def _choose(
 
 
 def _may_hold(kind: str, wanted: Sequence[str]) -> bool:
-    """Whether a layer of a geometry type may hold shapes that are wanted; it may be of mixed or unknown types."""
+    """Return whether a layer may hold wanted geometries; its type may be mixed or unknown."""
     return any(name in kind for name in (*wanted, "Unknown", "Collection", "Surface"))
 
 
