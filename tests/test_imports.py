@@ -33,7 +33,7 @@ PIPELINE = (
 )
 """Packages of landmap in layers: each may import from the layers above it, not from its own or from those below."""
 MODELS = (
-    "arrays errors gdal_dataset same_file",
+    "arrays errors gdal_dataset publish",
     "legend sentinel2",
     "model_file",
     "architectures",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from landmap_models.evaluation.networks import check_shared
 from landmap_models.evaluation.report import check_output as check_report
 from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier
 from landmap_models.model_file.archive import read_card
+from landmap_models.publish import published, put_in_place
 from landmap_models.training.settings import TrainSettings
 from landmap_models.training.train import check_network, make_split, open_data, train
 
@@ -112,7 +111,7 @@ def compare(
     rows = tuple(row for row, _ in found)
     _write_table(work / TABLE, rows)
     figures.draw_comparison(work / PICTURE, [dataclasses.asdict(row) for row in rows])
-    _publish(work, output)
+    put_in_place(work, output)
     return Comparison(rows, output, tuple(dict.fromkeys(w for _, warnings in found for w in warnings)))
 
 
@@ -139,10 +138,9 @@ def _open_work(work: Path, chips: ChipFolder, networks: Mapping[str, TrainSettin
             "arguments"
         )
     if not work.exists():
-        new = work.with_name(f".{work.name}.{os.getpid()}")
-        new.mkdir()
-        (new / RECORD).write_text(record)
-        new.rename(work)
+        with published(work) as new:
+            new.mkdir()
+            (new / RECORD).write_text(record)
     return work
 
 
@@ -197,12 +195,3 @@ def _write_table(path: Path, rows: Sequence[Row]) -> None:
             values = [row.metrics[name][end] for name in names for end in ("value", "low", "high")]
             rates = f"{row.megabytes:.2f}", f"{row.chips_per_second:.0f}", f"{row.minutes:.2f}"
             writer.writerow([row.name, *values, row.parameters, *rates])
-
-
-def _publish(work: Path, output: Path) -> None:
-    old = output.with_name(f".{output.name}.{os.getpid()}.old")
-    if output.exists():
-        output.rename(old)
-    work.rename(output)
-    if old.exists():
-        shutil.rmtree(old)

@@ -6,7 +6,6 @@ What maps can't be drawn with is refused here as it is there, by the same checks
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -30,7 +29,7 @@ from landmap_models.model_file.card import ModelCard, content_faults, read_conte
 from landmap_models.model_file.card_fit import card_misfits, unbound_claims
 from landmap_models.model_file.foreign_models import quoted
 from landmap_models.model_file.packaged import find_model, packaged_models
-from landmap_models.same_file import first_same
+from landmap_models.publish import first_same, published
 
 if TYPE_CHECKING:  # these import Keras
     from landmap_models.datasets.chips import ChipFolder
@@ -111,12 +110,9 @@ def describe_file(
         _check_name(told.name, weights_sha256(path))
         return dataclasses.replace(found, card=_write(path, found, path, target))
     _check_name(told.name, "")
-    changed = target.with_name(f".{target.stem}.{os.getpid()}.keras")
-    try:
+    with published(target) as changed:
         found.model.save(changed)
-        return dataclasses.replace(found, card=_write(changed, found, path, target))
-    finally:
-        changed.unlink(missing_ok=True)
+        return dataclasses.replace(found, card=_write(changed, found, path, changed))
 
 
 def _write(path: Path, found: Described, origin: Path, target: Path) -> ModelCard:

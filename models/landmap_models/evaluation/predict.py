@@ -21,7 +21,7 @@ from landmap_models.inference.keras_classifier import load_classifier
 from landmap_models.model_file.archive import weights_sha256
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
-from landmap_models.same_file import first_same
+from landmap_models.publish import first_same
 from landmap_models.sentinel2 import EUROSAT_ORDER, TRUE_COLOR, BandNames, places_of, told_bands
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import json
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -19,6 +17,7 @@ import numpy.typing as npt
 from landmap_models.errors import ReportError
 from landmap_models.evaluation import figures
 from landmap_models.model_file.card import ModelCard, describe
+from landmap_models.publish import published
 
 FILES = (
     "metrics.json",
@@ -93,31 +92,13 @@ def write_report(output: Path, findings: Findings, *, overwrite: bool = False) -
         ReportError: See `check_output`; or it can't be written.
     """
     check_output(output, overwrite=overwrite)
-    final = output.resolve()
-    temporary = final.with_name(f".{final.name}.{os.getpid()}")
     try:
-        temporary.mkdir()
-        _fill(temporary, findings)
-        _publish(temporary, final)
+        with published(output.resolve()) as folder:
+            folder.mkdir()
+            _fill(folder, findings)
     except OSError as error:
         raise ReportError(f"{output}: can't be written: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return tuple(output / name for name in FILES if (output / name).is_file())
-
-
-def _publish(temporary: Path, final: Path) -> None:
-    """Rename; a report that is there steps aside first, and comes back if the renaming fails."""
-    old = temporary.with_name(temporary.name + ".old")
-    if final.exists():
-        final.rename(old)
-    try:
-        temporary.rename(final)
-    except OSError:
-        if old.exists():
-            old.rename(final)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _fill(folder: Path, findings: Findings) -> None:
@@ -191,10 +172,16 @@ PICTURES = (
 
 def _page(folder: Path, findings: Findings) -> str:
     """The report as one HTML page that needs no other file."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return page.from_string(TEMPLATE).render(
+    pages = Environment(
+        loader=PackageLoader("landmap_models.evaluation", "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template("report.html").render(
         number=_number,
         title=f"{findings.card.name} on {findings.metrics['data']}",
         metrics=findings.metrics,
@@ -243,69 +230,3 @@ def _meaning(name: str) -> str:
 
 def _inlined(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-TEMPLATE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #1d1d1f; background: #fff; }
-body { max-width: 60rem; margin: 0 auto; padding: 1rem; }
-h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-.warnings { background: #fff4e0; border-left: .3rem solid #d98d3a; padding: .5rem 1rem .5rem 2rem; margin: 1rem 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid #ddd; vertical-align: top; }
-.number { text-align: right; white-space: nowrap; }
-small { color: #5c5c66; display: block; }
-img { max-width: 100%; height: auto; } img.wide { min-width: 40rem; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f4f4f6; padding: .8rem; font-size: .85rem; }
-</style>
-</head>
-<body>
-<h1>{{ title }}</h1>
-<p>{{ "{:,}".format(metrics.n) }} chips{% if metrics.part %}, the model's {{ metrics.part }} part{% endif %};
-{{ "{:,}".format(mistakes) }} predicted wrongly.</p>
-{% if metrics.warnings %}
-<ul class="warnings">
-{% for warning in metrics.warnings %}
-<li>{{ warning }}</li>
-{% endfor %}
-</ul>
-{% endif %}
-<h2>Metrics</h2>
-<table>
-<tr><th>metric</th><th class="number">value</th><th class="number">95 % interval</th></tr>
-{% for name, meaning, entry in intervals %}
-<tr><td>{{ name }}<small>{{ meaning }}</small></td>
-<td class="number">{{ number(entry.value) }}</td>
-<td class="number">{{ number(entry.low) }} to {{ number(entry.high) }}</td></tr>
-{% endfor %}
-</table>
-<p><small>{{ metrics.method.intervals }}</small></p>
-<h2>Classes</h2>
-<div class="scroll"><table>
-{% for name, row in metrics.per_class.items() %}
-{% if loop.first %}
-<tr><th>class</th>{% for key in row %}<th class="number">{{ key.replace("_", " ") }}</th>{% endfor %}</tr>
-{% endif %}
-<tr><td>{{ name }}</td>{% for value in row.values() %}<td class="number">{{ number(value) }}</td>{% endfor %}</tr>
-{% endfor %}
-</table></div>
-{% for text, source in pictures %}
-<h2>{{ text }}</h2>
-{% if loop.last %}
-<p>Mistakes first, the surest of them at the top; then what is right, the least sure first. {{ shown }} of
-{{ "{:,}".format(metrics.n) }} chips.</p>
-{% endif %}
-<div class="scroll"><img src="{{ source }}" alt="{{ text }}"{% if loop.last %} class="wide"{% endif %}></div>
-{% endfor %}
-<h2>The model's card</h2>
-<pre>{{ card }}</pre>
-</body>
-</html>
-"""

@@ -6,7 +6,6 @@ import dataclasses
 import errno
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from landmap_models.model_file.card import ModelCard, read_content
 from landmap_models.model_file.card_fit import card_misfits
 from landmap_models.model_file.foreign_models import foreign_model, quoted
 from landmap_models.model_file.nir import NirPrior
+from landmap_models.publish import published
 
 CARD_MEMBER = "landmap.json"
 SPLIT_MEMBER = "landmap_split.csv"
@@ -156,19 +156,14 @@ def _write_members(path: Path, members: Mapping[str, str | None], output: Path) 
 
     None leaves a member out.
     """
-    temporary = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        with _open_archive(path) as old, zipfile.ZipFile(temporary, "w") as new:
-            for info in old.infolist():
-                if info.filename not in members:
-                    with old.open(info) as source, new.open(info, "w") as target:
-                        shutil.copyfileobj(source, target)
-            for name, text in members.items():
-                if text is not None:
-                    new.writestr(name, text, compress_type=zipfile.ZIP_DEFLATED)
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with published(output) as temporary, _open_archive(path) as old, zipfile.ZipFile(temporary, "w") as new:
+        for info in old.infolist():
+            if info.filename not in members:
+                with old.open(info) as source, new.open(info, "w") as target:
+                    shutil.copyfileobj(source, target)
+        for name, text in members.items():
+            if text is not None:
+                new.writestr(name, text, compress_type=zipfile.ZIP_DEFLATED)
 
 
 def attach_nir_prior(path: str | Path, prior: NirPrior | None) -> ModelCard:

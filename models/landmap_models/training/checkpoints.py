@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from landmap_models.errors import ModelError
+from landmap_models.publish import published
 
 LogRow = dict[str, Any]
 LAST = "last.weights.h5"
@@ -113,11 +114,9 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships
         return self.folder / f"best-{epoch}.weights.h5"
 
     def _write_log(self) -> None:
-        unfinished = self.folder / "unfinished.json"
-        unfinished.write_text(json.dumps(self.log))
-        unfinished.replace(self.folder / HISTORY)
+        with published(self.folder / HISTORY) as history:
+            history.write_text(json.dumps(self.log))
 
     def _save(self, path: Path) -> None:
-        unfinished = self.folder / "unfinished.weights.h5"
-        self.model.save_weights(unfinished, overwrite=True)
-        unfinished.replace(path)
+        with published(path) as weights:
+            self.model.save_weights(weights)

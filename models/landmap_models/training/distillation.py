@@ -19,6 +19,7 @@ from landmap_models.inference.keras_classifier import load_model
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
+from landmap_models.publish import published
 from landmap_models.training.calibration import logits_of
 
 BATCH = 256
@@ -144,8 +145,8 @@ class PatientTeacher:
             if view not in self._kept:
                 path = self._folder / f"teacher-{view}.npy"
                 if not path.exists():
-                    np.save(self._folder / "unfinished.npy", self._judge(view))
-                    (self._folder / "unfinished.npy").replace(path)
+                    with published(path) as answers:
+                        np.save(answers, self._judge(view))
                 self._kept[view] = np.load(path)
             return self._kept[view]
 

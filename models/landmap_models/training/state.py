@@ -10,11 +10,11 @@ from landmap_models.datasets.splits import Split
 from landmap_models.errors import ModelError
 from landmap_models.model_file.archive import weights_sha256
 from landmap_models.model_file.packaged import find_model
-from landmap_models.same_file import first_same
+from landmap_models.publish import first_same, published
 from landmap_models.training.checkpoints import HISTORY
 from landmap_models.training.settings import TrainSettings
 
-RECORD, UNFINISHED_RECORD = "training.json", "training.json.unfinished"
+RECORD = "training.json"
 
 
 def check_output(output: Path, *inputs: str | Path | None, overwrite: bool = False, resume: bool = False) -> None:
@@ -72,7 +72,7 @@ def check_folder(folder: Path, record: str, *, resume: bool) -> None:
     if not folder.exists():
         return
     found = _read_record(folder)
-    if found is None and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {UNFINISHED_RECORD}):
+    if found is None and not (folder.is_dir() and all(p.name.endswith(RECORD) for p in folder.iterdir())):
         raise ModelError(f"{folder}: expected the folder of an unfinished training. Received: something else. Move it")
     if not any(folder.glob(f"*/{Path(HISTORY).stem}.*")):
         return  # not one epoch is lost
@@ -90,8 +90,8 @@ def open_folder(folder: Path, record: str) -> None:
     if folder.exists() and _read_record(folder) != record:
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)
-    (folder / UNFINISHED_RECORD).write_text(record)
-    (folder / UNFINISHED_RECORD).replace(folder / RECORD)
+    with published(folder / RECORD) as new:
+        new.write_text(record)
 
 
 def _read_record(folder: Path) -> str | None:

@@ -23,7 +23,7 @@ from landmap_models.datasets.splits import Split, given_split, spatial_split, st
 from landmap_models.errors import DatasetError, ReportError
 from landmap_models.model_file.archive import SPLIT_MEMBER, write_card
 from landmap_models.model_file.card import ModelCard
-from landmap_models.same_file import first_same
+from landmap_models.publish import first_same, published, put_in_place
 from landmap_models.training.calibration import fit_temperature, fit_thresholds, fold_temperature, logits_of
 from landmap_models.training.card import Outcome, make_card, split_table
 from landmap_models.training.checkpoints import LogRow
@@ -241,8 +241,8 @@ def _teacher_labels(split: Split, settings: TrainSettings, state: Path) -> Any:
     kept = state / "teacher.npy"
     if not kept.exists():
         labels = soft_labels(settings.teacher, split.train, settings.teacher_share, settings.teacher_temperature)
-        np.save(state / "unfinished.npy", labels)
-        (state / "unfinished.npy").replace(kept)
+        with published(kept) as new:
+            np.save(new, labels)
     return np.load(kept)
 
 
@@ -264,14 +264,13 @@ def _predict(model: keras.Model, chips: ChipFolder) -> Any:
 
 def _write(output: Path, model: keras.Model, card: ModelCard, table: str, state: Path) -> ModelCard:
     """The model last: where it is, all is."""
-    finished, history, log = state / "finished.keras", state / "history.csv", card.training["log"]
+    finished, log = state / "finished.keras", card.training["log"]
     model.save(finished)
     card = write_card(finished, card, {SPLIT_MEMBER: table})
-    with history.open("w", encoding="utf-8", newline="") as file:
+    with published(history_path(output)) as history, history.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in log for key in row)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(log)
-    history.replace(history_path(output))
-    finished.replace(output)
+    put_in_place(finished, output)
     shutil.rmtree(state)
     return card

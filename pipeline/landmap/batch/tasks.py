@@ -22,7 +22,7 @@ from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
-from landmap_models.same_file import first_same
+from landmap_models.publish import first_same
 
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "device", "force")
 """Settings that make no other cover, or are told apart by what they came to."""

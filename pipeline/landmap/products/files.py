@@ -14,7 +14,7 @@ from landmap.io.publish import SIDECARS, STEM_SIDECARS, exists_error, with_sidec
 from landmap.io.remote import gdal_options, is_remote
 from landmap.products import find_product
 from landmap_models.gdal_dataset import READ_ERRORS, open_dataset
-from landmap_models.same_file import first_same
+from landmap_models.publish import first_same
 
 
 def check_outputs(paths: Sequence[Path], *inputs: str | os.PathLike[str] | None, overwrite: bool) -> None:

@@ -123,7 +123,7 @@ def test_what_a_kill_left_half_done_is_not_believed(run: Run, tmp_path: Path) ->
     assert len(rows) == 2
     (folder / HISTORY).write_text(json.dumps([*rows, rows[0] | {"val_loss": 0.0}]))
     (folder / "best-2.weights.h5").write_bytes((folder / LAST).read_bytes())
-    (folder / "unfinished.weights.h5").write_text("half")
+    (folder / f".1.{LAST}").write_text("half")
     assert same(run(settings, "broken"), whole)
 
 
