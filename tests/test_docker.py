@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -100,4 +101,7 @@ def test_only_the_client_can_write() -> None:
 
 def test_the_command_is_one_of_ours() -> None:
     name, *arguments = SERVICES["landmap"]["command"]
-    cli.commands[name].make_context(name, arguments, resilient_parsing=False)
+    batch = cli.commands[name]
+    assert isinstance(batch, click.Group)
+    run = batch.commands["run"].make_context("run", arguments)  # `batch` alone is `batch run`
+    assert run.params["scheduler"] == "tcp://scheduler:8786"

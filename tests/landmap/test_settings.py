@@ -17,7 +17,8 @@ from landmap.settings import AreaSettings, Choices, ComputeSettings, ReadingSett
     [{"scale": np.float32(1e-4)}, {"offset": np.int16(-1000)}, {"stride": np.int64(16)}, {"scale": 1}, {"chunk": None}],
 )
 def test_numbers_of_any_kind_are_numbers(choices: dict[str, Any]) -> None:
-    Settings(**choices)
+    ((name, value),) = choices.items()
+    assert getattr(Settings(**choices), name) == value
 
 
 @pytest.mark.parametrize(

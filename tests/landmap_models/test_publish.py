@@ -20,15 +20,21 @@ def test_a_file_appears_at_the_end_and_keeps_its_ending(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_an_error_keeps_what_was_there(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "out"
-    if kind == "folder":
-        path.mkdir()
-    held = path / "held" if kind == "folder" else path
-    held.write_text("old")
-    with pytest.raises(OSError, match="full"), published(path) as temporary:
-        if kind == "folder":
-            temporary.mkdir()
-        (temporary / "held" if kind == "folder" else temporary).write_text("half")
-        raise OSError("full")
+
+    def write(place: Path, text: str) -> Path:
+        held = place / "held" if kind == "folder" else place
+        held.parent.mkdir(exist_ok=True)
+        held.write_text(text)
+        return held
+
+    def fail() -> None:
+        with published(path) as temporary:
+            write(temporary, "half")
+            raise OSError("full")
+
+    held = write(path, "old")
+    with pytest.raises(OSError, match="full"):
+        fail()
     assert held.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 

@@ -60,7 +60,10 @@ def test_names_of_products(name: str, found: list[date]) -> None:
 
 
 def test_two_ways_to_write_one_day_are_no_two_days() -> None:
-    check_one_scene(["a_20230813_B04", "b_2023-08-13_B03", "T1_20230813T100559_B02"], "x", "")
+    names = ["a_20230813_B04", "b_2023-08-13_B03", "T1_20230813T100559_B02"]
+    check_one_scene(names, "x", "")
+    with pytest.raises(SceneError, match="2023-08-14"):
+        check_one_scene([*names, "c_20230814_B08"], "x", "")
 
 
 def test_the_two_are_named_and_what_to_do() -> None:

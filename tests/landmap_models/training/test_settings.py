@@ -67,7 +67,10 @@ def test_every_number_is_looked_at() -> None:
 
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_what_is_recommended_can_be_meant(pretrained: bool) -> None:
-    TrainSettings(**recommended(pretrained), weights="imagenet" if pretrained else "none")
+    chosen = recommended(pretrained)
+    settings = TrainSettings(**chosen, weights="imagenet" if pretrained else "none")
+    assert settings.pretrained == pretrained
+    assert {name: getattr(settings, name) for name in chosen} == chosen
 
 
 def test_a_base_that_was_trained_before_keeps_its_norms() -> None:
