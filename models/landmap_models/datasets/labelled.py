@@ -58,7 +58,7 @@ def match_labels(chips: LabelledChips, card: ModelCard) -> npt.NDArray[np.intp]:
         )
     ids = np.array([legend.names.index(name) for name in chips.class_names])
     several = np.ndim(chips.labels[0]) > 0
-    if card.task == "multi-label":
+    if not card.single_label:
         flags = np.zeros((len(chips.files), len(legend)), np.intp)
         for row, label in zip(flags, chips.labels, strict=True):
             row[ids[np.atleast_1d(label)]] = 1

@@ -19,17 +19,13 @@ from landmap_models.evaluation.evaluate import evaluate
 from landmap_models.evaluation.networks import check_shared
 from landmap_models.evaluation.report import check_output as check_report
 from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier
+from landmap_models.metrics.table import metrics_for
 from landmap_models.model_file.archive import read_card
 from landmap_models.publish import published, put_in_place
 from landmap_models.training.settings import TrainSettings
 from landmap_models.training.train import check_network, make_split, open_data, train
 
 TABLE, PICTURE, RECORD = "comparison.csv", "comparison.png", "comparison.json"
-METRICS = {
-    "single-label": ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f2", "expected_calibration_error"),
-    "multi-label": ("subset_accuracy", "micro_f1", "macro_f1", "weighted_f2", "average_precision"),
-}
-"""What the table shows of an evaluation; the reports have the rest."""
 SPEED_CHIPS = 1024
 
 
@@ -160,7 +156,7 @@ def _measure(
     )
     row = Row(
         name=settings.name,
-        metrics={name: found.metrics[name] for name in METRICS[found.metrics["task"]]},
+        metrics={m.name: found.metrics[m.name] for m in metrics_for(single_label=card.single_label) if m.compared},
         parameters=classifier.parameters,
         megabytes=path.stat().st_size / 1e6,
         chips_per_second=_speed(classifier),

@@ -24,8 +24,8 @@ from landmap_models.inference.classifier import are_probabilities, check_answers
 from landmap_models.inference.input_scale import INPUTS, adapted, scaled_input
 from landmap_models.inference.keras_classifier import check_form
 from landmap_models.legend import legend_for
-from landmap_models.metrics.metrics import measure, measure_several
-from landmap_models.model_file.card import ModelCard, content_faults
+from landmap_models.metrics.metrics import measure
+from landmap_models.model_file.card import ModelCard, content_faults, task_of
 from landmap_models.sentinel2 import band_name
 from landmap_models.training.card import band_profiles
 
@@ -103,7 +103,8 @@ def make_card(model: Any, told: Told, template: ModelCard | None, chips: OpenChi
         sources["band ranges"] = f"measured on {_some(folder)}"
     number, warnings = _number(model, told, [band["mean"] for band in content["bands"]], sources)
     made = adapted(model, INPUTS[number], softmax=told.softmax) if _differs(number, told) else model
-    content |= {"task": _task(made), "reflectance_range": _reflectance_range(number, folder, template)}
+    content["task"] = task_of(multi_label=_is_multi_label(made))
+    content["reflectance_range"] = _reflectance_range(number, folder, template)
     if faults := content_faults(content):
         raise CardError(f"{where}: {'; '.join(faults)}")
     card = ModelCard.from_content(content)
@@ -230,10 +231,10 @@ def _number(model: Any, told: Told, means: Sequence[float], sources: dict[str, s
     ]
 
 
-def _task(model: Any) -> str:
-    """A network that ends in a sigmoid tells each class for itself."""
+def _is_multi_label(model: Any) -> bool:
+    """Whether a network ends in a sigmoid, which gives each class a probability of its own."""
     activation = getattr(model.layers[-1], "activation", None)
-    return "multi-label" if getattr(activation, "__name__", "") == "sigmoid" else "single-label"
+    return getattr(activation, "__name__", "") == "sigmoid"
 
 
 def _reflectance_range(number: str, chips: ChipFolder | None, template: ModelCard | None) -> tuple[float, float]:
@@ -263,7 +264,7 @@ def _refuse_second_softmax(model: Any, card: ModelCard, chips: ChipFolder | None
     values = noise_chips(card) if chips is None else read_chips(_some_of(chips), card)
     scaled = values * np.float32(INPUTS[number])
     answers: Floats = np.asarray(model.predict(scaled, verbose=0, batch_size=64), np.float32)
-    if are_probabilities(answers) or _task(model) == "multi-label":
+    if are_probabilities(answers) or _is_multi_label(model):
         raise CardError(
             f"{where}: expected logits for --softmax. Received: probabilities already, from {answers.min():.3g} to "
             f"{answers.max():.3g}. Leave out --softmax"
@@ -285,7 +286,7 @@ def _measured(model: Any, made: Any, card: ModelCard, chips: ChipFolder, number:
     labels, names = match_labels(chips, card), card.legend.names
     answers = np.concatenate([_predict(made, read_chips(chips.subset(p), card), card) for p in _parts(len(chips))])
     several = labels.ndim == 2
-    measured = measure_several(labels, answers, names, None) if several else measure(labels, answers, names)
+    measured = measure(labels, answers, names)
     split = f"all chips of {chips.root.name}, some of which it may have been trained on"
     outputs = answers.argmax(axis=1)
     against = _one_label(chips) if several else _fit_warnings(model, card, chips, number, outputs)

@@ -144,10 +144,9 @@ def _compare(
     labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int
 ) -> _Found:
     method = {"beta": beta, "resamples": resamples, "seed": 0, "intervals": METHOD.format(resamples=resamples)}
-    compare = _several if labels.ndim == 2 else _one
+    compare = _one if card.single_label else _several
     found = compare(labels, probabilities, card, beta, resamples)
-    task = "multi-label" if labels.ndim == 2 else "single-label"
-    return replace(found, measured={"task": task} | found.measured | {"method": method})
+    return replace(found, measured={"task": card.task} | found.measured | {"method": method})
 
 
 def _one(labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int) -> _Found:

@@ -157,7 +157,7 @@ def _bands(file: ChipFile, path: Path) -> BandNames:
 def _prediction(path: Path, row: Floats, card: ModelCard, picture: Path | None) -> Prediction:
     names = card.legend.names
     probabilities = dict(zip(names, map(float, row), strict=True))
-    if card.task == "single-label":
+    if card.single_label:
         place = int(row.argmax())
         return Prediction(path, names[place], float(row[place]), probabilities, picture)
     chosen = row >= np.asarray(card.thresholds or 0.5)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from landmap_models.errors import ReportError
 from landmap_models.evaluation import figures
+from landmap_models.metrics.table import metrics_for
 from landmap_models.model_file.card import ModelCard, describe
 from landmap_models.publish import published
 
@@ -130,10 +131,8 @@ def _write_csv(path: Path, header: list[str], rows: Any) -> None:
 
 def _draw(folder: Path, findings: Findings) -> None:
     metrics, names = findings.metrics, findings.card.legend.names
-    if metrics["task"] == "multi-label":
-        figures.draw_decisions(folder / "confusion.png", metrics["confusion"], names)
-    else:
-        figures.draw_confusion(folder / "confusion.png", metrics["confusion"], names)
+    draw = figures.draw_confusion if findings.card.single_label else figures.draw_decisions
+    draw(folder / "confusion.png", metrics["confusion"], names)
     figures.draw_reliability(folder / "reliability.png", metrics["reliability"])
     figures.draw_curves(folder / "curves.png", findings.card.training.get("log") or ())
     figures.draw_gallery(folder / "gallery.png", findings.pictures, captions(findings), findings.right[findings.shown])
@@ -147,21 +146,6 @@ def captions(findings: Findings) -> list[tuple[str, str]]:
     ]
 
 
-MEANINGS = {
-    "accuracy": "share of chips whose class is right",
-    "balanced_accuracy": "share that is right, each class counting the same",
-    "subset_accuracy": "share of chips of which all classes are right",
-    "hamming_loss": "share of wrong decisions; 0 is best",
-    "precision": "share of the predicted that is true",
-    "recall": "share of the true that is found",
-    "f1": "harmonic mean of precision and recall",
-    "cohen_kappa": "agreement beyond chance; 1 is best, 0 is chance",
-    "matthews": "correlation of true and predicted; 1 is best, 0 is chance",
-    "roc_auc": "chance that a chip of a class scores above one of another; 0.5 is chance",
-    "average_precision": "area under precision and recall",
-    "log_loss": "surprise at the true class in nats; 0 is best",
-    "expected_calibration_error": "mean distance of confidence from accuracy; 0 is best",
-}
 PICTURES = (
     ("confusion.png", "Which classes are taken for which"),
     ("reliability.png", "Is it right as often as it is sure"),
@@ -185,7 +169,7 @@ def _page(folder: Path, findings: Findings) -> str:
         number=_number,
         title=f"{findings.card.name} on {findings.metrics['data']}",
         metrics=findings.metrics,
-        intervals=_intervals(findings.metrics),
+        intervals=_intervals(findings),
         card=describe(findings.card),
         mistakes=int((~findings.right).sum()),
         shown=len(findings.shown),
@@ -193,13 +177,10 @@ def _page(folder: Path, findings: Findings) -> str:
     )
 
 
-def _intervals(metrics: Mapping[str, Any]) -> Sequence[tuple[str, str, Mapping[str, Any]]]:
-    """Name, meaning and entry of every metric that has an interval."""
-    return [
-        (_spoken(name), _meaning(name), entry)
-        for name, entry in metrics.items()
-        if isinstance(entry, dict) and "value" in entry
-    ]
+def _intervals(findings: Findings) -> Sequence[tuple[str, str, Mapping[str, Any]]]:
+    """Name, meaning and entry of every metric."""
+    table = metrics_for(single_label=findings.card.single_label, beta=findings.metrics["method"]["beta"])
+    return [(_spoken(metric.name), metric.meaning, findings.metrics[metric.name]) for metric in table]
 
 
 def _number(value: float | int | None) -> str:
@@ -213,19 +194,6 @@ def _spoken(name: str) -> str:
     words = [known.get(w, w.upper() if w[0] == "f" and w[1:2].isdigit() else w) for w in name.split("_")]
     text = " ".join(words)
     return text[0].upper() + text[1:]
-
-
-def _meaning(name: str) -> str:
-    kind, _, score = name.partition("_")
-    averages = {
-        "macro": "mean over classes",
-        "weighted": "mean over classes, weighted by their chips",
-        "micro": "all classes' chips together",
-    }
-    if kind not in averages:
-        return MEANINGS.get(name, "")
-    beta = f"like F1, recall counting {score[1:]} times as much"
-    return f"{MEANINGS.get(score, beta)}, {averages[kind]}"
 
 
 def _inlined(path: Path) -> str:

@@ -92,7 +92,7 @@ def check_answers(answers: Floats, chips: int, card: ModelCard) -> None:
         return
     low, high = float(np.min(answers)), float(np.max(answers))
     sums = np.sum(answers, axis=1, dtype=np.float64)
-    if not (_inside(answers) and (card.task == "multi-label" or _adds_up(answers))):
+    if not (_inside(answers) and (not card.single_label or _adds_up(answers))):
         finite = "" if np.isfinite(sums).all() else f" {int((~np.isfinite(sums)).sum())} of {chips} chips not finite."
         raise ModelError(
             f"{card.name}: expected probabilities from 0 to 1 that sum to 1 for each chip. Received: values "

@@ -7,18 +7,17 @@ Arrays have these shapes: n chips, c classes, b resamples.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from landmap_models.arrays import Bools, Doubles, Floats, Indices
+from landmap_models.metrics.table import BINS, Metric, Sample, confidence_bins, metrics_for
 from landmap_models.metrics.weighted import (
     Counts,
     average_precision,
     by_class,
-    mean_defined,
     one_hot,
     ratio,
     resample_weights,
@@ -27,30 +26,32 @@ from landmap_models.metrics.weighted import (
 
 Entry = dict[str, float | None]
 """`value`, `low` and `high`: a metric with its 95 % interval; None where it is not defined."""
-Measures = Callable[[Doubles], dict[str, Doubles]]
-"""Weights `(b, n)` -> metrics by name, each `(b,)`."""
 
 RESAMPLES = 1000
-BINS = 15
-"""Bins of confidence, of equal width, as in Guo et al. 2017."""
-CALIBRATION = "expected_calibration_error"
+"""Resamples of the bootstrap behind the intervals."""
 DECIMALS = 4
-_CARD_METRICS = ("n", "accuracy", "macro_f1", CALIBRATION, "per_class", "confusion")
-_CARD_METRICS_SEVERAL = ("n", "subset_accuracy", "macro_f1", "average_precision", "per_class", "confusion")
+"""Decimals of every number that is recorded."""
 
 
-def measure(labels: Indices, probabilities: Floats, names: tuple[str, ...]) -> dict[str, Any]:
-    """What a model card says of single-label predictions: a selection of `single_label`."""
-    found = single_label(labels, probabilities, names)
-    return {name: found[name] for name in _CARD_METRICS}
-
-
-def measure_several(
-    labels: npt.NDArray[Any], probabilities: Floats, names: tuple[str, ...], thresholds: npt.ArrayLike | None
+def measure(
+    labels: npt.NDArray[Any], probabilities: Floats, names: tuple[str, ...], thresholds: npt.ArrayLike | None = None
 ) -> dict[str, Any]:
-    """What a model card says of multi-label predictions: a selection of `multi_label`."""
-    found = multi_label(labels, probabilities, names, thresholds=0.5 if thresholds is None else thresholds)
-    return {name: found[name] for name in _CARD_METRICS_SEVERAL}
+    """What a model card records of predictions: the metrics that the table marks, classes and confusion.
+
+    Args:
+        labels: True class ids `(n,)`, or, for a multi-label model, 1 where a chip is of a class and 0 where not,
+            `(n, c)`.
+        probabilities: Predictions, `(n, c)`.
+        names: Class names by id.
+        thresholds: Of a multi-label model: one for each class, `(c,)`; None is one half.
+    """
+    single = labels.ndim == 1
+    if single:
+        found = single_label(labels, probabilities, names)
+    else:
+        found = multi_label(labels, probabilities, names, thresholds=0.5 if thresholds is None else thresholds)
+    chosen = [metric.name for metric in metrics_for(single_label=single) if metric.on_card]
+    return {name: found[name] for name in ("n", *chosen, "per_class", "confusion")}
 
 
 def single_label(
@@ -89,31 +90,13 @@ def single_label(
     _check(labels, probabilities, names, (len(labels),))
     if labels.min() < 0 or labels.max() >= len(names):
         raise ValueError(f"Expected labels from 0 to {len(names) - 1}. Received: {labels.min()} to {labels.max()}")
-    scores, chosen = probabilities.astype(np.float64), probabilities.argmax(axis=1)
+    chosen = probabilities.argmax(axis=1)
     true, predicted = one_hot(labels, len(names)), one_hot(chosen, len(names))
-    right = chosen == labels
-    losses = -np.log(_inside(scores)[np.arange(len(labels)), labels])
-    gaps = _calibration_gaps(scores.max(axis=1), right)
-
-    def measures(weights: Doubles) -> dict[str, Doubles]:
-        counts = Counts.of(true, predicted, weights)
-        return {
-            "accuracy": ratio(counts.hits.sum(axis=1), counts.chips),
-            "balanced_accuracy": mean_defined(counts.recall()),
-            **counts.averages(("macro", "weighted"), beta),
-            "cohen_kappa": counts.kappa(),
-            "matthews": counts.matthews(),
-            "roc_auc": mean_defined(by_class(roc_auc, true, scores, weights)),
-            "log_loss": weights @ losses / counts.chips,
-            CALIBRATION: np.abs(weights @ gaps).sum(axis=1) / counts.chips,
-        }
-
-    entries = _with_intervals(measures, len(labels), resamples, seed)
+    scores = probabilities.astype(np.float64)
     cells = np.bincount(labels * len(names) + chosen, minlength=len(names) ** 2)
     return {
         "n": len(labels),
-        **entries,
-        "accuracy": wilson_interval(int(right.sum()), len(labels)),
+        **_entries(metrics_for(single_label=True, beta=beta), (true, predicted, scores), resamples, seed),
         "per_class": _per_class(Counts.of(true, predicted, np.ones((1, len(labels)))), names),
         "confusion": cells.reshape(len(names), -1).tolist(),
     }
@@ -157,18 +140,6 @@ def multi_label(
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(names),))
     scores = probabilities.astype(np.float64)
     true, predicted = labels.astype(np.float64), (scores >= limits).astype(np.float64)
-    exact, wrong = (true == predicted).all(axis=1), (true != predicted).mean(axis=1)
-
-    def measures(weights: Doubles) -> dict[str, Doubles]:
-        counts = Counts.of(true, predicted, weights)
-        return {
-            "subset_accuracy": weights @ exact / counts.chips,
-            "hamming_loss": weights @ wrong / counts.chips,
-            **counts.averages(("micro", "macro", "weighted"), beta),
-            "roc_auc": mean_defined(by_class(roc_auc, true, scores, weights)),
-            "average_precision": mean_defined(by_class(average_precision, true, scores, weights)),
-        }
-
     everything = np.ones((1, len(labels)))
     counts = Counts.of(true, predicted, everything)
     ranks = {
@@ -178,8 +149,7 @@ def multi_label(
     }
     return {
         "n": len(labels),
-        **_with_intervals(measures, len(labels), resamples, seed),
-        "subset_accuracy": wilson_interval(int(exact.sum()), len(labels)),
+        **_entries(metrics_for(single_label=False, beta=beta), (true, predicted, scores), resamples, seed),
         "per_class": _per_class(counts, names, ranks),
         "confusion": counts.two_by_two(),
     }
@@ -196,7 +166,7 @@ def reliability(confidence: npt.NDArray[Any], right: Bools) -> list[dict[str, fl
         For each of the 15 bins `low` < confidence <= `high`: `chips`, and their mean `confidence` and `accuracy`
         (None in an empty bin).
     """
-    places = one_hot(_bins(confidence), BINS)
+    places = one_hot(confidence_bins(confidence.astype(np.float64)), BINS)
     chips = places.sum(axis=0)
     means = ratio(confidence.astype(np.float64) @ places, chips), ratio(right.astype(np.float64) @ places, chips)
     return [
@@ -219,23 +189,37 @@ def wilson_interval(correct: int, n: int) -> Entry:
     return {"value": _rounded(correct / n), "low": _rounded(interval.low), "high": _rounded(interval.high)}
 
 
-def _bins(confidence: npt.NDArray[Any]) -> Indices:
-    """Bin i holds i / 15 < confidence <= (i + 1) / 15; the first holds 0, too."""
-    return np.asarray(np.clip(np.ceil(confidence.astype(np.float64) * BINS) - 1, 0, BINS - 1), np.intp)
+def _entries(
+    table: tuple[Metric, ...], arrays: tuple[Doubles, Doubles, Doubles], resamples: int, seed: int
+) -> dict[str, Entry]:
+    """Each metric of a table with its interval, by name.
+
+    Args:
+        table: The metrics.
+        arrays: True and predicted classes, and probabilities, each `(n, c)`; see `Sample`.
+        resamples: Resamples of the bootstrap.
+        seed: Equal seeds give equal intervals.
+    """
+    n = len(arrays[0])
+    values = _computed(table, arrays, np.ones((1, n)))
+    drawn = [_computed(table, arrays, weights) for weights in resample_weights(n, resamples, seed)]
+    found = {}
+    for metric in table:
+        value = float(values[metric.name][0])
+        if metric.wilson:
+            found[metric.name] = wilson_interval(round(value * n), n)
+        else:
+            of_resamples = np.concatenate([d[metric.name] for d in drawn])
+            found[metric.name] = _entry(value, of_resamples, recentre=metric.recentred)
+    return found
 
 
-def _calibration_gaps(confidence: Doubles, right: Bools) -> Doubles:
-    """Right or not, less confidence, in the column of the chip's bin, `(n, 15)`."""
-    return one_hot(_bins(confidence), BINS) * (right - confidence)[:, None]
-
-
-def _with_intervals(measures: Measures, n: int, resamples: int, seed: int) -> dict[str, Entry]:
-    values = measures(np.ones((1, n)))
-    drawn = [measures(weights) for weights in resample_weights(n, resamples, seed)]
-    return {
-        name: _entry(float(value[0]), np.concatenate([d[name] for d in drawn]), recentre=name == CALIBRATION)
-        for name, value in values.items()
-    }
+def _computed(
+    table: tuple[Metric, ...], arrays: tuple[Doubles, Doubles, Doubles], weights: Doubles
+) -> dict[str, Doubles]:
+    true, predicted, scores = arrays
+    sample = Sample(true, predicted, scores, weights, Counts.of(true, predicted, weights))
+    return {metric.name: metric.compute(sample) for metric in table}
 
 
 def _entry(value: float, drawn: Doubles, *, recentre: bool) -> Entry:
@@ -268,11 +252,6 @@ def _check(labels: npt.NDArray[Any], probabilities: Floats, names: tuple[str, ..
         )
     if not np.isfinite(probabilities).all():
         raise ValueError("Expected finite probabilities")
-
-
-def _inside(scores: Doubles) -> Doubles:
-    """Kept from 0, whose logarithm is not finite, by the precision of float32, as scikit-learn does."""
-    return np.asarray(np.clip(scores, np.finfo(np.float32).eps, 1))
 
 
 def _rounded(value: float) -> float | None:

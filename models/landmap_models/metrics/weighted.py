@@ -67,23 +67,10 @@ class Counts:
         both = (1 + beta**2) * self.hits / np.maximum(beta**2 * self.support + self.predicted, 1)
         return np.where(self.support > 0, both, np.nan)
 
-    def averages(self, kinds: tuple[str, ...], beta: float) -> dict[str, Doubles]:
-        """Precision, recall, F1 and F-beta averaged over classes, each `(b,)`.
-
-        Args:
-            kinds: "micro" (of all classes' chips taken together), "macro" (each class counts the same), "weighted"
-                (each class counts by its support).
-            beta: Of F-beta.
-        """
+    def pooled(self) -> Counts:
+        """Those of all classes' chips taken together, as of one class, `(b, 1)`."""
         hits, support, predicted = (x.sum(axis=1, keepdims=True) for x in (self.hits, self.support, self.predicted))
-        pooled = Counts(hits, support, predicted, self.chips)
-        out = {}
-        for kind in kinds:
-            counts = pooled if kind == "micro" else self
-            scores = {"precision": counts.precision(), "recall": counts.recall(), "f1": counts.f(1)}
-            for name, score in (scores | {f"f{beta:g}": counts.f(beta)}).items():
-                out[f"{kind}_{name}"] = mean_defined(score, self.support if kind == "weighted" else None)
-        return out
+        return Counts(hits, support, predicted, self.chips)
 
     def kappa(self) -> Doubles:
         """Agreement beyond chance (Cohen 1960), NaN where chance alone agrees everywhere, `(b,)`."""

@@ -17,7 +17,7 @@ from landmap_models.errors import CardError
 from landmap_models.legend import LandClass, Legend
 from landmap_models.model_file.card_checks import NIR_BAND as NIR_BAND
 from landmap_models.model_file.card_checks import SENTINEL_BAND as SENTINEL_BAND
-from landmap_models.model_file.card_checks import card_faults, is_number
+from landmap_models.model_file.card_checks import Task, card_faults, is_number
 from landmap_models.model_file.nir import NirPrior
 from landmap_models.sentinel2 import Level
 
@@ -66,8 +66,8 @@ class ModelCard:
     """SPDX identifier of the weights' licence."""
     weights_sha256: str = ""
     """sha256 of the member model.weights.h5; filled in when the card is written."""
-    task: Literal["single-label", "multi-label"] = "single-label"
-    """One class a chip, or any number of them, each with a probability of its own."""
+    task: Task = "single-label"
+    """One class a chip, or any number of classes, each with a probability of its own."""
     thresholds: tuple[float, ...] | None = None
     """Of a multi-label model: the probability from which each class counts as there."""
     nir: NirPrior | None = None
@@ -83,6 +83,11 @@ class ModelCard:
     def band_names(self) -> tuple[str, ...]:
         """Names of the input bands in input order."""
         return tuple(b.name for b in self.bands)
+
+    @property
+    def single_label(self) -> bool:
+        """Whether every chip has one class, so that its probabilities add up to 1; only such models draw maps."""
+        return self.task == "single-label"
 
     @property
     def optional_bands(self) -> tuple[str, ...]:
@@ -134,6 +139,11 @@ class ModelCard:
         content = dataclasses.asdict(self)
         content["legend"] = [dataclasses.asdict(entry) for entry in self.legend]
         return {name: value for name, value in content.items() if value is not None}
+
+
+def task_of(*, multi_label: bool) -> Task:
+    """The task of models of chips that may have several classes, or have one each."""
+    return "multi-label" if multi_label else "single-label"
 
 
 def read_content(text: str, origin: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 from landmap_models.legend import COLOR, MAX_CLASS_ID, LandClass
 from landmap_models.model_file.nir import NirPrior, Roles
@@ -28,6 +28,8 @@ WIDEST_RANGE = (-1.0, 7.0)
 """Reflectances that a network may tell apart: 65,535 digital numbers are 6.6."""
 
 Content = Mapping[str, Any]
+Task = Literal["single-label", "multi-label"]
+"""What a model answers of a chip: its class, or any number of classes."""
 
 
 def is_number(value: object) -> bool:
@@ -123,8 +125,8 @@ def _range(name: str, value: Any) -> list[str]:
 
 
 def _task(name: str, value: object) -> list[str]:
-    fits = value in ("single-label", "multi-label")
-    return [] if fits else [_expected("the task 'single-label' or 'multi-label'", value)]
+    tasks = get_args(Task)
+    return [] if value in tasks else [_expected(f"the task {' or '.join(map(repr, tasks))}", value)]
 
 
 def _legend(name: str, value: Any) -> list[str]:

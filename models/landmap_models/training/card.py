@@ -19,9 +19,9 @@ from landmap_models.datasets.coordinates import read_coordinates
 from landmap_models.datasets.ground import Ground, grounds_at
 from landmap_models.datasets.splits import Split
 from landmap_models.legend import legend_for
-from landmap_models.metrics.metrics import measure, measure_several
+from landmap_models.metrics.metrics import measure
 from landmap_models.model_file.archive import SPLIT_MEMBER, read_card
-from landmap_models.model_file.card import BandProfile, ModelCard
+from landmap_models.model_file.card import BandProfile, ModelCard, task_of
 from landmap_models.model_file.packaged import find_model
 from landmap_models.training.checkpoints import LogRow
 from landmap_models.training.settings import TrainSettings
@@ -60,7 +60,7 @@ def make_card(model: keras.Model, split: Split, settings: TrainSettings, outcome
         reflectance_range=_range(chips, settings),
         legend=legend_for(chips.class_names),
         licence=settings.licence,
-        task="multi-label" if chips.multi_label else "single-label",
+        task=task_of(multi_label=chips.multi_label),
         thresholds=outcome.thresholds,
         training=_training(split, settings, outcome),
         metrics={"split": f"test ({_method(split, settings)})"} | _measured(chips, outcome),
@@ -76,9 +76,8 @@ def _range(chips: ChipFolder, settings: TrainSettings) -> tuple[float, float]:
 
 
 def _measured(chips: ChipFolder, outcome: Outcome) -> dict[str, Any]:
-    if chips.multi_label:
-        return measure_several(chips.targets(), outcome.test, chips.class_names, outcome.thresholds)
-    return measure(np.asarray(chips.labels), outcome.test, chips.class_names)
+    labels = chips.targets() if chips.multi_label else np.asarray(chips.labels)
+    return measure(labels, outcome.test, chips.class_names, outcome.thresholds)
 
 
 def _training(split: Split, settings: TrainSettings, outcome: Outcome) -> dict[str, Any]:

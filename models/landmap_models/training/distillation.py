@@ -17,7 +17,7 @@ from landmap_models.datasets.chips import ChipBatches, ChipFolder
 from landmap_models.errors import ModelError
 from landmap_models.inference.keras_classifier import load_model
 from landmap_models.model_file.archive import read_card
-from landmap_models.model_file.card import ModelCard
+from landmap_models.model_file.card import ModelCard, task_of
 from landmap_models.model_file.packaged import find_model
 from landmap_models.publish import published
 from landmap_models.training.calibration import logits_of
@@ -36,7 +36,7 @@ def check_teacher(teacher: str, chips: ChipFolder) -> ModelCard:
         ModelError: It can't be read, or has other classes, another task, or bands or a size that the chips lack.
     """
     card = read_card(find_model(teacher))
-    task = "multi-label" if chips.multi_label else "single-label"
+    task = task_of(multi_label=chips.multi_label)
     if set(card.legend.names) != set(chips.class_names):
         raise ModelError(
             f"{teacher}: expected a teacher of the classes {', '.join(chips.class_names)}. "

@@ -278,7 +278,7 @@ def _smaller_than_a_chip(scene: Scene, card: ModelCard) -> list[str]:
 
 
 def _check_task(card: ModelCard) -> None:
-    if card.task != "single-label":
+    if not card.single_label:
         raise ModelError(
             f"{card.name}: expected a single-label model, as a pixel of a map has one class. Received: {card.task}. "
             "Such a model tells which classes are in a chip: landmap evaluate measures it"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +22,17 @@ from landmap_models.errors import ModelError
 from landmap_models.inference.keras_classifier import load_model
 from landmap_models.training.fit import choose_trainable
 
-QUICK = {
+SLIM = {
     "compact": ArchitectureOptions(filters=(8, 8, 8, 8)),
-    "cnn": ArchitectureOptions(),
     "vgg16-scratch": ArchitectureOptions(dense=16),
     "efficientnet-lite0": ArchitectureOptions(input_size=64),
-    "mobilenet": ArchitectureOptions(),
     "mobilenetv2": ArchitectureOptions(dense=16, dropout=0.1),
-    "efficientnetb0": ArchitectureOptions(),
 }
-"""The others of `APPLICATIONS` take too long to build in each run of the tests; the table of them is checked below.
-`compact-d4`, which is written out before it is saved, has tests of its own."""
+"""Options that make a network quick to build."""
+OWN = [name for name in ARCHITECTURES if name not in APPLICATIONS and name != "compact-d4"]
+"""Networks with a module of their own; `compact-d4`, which is written out before it is saved, has tests of its own."""
+QUICK = {name: SLIM.get(name, ArchitectureOptions()) for name in (*OWN, "mobilenet", "mobilenetv2", "efficientnetb0")}
+"""The others of `APPLICATIONS` take too long to build in each run of the tests; the table of them is checked below."""
 CHIPS = np.random.default_rng(0).random((2, 64, 64, 4), dtype=np.float32) * 0.5
 
 
@@ -92,7 +95,7 @@ def test_multi_label_networks_end_in_a_sigmoid() -> None:
         ("compact", {"weights": "imagenet"}, "compact has no option --weights"),
         ("cnn", {"input_size": 128}, "cnn has no option --input-size"),
         ("vgg16-scratch", {"pool": 2}, "no option --pool. Leave it away; it knows --dense, --dropout"),
-        ("lenet", {}, "Expected an architecture out of compact, compact-d4.*Received: 'lenet'"),
+        ("lenet", {}, "Expected an architecture out of cnn, compact, compact-d4.*Received: 'lenet'"),
         ("mobilenet", {"input_size": 32}, "mobilenet: expected --input-size of at least 64 px.*Received: 32"),
         ("xception", {"input_size": 70}, "xception: expected --input-size of at least 71 px.*Received: 70"),
     ],
@@ -108,6 +111,16 @@ def test_what_an_architecture_does_not_have_is_refused(name: str, options: dict[
 def test_numbers_that_nothing_could_take_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match=f"--{next(iter(options)).replace('_', '-')}: expected.*Received"):
         ArchitectureOptions(**options)
+
+
+def test_a_new_file_is_a_new_architecture(tmp_path: Path) -> None:
+    """In a copy of the package, which the command line then lists it from."""
+    copy = shutil.copytree(Path(architectures.__file__).parents[1], tmp_path / "landmap_models")
+    source = (copy / "architectures/cnn.py").read_text()
+    (copy / "architectures/wide_net.py").write_text(source.replace('name="cnn"', 'name="wide-net"'))
+    code = "from landmap_models.architectures import ARCHITECTURES; print(*ARCHITECTURES)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*OWN[:2], "compact-d4", *OWN[2:], "wide-net", *APPLICATIONS]
 
 
 def test_every_module_says_which_options_it_reads() -> None:
