@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from landmap_models.arrays import Floats
-from landmap_models.augment.affine import affine, resample, sampling_matrix
 from landmap_models.augment.compose import AUGMENTATIONS, GROUPS, Augment, Augmentation, compose
-from landmap_models.augment.geometry import d4, flips, quarter_turns
+from landmap_models.augment.geometry import affine, d4, flips, quarter_turns, resample, sampling_matrix
 from landmap_models.augment.mixing import mixup, straddle
 from landmap_models.augment.radiometry import atmosphere, brightness, contrast, haze, radiometric_jitter
 

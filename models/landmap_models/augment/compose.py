@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from landmap_models.arrays import Floats
-from landmap_models.augment.affine import LIMITS, affine
-from landmap_models.augment.geometry import d4, flips, quarter_turns
+from landmap_models.augment.geometry import LIMITS, affine, d4, flips, quarter_turns
 from landmap_models.augment.mixing import UNION_AREA, mixup, straddle
 from landmap_models.augment.radiometry import atmosphere, brightness, contrast, haze, radiometric_jitter
 from landmap_models.errors import DatasetError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -261,3 +262,42 @@ def _voc_parts(root: Path, names: Sequence[str], base: str) -> dict[str, str]:
             if stem and parts.setdefault(stem, part) != part:
                 raise DatasetError(f"{lists[list_name]}: {stem} is also in the {parts[stem]} list. Expected it in one")
     return parts
+
+
+LEAST = 3
+"""Chips of a class at least: one for each part of a split."""
+
+
+def check_data(data: Path) -> None:
+    """Refuse a data set to be split at random whose classes have too few chips, before chips are decoded.
+
+    Data that come divided into parts, or have files with problems, are left to `open_chips`.
+
+    Args:
+        data: A folder, zip file or CSV file.
+
+    Raises:
+        DatasetError: It is no data set, or a class has too few chips; each such class is named.
+    """
+    catalogue = find_catalogue(data)
+    if catalogue.parts is None and not catalogue.problems:
+        check_counts(data, Counter(name for names in catalogue.labels for name in names))
+
+
+def check_counts(root: Path, counts: Mapping[str, int]) -> None:
+    """Refuse classes that can't be in every part of a split.
+
+    Args:
+        root: The data set, for the message.
+        counts: Number of chips by class name.
+
+    Raises:
+        DatasetError: A class has too few chips; each such class is named.
+    """
+    few = [f"{name} ({n})" for name, n in sorted(counts.items()) if n < LEAST]
+    if few:
+        raise DatasetError(
+            f"{root}: can't be split into three parts: expected at least {LEAST} chips of each class, one for each "
+            f"part. Received: too few of {', '.join(few)}. Add chips, or leave these classes out: move their folders "
+            "(or rows) out of the data"
+        )

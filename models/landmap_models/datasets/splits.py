@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap_models.arrays import Doubles, Indices
+from landmap_models.datasets.catalogue import check_counts
 from landmap_models.datasets.chips import ChipFolder
-from landmap_models.datasets.class_counts import check_counts
 from landmap_models.datasets.coordinates import chip_coordinates
 from landmap_models.datasets.ground import Ground, grounds_at, usable_grounds
 from landmap_models.datasets.split_leaks import (

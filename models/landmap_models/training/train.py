@@ -28,9 +28,8 @@ from landmap_models.training.calibration import fit_temperature, fit_thresholds,
 from landmap_models.training.card import Outcome, make_card, split_table
 from landmap_models.training.checkpoints import LogRow
 from landmap_models.training.distillation import PatientTeacher, check_teacher, soft_labels
-from landmap_models.training.export import rounded, unrolled
 from landmap_models.training.fit import check_tensorboard, fit
-from landmap_models.training.network import make_network
+from landmap_models.training.network import make_network, rounded, unrolled
 from landmap_models.training.settings import TrainSettings
 from landmap_models.training.state import (
     check_folder,

@@ -113,7 +113,7 @@ def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: b
     if output is None and show_batch is None:
         raise click.UsageError("Missing option '-o' / '--output', or '--show-batch'.")
     from landmap.cli.show import print_warnings, training_lines
-    from landmap_models.datasets.class_counts import check_data
+    from landmap_models.datasets.catalogue import check_data
     from landmap_models.model_file.card import describe
 
     given = {name: options.pop(name) for name in ("resume", "tensorboard", "workers")}

@@ -18,7 +18,7 @@ from landmap_models.architectures.shape import NetworkShape
 from landmap_models.errors import ModelError
 from landmap_models.inference.dense import dense_model
 from landmap_models.inference.keras_classifier import load_model
-from landmap_models.training.export import rounded, unrolled
+from landmap_models.training.network import rounded, unrolled
 
 Floats = npt.NDArray[np.float32]
 SHAPE = NetworkShape(10)

@@ -1,4 +1,4 @@
-"""Temperatures that are known beforehand must be found again."""
+"""Temperatures and thresholds against looking at all of them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
 from landmap_models.architectures.shape import NetworkShape, probabilities
-from landmap_models.training.calibration import fit_temperature, fold_temperature, logits_of
+from landmap_models.training.calibration import FEWEST, fit_temperature, fit_thresholds, fold_temperature, logits_of
 
 RNG = np.random.default_rng(0)
 
@@ -61,3 +62,32 @@ def test_a_folded_temperature_divides_the_logits(activation: Any, keras: Any) ->
     after = logits_of(model(features).numpy(), multi_label=several)
     shift = 0 if several else before.max(axis=1, keepdims=True) / 2.5 - after.max(axis=1, keepdims=True)
     assert after + shift == pytest.approx(before / 2.5, abs=1e-4)
+
+
+def test_no_other_threshold_is_better() -> None:
+    rng = np.random.default_rng(0)
+    labels = (rng.random((120, 3)) < (0.1, 0.5, 0.9)).astype(int)
+    probabilities = 1 / (1 + np.exp(-(3 * labels - (4, 1, 0) + rng.normal(0, 1.5, labels.shape))))
+    found = fit_thresholds(probabilities, labels)
+    assert len(set(found)) == 3
+    for p, y, threshold in zip(probabilities.T, labels.T, found, strict=True):
+        best = max(f1_score(y, p >= t) for t in np.unique(p))
+        assert f1_score(y, p >= threshold) == pytest.approx(best, abs=0.003), "rounded to four digits"
+
+
+def test_a_threshold_lies_between_the_chips_that_it_parts() -> None:
+    labels = np.repeat([0, 1], 10)[:, None]
+    assert fit_thresholds(np.repeat([0.2, 0.6], 10)[:, None], labels) == (0.4,)
+
+
+@pytest.mark.parametrize("positive", [0, FEWEST - 1, 21 - FEWEST, 20])
+def test_a_class_of_few_chips_keeps_one_half(positive: int) -> None:
+    labels = (np.arange(20) < positive).astype(int)[:, None]
+    assert fit_thresholds(0.1 + 0.1 * labels, labels) == (0.5,)
+
+
+def test_thresholds_are_such_as_a_card_may_hold() -> None:
+    """None is 0 or 1, even where all probabilities are."""
+    labels = np.repeat([0, 1], 10)[:, None]
+    assert fit_thresholds(np.ones((20, 1)), labels) == (0.99,)
+    assert fit_thresholds(np.zeros((20, 1)), labels) == (0.01,)

@@ -1,4 +1,4 @@
-"""What a training starts from, and in which precision it computes."""
+"""What a training starts from, in which precision it computes, and what it writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from landmap_models.architectures import ArchitectureOptions, build
-from landmap_models.architectures.layout import in_precision
+from landmap_models.architectures.layout import exact_layers, in_precision
 from landmap_models.architectures.shape import OUTPUT, NetworkShape
 from landmap_models.errors import ModelError
 from landmap_models.inference.classifier import FAKE_CARD
@@ -19,7 +19,7 @@ from landmap_models.legend import legend_for
 from landmap_models.model_file.archive import write_card
 from landmap_models.model_file.packaged import find_model
 from landmap_models.training.fit import choose_trainable
-from landmap_models.training.network import make_network
+from landmap_models.training.network import make_network, rounded
 from landmap_models.training.settings import TrainSettings
 
 BANDS, NAMES = ("B04", "B03", "B02"), ("bright", "dark", "striped")
@@ -146,3 +146,24 @@ def test_frozen_layers_do_not_change_the_order_of_weights() -> None:
     choose_trainable(learner, 3, frozen_norm=True)
     for found, wanted in zip(learner.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_array_equal(found, wanted)
+
+
+def test_rounding_is_small_and_leaves_bfloat16_nothing_to_round() -> None:
+    network = build("compact", NetworkShape(3), ArchitectureOptions(filters=(8, 8, 8, 8)))
+    chips = np.random.default_rng(0).random((4, 64, 64, 3), dtype=np.float32) * 0.3
+    made = rounded(network)
+    change = np.abs(np.asarray(made(chips)) - np.asarray(network(chips, training=False)))
+    assert 0 < change.max() < 0.02
+    exact = exact_layers(made)
+    assert exact >= {"reflectance", "clip", "probabilities"}
+    inner = [weight for layer in made.layers if layer.name not in exact for weight in layer.get_weights()]
+    assert inner
+    assert not any((weight.view(np.uint32) & 0xFFFF).any() for weight in inner), "16 bits of 32 are enough"
+    reduced = in_precision(made, "mixed_bfloat16", exact_input=True)
+    assert [layer.dtype_policy.name for layer in reduced.layers if layer.name in exact] == ["float32"] * len(exact)
+
+
+def test_rounding_twice_changes_nothing_more() -> None:
+    network = rounded(build("compact", NetworkShape(3), ArchitectureOptions(filters=(8, 8, 8, 8))))
+    for one, other in zip(network.get_weights(), rounded(network).get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
