@@ -1,7 +1,7 @@
-"""Rasters are opened without rasterio's warning of those that have no place on the ground.
+"""Rasters without georeference are opened without rasterio's warning about them.
 
-That is an error of ours with better words where a place is needed. The process's warnings are left as they are: the
-filter is there only while something is opened, and matches in the thread that opens it alone.
+Where a georeference is needed, landmap raises an error of its own. The warning filters of the process stay as they are:
+ours is among them only while a raster is opened, and matches only in the thread that opens it.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 READ_ERRORS = (RasterioError, CPLE_BaseError, UnicodeDecodeError)
-"""What rasterio raises where a file can't be read: its own errors, some of GDAL's that it lets through, and
-UnicodeDecodeError where names or tags are damaged."""
+"""Errors that rasterio raises where a file can't be read: its own, some of GDAL's, and UnicodeDecodeError for damaged
+names and tags."""
 
 _allowed: ContextVar[bool] = ContextVar("allowed", default=False)
 
 
 class _Here(type):
-    """Asked by `warnings` whether the category of a filter is that of a warning."""
+    """The type of a warning category that matches in one thread only."""
 
     def __subclasscheck__(cls, category: type) -> bool:
         return _allowed.get() and issubclass(category, NotGeoreferencedWarning)
 
 
 class _NotGeoreferencedHere(Warning, metaclass=_Here):
-    """`NotGeoreferencedWarning`, where this thread allows rasters without a place."""
+    """`NotGeoreferencedWarning` in a thread that allows rasters without georeference."""
 
 
 class _Filter:
-    """Put among the process's filters by the first thread that comes, and taken away by the last one that goes."""
+    """A warning filter that the first thread to enter adds to the process, and the last one to leave removes."""
 
     entry = "ignore", None, _NotGeoreferencedHere, None, 0
 
@@ -58,7 +58,7 @@ class _Filter:
             self.threads -= 1
             if self.threads:
                 return
-            # Meanwhile others may have put another list there: a copy of this one, which is back when they are done.
+            # `warnings.catch_warnings` elsewhere may have put a copy of the list in its place meanwhile.
             for filters in (*self.lists, cast("list[Any]", warnings.filters)):
                 if self.entry in filters:
                     filters.remove(self.entry)
@@ -70,7 +70,7 @@ _filter = _Filter()
 
 @contextmanager
 def ungeoreferenced_allowed() -> Iterator[None]:
-    """Within, rasterio does not warn of rasters that have no place on the ground; in other threads it does."""
+    """Rasterio does not warn about rasters without georeference inside this block, in this thread."""
     token = _allowed.set(True)
     try:
         with _filter:
@@ -80,15 +80,15 @@ def ungeoreferenced_allowed() -> Iterator[None]:
 
 
 def open_dataset(path: Any, mode: str = "r", **profile: Any) -> Any:
-    """As `rasterio.open`, for a raster that need not have a place on the ground.
+    """Open a raster with `rasterio.open`, whether or not it has a georeference.
 
     Args:
-        path: What GDAL opens, or an object like a file.
+        path: A path or address that GDAL opens, or a file object.
         mode: "r", "r+" or "w".
-        **profile: As rasterio takes it.
+        **profile: Further arguments of `rasterio.open`, such as driver and dtype.
 
     Raises:
-        RasterioError: It can't be opened.
+        RasterioError: The raster can't be opened.
     """
     with ungeoreferenced_allowed():
         return rasterio.open(path, mode, **profile)

@@ -1,4 +1,4 @@
-"""What the class ids of a model mean: names and colours."""
+"""The classes of a model: ids, names and colours."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 MAX_CLASS_ID = 253
 """Highest class id of a model: 255 is nodata and 254 is kept for "Unknown"."""
 UNKNOWN_ID = 254
-"""Value of pixels of a map whose class is not told, as the model is not sure enough."""
+"""Value of pixels of a map whose class is left open, as the model is not sure enough."""
 
 COLOR = re.compile("#[0-9a-fA-F]{6}")
-"""How a colour is written."""
+"""The form of a colour: red, green and blue as hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class LandClass:
     id: int
     """Class id, 0 to 253, or 254 for "Unknown". 0 is a class like any other."""
     name: str
-    """Name as the map shows it."""
+    """Name of the class on maps and in tables."""
     color: str
-    """Colour as "#rrggbb"."""
+    """Colour of the class on maps, as "#rrggbb"."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.id <= UNKNOWN_ID:
@@ -36,7 +36,7 @@ class LandClass:
 
     @property
     def rgb(self) -> tuple[int, int, int]:
-        """Red, green and blue, 0 to 255."""
+        """Red, green and blue of the colour, 0 to 255."""
         return int(self.color[1:3], 16), int(self.color[3:5], 16), int(self.color[5:7], 16)
 
 
@@ -62,12 +62,12 @@ class Legend:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Class names by id."""
+        """Class names in the order of their ids."""
         return tuple(c.name for c in self.classes)
 
 
 UNKNOWN = LandClass(UNKNOWN_ID, "Unknown", "#8f8f8f")
-"""What a map shows where its class is not told. No class of a model."""
+"""The class of pixels that a map leaves open. It is no class of a model."""
 
 EUROSAT = Legend(
     tuple(
@@ -90,11 +90,16 @@ EUROSAT = Legend(
 )
 """EuroSAT's ten classes, alphabetical (Helber et al. 2019, arXiv 1709.00029)."""
 
+# Colours of classes that are not EuroSAT's, in turn.
 PALETTE = ("#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#b07aa1", "#edc948", "#76b7b2", "#ff9da7", "#9c755f", "#bab0ac")
 
 
 def legend_for(names: tuple[str, ...]) -> Legend:
-    """The legend for class names in output order; EuroSAT's own colours where these are its classes."""
+    """The legend of class names, with EuroSAT's colours for its classes and a palette's for others.
+
+    Args:
+        names: Class names in the order of the model's outputs.
+    """
     known = {c.name: c.color for c in EUROSAT}
     return Legend(tuple(LandClass(i, name, known.get(name, PALETTE[i % len(PALETTE)])) for i, name in enumerate(names)))
 

@@ -98,13 +98,13 @@ def card_text(path: Path) -> str | None:
 
 
 def keras_version(path: Path) -> str | None:
-    """The version of Keras that wrote a `.keras` file; None where it does not say."""
+    """The version of Keras that wrote a `.keras` file; None where the file does not record it."""
     with _open_archive(path) as archive:
         try:
-            said = json.loads(archive.read(METADATA_MEMBER).decode())
+            metadata = json.loads(archive.read(METADATA_MEMBER).decode())
         except (KeyError, ValueError, RecursionError):
             return None
-    version = said.get("keras_version") if isinstance(said, dict) else None
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     return version if isinstance(version, str) else None
 
 
@@ -114,10 +114,10 @@ def write_card(
     """Put a card into a `.keras` file, in place of one that is there. The file is replaced atomically.
 
     Args:
-        path: The model.
-        card: Of these weights, or of none yet (`weights_sha256` is empty): it is set to that of the file.
-        extra: More text members by name, such as the split.
-        output: Where the model with its card is written; None replaces `path`.
+        path: The `.keras` file.
+        card: The card of these weights. An empty `weights_sha256` is filled in.
+        extra: Further text members of the file by name, such as the table of the split; None adds none.
+        output: The file to write; None replaces `path`.
 
     Returns:
         The card as written.
@@ -152,9 +152,12 @@ def is_described(path: Path) -> bool:
 
 
 def _write_members(path: Path, members: Mapping[str, str | None], output: Path) -> None:
-    """A copy of the file with these members in place of those of their names, at `output`, whole or not at all.
+    """Write a copy of a `.keras` file with some of its members replaced.
 
-    None leaves a member out.
+    Args:
+        path: The file to copy.
+        members: Texts of members by name; None leaves a member out.
+        output: The file to write, which may be `path`.
     """
     with published(output) as temporary, _open_archive(path) as old, zipfile.ZipFile(temporary, "w") as new:
         for info in old.infolist():
@@ -170,8 +173,8 @@ def attach_nir_prior(path: str | Path, prior: NirPrior | None) -> ModelCard:
     """Give a model a near-infrared prior, in place of one that it has; its weights stay as they are.
 
     Args:
-        path: The model, with its card.
-        prior: Of its classes; None takes the prior away.
+        path: The model file, with its card inside.
+        prior: The prior for the classes of the model; None removes the one that is there.
 
     Returns:
         The card as written.
@@ -190,7 +193,7 @@ def attach_nir_prior(path: str | Path, prior: NirPrior | None) -> ModelCard:
 
 @contextmanager
 def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A `.keras` file opened for reading; damage found while it is open becomes a ModelError."""
+    """Open a `.keras` file for reading; damage that is found while it is open becomes a ModelError."""
     if not path.exists():
         raise ModelError(f"{path}: no such model file. `landmap models` lists the packaged models")
     try:

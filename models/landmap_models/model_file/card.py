@@ -1,8 +1,8 @@
 """The model card: what a model says of itself, kept inside its `.keras` file.
 
 A `.keras` file is a zip; the card is one more member of it, `landmap.json`, which Keras ignores. So a model is one file
-that can be mailed, and that knows which bands, which product level and which classes it was trained on. Here are the
-values; `card_checks` finds their faults, `model_file` reads and writes them.
+that can be mailed, and that knows which bands, which product level and which classes it was trained on. This
+module holds its values; `card_checks` finds their faults, `archive` reads and writes them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from landmap_models.errors import CardError
 from landmap_models.legend import LandClass, Legend
@@ -26,7 +26,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class BandProfile:
-    """One input band and what the training chips looked like in it. Values are reflectance."""
+    """An input band, with the distribution of its reflectance in the training chips."""
 
     name: str
     """Sentinel-2 name, such as "B04"."""
@@ -37,51 +37,51 @@ class BandProfile:
     p99: float
     """99th percentile."""
     mean: float
-    """Mean; stands in for pixels without data inside a window, as the least surprising value."""
+    """Mean; fills pixels without data inside a window, as the least surprising value."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What a model is, what it wants and how good it is."""
+    """What a model maps, which input it takes, and how good it is."""
 
     name: str
     """Short name, such as "compact-eurosat-rgb"."""
     version: str
     """Version of the model, not of landmap."""
     description: str
-    """What it maps, and what it is bad at."""
+    """What the model maps, and where it is weak."""
     bands: tuple[BandProfile, ...]
-    """Input bands in input order."""
+    """Input bands in the order of the input."""
     chip_size: int
     """Height and width of a chip in pixels."""
     resolution: float
-    """Ground sampling distance it was trained at, in metres."""
+    """Ground sampling distance of the training chips, in metres."""
     levels: tuple[Level, ...]
-    """Product levels it was trained on."""
+    """Product levels of the training chips."""
     reflectance_range: tuple[float, float]
-    """Reflectances between which it tells values apart; the model itself clips and scales."""
+    """Lowest and highest reflectance that the model distinguishes; it clips and scales its input itself."""
     legend: Legend
-    """Classes in output order."""
+    """Classes in the order of the outputs."""
     licence: str
     """SPDX identifier of the weights' licence."""
     weights_sha256: str = ""
-    """sha256 of the member model.weights.h5; filled in when the card is written."""
+    """sha256 of the member model.weights.h5 as hexadecimal text; filled in when the card is written."""
     task: Task = "single-label"
     """One class a chip, or any number of classes, each with a probability of its own."""
     thresholds: tuple[float, ...] | None = None
-    """Of a multi-label model: the probability from which each class counts as there."""
+    """Probability of each class from which a multi-label model finds it, `(classes,)`; None is one half."""
     nir: NirPrior | None = None
-    """What near infrared adds where a scene has it; None where it is of no use to the model."""
+    """Prior that near infrared gives where a scene has it; None where the model has no use for it."""
     training: Mapping[str, Any] = field(default_factory=dict)
-    """Data, split, seed, settings and log of the training."""
+    """Record of the training: data, split, seed, settings and log."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    """Measured quality: split, number of chips, and per metric its value and 95 % interval."""
+    """Measured quality: split, number of chips, and the value and 95 % interval of each metric."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of Keras and its backend that wrote the file."""
 
     @property
     def band_names(self) -> tuple[str, ...]:
-        """Names of the input bands in input order."""
+        """Names of the input bands in the order of the input."""
         return tuple(b.name for b in self.bands)
 
     @property
@@ -91,11 +91,11 @@ class ModelCard:
 
     @property
     def optional_bands(self) -> tuple[str, ...]:
-        """Names of bands that the model can do without, and does better with."""
+        """Names of bands that the model does not need, but uses where a scene has them."""
         return (NIR_BAND,) if self.nir else ()
 
     def to_json(self) -> str:
-        """The card as JSON text; what it does not have is not there."""
+        """The card as JSON text; entries without a value are left out."""
         return json.dumps({"schema": SCHEMA} | self._content(), indent=1)
 
     @classmethod
@@ -104,10 +104,11 @@ class ModelCard:
 
         Args:
             text: JSON as `to_json` writes it.
-            origin: File name for messages.
+            origin: Name of the file, for messages.
 
         Raises:
-            CardError: Not JSON, of another schema, or entries are missing, unknown or of the wrong kind; names all.
+            CardError: The text is no JSON or has another schema, or entries are missing, unknown or of another kind.
+                The message names all of them.
         """
         content = read_content(text, origin)
         faults = content_faults(content)
@@ -117,7 +118,7 @@ class ModelCard:
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> ModelCard:
-        """The card of entries without faults (`content_faults`)."""
+        """Make a card of entries without faults (`content_faults`)."""
         thresholds, nir = content.get("thresholds"), content.get("nir")
         made = {
             "bands": tuple(BandProfile(**band) for band in content["bands"]),
@@ -130,7 +131,11 @@ class ModelCard:
         return cls(**{**content, **made})
 
     def check(self) -> None:
-        """Raise ValueError where values can't be meant; it names all of them."""
+        """Check the values.
+
+        Raises:
+            ValueError: Values can't be meant; the message names all of them.
+        """
         faults = content_faults(self._content())
         if faults:
             raise ValueError("; ".join(faults))
@@ -163,14 +168,14 @@ def read_content(text: str, origin: str) -> dict[str, Any]:
 
 
 def content_faults(content: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the entries of a card, each fault in words."""
+    """The faults of the entries of a card, each as a sentence."""
     return card_faults(content, ModelCard, BandProfile)
 
 
 def describe(card: ModelCard) -> str:
-    """The card as a few lines of text.
+    """Describe a card in a few lines of text.
 
-    A card that passed its check is free in what it records of training and metrics: odd entries count as not recorded.
+    The entries of training and metrics are free, and may be odd in cards from elsewhere: these count as not recorded.
     """
     lines = [
         f"{card.name} {card.version}",
@@ -191,7 +196,7 @@ def describe(card: ModelCard) -> str:
 
 
 def _described(sources: Mapping[str, Any]) -> list[str]:
-    """Where the entries of a card come from that was made for a model trained elsewhere."""
+    """The sources of the entries, for the card of a model that was trained elsewhere."""
     return [f"  described {'; '.join(f'{name}: {origin}' for name, origin in sources.items())}"] if sources else []
 
 

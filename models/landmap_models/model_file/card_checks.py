@@ -1,7 +1,7 @@
-"""What is wrong with the content of a model card: every fault in words, so that one message names them all.
+"""Faults in the content of a model card, each as a sentence, so that one message can name them all.
 
-The content is that of the card's JSON; tuples count as lists. What the card is made of is told by the dataclasses of
-`card`, `legend` and `nir`.
+The content is that of the card's JSON; tuples count as lists. Its entries are the fields of the dataclasses in `card`,
+`legend` and `nir`.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ SENTINEL_BAND = re.compile("B(0[1-9]|1[0-2]|8A)")
 """Names of Sentinel-2's bands."""
 
 NIR_BAND = "B08"
-"""The band that a near-infrared prior reads."""
+"""Sentinel-2's band that a near-infrared prior reads."""
 
 REFLECTANCE = (-1.0, 2.0)
-"""What reflectances of land, water and cloud lie between: percent and digital numbers lie outside."""
+"""Range of the reflectance of land, water and cloud; percent and digital numbers lie outside."""
 WIDEST_RANGE = (-1.0, 7.0)
-"""Reflectances that a network may tell apart: 65,535 digital numbers are 6.6."""
+"""Widest range of reflectance that a network may distinguish: 65,535 digital numbers are 6.6."""
 
 Content = Mapping[str, Any]
 Task = Literal["single-label", "multi-label"]
@@ -40,12 +40,12 @@ def is_number(value: object) -> bool:
 
 
 def card_faults(content: Content, card: type, band: type) -> list[str]:
-    """Every fault of a card.
+    """Find every fault of a card.
 
     Args:
-        content: The card's entries, without `schema`; an optional one may be None.
-        card: The dataclass of a card, which says which entries there are.
-        band: That of one of its bands.
+        content: Entries of the card without `schema`; optional ones may be None.
+        card: Dataclass of a card, whose fields are the entries.
+        band: Dataclass of one of the bands of a card.
     """
     content = {name: value for name, value in content.items() if value is not None or name not in OPTIONAL}
     found = list(_key_faults(content, card, ""))
@@ -58,7 +58,7 @@ def card_faults(content: Content, card: type, band: type) -> list[str]:
 
 
 def _key_faults(content: Content, kind: type, where: str) -> Iterator[str]:
-    """Entries that are missing or unknown."""
+    """Faults of entries that are missing or unknown."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -166,9 +166,9 @@ CHECKS: dict[str, Callable[[str, Any], list[str]]] = {
     "task": _task,
     "legend": _legend,
 }
-"""What is checked of each entry alone."""
+"""Check of each entry by itself."""
 OPTIONAL = ("thresholds", "nir")
-"""Entries that may be null."""
+"""Entries that may be null in the JSON."""
 
 
 def _band_faults(bands: Any, kind: type) -> Iterator[str]:
@@ -201,7 +201,7 @@ def _profile_faults(band: Content) -> Iterator[str]:
 
 
 def _together(content: Content) -> Iterator[str]:
-    """What one entry says against another."""
+    """Faults of entries that contradict each other."""
     legend: Any = content.get("legend")
     task = content.get("task", "single-label")
     if "thresholds" in content:

@@ -1,4 +1,4 @@
-"""Whether a card is that of a model: what the two say of input, classes and weights, compared without Keras."""
+"""Whether a card belongs to a model: input, classes and weights of both are compared without Keras."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 CLAIMS = ("metrics", "training", "nir")
-"""Entries of a card that are true of one set of weights only."""
+"""Entries of a card that hold for one set of weights only."""
 INSTEAD = (
     "Take only what it says of input and classes: give it as --template in place of --card, with --name; with --chips "
     "the model is measured"
@@ -14,14 +14,14 @@ INSTEAD = (
 
 
 def card_misfits(content: Mapping[str, Any], config: dict[str, Any], digest: str) -> list[str]:
-    """What a card says that is not so of a model, each in words, as far as its configuration shows.
+    """Find what a card states and a model contradicts, each as a sentence, by the configuration of the model.
 
-    `keras_classifier.check_form` looks at the model itself.
+    `keras_classifier.check_form` checks the loaded model.
 
     Args:
-        content: Entries of the card, which may have faults: what is missing is not compared.
-        config: The model's, as in a `.keras` file (`model_file.read_config`).
-        digest: sha256 of its weights.
+        content: Entries of the card, which may have faults: missing ones are not compared.
+        config: Configuration of the model, as `archive.read_config` reads it.
+        digest: sha256 of the weights of the model.
     """
     found = _foreign_claims(content, digest)
     shape, classes = _input_shape(config), _output_classes(config)
@@ -38,7 +38,7 @@ def card_misfits(content: Mapping[str, Any], config: dict[str, Any], digest: str
 
 
 def unbound_claims(content: Mapping[str, Any]) -> list[str]:
-    """What a card claims without saying of which weights: nobody knows whether it is true of a model."""
+    """Faults of a card that claims something of weights that it does not name: it may not hold for this model."""
     claims = [name for name in CLAIMS if content.get(name)]
     if content.get("weights_sha256") or not claims:
         return []
@@ -46,19 +46,19 @@ def unbound_claims(content: Mapping[str, Any]) -> list[str]:
 
 
 def _foreign_claims(content: Mapping[str, Any], digest: str) -> list[str]:
-    """That name, metrics, training and prior of a card are those of other weights."""
-    told = content.get("weights_sha256")
-    if not told or told == digest:
+    """The fault of a card whose name, metrics, training and prior are those of other weights."""
+    described = content.get("weights_sha256")
+    if not described or described == digest:
         return []
     claims = ("name", *(name for name in CLAIMS if content.get(name)))
     return [
-        f"the card describes other weights (sha256 {str(told)[:12]}…) than the file has ({digest[:12]}…): its "
+        f"the card describes other weights (sha256 {str(described)[:12]}…) than the file has ({digest[:12]}…): its "
         f"{', '.join(claims)} are not this model's. {INSTEAD}"
     ]
 
 
 def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Layers of a model's configuration that have one themselves; none where it is built in another way."""
+    """The layers in the configuration of a model; none where the model is not a functional or sequential one."""
     inner = config.get("config")
     layers = inner.get("layers") if isinstance(inner, dict) else None
     if not isinstance(layers, list):
@@ -67,7 +67,7 @@ def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _input_shape(config: dict[str, Any]) -> list[Any] | None:
-    """`[batch, height, width, bands]` of the first input layer, None where it is not told."""
+    """Shape `[batch, height, width, bands]` of the first input layer; None where the configuration lacks it."""
     for layer in _layers(config):
         if layer.get("class_name") == "InputLayer":
             shape = layer["config"].get("batch_shape")
@@ -76,7 +76,7 @@ def _input_shape(config: dict[str, Any]) -> list[Any] | None:
 
 
 def _output_classes(config: dict[str, Any]) -> int | None:
-    """Units of the output layer, None where that is not a dense one."""
+    """Number of units of the output layer; None where that is no dense layer."""
     layers = _layers(config)
     outputs = config["config"].get("output_layers") if layers else None
     while isinstance(outputs, list) and outputs:  # ["dense", 0, 0], or a list of one such

@@ -1,6 +1,6 @@
-"""What a path holds that is no `.keras` file, in words, with what makes a `.keras` file of it.
+"""Model files of other formats are recognised, with advice on how to convert them to a `.keras` file.
 
-Files are told apart by their content, as people rename them; ONNX, which has no signature, by its name.
+Files are recognised by their content, since people rename them; ONNX, which has no signature, by its name.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 HDF5 = b"\x89HDF\r\n\x1a\n"
 """The first bytes of an HDF5 file."""
 LFS = b"version https://git-lfs"
-"""The first bytes of what Git LFS leaves where a file was not fetched."""
+"""The first bytes of the pointer that Git LFS leaves where a file was not fetched."""
 MODEL_CONFIG = b"model_config"
-"""The name of the attribute in which HDF5 keeps a network's layers; files of weights alone have none."""
+"""Name of the HDF5 attribute that holds the layers of a network; files of weights alone lack it."""
 
 TORCH = (
     "a file of PyTorch's, which Keras can't read. Build the same network in Keras, copy its weights layer by layer "
@@ -33,15 +33,18 @@ ONNX = (
 
 
 def quoted(path: str | Path) -> str:
-    """A path as a shell takes it: in quotes where it has spaces."""
+    """Quote a path for a shell where that is needed."""
     return shlex.quote(str(path))
 
 
 def foreign_model(path: Path) -> str:
-    """What is there instead of a `.keras` file, and what helps, as the end of "FILE: expected a .keras file; this is".
+    """Describe a file or folder that is no `.keras` file, with advice.
 
     Args:
         path: A file or folder that exists and is no zip file with Keras 3's members inside.
+
+    Returns:
+        The end of a sentence that begins with "FILE: expected a .keras file; this is".
     """
     if path.is_dir():
         return _folder(path)
@@ -72,7 +75,7 @@ def _hdf5(path: Path) -> str:
 
 
 def _keras_name(path: Path) -> Path:
-    """A name for the `.keras` file, beside one of another format that may be called that already."""
+    """A name for the converted file beside the given one, which may have the ending `.keras` already."""
     name = path.with_suffix(".keras")
     return name if name != path else path.with_name(f"{path.stem}-converted.keras")
 
@@ -86,7 +89,7 @@ def _conversion(module: str, path: Path, output: Path) -> str:
 
 
 def _text(path: str | Path) -> str:
-    """A path in Python's double quotes, which a shell's single ones can hold."""
+    """A path as a Python string in double quotes, so that a shell can hold it in single ones."""
     return json.dumps(str(path), ensure_ascii=False)
 
 
@@ -115,7 +118,7 @@ def _folder(path: Path) -> str:
 
 
 def _saved_model(path: Path) -> str:
-    """Keras 2 kept its layers beside the graph; an export of Keras 3 has the graph alone."""
+    """Advice for a SavedModel: Keras 2 stored its layers beside the graph; an export of Keras 3 has the graph alone."""
     if not (path / "keras_metadata.pb").is_file():
         return (
             "a TensorFlow SavedModel, a graph without Keras's layers, which nothing turns back into them. Save the "

@@ -1,8 +1,8 @@
-"""What near infrared adds to a model of true colour: a prior for cells of a map.
+"""A prior for cells of a map from near infrared, for models of true colour.
 
 In true colour a dark green field looks like deep water, and a window that touches a river is River as a whole. Near
-infrared settles both: water is darker in it than in green, plants are many times brighter. So the window says what is
-around, and the cell says what of it lies just here:
+infrared decides both: water is darker in it than in green, plants are many times brighter. The window gives the classes
+of the surroundings, and the cell decides which of them lies here:
 
     p(class | cell) ~ (blended windows + what surrounds a part class) * p(NDVI, log NIR | class)^weight * water factor
 
@@ -32,18 +32,18 @@ Pair = tuple[float, float]
 CELL = 8
 """Pixels along the side of the cells that the likelihoods are fitted on."""
 MIN_SHARE = 0.25
-"""A cell of which a smaller share of pixels has near infrared is left as the model says."""
+"""A cell of which a smaller share of pixels has near infrared keeps the probabilities of the model."""
 WATER_FLOOR = 0.02
-"""Least factor of the water classes in a cell without water, and of the others in a cell full of it."""
+"""Least factor of the water classes in a cell without water, and of the other classes in a cell full of water."""
 GLINT = 0.2
-"""Reflectance of near infrared above which nothing is water: clouds and roofs may be as bright as in green."""
+"""Near-infrared reflectance above which nothing counts as water: clouds and roofs may be as bright as in green."""
 DARKEST = 0.01
-"""Reflectances are not taken for less, so that logarithms and ratios stay finite."""
+"""Smallest reflectance: lower values are raised to it, so that logarithms and ratios stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What a legend's classes mean to near infrared."""
+    """Classes of a legend by what near infrared can decide about them."""
 
     water: tuple[int, ...]
     """Ids of classes whose cells hold open water."""
@@ -59,7 +59,7 @@ EUROSAT_ROLES = Roles(water=(8, 9), road=(3,), open_land=(0, 1, 2, 5, 6))
 
 @dataclass(frozen=True, slots=True)
 class CellStatistics:
-    """Near infrared of cells; every field has the shape of the cells, such as `(rows, cols)`."""
+    """Statistics of near infrared in cells; every field has the shape of the cells, such as `(rows, cols)`."""
 
     ndvi: Doubles
     """Mean of (NIR - red) / (NIR + red)."""
@@ -70,11 +70,12 @@ class CellStatistics:
     seen: Doubles
     """Share of the cell's pixels that have red and green, 0 to 1."""
     share: Doubles
-    """Share of these that have near infrared, too, 0 to 1; the first three fields are made of them, and 0 without."""
+    """Share of these that have near infrared, too, 0 to 1; they alone count in the first three fields, which are 0
+    without any."""
 
 
 def cell_statistics(spectrum: AnyFloats, cell: int = CELL) -> CellStatistics:
-    """Statistics of square cells.
+    """Compute the statistics of square cells.
 
     Args:
         spectrum: Reflectance of red, green and near infrared, `(..., height, width, 3)`; NaN where a pixel has no
@@ -99,7 +100,7 @@ def cell_statistics(spectrum: AnyFloats, cell: int = CELL) -> CellStatistics:
 
 
 def _sums(values: Doubles, cell: int) -> Doubles:
-    """Sums over cells, pixel by pixel in one order: NumPy's own reductions choose theirs by the array's shape."""
+    """Sums over cells, added pixel by pixel in a fixed order: that of NumPy's reductions depends on the shape."""
     total = np.zeros((*values.shape[:-2], values.shape[-2] // cell, values.shape[-1] // cell))
     for row in range(cell):
         for col in range(cell):
@@ -116,22 +117,22 @@ class NirPrior:
     covariances: tuple[tuple[Pair, Pair], ...]
     """Per class, the 2x2 scale matrix of Student's t."""
     roles: Roles
-    """Which classes are water, roads, open land."""
+    """Classes that are water, roads or open land."""
     weight: float = 0.2
-    """Exponent of the likelihood, 0 to 1: neighbouring pixels, and this with the model's own eyes, tell the same.
+    """Exponent of the likelihood, 0 to 1: neighbouring pixels depend on each other, and near infrared on true colour.
 
     Chosen on two dates of one farmland scene; from 0.15 to 0.35 they agreed with a hand-drawn reference alike.
     """
     freedom: float = 4.0
     """Degrees of freedom of Student's t: the fewer, the heavier the tails."""
     level: Level = "L1C"
-    """Product level of the reflectances it was fitted on."""
+    """Product level of the chips that the prior was fitted on."""
     origin: str = ""
-    """What it was fitted on, in words."""
+    """The chips that the prior was fitted on, in words."""
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> NirPrior:
-        """The prior in a card's JSON, unchecked.
+        """Make a prior of the entries of a card, without checking its values.
 
         Raises:
             TypeError, ValueError, KeyError: An entry is missing, unknown or of another kind.
@@ -142,10 +143,10 @@ class NirPrior:
         return cls(**dict(content) | {"roles": roles, "means": means, "covariances": covariances})
 
     def log_likelihood(self, ndvi: Doubles, log_nir: Doubles) -> Doubles:
-        """Logarithm of the density of cells' statistics in every class, `(..., classes)`, untempered."""
+        """Logarithm of the density of statistics of cells in each class, `(..., classes)`, before `weight`."""
         out = np.empty((*ndvi.shape, len(self.means)))
         for i, (mean, ((a, b), (_, c))) in enumerate(zip(self.means, self.covariances, strict=True)):
-            # Written out, as a matrix product rounds by the array's shape.
+            # Written out, since the rounding of a matrix product depends on the shape of the arrays.
             one, other = ndvi - mean[0], log_nir - mean[1]
             determinant = a * c - b * b
             distance = (c * one * one - 2 * b * one * other + a * other * other) / determinant
@@ -155,14 +156,18 @@ class NirPrior:
         return out - math.log(2 * math.pi)
 
     def update(self, probabilities: AnyFloats, cells: CellStatistics) -> npt.NDArray[np.float32]:
-        """Probabilities of cells in the light of their near infrared.
+        """Update the probabilities of cells by their near infrared.
 
-        A cell with too little near infrared, or without probabilities, comes back as it was. So does a model's
-        certainty of a class that fills its windows: what has probability 0 keeps it.
+        A cell with too little near infrared, or without probabilities, stays as it was. A class of probability 0 keeps
+        it, so that a model that is certain of a class is never overruled.
 
         Args:
-            probabilities: Blended from windows, `(rows, cols, classes)`; each cell sums to 1, or to 0 where unseen.
-            cells: Their statistics, `(rows, cols)`.
+            probabilities: Probabilities blended from windows, `(rows, cols, classes)`; those of a cell sum to 1, or
+                to 0 where no window lies.
+            cells: Statistics of the same cells, `(rows, cols)`.
+
+        Returns:
+            Updated probabilities, `(rows, cols, classes)`.
         """
         likelihood = self.weight * self.log_likelihood(cells.ndvi, cells.log_nir)
         likelihood += self._water_factors(cells.water)
@@ -174,19 +179,26 @@ class NirPrior:
         return np.where(known[..., None], scaled, probabilities).astype(np.float32)
 
     def _water_factors(self, water: Doubles) -> Doubles:
-        """Logarithms, `(..., classes)`: a cell is water as far as water covers it."""
+        """Logarithms of the factors of all classes, `(..., classes)`, by the share of water in a cell."""
         wet, dry = (np.log(np.maximum(share, WATER_FLOOR)) for share in (water, 1 - water))
         return np.stack([wet if i in self.roles.water else dry for i in range(len(self.means))], axis=-1)
 
     def _with_surroundings(self, probabilities: AnyFloats) -> Doubles:
-        """Add open land, each kind alike, as far as windows are water or road: beside these they do not say what is."""
+        """Add open land beside water and roads: a window of these classes does not tell what lies around them."""
         out = probabilities.astype(np.float64)
         beside = _class_sum(out[..., list(self.roles.water + self.roles.road)])
         out[..., list(self.roles.open_land)] += (beside / max(1, len(self.roles.open_land)))[..., None]
         return out
 
     def check(self, classes: int) -> None:
-        """Raise ValueError where values can't be meant for a model of so many classes."""
+        """Check the values.
+
+        Args:
+            classes: Number of classes of the model.
+
+        Raises:
+            ValueError: A value can't be meant for a model of so many classes.
+        """
         if len(self.means) != classes or len(self.covariances) != classes:
             raise ValueError(
                 f"Expected nir means and covariances of {classes} classes. Received: {len(self.means)} and "
@@ -204,7 +216,7 @@ class NirPrior:
 
 
 def _class_sum(values: Doubles) -> Doubles:
-    """Sum along the last axis, class after class."""
+    """Sum along the last axis, added class by class in a fixed order."""
     total = np.zeros(values.shape[:-1])
     for i in range(values.shape[-1]):
         total += values[..., i]

@@ -9,21 +9,24 @@ from landmap_models.model_file.foreign_models import foreign_model
 
 FOLDER = Path(__file__).parent / "packaged"
 DEFAULT = "compact-eurosat-rgb"
-"""What "default" means."""
+"""Name of the packaged model that "default" stands for."""
 LISTED = 5
-"""Names of other files in an error at most."""
+"""Most names of other files that an error lists."""
 
 
 def packaged_models() -> dict[str, Path]:
-    """Files of the packaged models by name."""
+    """The files of the packaged models, by name."""
     return {path.stem: path for path in sorted(FOLDER.glob("*.keras"))}
 
 
 def find_model(name: str | Path) -> Path:
-    """The file of a model given by packaged name, by "default", or by path.
+    """Find the file of a model.
+
+    Args:
+        name: Name of a packaged model, "default", or a path.
 
     Raises:
-        ModelError: There is no such file, or it is a folder.
+        ModelError: There is no such file, or the path is a folder.
     """
     models = packaged_models()
     wanted = DEFAULT if str(name) == "default" else str(name)
@@ -38,6 +41,6 @@ def find_model(name: str | Path) -> Path:
 
 
 def _beside(path: Path) -> str:
-    """Model files in the folder where one was looked for, as words for an error."""
+    """The model files in the folder of a missing one, for the message."""
     there = sorted(other.name for other in path.parent.glob("*.keras"))[:LISTED]
     return f", but {', '.join(there)}" if there else ""
