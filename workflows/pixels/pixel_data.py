@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
-from landmap_models.architectures import dynamic_world
 from landmap_models.datasets.chips import ChipFolder, open_chips
 from landmap_models.datasets.coordinates import chip_coordinates, read_coordinates
+from landmap_models.training import dynamic_world
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Inputs of the network in order."""

@@ -1,4 +1,4 @@
-"""The networks of `keras.applications` that can be trained here. Imports nothing heavy: the command line lists them."""
+"""The networks of `keras.applications` that can be trained. No heavy import: the command line lists their names."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """One network of `keras.applications`."""
+    """A network of `keras.applications`."""
 
     function: str
-    """Its name in `keras.applications`; in lower case, ours."""
+    """Name in `keras.applications`; in lower case, name of the architecture."""
     module: str
-    """The module of `keras.applications` that holds its `preprocess_input`."""
+    """Module of `keras.applications` with the `preprocess_input` of the network."""
     minimum: int
     """Smallest height and width of a picture in pixels."""
     preprocess: Literal["tf", "torch", "caffe", "raw"]
-    """See `picture.Preprocess`; raw: the network prepares 8-bit values itself."""
+    """Preprocessing, as in `picture.Preprocess`; raw: the network prepares 8-bit values itself."""
     cached: str
-    """The file of ImageNet weights, without the thousand classes, that Keras keeps below `~/.keras/models`."""
+    """File of the ImageNet weights, without the thousand classes, in `~/.keras/models`."""
     include_preprocessing: bool | None = None
     """Whether the network prepares its pictures itself, where that is a choice."""
     divides_by_root: bool = False
@@ -27,11 +27,11 @@ class Application:
 
     @property
     def name(self) -> str:
-        """Name among `ARCHITECTURES`."""
+        """Name of the architecture."""
         return self.function.lower()
 
     def arguments(self) -> dict[str, Any]:
-        """What its function takes beside the arguments that all take."""
+        """Arguments of its function beside those that all functions take."""
         if self.include_preprocessing is None:
             return {}
         return {"include_preprocessing": self.include_preprocessing}
@@ -68,4 +68,4 @@ _ALL = (
     Application("ConvNeXtTiny", "convnext", 32, "torch", "convnext_tiny_notop.h5", include_preprocessing=False),
 )
 APPLICATIONS = {application.name: application for application in _ALL}
-"""By name: Keras's own, in lower case."""
+"""Networks by name, which is Keras's in lower case."""

@@ -1,6 +1,6 @@
 """The networks of `keras.applications` as chip classifiers, laid out flat: every layer is a layer of the model.
 
-What they are after is said in `application_table`, which weights they can start from in `pretrained`.
+`application_table` names the publication of each, `pretrained` loads the weights that they can start from.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from landmap_models.architectures.pretrained import base_features
 from landmap_models.architectures.shape import NetworkShape, head, reflectance_input
 
 OPTIONS = ("weights", "input_size", "dense", "dropout")
-"""Fields of `ArchitectureOptions` that count here."""
+"""Fields of `ArchitectureOptions` that the network reads."""
 
 
 def build(application: Application, shape: NetworkShape, options: ArchitectureOptions) -> keras.Model:

@@ -1,10 +1,10 @@
-"""`cnn`: the small networks that EuroSAT exercises begin with: some convolutions, one pooling, one dense layer.
+"""`cnn`: the small network that exercises on EuroSAT begin with: some convolutions, one pooling, one dense layer.
 
 After LeCun et al. 1998 ("Gradient-based learning applied to document recognition"), with ReLU and dropout. By default
 two convolutions of 16 and 8 filters, a pooling of 8x8 px and 32 dense units.
 
 There is one pooling, after the last convolution: `--pool 8` after each of two convolutions would leave one position of
-a 64 px chip, or none, and with 8 filters no more than eight numbers to tell the classes apart by.
+a 64 px chip, or none, and with 8 filters only eight numbers from which to distinguish the classes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from landmap_models.architectures.shape import NetworkShape, head, reflectance_i
 from landmap_models.errors import ModelError
 
 OPTIONS = ("filters", "pool", "dense", "dropout")
-"""Fields of `ArchitectureOptions` that count here."""
+"""Fields of `ArchitectureOptions` that the network reads."""
 FILTERS, POOL, DENSE = (16, 8), 8, 32
+"""Default options: filters of each convolution, pixels of the pooling, units of the dense layer."""
 
 
 def build(shape: NetworkShape, options: ArchitectureOptions) -> keras.Model:

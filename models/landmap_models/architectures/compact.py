@@ -22,7 +22,7 @@ from landmap_models.errors import ModelError
 Tensor = Any
 
 OPTIONS = ("filters", "dropout")
-"""Fields of `ArchitectureOptions` that count here."""
+"""Fields of `ArchitectureOptions` that the network reads."""
 WIDTHS = (48, 64, 128, 256)
 """Channels of the stem and at strides 2, 4 and 8."""
 SMALLEST = 52
@@ -36,14 +36,14 @@ def _conv(x: Tensor, filters: int, kernel: int, strides: int = 1, *, relu: bool 
 
 
 def _residual(x: Tensor, filters: int) -> Tensor:
-    """Two unpadded 3x3 convolutions; the shortcut loses the same two pixels on each side."""
+    """Two unpadded 3x3 convolutions, and a shortcut that is cropped by the same two pixels on each side."""
     shortcut = _conv(layers.Cropping2D(2)(x), filters, 1, relu=False)
     x = _conv(_conv(x, filters, 3), filters, 3, relu=False)
     return layers.ReLU()(layers.Add()([x, shortcut]))
 
 
 def _pointwise(x: Tensor, expansion: int) -> Tensor:
-    """Two 1x1 convolutions around a wider layer: capacity without reach."""
+    """Two 1x1 convolutions around a wider layer, which add capacity and no receptive field."""
     filters = x.shape[-1]
     y = _conv(_conv(x, filters * expansion, 1), filters, 1, relu=False)
     return layers.ReLU()(layers.Add()([x, y]))

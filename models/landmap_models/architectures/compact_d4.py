@@ -22,17 +22,17 @@ from landmap_models.errors import ModelError
 Tensor = Any
 
 OPTIONS = ("filters", "dropout")
-"""Fields of `ArchitectureOptions` that count here."""
+"""Fields of `ArchitectureOptions` that the network reads."""
 FIELDS = (3, 6, 8, 16, 48)
-"""Fields, of eight channels each, at full resolution, at strides 2, 2 and 4, and at 8."""
+"""Fields of eight channels each, by layer: at full resolution, at strides 2, 2 and 4, and at 8."""
 FEATURES = (512, 256)
-"""Channels that no symmetry changes, at stride 8."""
+"""Channels at stride 8 that no symmetry changes."""
 SMALLEST = 56
 """Height and width in pixels of a chip that leaves one position before the global average."""
 
 
 def _residual(x: Tensor, fields: int) -> Tensor:
-    """Two unpadded 3x3 convolutions; the shortcut loses the same two pixels on each side."""
+    """Two unpadded 3x3 convolutions, and a shortcut that is cropped by the same two pixels on each side."""
     shortcut = D4Conv2D(fields)(layers.Cropping2D(2)(x))
     x = D4Conv2D(fields, 3)(D4Conv2D(fields, 3, activation="relu")(x))
     return layers.ReLU()(layers.Add()([x, shortcut]))

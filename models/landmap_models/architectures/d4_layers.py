@@ -1,13 +1,14 @@
-"""Convolutions that treat a picture and its eight turned and mirrored versions alike, exactly.
+"""Convolutions that are equivariant under the eight symmetries of the square, exactly.
 
-Seen from above, land has no up. A layer of "fields" holds each feature eight times, once for every symmetry of the
-square (the group D4): turning the input turns the maps and permutes the eight. One kernel serves all eight, so that a
-network learns from a chip what it would otherwise have to see eight times (Cohen and Welling 2016, arXiv 1602.07576).
+Seen from above, land has no preferred direction. A layer of "fields" holds each feature eight times, once for every
+symmetry of the square (the group D4): turning the input turns the maps and permutes the eight. One kernel serves all
+eight, so that a network learns from one chip what it would else learn from eight turned and mirrored ones (Cohen and
+Welling 2016, arXiv 1602.07576).
 
 Channels are ordered by symmetry first, then by field: channel `g * fields + f`. Kernels are standardised as in Brock et
 al. 2021 (arXiv 2101.08692), in place of batch normalisation: signals keep their size, no statistics are needed.
 
-For inference, `unrolled` writes the eight kernels out: the same network of plain convolutions, without code of ours.
+For inference, `training.network.unrolled` writes the eight kernels out: the same network in Keras's own convolutions.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ Tensor = Any
 ORDER = 8
 """Symmetries of the square: four quarter turns, of the picture and of its mirror image."""
 RELU_GAIN = float(np.sqrt(2 / (1 - 1 / np.pi)))
-"""By which a rectified signal of variance 1 must be multiplied to have variance 1 again."""
+"""Factor that gives a rectified signal of variance 1 a variance of 1 again."""
 
 
 def transform(kernel: Tensor, symmetry: int) -> Tensor:
     """Apply one of the eight symmetries to the first two axes.
 
     Args:
-        kernel: `(size, size, ...)`.
+        kernel: Array of shape `(size, size, ...)`.
         symmetry: 0 to 7: a mirroring left to right from 4 on, then `symmetry % 4` quarter turns as `numpy.rot90` does.
     """
     mirrored, turns = divmod(symmetry, 4)
@@ -43,7 +44,7 @@ def transform(kernel: Tensor, symmetry: int) -> Tensor:
 
 
 def _relative() -> npt.NDArray[np.int64]:
-    """`[g, h]`: which symmetry followed by `g` is `h`."""
+    """Table `[g, h]` of the symmetry that, followed by `g`, is `h`."""
     marked = np.arange(9.0).reshape(3, 3)
     seen = [np.rot90(marked[:, ::-1] if g >= 4 else marked, g % 4) for g in range(ORDER)]
 
@@ -74,25 +75,25 @@ class ScaledConv2D(layers.Layer):  # type: ignore[misc] # Keras ships no types
         """Prepare the layer.
 
         Args:
-            filters: Kernels that are learnt.
-            kernel_size: Height and width.
-            strides: Along both axes.
-            activation: Of Keras.
-            keywords: Of `keras.layers.Layer`.
+            filters: Number of kernels that are learnt.
+            kernel_size: Height and width of the kernels.
+            strides: Stride along both axes.
+            activation: Name of an activation of Keras; None: linear.
+            keywords: Arguments of `keras.layers.Layer`.
         """
         super().__init__(**keywords)
         self.filters, self.kernel_size, self.strides = filters, kernel_size, strides
         self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make the weights; float32, whatever the layer computes in."""
+        """Create the weights, in float32 whatever the layer computes in."""
         shape = (self.kernel_size, self.kernel_size, *self._inputs(int(input_shape[-1] or 0)), self.filters)
         self.kernel = self.add_weight(name="kernel", shape=shape, initializer="random_normal", autocast=False)
         self.gain = self.add_weight(name="gain", shape=(self.filters,), initializer="ones", autocast=False)
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros", autocast=False)
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Convolve.
+        """Apply the convolution.
 
         Input shape: `(n, height, width, channels)`. Output shape: `(n, rows, cols, filters)`, or eight times as many.
         """
@@ -105,7 +106,7 @@ class ScaledConv2D(layers.Layer):  # type: ignore[misc] # Keras ships no types
         return self._expanded(self._standardised()), self._repeated(self.bias)
 
     def get_config(self) -> dict[str, Any]:
-        """What `__init__` takes."""
+        """Arguments of `__init__`, from which Keras builds the layer again."""
         own = {"filters": self.filters, "kernel_size": self.kernel_size, "strides": self.strides}
         inherited: dict[str, Any] = super().get_config()
         return inherited | own | {"activation": keras.activations.serialize(self.activation)}
@@ -129,9 +130,9 @@ class ScaledConv2D(layers.Layer):  # type: ignore[misc] # Keras ships no types
 
 @keras.saving.register_keras_serializable("landmap")
 class D4Lift(ScaledConv2D):
-    """From bands to fields, `(n, rows, cols, 8 * filters)`.
+    """A convolution from bands to fields, `(n, rows, cols, 8 * filters)`.
 
-    Kernels keep their mean: how bright the land is says what it is.
+    Kernels keep their mean, since the brightness of land distinguishes its classes.
     """
 
     def _standardised(self) -> Tensor:
@@ -148,7 +149,7 @@ class D4Lift(ScaledConv2D):
 
 @keras.saving.register_keras_serializable("landmap")
 class D4Conv2D(ScaledConv2D):
-    """From fields to fields: `(n, height, width, 8 * fields)` to `(n, rows, cols, 8 * filters)`."""
+    """A convolution from fields to fields: `(n, height, width, 8 * fields)` to `(n, rows, cols, 8 * filters)`."""
 
     def _inputs(self, channels: int) -> tuple[int, ...]:
         return ORDER, channels // ORDER
@@ -164,9 +165,9 @@ class D4Conv2D(ScaledConv2D):
 
 @keras.saving.register_keras_serializable("landmap")
 class D4Pool(ScaledConv2D):
-    """From fields to features that no symmetry changes, `(n, height, width, filters)`.
+    """A layer from fields to features that no symmetry changes, `(n, height, width, filters)`.
 
-    A 1x1 convolution of the mean over each field's eight channels.
+    It is a 1x1 convolution of the mean over the eight channels of each field.
     """
 
     def _inputs(self, channels: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: mobile inverted bottlenecks without squeeze-and-excite, ReLU6, 3.4 M parameters without its head.
+"""`efficientnet-lite0`: mobile inverted bottlenecks without squeeze-and-excite, 3.4 M parameters without its head.
 
 After Tan and Le 2019 (arXiv 1905.11946) and the Lite variant that Google published with TensorFlow Lite in 2020: fixed
 stem and head, no swish, no squeeze-and-excite, so that it quantises and runs well on processors. `keras.applications`
@@ -26,7 +26,7 @@ from landmap_models.errors import ModelError
 Tensor = Any
 
 OPTIONS = ("weights", "input_size", "dense", "dropout")
-"""Fields of `ArchitectureOptions` that count here."""
+"""Fields of `ArchitectureOptions` that the network reads."""
 STAGES = (
     # repeats, kernel, stride, expansion, filters
     (1, 3, 1, 1, 16),
@@ -38,8 +38,9 @@ STAGES = (
     (1, 3, 1, 6, 320),
 )
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
+"""Filters of the first and of the last convolution."""
 IMAGENET_HEAD = ("_fc.weight", "_fc.bias")
-"""The thousand classes of ImageNet, which no layer here takes."""
+"""Names of the weights of ImageNet's thousand classes, which no layer here takes."""
 
 
 def _norm(x: Tensor, name: str, *, relu: bool = True) -> Tensor:
@@ -52,7 +53,7 @@ def _conv(x: Tensor, filters: int, kernel: int, strides: int, name: str) -> Tens
 
 
 def _block(x: Tensor, prefix: str, kernel: int, strides: int, expansion: int, filters: int) -> Tensor:
-    """Expand, convolve each channel alone, project; the input is added where shapes allow."""
+    """Expand, convolve each channel by itself, project; the input is added where the shapes are equal."""
     entry = x
     if expansion != 1:
         x = _norm(_conv(x, x.shape[-1] * expansion, 1, 1, f"{prefix}.expand_conv"), f"{prefix}.bn0")
@@ -65,7 +66,7 @@ def _block(x: Tensor, prefix: str, kernel: int, strides: int, expansion: int, fi
 
 
 def features(x: Tensor) -> Tensor:
-    """The convolutional part.
+    """Build the convolutional part.
 
     Input shape: `(n, height, width, 3)`, red, green, blue in [-127/128, 1]: `(value - 127) / 128` of 8-bit values.
     Output shape: `(n, height / 32, width / 32, 1280)`, rounded up.
@@ -129,7 +130,7 @@ def _torch_names(layer: Any) -> list[str]:
 
 
 def _keras_layout(name: str, array: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """From PyTorch's (out, in, height, width) or, depthwise, (channel, 1, height, width)."""
+    """Weights in the layout of Keras, from (out, in, height, width) or, depthwise, (channel, 1, height, width)."""
     if array.ndim != 4:
         return array
     return array.transpose((2, 3, 0, 1) if "depthwise" in name else (2, 3, 1, 0))

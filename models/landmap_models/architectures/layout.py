@@ -1,4 +1,4 @@
-"""A network rebuilt from its configuration: with other settings, or with nothing nested."""
+"""Networks are rebuilt from their configuration: in another precision, or without models inside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Tensor = Any
 
 
 def rebuilt(config: dict[str, Any], weights: list[Any]) -> keras.Model:
-    """A network of this configuration and these weights (`Model.get_config`, `Model.get_weights`)."""
+    """Build a network of a configuration and weights (`Model.get_config`, `Model.get_weights`)."""
     made: Any = keras.Model.from_config(config)
     made.set_weights(weights)
     for layer in made.layers:
@@ -21,12 +21,12 @@ def rebuilt(config: dict[str, Any], weights: list[Any]) -> keras.Model:
 
 
 def in_precision(model: keras.Model, precision: str, *, exact_input: bool = False) -> keras.Model:
-    """A copy of a network whose layers compute in another dtype policy; the last layer stays float32.
+    """Copy a network so that its layers compute in another dtype policy; the last layer stays float32.
 
     Args:
         model: A functional network without models inside it.
         precision: Name of a Keras dtype policy, such as "mixed_bfloat16".
-        exact_input: Leave the layers up to the first with weights in float32, too. Water and woods differ by a few
+        exact_input: Whether the layers up to the first with weights stay float32, too. Water and woods differ by a few
             thousandths in reflectance, which eight bits of mantissa lose where pixels are centred on zero.
     """
     config = copy.deepcopy(model.get_config())
@@ -39,13 +39,13 @@ def in_precision(model: keras.Model, precision: str, *, exact_input: bool = Fals
 
 
 def exact_layers(model: keras.Model) -> set[str]:
-    """Names of the layers that inference leaves in float32: those up to the first with weights, and the last."""
+    """Names of the layers that inference computes in float32: those up to the first with weights, and the last."""
     first = next(place for place, layer in enumerate(model.layers) if layer.weights)
     return {layer.name for layer in model.layers[: first + 1]} | {model.layers[-1].name}
 
 
 def laid_out(model: keras.Model) -> keras.Model:
-    """The same network with the layers of models inside it (ConvNeXt has some) among its own.
+    """Rebuild a network with the layers of models inside it (ConvNeXt has some) among its own.
 
     `--unfreeze 3` means three layers then, and a dtype policy reaches every layer.
     """

@@ -1,4 +1,4 @@
-"""Weights from a NumPy archive, each by the name of its layer; whatever doesn't fit is refused by name."""
+"""Weights are read from a NumPy archive by the names of their layers; what does not fit is refused by name."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from landmap_models.errors import ModelError
 
 Arrays = dict[str, npt.NDArray[np.floating[Any]]]
 Names = Callable[[Any], list[str]]
-"""From a layer to the names of its weights in the archive, in the order of `layer.weights`."""
+"""A function from a layer to the names of its weights in the archive, in the order of `layer.weights`."""
 
 
 def read_arrays(path: str | Path) -> Arrays:
-    """All arrays of an archive (.npz).
+    """Read all arrays of an archive (.npz), by name.
 
     Raises:
-        ModelError: It is not there, or not an archive of plain arrays.
+        ModelError: There is no such file, or it is no archive of arrays of numbers.
     """
     if not zipfile.is_zipfile(path):
         raise ModelError(
@@ -38,10 +38,10 @@ def fill(layers: Iterable[Any], names: Names, arrays: Arrays, path: str | Path) 
     """Set the weights of all `layers` from `arrays`.
 
     Args:
-        layers: Built Keras layers.
-        names: The names of a layer's weights among `arrays`.
-        arrays: In Keras's layouts.
-        path: Where they come from, for messages.
+        layers: Keras layers that are built.
+        names: Function that gives the names of the weights of a layer among `arrays`.
+        arrays: Weights by name, in the layouts of Keras.
+        path: The archive, for messages.
 
     Raises:
         ModelError: An array is missing, of another shape than its layer's weight, or left over.

@@ -64,8 +64,8 @@ class ArchitectureOptions:
         """Refuse choices that an architecture would silently ignore.
 
         Args:
-            architecture: Its name.
-            known: Names of the fields that it reads.
+            architecture: Name of the architecture.
+            known: Names of the fields that the architecture reads.
 
         Raises:
             ModelError: Another field was set.

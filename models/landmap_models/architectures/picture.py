@@ -1,6 +1,6 @@
-"""From reflectance to the picture that a network trained on ImageNet expects: three bands, large enough, prepared.
+"""Reflectance becomes the picture that a network trained on ImageNet expects: three bands, large enough, preprocessed.
 
-Everything here is a built-in layer of the network, so that a model file needs no code beside it.
+All of it is done by built-in layers of the network, so that a model file needs no other code.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from landmap_models.errors import ModelError
 
 Tensor = Any
 Preprocess = Literal["tf", "torch", "caffe", "raw", "lite"]
-"""How 8-bit values v are prepared. tf: v / 127.5 - 1. torch: v / 255, then ImageNet's mean and standard deviation.
-caffe: blue, green, red, less ImageNet's mean. raw: as they are. lite: (v - 127) / 128."""
+"""Preprocessing of 8-bit values v. tf: v / 127.5 - 1. torch: v / 255, then ImageNet's mean and standard deviation.
+caffe: blue, green, red, less ImageNet's mean. raw: none. lite: (v - 127) / 128."""
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of red, green, blue in [0, 1]."""
+"""Mean and standard deviation of red, green and blue in ImageNet, for values in [0, 1]."""
 CAFFE_MEAN = (103.939, 116.779, 123.68)
-"""Of blue, green, red in [0, 255]."""
+"""Mean of blue, green and red in ImageNet, for values in [0, 255]."""
 _LINEAR: dict[str, tuple[Any, Any]] = {
     "tf": (2.0, -1.0),
     "torch": (
@@ -32,17 +32,17 @@ _LINEAR: dict[str, tuple[Any, Any]] = {
     "raw": (255.0, 0.0),
     "lite": (255 / 128, -127 / 128),
 }
-"""Scale and offset of values in [0, 1]."""
+"""Scale and offset of each preprocessing, for values in [0, 1]."""
 
 
 def input_size(name: str, chosen: int | None, shape: NetworkShape, minimum: int) -> int:
-    """Height and width in pixels that chips are resized to.
+    """Choose height and width in pixels that chips are resized to.
 
     Args:
-        name: The architecture's, for the message.
-        chosen: What the user asks for; None is the smallest whole multiple of the chip size that is large enough.
-        shape: Of the chips.
-        minimum: The smallest picture that the architecture takes.
+        name: Name of the architecture, for the message.
+        chosen: Size that the user asks for; None: the smallest whole multiple of the chip size that is large enough.
+        shape: Number of bands and size of the chips.
+        minimum: Smallest picture that the architecture takes.
 
     Raises:
         ModelError: `chosen` is too small for the architecture, or smaller than the chips.
@@ -58,7 +58,7 @@ def input_size(name: str, chosen: int | None, shape: NetworkShape, minimum: int)
 
 
 def picture(x: Tensor, size: int, preprocess: Preprocess, *, pretrained: bool) -> Tensor:
-    """Prepare `x` as a base wants it.
+    """Add the layers that preprocess chips for a base.
 
     A pretrained base knows three bands only. Others reach it through `head_bands`, a 1x1 convolution that learns with
     the head, and begins as the mean of all bands: the base sees a plausible grey picture from the first step. A base
@@ -81,7 +81,7 @@ def picture(x: Tensor, size: int, preprocess: Preprocess, *, pretrained: bool) -
 
 
 def _resized(x: Tensor, size: int) -> Tensor:
-    """Bilinear, by a layer that knows whole factors where it can: it also runs on other sizes of chips."""
+    """Resize bilinearly, by a whole factor where that is possible: such a layer runs on other sizes of chips, too."""
     if size == x.shape[1]:
         return x
     if size % x.shape[1] == 0:
@@ -90,7 +90,7 @@ def _resized(x: Tensor, size: int) -> Tensor:
 
 
 def _reversed(x: Tensor) -> Tensor:
-    """Red, green, blue to blue, green, red."""
+    """Turn red, green, blue into blue, green, red."""
     # A cropping that takes bands for columns cuts single bands out, without weights that a training could change.
     single = [
         layers.Cropping2D(((0, 0), (band, 2 - band)), data_format="channels_first", name=name)(x)

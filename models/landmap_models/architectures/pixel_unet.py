@@ -1,14 +1,15 @@
-"""`pixel-unet`: what lies on each pixel of 10 m, from whichever of a list of bands there are.
+"""`pixel-unet`: classes of pixels of 10 m, from any subset of a list of bands.
 
 A small U-Net (Ronneberger et al. 2015, arXiv 1505.04597). Nearly all of its work is done at 20, 40 and 80 m, where a
 channel costs a quarter, a sixteenth and a sixty-fourth of what it costs at 10 m; one 3x3 convolution of the bands at
 10 m and a transposed convolution, which gives each of the four pixels its own weights, bring the detail back.
 
-The network is told which bands are there. One that is missing counts as its middle reflectance, and the flags shift the
-first layer's answers; so `for_bands` can leave both out of a network for one set of bands, which answers alike.
+Flags in the input tell the network which bands are there. A missing band counts as its middle reflectance, and the
+flags shift the outputs of the first layer; `for_bands` makes a network for one subset of the bands without flags, with
+the same outputs.
 
-Windows begin and end at multiples of `STEP` pixels of the scene. Answers further than `MARGIN` pixels from a window's
-edge do not depend on what lies beyond it.
+Windows begin and end at multiples of `STEP` pixels of the scene. Outputs further than `MARGIN` pixels from the edge of
+a window do not depend on what lies beyond it.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ from landmap_models.errors import ModelError
 Tensor = Any
 
 STEP = 8
-"""Windows' sides and offsets are multiples of it: their pixels are then halved in the same phase."""
+"""Pixels of which sides and offsets of windows are multiples, so that all windows are halved in the same phase."""
 MARGIN = 32
-"""Pixels from a window's edge within which an answer may depend on the padding."""
+"""Pixels from the edge of a window within which outputs may depend on the padding."""
 WIDTHS = (40, 80, 96)
 """Channels at 20, 40 and 80 m."""
 FINE = 16
 """Channels at 10 m."""
 CONTRAST = 4.0
-"""A band's middle reflectance becomes 0, the darkest and the brightest possible minus and plus half of this."""
+"""Range of a scaled band: its middle reflectance becomes 0, darkest and brightest minus and plus half of this."""
 MOMENTUM = 0.97
-"""Of the statistics of batch normalisation."""
+"""Momentum of the statistics of batch normalisation."""
 HALVING, KNOWN, DETAIL, SCALE = "halving", "known", "detail", "scale"
 """Names of the layers that depend on which bands there are."""
 
@@ -49,14 +50,14 @@ def build(
     widths: Sequence[int] = WIDTHS,
     fine: int = FINE,
 ) -> keras.Model:
-    """The network that is told which bands are there.
+    """Build the network with flags of the bands that are there.
 
     Input shape: reflectance `(n, height, width, bands)`, and `(n, bands)`: 1 for a band that is there, 0 for one that
     is not, whose values then do not matter. Output shape: logits `(n, height, width, classes)`.
 
     Args:
-        middle: A middle reflectance of each band.
-        classes: Length of the answer.
+        middle: Middle reflectance of each band, in the order of the input.
+        classes: Number of classes.
         size: Height and width of a window in pixels, multiples of `STEP`; None if they vary.
         widths: Channels at 20, 40 and 80 m.
         fine: Channels at 10 m.
@@ -72,18 +73,18 @@ def build(
 
 
 def for_bands(model: keras.Model, there: Sequence[bool], size: tuple[int | None, int | None]) -> keras.Model:
-    """The same network for one set of bands: it takes these alone, and no flags.
+    """Make the same network for one subset of its bands, without flags.
 
     Args:
-        model: As `build` makes it, trained or not.
-        there: Which of its bands are there.
+        model: Network that `build` made, trained or not.
+        there: For each of its bands whether it is there.
         size: Height and width of a window in pixels, multiples of `STEP`; None if they vary.
 
     Returns:
-        A network of reflectance `(n, height, width, bands that are there)` with the answers of `model`.
+        A network of reflectance `(n, height, width, bands that are there)` with the outputs of `model`.
 
     Raises:
-        ModelError: None is there, or not as many flags as `model` has bands.
+        ModelError: No band is there, or the number of flags is not that of the bands of `model`.
     """
     flags = np.asarray(there, bool)
     scale = np.asarray(model.get_layer(SCALE).scale, np.float64)

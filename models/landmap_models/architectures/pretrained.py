@@ -1,4 +1,4 @@
-"""The base of a `keras.applications` network, with the weights that were asked for."""
+"""The base of a network of `keras.applications`, with the weights that were chosen."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ Tensor = Any
 _LOG = logging.getLogger(__name__)
 
 MOBILENET_CUT = "conv_pw_12_relu"
-"""Where MobileNet ends if its weights lack the kernel of the convolution after it, `conv_pw_13`."""
+"""Layer at which MobileNet ends if its weights lack the kernel of the convolution after it, `conv_pw_13`."""
 AFTER_CUT = ("conv_pw_13", "conv_dw_13", "conv_preds")
-"""Names of MobileNet's layers behind the cut begin with these."""
+"""Beginnings of the names of MobileNet's layers after that."""
 
 
 def base_features(application: Application, picture: Tensor, weights: str) -> Tensor:
-    """Run the convolutional part of an application on prepared pictures.
+    """Build the convolutional part of an application on preprocessed pictures.
 
     Args:
-        application: Which.
-        picture: `(n, height, width, bands)`, as `picture.picture` prepares it.
-        weights: "none": drawn anew. "imagenet": what Keras downloads, once, into its cache. Else a file: `.h5` or
+        application: Network of `keras.applications`.
+        picture: Pictures `(n, height, width, bands)`, as `picture.picture` preprocesses them.
+        weights: "none": random. "imagenet": those that Keras downloads into its cache. Else a file: `.h5` or
             `.weights.h5` of the application without its thousand classes, or, for MobileNet, `.npz` with Keras's names,
             "/" written "__". Where such an archive lacks `conv_pw_13__kernel`, the base is cut at `MOBILENET_CUT`.
 
     Returns:
-        Features, `(n, rows, columns, channels)`.
+        Features of shape `(n, rows, columns, channels)`.
 
     Raises:
-        ModelError: The download fails; the file is not there, of another kind, or holds other weights.
+        ModelError: The download fails; there is no such file, or it is of another kind or holds other weights.
     """
     made = _made(application, picture, None)
     if weights == "none":
@@ -110,16 +110,16 @@ def _check_name(architecture: str, path: Path) -> None:
 
 
 def _held_arrays(path: Path) -> list[str]:
-    """The name of its layer for each array of weights in a file, in the layout of Keras 2 or 3."""
+    """The name of the layer of each array of weights in a file of Keras 2 or 3."""
     layers: list[str] = []
 
-    def look(name: str, held: Any) -> None:
+    def visit(name: str, held: Any) -> None:
         # States of optimizers and of random numbers are no weights.
         if isinstance(held, h5py.Dataset) and not name.startswith("optimizer") and "seed_generator" not in name:
             layers.append(str(held.parent.attrs.get("name", name.split("/")[0])))
 
     with h5py.File(path) as file:
-        file.visititems(look)
+        file.visititems(visit)
     return layers
 
 
@@ -145,7 +145,7 @@ def _divide_by_std(base: keras.Model) -> None:
 
 
 def _mobilenet_from_npz(made: keras.Model, picture: Tensor, path: Path) -> Tensor:
-    """Fill MobileNet by name, and end it before a kernel that the archive lacks."""
+    """Load MobileNet's weights by name; the network ends before a kernel that the archive lacks."""
     arrays, features = read_arrays(path), made.output
     is_cut = f"{AFTER_CUT[0]}__kernel" not in arrays
     if is_cut:

@@ -1,4 +1,4 @@
-"""What every architecture begins and ends with: reflectance in, probabilities out."""
+"""The first and the last layers of every architecture: reflectance in, probabilities out."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ Tensor = Any
 OUTPUT = "probabilities"
 """Name of the last layer of every network."""
 HEAD_PREFIX = "head_"
-"""Names of all other layers that are trained anew for other classes or bands begin with it."""
+"""Beginning of the names of the other layers that are replaced for other classes or bands."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkShape:
-    """What goes in and what comes out."""
+    """Shape of the input and of the output of a network."""
 
     num_classes: int
-    """Length of the output."""
+    """Number of classes, the length of the output."""
     num_bands: int = 3
-    """Bands of a chip."""
+    """Number of bands of a chip."""
     chip_size: int = 64
     """Height and width of a chip in pixels."""
     reflectance_max: float = 0.275
-    """Reflectance that saturates: the input is clipped to [0, reflectance_max] inside the network."""
+    """Highest reflectance that the network distinguishes: it clips its input to [0, reflectance_max]."""
     activation: Literal["softmax", "sigmoid"] = "softmax"
-    """softmax: one class a chip. sigmoid: each class for itself (multi-label)."""
+    """Activation of the last layer. softmax: one class a chip. sigmoid: each class by itself (multi-label)."""
 
 
 def reflectance_input(shape: NetworkShape) -> tuple[Tensor, Tensor]:
-    """The input layer, and its values clipped and scaled to [0, 1].
+    """Make the input layer, and layers that clip and scale its values to [0, 1].
 
     Input shape: `(n, chip_size, chip_size, num_bands)`, reflectance (0.1 is 10 %).
     """
@@ -43,9 +43,15 @@ def reflectance_input(shape: NetworkShape) -> tuple[Tensor, Tensor]:
 
 
 def head(x: Tensor, shape: NetworkShape, *, dense: int | None = None, dropout: float = 0.0) -> Tensor:
-    """A dense layer and dropout (Srivastava et al. 2014) if asked for, and the last layer.
+    """Add the head: a dense layer and dropout (Srivastava et al. 2014) if asked for, and the last layer.
 
     Input shape: `(n, features)`. Output shape: `(n, num_classes)`.
+
+    Args:
+        x: Features of the base.
+        shape: Number of classes and activation.
+        dense: Number of units of the dense layer; None: no such layer.
+        dropout: Share of features dropped before the last layer; 0: no dropout.
     """
     if dense is not None:
         x = layers.Dense(dense, activation="relu", name=f"{HEAD_PREFIX}dense")(x)
@@ -55,11 +61,11 @@ def head(x: Tensor, shape: NetworkShape, *, dense: int | None = None, dropout: f
 
 
 def probabilities(x: Tensor, shape: NetworkShape) -> Tensor:
-    """The last layer, on features `(n, features)`. Output shape: `(n, num_classes)`."""
+    """Add the last layer to features `(n, features)`. Output shape: `(n, num_classes)`."""
     # It stays float32 under mixed precision: bfloat16 has three digits.
     return layers.Dense(shape.num_classes, activation=shape.activation, dtype="float32", name=OUTPUT)(x)
 
 
 def is_head(layer: Any) -> bool:
-    """Whether a layer is part of what is trained anew for other classes or bands, not of the base in between."""
+    """Whether a layer belongs to the head, which is replaced for other classes or bands, and not to the base."""
     return bool(layer.name == OUTPUT or layer.name.startswith(HEAD_PREFIX))

@@ -1,4 +1,4 @@
-"""`vgg16-scratch`: VGG16 as published, trained anew: thirteen 3x3 convolutions and two dense layers of 4096 units.
+"""`vgg16-scratch`: VGG16 as published, from random weights: 13 convolutions of 3x3 and two dense layers of 4096 units.
 
 Simonyan and Zisserman 2015 (arXiv 1409.1556), configuration D with their dropout of one half. Unlike theirs, the
 weights begin as He et al. 2015 (arXiv 1502.01852) draw them: so deep a network without normalisation hardly starts to
@@ -19,11 +19,13 @@ from landmap_models.errors import ModelError
 Tensor = Any
 
 OPTIONS = ("dense", "dropout")
-"""Fields of `ArchitectureOptions` that count here."""
+"""Fields of `ArchitectureOptions` that the network reads."""
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Convolutions and their filters before each of the five poolings."""
 DENSE, DROPOUT = 4096, 0.5
+"""Default options: units of both dense layers, and share dropped after each."""
 STRIDE = 2 ** len(BLOCKS)
+"""Pixels of the chip that one position of the features stands for, along each axis."""
 
 
 def build(shape: NetworkShape, options: ArchitectureOptions) -> keras.Model:

@@ -1,11 +1,11 @@
 """Google's Dynamic World, rebuilt from plain Keras layers with the variables of its public SavedModel.
 
 Dynamic World (Brown et al. 2022, 10.1038/s41597-022-01307-4; github.com/google/dynamicworld, Apache-2.0, whose NOTICE
-must be carried) says for each pixel of a Level-1C scene which of nine kinds of cover lies there. Its SavedModel is a
-program; here only its numbers are read, from the checkpoint beside the program, and nothing in the file is run. They
-are not part of landmap: the user fetches the SavedModel.
+must be carried) predicts one of nine kinds of cover for each pixel of a Level-1C scene. Its SavedModel is a program;
+only its weights are read here, from the checkpoint beside the program, and nothing in the file is run. They are not
+part of landmap: the user downloads the SavedModel.
 
-Layers carry the names that the SavedModel's variables have, so that one table says which number goes where.
+Layers are named after the variables of the SavedModel, so that one table maps the weights to the layers.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from keras import layers
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
+from landmap_models.inference.tensorflow import tensorflow
 
 Tensor = Any
 
@@ -37,9 +38,9 @@ CLASSES = (
 )
 """Names of the outputs in order."""
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
-"""Inputs in order; those of 20 m interpolated to 10 m."""
+"""Bands of the input in order; those of 20 m are interpolated to 10 m."""
 MARGIN = 24
-"""Pixels from a window's edge within which an answer depends on the padding; a window's sides and offsets are even."""
+"""Pixels from the edge of a window within which outputs depend on the padding. Windows have even sides and offsets."""
 LOG_LOW = (
     1.7417268007636313,
     1.7261204997060209,
@@ -51,7 +52,7 @@ LOG_LOW = (
     2.1952484264967844,
     1.554812948247501,
 )
-"""Logarithms that become 0 in each band, before the sigmoid."""
+"""Logarithm of the digital numbers of each band that becomes 0 before the sigmoid."""
 LOG_SCALE = (
     2.023298706048351,
     2.038905204308012,
@@ -63,7 +64,7 @@ LOG_SCALE = (
     2.789092484314204,
     2.4140534947492487,
 )
-"""Logarithms' widths in each band."""
+"""Width of the logarithms of each band, which becomes 1 before the sigmoid."""
 HALVING = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
 """Weights of an anti-aliased bilinear halving along one axis."""
 VARIABLES = (
@@ -117,17 +118,17 @@ VARIABLES = (
     "batch_normalization_23",
     "conv2d_14",
 )
-"""Layers as the checkpoint numbers their variables: kernel and bias, or gamma, beta, mean and variance."""
+"""Layers in the order of their variables in the checkpoint: kernel and bias, or gamma, beta, mean and variance."""
 
 
 def normalise(numbers: npt.NDArray[Any]) -> Floats:
-    """Digital numbers become what the network takes.
+    """Scale digital numbers as the network takes them.
 
     Args:
-        numbers: `(..., 9)` in the order of `BANDS`: reflectance x 10000 at the top of the atmosphere, without offset.
+        numbers: Reflectance x 10000 at the top of the atmosphere, without offset, `(..., 9)` in the order of `BANDS`.
 
     Returns:
-        `(..., 9)`, 0 to 1.
+        Values from 0 to 1, `(..., 9)`.
     """
     logs = np.log(np.maximum(np.asarray(numbers, np.float64), 0) * 0.005 + 1)
     logs = (logs - LOG_LOW) / LOG_SCALE
@@ -136,19 +137,17 @@ def normalise(numbers: npt.NDArray[Any]) -> Floats:
 
 
 def read_variables(folder: str | Path) -> dict[str, list[Floats]]:
-    """The SavedModel's variables by layer; its graph is not looked at.
+    """Read the variables of the SavedModel by layer; its graph is not read.
 
     Args:
-        folder: Of the SavedModel: it holds `variables/variables.index`.
+        folder: Folder of the SavedModel, which holds `variables/variables.index`.
 
     Raises:
-        ModelError: There is no checkpoint, or not one of Dynamic World's forward model.
+        ModelError: There is no checkpoint, or it is not that of Dynamic World's forward model.
     """
-    from landmap_models import engine  # the one place that imports TensorFlow
-
     path = Path(folder) / "variables" / "variables"
     try:
-        checkpoint = engine.tensorflow().train.load_checkpoint(str(path))
+        checkpoint = tensorflow().train.load_checkpoint(str(path))
         count = sum(name.startswith("variables/") for name in checkpoint.get_variable_to_shape_map())
         values = [checkpoint.get_tensor(f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(count)]
     except Exception as error:  # TensorFlow raises errors of its own for files it can't read
@@ -164,15 +163,15 @@ def read_variables(folder: str | Path) -> dict[str, list[Floats]]:
 
 
 def load(folder: str | Path, height: int, width: int) -> keras.Model:
-    """Dynamic World for windows of one size, with its variables.
+    """Build Dynamic World with its weights for windows of one size.
 
     Args:
-        folder: The SavedModel's, which holds `variables/variables.index`.
+        folder: Folder of the SavedModel, which holds `variables/variables.index`.
         height: Rows of a window in pixels, margin included; even.
         width: Columns of a window in pixels, margin included; even.
 
     Raises:
-        ModelError: Variables that don't fit, or a size that is odd.
+        ModelError: The variables don't fit, or a side is odd.
     """
     variables = read_variables(folder)
     model = build(height, width)
@@ -185,7 +184,7 @@ def load(folder: str | Path, height: int, width: int) -> keras.Model:
 
 
 def build(height: int, width: int) -> keras.Model:
-    """The network of normalised bands `(n, height, width, 9)` to logits `(n, height, width, 9)`.
+    """Build the network from normalised bands `(n, height, width, 9)` to logits `(n, height, width, 9)`.
 
     Raises:
         ModelError: A side is odd: pixels would be halved in another phase than Google's.
@@ -212,7 +211,7 @@ def build(height: int, width: int) -> keras.Model:
 def _residual(
     x: Tensor, width: int, convs: Sequence[int], depthwise: Sequence[int], norms: Sequence[int], shortcut: Sequence[int]
 ) -> Tensor:
-    """Three pairs of 1x1 and depthwise 3x3 convolutions beside a 1x1 convolution; numbers name the layers."""
+    """Three pairs of 1x1 and depthwise 3x3 convolutions beside a 1x1 convolution; numbers are those of layers."""
     y = x
     for i in range(3):
         y = _mish(_norm(_conv(y, width, f"_{convs[i]}"), f"_{norms[2 * i]}"))
@@ -237,6 +236,6 @@ def _mish(x: Tensor) -> Tensor:
 
 
 def _halved(x: Tensor) -> Tensor:
-    """Half the size, anti-aliased: Google resizes with a triangle filter, here a fixed convolution."""
+    """Halve the size without aliasing: a fixed convolution for the triangle filter of Google's resizing."""
     halving = layers.DepthwiseConv2D(4, strides=2, padding="same", use_bias=False, trainable=False, name="halved")
     return halving(x)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from landmap_models.architectures import dynamic_world
 from landmap_models.errors import ModelError
+from landmap_models.training import dynamic_world
 
 SAVED_MODEL = Path(os.environ.get("LANDMAP_SHARED", "")) / "data/weights/dynamicworld/forward"
 
