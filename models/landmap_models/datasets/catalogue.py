@@ -1,4 +1,4 @@
-"""Which chips a data set has and how they are labelled: by class folders, a CSV file, or Pascal VOC annotations."""
+"""Lists of the chips of a data set with their labels, from class folders, a CSV file, or Pascal VOC annotations."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ PARTS = {"train": "train", "validation": "validation", "val": "validation", "val
 """Part of a split by the name of a folder, in small letters, or in the column `split`."""
 
 OTHER_PICTURES = {".bmp", ".gif", ".webp", ".jp2", ".j2k", ".heic", ".npy"}
-"""Suffixes, in small letters, of what may be meant as a chip and can't be read."""
+"""Suffixes, in small letters, of pictures that can't be read as chips."""
 
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The labelled chips of a data set, not yet looked at."""
+    """The labelled chips of a data set, before any file is decoded."""
 
     files: tuple[str, ...]
-    """Sorted."""
+    """Names of the files, sorted."""
     labels: tuple[tuple[str, ...], ...]
-    """Class names of each file: one, or several if `multi_label`; none only of `all_chips`."""
+    """Class names of each file: one, or several if `multi_label`; none for those of `all_chips`."""
     parts: tuple[str, ...] | None
     """"train", "validation" or "test" of each file, if the data set comes divided."""
     multi_label: bool
     """Whether a chip may have several classes."""
     problems: Mapping[str, str]
-    """What is wrong with each file that can't be used, such as one without a label, by its name."""
+    """Message for each file that can't be used, such as one without a label, by the name of the file."""
     expected: str
-    """What this kind of data set should have, for errors."""
+    """What this kind of data set must hold, for messages."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Alphabetical."""
+        """Names of all classes, in alphabetical order."""
         return tuple(sorted({name for several in self.labels for name in several}))
 
     def only(self, files: Collection[str]) -> Catalogue:
-        """Without the other files, and classes that only they have."""
+        """The catalogue of these files only, without classes that only others have."""
         kept = [i for i, name in enumerate(self.files) if name in files]
         return replace(
             self,
@@ -53,14 +53,14 @@ class Catalogue:
         )
 
     def ids(self) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
-        """Place in `class_names` of each file's class, or of its classes, ascending, if `multi_label`."""
+        """Class id of each file, its place in `class_names`; ascending ids of its classes if `multi_label`."""
         place = {name: i for i, name in enumerate(self.class_names)}
         several = tuple(tuple(sorted(place[name] for name in names)) for names in self.labels)
         return several if self.multi_label else tuple(one for (one,) in several)
 
 
 def find_catalogue(root: Path) -> Catalogue:
-    """List what is labelled in a folder, a zip file or a CSV file.
+    """List the labelled chips in a folder, a zip file or a CSV file.
 
     Raises:
         DatasetError: `root` is none of these, or its table or annotations contradict themselves.
@@ -108,7 +108,7 @@ def _is_chip(name: str) -> bool:
 
 
 def _from_folders(names: Sequence[str], folders: Sequence[str]) -> Catalogue:
-    """`<any folders>/[<part>/]<class>/<file>`."""
+    """List files of the form `<any folders>/[<part>/]<class>/<file>`."""
     places = {name: PurePosixPath(name).parts for name in names if _is_chip(name)}
     parts = {name: PARTS[p[-3].lower()] for name, p in places.items() if len(p) > 2 and p[-3].lower() in PARTS}
     problems = {name: f"{name}: lies in no class folder" for name, p in places.items() if len(p) < 2}
@@ -127,7 +127,7 @@ def _from_folders(names: Sequence[str], folders: Sequence[str]) -> Catalogue:
 
 
 def _empty_classes(chips: Sequence[str], names: Sequence[str], folders: Sequence[str]) -> list[str]:
-    """Folders beside class folders that are empty, or hold pictures of other kinds alone: a class would be missed."""
+    """Folders beside class folders that are empty or hold only other kinds of pictures: a class would be missed."""
     filled = {str(parent) for name in chips for parent in PurePosixPath(name).parents}
     beside = {str(PurePosixPath(name).parent.parent) for name in chips if "/" in name}
     other = {
@@ -147,7 +147,7 @@ def _empty_classes(chips: Sequence[str], names: Sequence[str], folders: Sequence
 
 
 def _from_table(path: Path) -> Catalogue:
-    """`file,label[,split]`, several labels separated by ";"."""
+    """Read a table with the columns file, label and perhaps split; ";" separates labels."""
     rows = _read_table(path)
     labels: dict[str, Sequence[str]] = {}
     parts: dict[str, str] = {}
@@ -200,14 +200,14 @@ def _distinct(texts: Sequence[str]) -> list[str]:
 
 
 class _Tree(ET.TreeBuilder):
-    """A tree without document types: their entities can blow up memory or read other files."""
+    """A parser of XML without document types, whose entities can exhaust memory or read other files."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise DatasetError("expected plain XML. Received: a DOCTYPE, which no annotation needs. Remove it")
 
 
 def _from_voc(root: Path, names: Sequence[str]) -> Catalogue:
-    """`Annotations/<stem>.xml`, `JPEGImages/<stem>.jpg`, perhaps `ImageSets/Main/train.txt`; all objects count."""
+    """List `JPEGImages/<stem>.jpg` with `Annotations/<stem>.xml`, perhaps with `ImageSets/Main/train.txt`."""
     base = _voc_folder(root, names)
     images = {name: PurePosixPath(name).stem for name in names if name.startswith(f"{base}JPEGImages/")}
     images = {name: stem for name, stem in sorted(images.items()) if _is_chip(name)}
@@ -229,7 +229,7 @@ def _from_voc(root: Path, names: Sequence[str]) -> Catalogue:
 
 
 def _voc_folder(root: Path, names: Sequence[str]) -> str:
-    """The folder that holds Annotations, "" or ending in "/"."""
+    """The folder that holds Annotations: "" or a path that ends in "/"."""
     found = {m[1] for name in names if (m := re.match(r"((?:.*/)?)Annotations/[^/]+\.xml$", name))}
     if len(found) > 1:
         raise DatasetError(f"{root}: expected one folder Annotations. Received: one in each of {sorted(found)}")
@@ -237,7 +237,7 @@ def _voc_folder(root: Path, names: Sequence[str]) -> str:
 
 
 def _voc_labels(root: Path, name: str) -> tuple[list[str], str | None]:
-    """Names of objects, each once, and what is wrong."""
+    """The names of the objects, each once, and a message if the annotation can't be used."""
     try:
         tree = ET.fromstring(read_file(root, name), ET.XMLParser(target=_Tree()))
     except DatasetError as error:
@@ -249,7 +249,7 @@ def _voc_labels(root: Path, name: str) -> tuple[list[str], str | None]:
 
 
 def _voc_parts(root: Path, names: Sequence[str], base: str) -> dict[str, str]:
-    """Part by stem, by the lists that are there; `trainval` counts where train and val are not told apart."""
+    """The part of each stem by the lists that exist; `trainval` counts where there is neither train nor val."""
     lists = {n: f"{base}ImageSets/Main/{n}.txt" for n in ("train", "val", "test", "trainval")}
     there = [n for n, path in lists.items() if path in set(names)]
     if {"train", "val"} & set(there):

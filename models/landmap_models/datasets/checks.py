@@ -1,4 +1,7 @@
-"""Do the files of a data set fit together? All are decoded once: 21,600 JPEG chips of 64x64 px take about 3 s."""
+"""The files of a data set are checked to fit together.
+
+Each is decoded once: 21,600 JPEG chips of 64x64 px take about 3 s.
+"""
 
 from __future__ import annotations
 
@@ -14,32 +17,38 @@ from landmap_models.errors import DatasetError
 from landmap_models.sentinel2 import EUROSAT_ORDER, TRUE_COLOR, BandNames
 
 LISTED = 10
-"""Names in an error at most."""
+"""Most names that an error lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What is looked at of a file; size, bands and bits must be equal in all files of a data set."""
+    """What is compared between files; size, bands and bits must be equal in all files of a data set."""
 
     height: int
     width: int
     bands: int
     bits: int
-    """8 or 16, a band."""
+    """Bits of a value: 8 or 16."""
     names: BandNames | None
-    """By the file's descriptions."""
+    """Names of the bands by the descriptions in the file; None without any."""
     raster: bool
     """Whether it is a GeoTIFF."""
     digest: str
-    """Of its pixels: equal chips have equal ones."""
+    """Digest of the pixels: equal chips have equal digests."""
     ground: Ground | None
-    """What it covers; None if it has no georeference."""
+    """Ground that the chip covers; None without a georeference."""
 
 
-def look_at(root: Path, files: Iterable[str], bands: int | None) -> tuple[dict[str, Form], dict[str, str]]:
-    """Decode every file; the forms of those that can be used, and what is wrong with the others, by name.
+def check_files(root: Path, files: Iterable[str], bands: int | None) -> tuple[dict[str, Form], dict[str, str]]:
+    """Decode every file. The most common size is taken for the right one.
 
-    The most common size is taken for the right one. `bands` as in `chip_files.decode`.
+    Args:
+        root: The data set.
+        files: Names of its files.
+        bands: Number of bands that the user names; None: that of the file. See `files.decode`.
+
+    Returns:
+        Forms of the files that can be used, and messages for the others, both by name.
     """
     forms: dict[str, Form] = {}
     problems: dict[str, str] = {}
@@ -75,7 +84,13 @@ def _odd_sizes(forms: Mapping[str, Form]) -> dict[str, str]:
 
 
 def refuse(root: Path, problems: Mapping[str, str], total: int) -> DatasetError:
-    """An error that lists what is wrong."""
+    """Make an error that lists files that can't be used.
+
+    Args:
+        root: The data set.
+        problems: Messages by name of the file.
+        total: Number of all files.
+    """
     return DatasetError(
         f"{root}: {len(problems):,} of {total:,} files can't be used: {listed(problems)}. Mend or remove them, or "
         "leave them out with skip_bad"
@@ -83,27 +98,31 @@ def refuse(root: Path, problems: Mapping[str, str], total: int) -> DatasetError:
 
 
 def listed(problems: Mapping[str, str]) -> str:
-    """The first problems, and how many more there are."""
-    shown = "; ".join(list(problems.values())[:LISTED])
-    return shown + (f"; and {len(problems) - LISTED:,} more" if len(problems) > LISTED else "")
+    """The first messages, and the number of the others."""
+    first = "; ".join(list(problems.values())[:LISTED])
+    return first + (f"; and {len(problems) - LISTED:,} more" if len(problems) > LISTED else "")
 
 
-def common_bands(forms: Mapping[str, Form], told: BandNames | None) -> BandNames:
-    """Names of the bands of all files, by what the user told, their descriptions, or what is customary.
+def common_bands(forms: Mapping[str, Form], given: BandNames | None) -> BandNames:
+    """Find the names of the bands of all files: the given ones, those of descriptions, or the usual ones.
+
+    Args:
+        forms: Forms of the files by name.
+        given: Names that the user gives, in order; None: the files name their bands.
 
     Raises:
-        DatasetError: The files contradict each other or what was told, or nothing says which band is which.
+        DatasetError: The files contradict each other or the given names, or nothing names the bands.
     """
     first, form = next(iter(forms.items()))
     for name, other in forms.items():
         if other.bits != form.bits:
             raise DatasetError(f"{name}: expected {form.bits} bits like {first}. Received: {other.bits}. Separate them")
-        if told is None and (other.names, other.raster) != (form.names, form.raster):
+        if given is None and (other.names, other.raster) != (form.names, form.raster):
             raise DatasetError(
                 f"{name}: expected the bands of {first}, {_bands_of(form)}. Received: {_bands_of(other)}. Separate "
                 "them, or say with file_bands that they are the same"
             )
-    return _told_bands(form, told, first) if told else form.names or _customary_bands(form, first)
+    return _given_bands(form, given, first) if given else form.names or _usual_bands(form, first)
 
 
 def _bands_of(form: Form) -> str:
@@ -111,15 +130,15 @@ def _bands_of(form: Form) -> str:
     return f"{names} in a {'GeoTIFF' if form.raster else 'picture'}"
 
 
-def _told_bands(form: Form, told: BandNames, name: str) -> BandNames:
-    if len(told) != form.bands:
+def _given_bands(form: Form, given: BandNames, name: str) -> BandNames:
+    if len(given) != form.bands:
         raise DatasetError(
-            f"{name}: expected the {len(told)} bands that file_bands names. Received: {form.bands} bands"
+            f"{name}: expected the {len(given)} bands that file_bands names. Received: {form.bands} bands"
         )
-    return told
+    return given
 
 
-def _customary_bands(form: Form, name: str) -> BandNames:
+def _usual_bands(form: Form, name: str) -> BandNames:
     hint = f"Say which is which: file_bands={'B04,B03,B02' if form.bands == 3 else 'B04,B08,…'}, {form.bands} in all"
     if form.raster:
         if form.bands == len(EUROSAT_ORDER):

@@ -1,7 +1,7 @@
 """Labelled chips on disk, and batches of them for Keras.
 
 Reading is lazy: a `ChipFolder` is a list of names and labels, and `ChipBatches` reads the files of one batch when Keras
-asks for it. What a data set may look like is told by `open_chips`.
+asks for it. `open_chips` describes the kinds of data sets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from landmap_models.arrays import Floats
 from landmap_models.datasets.catalogue import Catalogue, all_chips, find_catalogue
-from landmap_models.datasets.checks import common_bands, listed, look_at, refuse
+from landmap_models.datasets.checks import check_files, common_bands, listed, refuse
 from landmap_models.datasets.files import decode, identities, read_file
 from landmap_models.datasets.ground import Ground
 from landmap_models.errors import DatasetError
@@ -27,10 +27,12 @@ from landmap_models.inference.input_scale import EIGHT_BIT_REFLECTANCE
 from landmap_models.sentinel2 import TRUE_COLOR, places_of, told_bands
 
 DIGITAL_NUMBERS = 10_000
-"""Values of 16 bits that make a reflectance of 1."""
+"""Value of 16 bits that stands for a reflectance of 1."""
 
 Augment = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
+"""A function that changes chips `(n, height, width, bands)` and labels `(n, classes)` at random."""
 Label = int | tuple[int, ...]
+"""Class id of a chip, or ids of its classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,11 @@ class ChipFolder:
     root: Path
     """The folder, zip file or CSV file."""
     files: tuple[str, ...]
-    """Paths below `root` or beside the CSV file, sorted, "/" between parts."""
+    """Paths of the chips relative to `root` or to the folder of the CSV file, sorted, with "/" between parts."""
     labels: tuple[Label, ...]
     """Class id of each file, its place in `class_names`; in a multi-label set a tuple of ids, never empty."""
     class_names: tuple[str, ...]
-    """Alphabetical."""
+    """Names of the classes, in alphabetical order."""
     parts: tuple[str, ...] | None = None
     """"train", "validation" or "test" of each file; None if the data set doesn't come divided."""
     multi_label: bool = False
@@ -52,26 +54,26 @@ class ChipFolder:
     bands: tuple[str, ...] = TRUE_COLOR
     """Sentinel-2 names of the bands that are read, in this order."""
     places: tuple[int, ...] = (0, 1, 2)
-    """Where `bands` are in the files, from 0."""
+    """Positions of `bands` in the files, counted from 0."""
     bits: int = 8
-    """Of a value in the files: 8 or 16."""
-    told: int | None = None
-    """Number of bands in the files as the user told it; see `chip_files.decode`."""
+    """Bits of a value in the files: 8 or 16."""
+    file_band_count: int | None = None
+    """Number of bands in the files that the user names; None: that of the files. See `files.decode`."""
     skipped: tuple[str, ...] = ()
-    """Files that `open_chips` left out, each with the reason."""
+    """Messages about the files that `open_chips` left out."""
     shape: tuple[int, int] = (64, 64)
     """Height and width of the chips in pixels."""
     digests: tuple[str, ...] = ()
-    """Of the pixels of each file; equal chips have equal ones."""
+    """Digest of the pixels of each file: equal chips have equal digests."""
     grounds: tuple[Ground | None, ...] = ()
-    """What each chip covers by its own georeference; None where it has none."""
+    """Ground that each chip covers by its own georeference; None where it has none."""
 
     def __len__(self) -> int:
         return len(self.files)
 
     @property
     def reflectance_max(self) -> float:
-        """Reflectance up to which the files tell values apart (8 bits), or that land seldom exceeds (16 bits)."""
+        """Highest reflectance that 8 bits can hold, or, for 16 bits, 1, which land seldom exceeds."""
         return EIGHT_BIT_REFLECTANCE if self.bits == 8 else 1.0
 
     def subset(self, indices: npt.NDArray[np.intp]) -> ChipFolder:
@@ -91,16 +93,16 @@ class ChipFolder:
         return {name: counted[i] for i, name in enumerate(self.class_names)}
 
     def targets(self) -> Floats:
-        """What a model should answer, `(n, classes)`: 1 for a class that a chip has, 0 for the others."""
+        """Labels as a model predicts them, `(n, classes)`: 1 for the classes of a chip, 0 for the others."""
         flags = np.zeros((len(self), len(self.class_names)), np.float32)
         for row, label in zip(flags, self.labels, strict=True):
             row[list(_ids(label))] = 1
         return flags
 
     def fingerprint(self) -> str:
-        """sha256 over files and labels in order: two equal splits of the same data have equal fingerprints.
+        """Digest (sha256) of files and labels in order: equal splits of the same data have equal fingerprints.
 
-        Counts the names and sizes and, in a zip file, the CRCs that it records, and labels that differ from the name of
+        It depends on names and sizes and, in a zip file, the CRCs that it records, and labels that differ from the name of
         the file's folder. No pixel is read: in a folder, a change that keeps a file's size goes unseen.
         """
         lines = map(self._identity, identities(self.root, self.files), self.files, self.labels)
@@ -108,11 +110,11 @@ class ChipFolder:
 
     def _identity(self, identity: str, name: str, label: Label) -> str:
         if isinstance(label, int) and self.class_names[label] == PurePosixPath(name).parent.name:
-            return identity  # the name tells the label
+            return identity  # the name holds the label
         return f"{identity}\t{';'.join(sorted(self.class_names[i] for i in _ids(label)))}"
 
     def reflectance(self) -> Floats:
-        """All chips, `(n, height, width, bands)`: 255 of 8 bits is 0.275, 10,000 of 16 bits is 1.
+        """Read all chips as reflectance, `(n, height, width, bands)`: 255 of 8 bits is 0.275, 10,000 of 16 bits is 1.
 
         Raises:
             DatasetError: A file can't be read any more, or is not of the first one's size.
@@ -122,7 +124,7 @@ class ChipFolder:
     def _values(self) -> npt.NDArray[Any]:
         chips: list[npt.NDArray[Any]] = []
         for name in self.files:
-            chip = decode(read_file(self.root, name), name, self.told).values
+            chip = decode(read_file(self.root, name), name, self.file_band_count).values
             if chips and chip.shape[:2] != chips[0].shape[:2]:
                 raise DatasetError(
                     f"{name}: expected {chips[0].shape[:2]} pixels like {self.files[0]}. Received: {chip.shape[:2]}"
@@ -145,7 +147,7 @@ def open_chips(
     skip_bad: bool = False,
     labelled: bool = True,
 ) -> ChipFolder:
-    """List labelled chips and decode each once, to see that all can be used.
+    """List labelled chips and decode each once, to check that all can be used.
 
     A data set is one of:
 
@@ -161,28 +163,30 @@ def open_chips(
 
     Args:
         root: Folder, zip file or CSV file.
-        bands: Sentinel-2 names of the bands to read, in this order; all that are there if None.
-        file_bands: Names of the bands of the files, in order, where the files don't say or say it wrong.
-        skip_bad: Leave out what can't be used (unreadable, of another size than most, unlabelled, with gaps).
-        labelled: False takes all chips below a folder or in a zip file, and no label: `class_names` is empty.
+        bands: Sentinel-2 names of the bands to read, in this order; None: all of the files.
+        file_bands: Names of the bands of the files, in order, where the files name them wrongly; None: the files name
+            them.
+        skip_bad: Whether files that can't be used (unreadable, of another size than most, unlabelled, with gaps) are
+            left out.
+        labelled: Whether chips have labels; False takes all chips of a folder or zip file, and `class_names` is empty.
 
     Raises:
-        DatasetError: Nothing is there, fewer than two classes, files that can't be used (ten are listed, and how many
-            there are), 8 and 16 bits mixed, or bands that are missing or that nothing names.
+        DatasetError: There are no chips, fewer than two classes, files that can't be used (ten are listed, and their
+            number), 8 and 16 bits mixed, or bands that are missing or that nothing names.
     """
     root = Path(root)
-    told = told_bands(file_bands) if file_bands else None
+    given = told_bands(file_bands) if file_bands else None
     catalogue = find_catalogue(root) if labelled else all_chips(root)
     if labelled:
         _require_classes(root, catalogue, catalogue.problems)
-    forms, problems = look_at(root, catalogue.files, len(told) if told else None)
+    forms, problems = check_files(root, catalogue.files, len(given) if given else None)
     problems = {**catalogue.problems, **problems}
     if problems and (not skip_bad or not forms):
         raise refuse(root, problems, len(forms) + len(problems))
     kept = catalogue.only(forms.keys())
     if labelled:
         _require_classes(root, kept, problems)
-    names, places = places_of(bands, common_bands(forms, told), str(root))
+    names, places = places_of(bands, common_bands(forms, given), str(root))
     form = next(iter(forms.values()))
     return ChipFolder(
         root,
@@ -194,7 +198,7 @@ def open_chips(
         names,
         places,
         bits=form.bits,
-        told=len(told) if told else None,
+        file_band_count=len(given) if given else None,
         skipped=tuple(problems.values()),
         shape=(form.height, form.width),
         digests=tuple(forms[name].digest for name in kept.files),
@@ -211,7 +215,7 @@ def _require_classes(root: Path, catalogue: Catalogue, problems: Mapping[str, st
 
 
 def to_reflectance(chips: npt.NDArray[Any]) -> Floats:
-    """Reflectance of chips: 0 to 255 of 8 bits codes 0 to 0.275, 10,000 of 16 bits is 1; floats are reflectance."""
+    """Reflectance of chips: 0 to 255 of 8 bits stand for 0 to 0.275, 10,000 of 16 bits for 1; floats stay."""
     if chips.dtype == np.uint8:
         return chips.astype(np.float32) * np.float32(EIGHT_BIT_REFLECTANCE / 255)
     if chips.dtype.kind in "iu":
@@ -220,24 +224,24 @@ def to_reflectance(chips: npt.NDArray[Any]) -> Floats:
 
 
 class Lessons(Protocol):
-    """What a teacher says of augmented chips."""
+    """The labels that a teacher gives augmented chips."""
 
     @property
     def views(self) -> int:
-        """In how many orders and augmentations it has seen the chips; epochs go through these again and again."""
+        """Number of sets of augmented chips that the teacher labels; epochs go through the sets in turn."""
 
     def answers(self, view: int) -> Floats:
-        """Labels of one of them, `(n, classes)`, in the order of its batches."""
+        """Labels of a set, `(n, classes)`, in the order of its batches."""
 
     def afterwards(self, chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Change a batch, and what the teacher said of it, once more."""
+        """Augment a batch and its labels after the teacher has labelled it."""
 
 
 class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no types
     """Batches of `(reflectance (n, height, width, bands), labels (n, classes))` for `model.fit`.
 
-    With `class_weights` a third item: the weight of each chip `(n,)`, that of its classes, weighted by its label after
-    augmentation.
+    With `class_weights` there is a third item, the weight of each chip `(n,)`: the mean weight of its classes by its
+    label after augmentation.
 
     The order and the augmentation of epoch e depend on `(seed, e, batch)` alone, so that a training can be repeated
     with any number of workers. `model.fit` must be told `shuffle=False`, or it shuffles the batches once more.
@@ -258,13 +262,14 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
         """Prepare the batches.
 
         Args:
-            chips: What to read.
-            batch_size: Chips a batch; the last may have fewer.
-            augment: Changes chips and labels at random.
-            seed: Of order and augmentation; None keeps the order of the files.
-            labels: `(n, classes)` in place of the chips' own, such as the probabilities of a teacher.
-            lessons: What a teacher says of the augmented chips, in place of labels.
-            class_weights: `(classes,)`, 0 or more.
+            chips: Chips to read.
+            batch_size: Number of chips in a batch; the last batch may have fewer.
+            augment: Function that changes chips and labels at random; None: they stay as they are.
+            seed: Seed of order and augmentation; None keeps the order of the files.
+            labels: Labels `(n, classes)` in place of those of the chips, such as the probabilities of a teacher; None:
+                those of the chips.
+            lessons: Labels that a teacher gives the augmented chips, in place of `labels`; None: no teacher.
+            class_weights: Weight of each class in the loss, `(classes,)`, 0 or more; None: all alike.
             keywords: `workers`, `use_multiprocessing` and `max_queue_size` of Keras.
 
         Raises:
@@ -301,14 +306,14 @@ class ChipBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships no
         return values, labels, _mean_weights(labels, self._weights)
 
     def start_epoch(self, epoch: int) -> None:
-        """Order and augmentation of this epoch, counted from 0; to be called before its first batch."""
+        """Set order and augmentation of an epoch, counted from 0, before its first batch."""
         self.epoch = epoch
         if self.seed is not None:
             self._order = np.random.default_rng((self.seed, self._view)).permutation(len(self.chips))
 
     @property
     def _view(self) -> int:
-        """Number of the order and the augmentation that this epoch has: its own, or one that a teacher has seen."""
+        """Number of the order and augmentation of this epoch: its own, or that of a set that a teacher labels."""
         return self.epoch if self._lessons is None else self.epoch % self._lessons.views
 
 
@@ -323,7 +328,7 @@ def _checked(name: str, given: npt.ArrayLike, shape: tuple[int, ...]) -> Floats:
 
 
 def _mean_weights(labels: Floats, weights: Floats) -> Floats:
-    """Weight of each chip; labels of one class sum to 1, so that this is `labels @ weights` for them."""
+    """The weight of each chip; labels of one class sum to 1, so that this is `labels @ weights` for them."""
     weighted, sums = labels @ weights, labels.sum(axis=1)
     means: Floats = np.divide(weighted, sums, out=np.ones_like(weighted), where=sums > 0)
     return means

@@ -1,4 +1,4 @@
-"""Where labelled chips lie: by their own georeference, or by a table."""
+"""Coordinates of labelled chips, from their own georeference or from a table."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from landmap_models.errors import DatasetError
 
 
 def chip_coordinates(chips: ChipFolder) -> npt.NDArray[np.float64]:
-    """Latitude and longitude of the middle of each chip by its own georeference (degrees, WGS84).
+    """Read latitude and longitude of the middle of each chip from its own georeference (degrees, WGS84).
 
     Returns:
-        `(n, 2)`, in the order of the chips.
+        Coordinates `(n, 2)` in the order of the chips.
 
     Raises:
-        DatasetError: Chips have no georeference, as pictures have none; ten are listed, and how many there are.
+        DatasetError: Chips have no georeference, as pictures have none; ten are listed, and their number.
     """
     own = [ground for ground in chips.grounds if ground is not None]
     if len(own) < len(chips):
@@ -38,13 +38,17 @@ def chip_coordinates(chips: ChipFolder) -> npt.NDArray[np.float64]:
 
 
 def read_coordinates(path: str | Path, chips: ChipFolder) -> npt.NDArray[np.float64]:
-    """Latitude and longitude of chips from a CSV file with the columns file, latitude, longitude (degrees, WGS84).
+    """Read latitude and longitude of chips from a CSV file with file, latitude, longitude (degrees, WGS84).
 
-    A chip is found by its whole name, or, where none is there by that, by class folder and file name, such as
-    `Forest/Forest_12.jpg`, if these tell all rows apart.
+    A chip is found by its whole name; where no chip is, by class folder and file name, such as `Forest/Forest_12.jpg`,
+    if these differ between all rows.
+
+    Args:
+        path: The CSV file.
+        chips: Chips to find in it.
 
     Returns:
-        `(n, 2)`, in the order of the chips.
+        Coordinates `(n, 2)` in the order of the chips.
 
     Raises:
         DatasetError: The file can't be read, or has no coordinates for a chip.

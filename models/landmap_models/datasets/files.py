@@ -1,7 +1,7 @@
-"""One chip's file to an array: JPEG and PNG of 8 bits by Pillow, GeoTIFF and PNG of 16 bits by GDAL.
+"""Files of chips are decoded to arrays: JPEG and PNG of 8 bits by Pillow, GeoTIFF and PNG of 16 bits by GDAL.
 
 Values are whole numbers of 8 or 16 bits, as in the file. A chip with pixels that the file marks as missing (nodata in
-every band, transparent, masked) is refused: whatever filled them would be learnt as land.
+every band, transparent, masked) is refused: their values would be learnt as land.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from landmap_models.sentinel2 import BandNames, described_bands
 
 RASTER_SUFFIXES = {".tif", ".tiff"}
 CHIP_SUFFIXES = {".jpg", ".jpeg", ".png"} | RASTER_SUFFIXES
-"""Small letters; what else lies there is no chip."""
+"""Suffixes of chips in small letters; files of other suffixes are ignored."""
 EIGHT_BIT_MODES = {"RGB", "RGBA", "L", "P"}
-"""Pillow's names for what has 8 bits a channel."""
+"""Pillow's names of modes with 8 bits a channel."""
 WHOLE_NUMBERS = {"uint8", "uint16", "int16"}
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises at broken files."""
+"""Errors that Pillow raises for damaged files."""
 
 Values = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class ChipFile:
-    """A decoded file."""
+    """A decoded chip."""
 
     values: Values
-    """`(height, width, bands)`, uint8, uint16 or int16."""
+    """Values `(height, width, bands)` as uint8, uint16 or int16."""
     names: BandNames | None
-    """Bands by the file's own descriptions; None if it has none."""
+    """Names of the bands by the descriptions in the file; None without any."""
     ground: Ground | None = None
-    """What it covers; None if it has no georeference."""
+    """Ground that the chip covers; None without a georeference."""
 
 
 def is_raster(name: str) -> bool:
@@ -65,12 +65,12 @@ def decode(content: bytes, name: str, bands: int | None = None) -> ChipFile:
     bits becomes red, green and blue, unless `bands` is 1.
 
     Args:
-        content: The whole file.
-        name: For its suffix, and for errors.
-        bands: How many bands the user says there are; None if he doesn't.
+        content: Bytes of the whole file.
+        name: Name of the file, whose suffix is its format.
+        bands: Number of bands that the user names; None: that of the file.
 
     Raises:
-        DatasetError: It can't be decoded, has other numbers than those of 8 or 16 bits, or has missing pixels.
+        DatasetError: The file can't be decoded, has numbers of other than 8 or 16 bits, or has missing pixels.
     """
     if is_raster(name):
         return _decode_raster(content, name, "GTiff", bands)
@@ -119,7 +119,7 @@ def _decode_raster(content: bytes, name: str, driver: str, bands: int | None) ->
 
 @contextmanager
 def _opened(content: bytes, driver: str) -> Iterator[Any]:
-    """The open file; a chip need not know where it lies."""
+    """Open the file, which need not have a georeference."""
     with MemoryFile(content) as memory:
         with ungeoreferenced_allowed():
             file = memory.open(driver=driver)
@@ -128,7 +128,7 @@ def _opened(content: bytes, driver: str) -> Iterator[Any]:
 
 
 def _ground(file: Any) -> Ground | None:
-    """What a file covers; None where it does not say, or says what can't be."""
+    """The ground that a file covers; None where it has no georeference, or an impossible one."""
     a, b, c, d, e, f = tuple(file.transform)[:6]
     if file.crs is None or file.transform.is_identity or not np.isfinite([a, b, c, d, e, f]).all():
         return None
@@ -138,7 +138,7 @@ def _ground(file: Any) -> Ground | None:
 
 
 def _check_numbers(file: Any, name: str) -> None:
-    """Refuse what would not be reflectance times 10,000, or 8 bits of it."""
+    """Refuse numbers that are neither reflectance times 10,000 nor of 8 bits."""
     if not set(file.dtypes) <= WHOLE_NUMBERS or len(set(file.dtypes)) > 1:
         raise DatasetError(
             f"{name}: expected whole numbers of 8 or 16 bits. Received: {', '.join(sorted(set(file.dtypes)))}. Write "
@@ -194,7 +194,7 @@ _kept = threading.local()
 
 
 def file_names(root: Path) -> list[str]:
-    """Names of all files below a folder or in a zip file, "/" between parts; hidden ones aside.
+    """List the names of all files below a folder or in a zip file, with "/" between parts; hidden files are left out.
 
     Raises:
         DatasetError: `root` is neither, or is damaged.
@@ -214,7 +214,7 @@ def file_names(root: Path) -> list[str]:
 
 
 def folder_names(root: Path) -> list[str]:
-    """Names of all folders below a folder or in a zip file, "/" between parts; hidden ones aside."""
+    """List the names of all folders below a folder or in a zip file; hidden ones are left out."""
     if root.is_dir():
         return _visible(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_dir())
     with zipfile.ZipFile(root) as archive:
@@ -225,10 +225,10 @@ def folder_names(root: Path) -> list[str]:
 
 
 def read_file(root: Path, name: str) -> bytes:
-    """The content of one file. Any thread and any process may call this.
+    """Read one file. Threads and processes may call this at the same time.
 
     Raises:
-        DatasetError: It can't be read.
+        DatasetError: The file can't be read.
     """
     folder = _folder(root)
     try:
@@ -238,14 +238,14 @@ def read_file(root: Path, name: str) -> bytes:
 
 
 def read_paths(root: Path, names: Sequence[str]) -> list[Path]:
-    """The files on the disk that chips are read from: each its own, or the zip file; and the list of them, if any."""
+    """The files on the disk from which chips are read: their own files or the zip file, and the CSV file if any."""
     folder = _folder(root)
     own = [] if folder is None else [folder / name for name in names]
     return own if root.is_dir() else [root, *own]
 
 
 def identities(root: Path, names: Sequence[str]) -> list[str]:
-    """What tells a file from another without reading its pixels: name, size and, in a zip file, the CRC."""
+    """Texts that identify files without reading their pixels: name, size and, in a zip file, the CRC."""
     folder = _folder(root)
     if folder:
         return [f"{name} {(folder / name).stat().st_size}" for name in names]
@@ -255,22 +255,22 @@ def identities(root: Path, names: Sequence[str]) -> list[str]:
 
 
 def _visible(names: Iterable[str]) -> list[str]:
-    """Without what file managers leave behind: .DS_Store, __MACOSX/._chip.jpg."""
+    """The names without files that file managers create: .DS_Store, __MACOSX/._chip.jpg."""
     return [n for n in names if not any(p.startswith(".") or p == "__MACOSX" for p in n.split("/"))]
 
 
 def _folder(root: Path) -> Path | None:
-    """The folder that names are relative to; None for a zip file."""
+    """The folder to which names are relative; None for a zip file."""
     if root.suffix.lower() == ".csv":
         return root.parent
     return root if root.is_dir() else None
 
 
 def _archive(path: Path) -> zipfile.ZipFile:
-    """Kept open: reading the directory of a large zip file takes longer than reading a batch from it.
+    """An open zip file, which is kept: reading its directory takes longer than reading a batch from it.
 
-    Each thread has its own, and a forked process opens it anew: the place in the file is shared between the processes
-    that share a handle. A file that was replaced is opened again.
+    Each thread has its own, and a forked process opens it again, since processes that share a handle share the position
+    in the file. A file that was replaced is opened again.
     """
     stat = path.stat()
     key = os.getpid(), path, stat.st_mtime_ns, stat.st_size

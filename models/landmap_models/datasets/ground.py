@@ -1,7 +1,7 @@
-"""The ground that chips cover, and which chips of two sets cover the same or lie close together.
+"""The ground that chips cover, and the chips of two sets that share ground or lie close together.
 
-Chips that were cut with overlap, or on several dates of one place, show a model in its test what it has learnt. Squares
-are compared in the coordinates of their own reference system, so that chips that only touch share nothing.
+Chips that were cut with overlap, or on several dates of one place, test a model on what it has learnt. Rectangles are
+compared in their own coordinate reference system, so that chips that only touch share nothing.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from landmap_models.arrays import Bools, Doubles
 
 DEGREES = "EPSG:4326"
 TOLERANCE = 1 / 64
-"""Share of a chip's side by which chips may overlap and count as apart: a pixel of 64, as coordinates are rounded."""
+"""Share of the side of a chip by which chips may overlap and count as apart: 1 px of 64, as coordinates are rounded."""
 NEAR_DEGREES = 1.0
-"""Degrees of longitude beyond those of a set of chips at which others are still compared with them."""
+"""Degrees of longitude around a set of chips within which other chips are compared with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +30,24 @@ class Ground:
     """The rectangle that a chip covers."""
 
     crs: str
-    """Reference system, as "EPSG:32633" or WKT."""
+    """Coordinate reference system, as "EPSG:32633" or WKT."""
     x: float
-    """Of its middle, in units of the CRS."""
+    """Easting or longitude of its middle, in units of the CRS."""
     y: float
+    """Northing or latitude of its middle, in units of the CRS."""
     width: float
-    """In units of the CRS."""
+    """Extent along x, in units of the CRS."""
     height: float
+    """Extent along y, in units of the CRS."""
 
 
 def grounds_at(coordinates: Doubles, shape: tuple[int, int], resolution: float = 10.0) -> tuple[Ground, ...]:
-    """The ground of chips that are known by their middle alone, in the UTM zone of each.
+    """Compute the ground of chips of which only the middle is known, in the UTM zone of each.
 
     Args:
         coordinates: Latitude and longitude of the middle of each chip in degrees, `(n, 2)`.
         shape: Height and width of a chip in pixels.
-        resolution: Metres a pixel.
+        resolution: Size of a pixel in metres.
     """
     crs = utm_zones(coordinates)
     height, width = (pixels * resolution for pixels in shape)
@@ -57,7 +59,7 @@ def grounds_at(coordinates: Doubles, shape: tuple[int, int], resolution: float =
 
 
 def usable_grounds(grounds: Sequence[Ground | None]) -> tuple[Ground, ...]:
-    """The ground of each chip, or nothing where some have none, or all claim one place (cut without their own)."""
+    """The ground of each chip; empty where a chip has none, or where all have the same (it was not set when cut)."""
     known = tuple(ground for ground in grounds if ground is not None)
     if len(known) < len(grounds) or len(set(known)) < 2:
         return ()
@@ -65,14 +67,18 @@ def usable_grounds(grounds: Sequence[Ground | None]) -> tuple[Ground, ...]:
 
 
 def utm_zones(coordinates: Doubles) -> npt.NDArray[np.str_]:
-    """The UTM zone of each place, such as "EPSG:32633", `(n,)`; places as latitude and longitude in degrees."""
+    """The UTM zone of each place, such as "EPSG:32633", `(n,)`.
+
+    Args:
+        coordinates: Latitude and longitude of the places in degrees, `(n, 2)`.
+    """
     zone = (np.floor((coordinates[:, 1] + 180) / 6).astype(int) % 60) + 1
     codes = np.where(coordinates[:, 0] >= 0, 32600, 32700) + zone
     return np.array([f"EPSG:{code}" for code in codes])
 
 
 def middles(grounds: Sequence[Ground]) -> Doubles:
-    """Latitude and longitude of the middles in degrees, `(n, 2)`."""
+    """Latitude and longitude of the middle of each chip in degrees, `(n, 2)`."""
     found = np.empty((len(grounds), 2))
     crs = np.array([ground.crs for ground in grounds])
     places = np.array([(ground.x, ground.y) for ground in grounds])
@@ -83,15 +89,15 @@ def middles(grounds: Sequence[Ground]) -> Doubles:
 
 
 def close_to(some: Sequence[Ground], others: Sequence[Ground], gap: float = 0.0) -> Bools:
-    """Which of some chips share ground with any of the others, or lie nearer to one than a gap.
+    """Find the chips that share ground with any of others, or lie nearer to one than a gap.
 
     Args:
-        some: Chips, `(n,)`.
-        others: Chips that they are compared with.
-        gap: Chips' sides that are to lie between; 0: chips that touch are apart.
+        some: Ground of n chips.
+        others: Ground of the chips that they are compared with.
+        gap: Distance that must lie between two chips, in sides of a chip; 0: chips that touch are apart.
 
     Returns:
-        `(n,)`.
+        True for each of `some` that is close to one of `others`, `(n,)`.
     """
     found = np.zeros(len(some), bool)
     if not len(some) or not len(others):
@@ -105,15 +111,15 @@ def close_to(some: Sequence[Ground], others: Sequence[Ground], gap: float = 0.0)
 
 @dataclass(frozen=True, slots=True)
 class _Squares:
-    """Rectangles as arrays; in degrees they become metres of their UTM zone, as degrees narrow towards the poles."""
+    """Rectangles as arrays; those in degrees are turned into metres of their UTM zone."""
 
     crs: npt.NDArray[np.str_]
     place: Doubles
-    """Middles `(n, 2)`, x and y."""
+    """Middle of each rectangle, `(n, 2)`: x and y."""
     size: Doubles
-    """Widths and heights `(n, 2)`."""
+    """Width and height of each rectangle, `(n, 2)`."""
     degrees: Doubles
-    """Middles, latitude and longitude."""
+    """Middle of each rectangle, `(n, 2)`: latitude and longitude in degrees."""
 
     @classmethod
     def of(cls, grounds: Sequence[Ground]) -> _Squares:
@@ -133,7 +139,7 @@ class _Squares:
         return cls(crs, place, size, degrees)
 
     def groups(self) -> list[npt.NDArray[np.intp]]:
-        """Chips of one CRS and about one size, as places in the arrays."""
+        """Indices of the rectangles of one CRS and about one size, for each such group."""
         steps = np.round(10 * np.log2(self.size)).astype(int)
         keys = [f"{crs} {w} {h}" for crs, (w, h) in zip(self.crs, steps, strict=True)]
         _, number = np.unique(keys, return_inverse=True)
@@ -144,7 +150,10 @@ class _Squares:
 
 
 def _close(one: _Squares, other: _Squares, limit: float) -> Bools:
-    """Which of one group lie within a limit of another, in sides of a chip from middle to middle along either axis."""
+    """Find those of a group within a distance of another group.
+
+    The distance is that of the middles along the axis where it is larger, in sides of a chip.
+    """
     from scipy.spatial import cKDTree
 
     crs, west_to_east = str(one.crs[0]), one.degrees[:, 1]
@@ -165,7 +174,7 @@ def _close(one: _Squares, other: _Squares, limit: float) -> Bools:
 
 
 def _moved(places: Doubles, crs: str, to: str) -> Doubles:
-    """Places `(n, 2)`, x and y, in another CRS."""
+    """Transform places `(n, 2)`, x and y, to another CRS."""
     return np.stack(transform(_crs(crs), _crs(to), *places.T.tolist()), axis=1)
 
 
@@ -181,6 +190,6 @@ def _is_geographic(text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def crs_name(wkt: str) -> str:
-    """A CRS as "EPSG:32633" where it has such a number, else as it is."""
+    """The name of a CRS: "EPSG:32633" where it has such a number, else its WKT."""
     code: Any = CRS.from_wkt(wkt).to_epsg()
     return f"EPSG:{code}" if code else wkt

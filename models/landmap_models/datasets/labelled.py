@@ -1,4 +1,4 @@
-"""Labelled chips as a model sees them: their labels in its order of classes, their pixels in its size."""
+"""Labelled chips in the terms of a model: labels in its order of classes, pixels in its bands and size."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from landmap_models.errors import DatasetError
 from landmap_models.model_file.card import ModelCard
 
 FEW = 30
-"""Chips of a class below which its numbers are called loose."""
+"""Number of chips of a class below which a warning calls its numbers uncertain."""
 
 
 class LabelledChips(Protocol):
-    """What an evaluation needs of a data set; `datasets.ChipFolder` is one."""
+    """A data set that can be evaluated, such as a `datasets.chips.ChipFolder`."""
 
     @property
     def root(self) -> Path:
-        """Where it lies."""
+        """The folder, zip file or CSV file."""
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -30,24 +30,27 @@ class LabelledChips(Protocol):
 
     @property
     def labels(self) -> Sequence[Any]:
-        """For each chip the id of its class, or, where chips may have several classes, a tuple of ids."""
+        """Id of the class of each chip, or, where chips may have several classes, a tuple of ids."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Class names by id; their order need not be the model's."""
+        """Class names in the order of their ids, which need not be that of the model."""
 
     def subset(self, indices: npt.NDArray[np.intp]) -> LabelledChips:
         """The chips at these positions, in this order."""
 
     def reflectance(self) -> Floats:
-        """All chips, `(n, height, width, bands)`."""
+        """Read all chips as reflectance, `(n, height, width, bands)`."""
 
 
 def match_labels(chips: LabelledChips, card: ModelCard) -> npt.NDArray[np.intp]:
-    """Labels as the model counts its classes: ids `(n,)`, or 0 and 1 `(n, classes)` for a multi-label model.
+    """Convert labels to the class ids of a model, by the names of the classes.
+
+    Returns:
+        Ids `(n,)`; for a multi-label model 0 and 1, `(n, classes)`.
 
     Raises:
-        DatasetError: The model doesn't know a class, or chips have several and the model one.
+        DatasetError: The model lacks a class, or chips have several classes and the model predicts one.
     """
     legend = card.legend
     unknown = [name for name in chips.class_names if name not in legend.names]
@@ -72,7 +75,7 @@ def match_labels(chips: LabelledChips, card: ModelCard) -> npt.NDArray[np.intp]:
 
 
 def read_chips(chips: LabelledChips, card: ModelCard) -> Floats:
-    """Reflectance `(n, chip_size, chip_size, bands)`.
+    """Read chips as a model takes them: reflectance `(n, chip_size, chip_size, bands)`.
 
     Raises:
         DatasetError: The chips are of another size, or have other bands.
@@ -88,15 +91,20 @@ def read_chips(chips: LabelledChips, card: ModelCard) -> Floats:
 
 
 def loose_classes(labels: npt.NDArray[np.intp], names: tuple[str, ...]) -> list[str]:
-    """Warnings about classes with few chips, or none."""
+    """Warn of classes with few chips or none.
+
+    Args:
+        labels: Class ids `(n,)`, or 0 and 1 `(n, classes)`.
+        names: Class names in the order of their ids.
+    """
     counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(names))
     few = [f"{name} {count}" for name, count in zip(names, counts, strict=True) if 0 < count < FEW]
     none = [name for name, count in zip(names, counts, strict=True) if not count]
-    told = [f"Fewer than {FEW} chips of {', '.join(few)}: the numbers of these classes are loose."] if few else []
-    return told + ([f"No chips of {', '.join(none)}: averages leave these classes out."] if none else [])
+    found = [f"Fewer than {FEW} chips of {', '.join(few)}: the numbers of these classes are loose."] if few else []
+    return found + ([f"No chips of {', '.join(none)}: averages leave these classes out."] if none else [])
 
 
 def left_out(chips: LabelledChips) -> list[str]:
-    """What to say where files of a data set were skipped."""
+    """Warn of files of a data set that were left out."""
     skipped: Sequence[str] = getattr(chips, "skipped", ())
     return [f"{len(skipped):,} files were left out: {'; '.join(skipped[:3])}"] if skipped else []

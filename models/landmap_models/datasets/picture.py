@@ -1,4 +1,4 @@
-"""A batch of chips with their labels, as one picture: what a model gets to see. matplotlib draws it."""
+"""A batch of chips with their labels as one picture, as the model receives them; drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from landmap_models.errors import ReportError
 from landmap_models.sentinel2 import TRUE_COLOR
 
 MOST_CHIPS, MOST_COLUMNS = 64, 8
+"""Most chips in a picture, and most of them side by side."""
 DPI = 110
 CELL = 1.5
-"""Inches of a column; a chip fills 0.94 of it."""
+"""Width of a column in inches, of which a chip fills 0.94."""
 CAPTION = 0.3
-"""Height of two lines of text, in columns."""
+"""Height of two lines of text, as a share of the width of a column."""
 LINE = 25
-"""Letters of a line of the caption."""
+"""Most letters in a line of a caption."""
 WHITE_PERCENTILE, GAMMA = 99.5, 0.8
-"""Where the picture turns white, and how much dark water and forest are brightened."""
+"""Percentile of the values that is drawn white, and exponent that brightens dark water and forest."""
 
 
 def batch_picture(
@@ -34,19 +35,19 @@ def batch_picture(
 ) -> None:
     """Draw the first 64 chips of a batch with the names of their classes, as a PNG file; an older file is replaced.
 
-    All chips, and their red, green and blue, are stretched alike, from 0 to where the picture's brightest pixels lie: a
-    chip that looks bluer or brighter than another is. Chips without B04, B03 or B02 show their first band in grey.
+    All chips, and their red, green and blue, are stretched alike, from 0 to the brightest pixels of all, so that colours
+    can be compared. Chips without B04, B03 or B02 are drawn by their first band in grey.
 
     Args:
         chips: Reflectance, `(n, height, width, bands)`.
-        labels: `(n, classes)`: one-hot, shares that add up to 1, or several classes at once.
-        class_names: By column of `labels`.
-        path: The PNG file.
-        band_names: Of the chips, in order.
+        labels: Labels `(n, classes)`: one-hot, shares that sum to 1, or several classes at once.
+        class_names: Class names in the order of the columns of `labels`.
+        path: The PNG file to write.
+        band_names: Names of the bands of the chips, in order.
 
     Raises:
-        ReportError: There are no chips, numbers of bands or classes don't fit, matplotlib is missing, or the file can't
-            be written.
+        ReportError: There are no chips, the number of bands or classes doesn't fit, matplotlib is missing, or the file
+            can't be written.
     """
     _check(chips, labels, class_names, path, band_names)
     pictures = true_color(chips[:MOST_CHIPS], band_names)
@@ -71,11 +72,11 @@ def _check(chips: Floats, labels: Floats, class_names: Sequence[str], path: Path
 
 
 def true_color(chips: Floats, band_names: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """Red, green and blue as screens show them, `(n, height, width, 3)`, or the first band in grey.
+    """Convert reflectance to 8-bit red, green and blue, `(n, height, width, 3)`, or the first band to grey.
 
     Args:
         chips: Reflectance, `(n, height, width, bands)`.
-        band_names: Of the chips, in order.
+        band_names: Names of the bands of the chips, in order.
     """
     colored = set(TRUE_COLOR) <= set(band_names)
     shown = chips[..., [band_names.index(b) for b in TRUE_COLOR] if colored else [0, 0, 0]]
@@ -85,13 +86,13 @@ def true_color(chips: Floats, band_names: Sequence[str]) -> npt.NDArray[np.uint8
 
 
 def caption(label: Floats, class_names: Sequence[str]) -> str:
-    """A label in at most two lines: "River", "River 63 %" above "Forest 37 %", or names alone of several classes.
+    """Write a label in at most two lines, such as "River", or "River 63 %" above "Forest 37 %".
 
-    "Forest 37 % +2" is one of four classes; long names are cut.
+    Of more than two classes the second line ends in the number of the others, "+2"; long names are shortened.
 
     Args:
-        label: `(classes,)`.
-        class_names: In that order.
+        label: Share of each class, `(classes,)`.
+        class_names: Class names in the order of `label`.
     """
     order = [int(i) for i in np.argsort(-label, kind="stable") if label[i] >= 0.005]
     shares = [f" {100 * label[i]:.0f} %" if label[i] <= 0.995 else "" for i in order[:2]]

@@ -1,4 +1,4 @@
-"""Chips in the training part that show what the test part shows: the same ground, or the same pixels."""
+"""Chips of the validation and test part that share ground or pixels with the training part."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ from landmap_models.datasets.chips import ChipFolder
 from landmap_models.datasets.ground import Ground, close_to
 
 Parts = Mapping[str, Indices]
-"""Places of the chips of "train", "validation" and "test"."""
+"""Indices of the chips of "train", "validation" and "test"."""
 HELD_OUT = ("validation", "test")
 
 
 def overlaps(grounds: Sequence[Ground], parts: Parts) -> dict[str, int]:
-    """How many chips of the validation and of the test part share ground with the training part."""
+    """Count the chips of the validation and of the test part that share ground with the training part."""
     train = [grounds[i] for i in parts["train"]]
     return {name: int(close_to([grounds[i] for i in parts[name]], train).sum()) for name in HELD_OUT}
 
 
 def duplicates(digests: Sequence[str], parts: Parts) -> dict[str, int]:
-    """How many chips of the validation and of the test part have the pixels of one in the training part."""
+    """Count the chips of the validation and of the test part whose pixels are those of a training chip."""
     train = {digests[i] for i in parts["train"]}
     return {name: sum(digests[i] in train for i in parts[name]) for name in HELD_OUT}
 
 
 def leak_warnings(chips: ChipFolder, grounds: Sequence[Ground], parts: Parts) -> list[str]:
-    """What makes scores lie in a split that the user made, or asked for in spite of it."""
+    """Warn of chips of other parts that were learnt, in a split that the user made or allowed."""
     found = []
-    if grounds and (told := _told(overlaps(grounds, parts), parts)):
+    if grounds and (words := _counted(overlaps(grounds, parts), parts)):
         found.append(
-            f"{told} share ground with chips of the training part: they were learnt, and scores on them say too much"
+            f"{words} share ground with chips of the training part: they were learnt, and scores on them say too much"
         )
-    if not grounds and chips.digests and (told := _told(duplicates(chips.digests, parts), parts)):
+    if not grounds and chips.digests and (words := _counted(duplicates(chips.digests, parts), parts)):
         found.append(
-            f"{told} have the very pixels of chips in the training part: they were learnt, and scores on them say too "
+            f"{words} have the very pixels of chips in the training part: they were learnt, and scores on them say too "
             "much"
         )
     return found
 
 
 def contradictions(chips: ChipFolder) -> list[str]:
-    """How many chips have the very pixels of one with another label, and two of them."""
+    """Warn of chips that have the same pixels and different labels."""
     same: dict[str, list[int]] = {}
     for i, digest in enumerate(chips.digests):
         same.setdefault(digest, []).append(i)
@@ -58,18 +58,26 @@ def contradictions(chips: ChipFolder) -> list[str]:
     ]
 
 
-def _told(counts: Mapping[str, int], parts: Parts) -> str:
-    """Such as "3 of 90 validation chips and 5 of 90 test chips"; empty where there is none."""
+def _counted(counts: Mapping[str, int], parts: Parts) -> str:
+    """Words such as "3 of 90 validation chips and 5 of 90 test chips"; empty where there is none."""
     return " and ".join(f"{n:,} of {len(parts[name]):,} {name} chips" for name, n in counts.items() if n)
 
 
 def refused_overlap(grounds: Sequence[Ground], parts: Parts) -> str:
-    """Which chips of a random split share ground with its training part, in words; empty where none does."""
-    return _told(overlaps(grounds, parts), parts) if grounds else ""
+    """Count chips of a random split that share ground with its training part, in words; empty where none does."""
+    return _counted(overlaps(grounds, parts), parts) if grounds else ""
 
 
 def without_duplicates(digests: Sequence[str], parts: Parts) -> tuple[dict[str, Indices], list[str]]:
-    """The parts without chips whose pixels are in a stricter part, too, and what is to be said of them."""
+    """Remove chips whose pixels are in another part, too: from the training part first, never from the test part.
+
+    Args:
+        digests: Digest of the pixels of each chip.
+        parts: Indices of the chips of each part.
+
+    Returns:
+        The parts without them, and warnings that count them.
+    """
     kept: dict[str, Indices] = {"test": parts["test"]}
     seen = {digests[i] for i in parts["test"]}
     for name in ("validation", "train"):
@@ -79,12 +87,15 @@ def without_duplicates(digests: Sequence[str], parts: Parts) -> tuple[dict[str, 
 
 
 def with_buffer(grounds: Sequence[Ground], parts: Parts, buffer: float) -> tuple[dict[str, Indices], list[str]]:
-    """The parts without chips that lie too close to those of a stricter part, and what is to be said of them.
+    """Remove chips that lie close to another part: from the training part first, never from the test part.
 
     Args:
-        grounds: Of all chips.
-        parts: Their places in it.
-        buffer: Chips' sides that are to lie between the parts.
+        grounds: Ground of each chip.
+        parts: Indices of the chips of each part.
+        buffer: Distance that must lie between the parts, in sides of a chip.
+
+    Returns:
+        The parts without them, and warnings that count them.
     """
     kept: dict[str, Indices] = {"test": parts["test"]}
     held_out = [grounds[i] for i in parts["test"]]
@@ -99,7 +110,6 @@ def with_buffer(grounds: Sequence[Ground], parts: Parts, buffer: float) -> tuple
 
 
 def _left_out(parts: Parts, kept: Parts, reason: str) -> Iterator[str]:
-    counts = {name: len(parts[name]) - len(kept[name]) for name in ("train", "validation")}
-    told = " and ".join(f"{n:,} of {len(parts[name]):,} {name} chips" for name, n in counts.items() if n)
-    if told:
-        yield f"{told} are left out: {reason}"
+    words = _counted({name: len(parts[name]) - len(kept[name]) for name in ("train", "validation")}, parts)
+    if words:
+        yield f"{words} are left out: {reason}"

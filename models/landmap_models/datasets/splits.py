@@ -1,7 +1,7 @@
-"""Labelled chips divided into three parts that share none: as they come, at random, or by where they lie.
+"""Splits of labelled chips into three parts that share none: as the data come, at random, or by place.
 
-A random split flatters a model of land cover: neighbouring chips show the same fields on the same day, and end up in
-different parts. A spatial split keeps whole blocks of land together.
+A random split overestimates the accuracy of a model of land cover: neighbouring chips contain the same fields on the
+same day, and lie in different parts. A spatial split keeps whole blocks of land together.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from landmap_models.datasets.split_leaks import (
 from landmap_models.errors import DatasetError
 
 FOLDS = 20
-"""A spatial split deals blocks into this many folds: parts are multiples of a twentieth."""
+"""Number of folds into which a spatial split divides blocks: parts are multiples of a twentieth."""
 
 BLOCKS_KM = (50, 20, 10, 5, 2, 1, 0.5, 0.2)
-"""Sides of blocks that are tried for a split by place."""
+"""Sides of blocks in kilometres that are tried to suggest a split by place."""
 PARTS = ("train", "validation", "test")
 
 
@@ -42,10 +42,13 @@ class Split:
     """Three parts that share no chip."""
 
     train: ChipFolder
+    """Chips to train on."""
     validation: ChipFolder
+    """Chips to choose epochs, temperature and thresholds by."""
     test: ChipFolder
+    """Chips to measure the trained model on."""
     warnings: tuple[str, ...] = ()
-    """What was left out, and what makes scores on the parts lie."""
+    """Warnings of chips that were left out, and of what makes scores on the parts too high."""
 
     def parts(self) -> dict[str, ChipFolder]:
         """The parts by name."""
@@ -53,15 +56,15 @@ class Split:
 
 
 def given_split(chips: ChipFolder, seed: int, validation: float = 0.1, coordinates: Doubles | None = None) -> Split:
-    """The split that the data set comes with (`ChipFolder.parts`).
+    """Make the split that the data set comes with (`ChipFolder.parts`).
 
-    Without a validation part, one is drawn from the training part as in `stratified_split`. The test part is never
-    made up: numbers on it are to be compared with those of others.
+    Without a validation part, one is drawn from the training part as in `stratified_split`. A test part is never drawn,
+    since numbers on it are to be compared with published ones.
 
     Args:
-        chips: What to split.
-        seed: Of a validation part that has to be drawn.
-        validation: Its share of the training part.
+        chips: Chips to split.
+        seed: Seed of a validation part that has to be drawn.
+        validation: Share of the training part that it gets.
         coordinates: Latitude and longitude of each chip in degrees, `(n, 2)`; None takes their own georeference.
 
     Raises:
@@ -97,17 +100,17 @@ def stratified_split(
 ) -> Split:
     """Split at random, with every class in the same proportion in each part.
 
-    Chips of several classes are dealt class by class, the rarest of what is left first, each to the part that lacks
-    most of its share of that class (iterative stratification, Sechidis et al. 2011): proportions are then near, not
-    equal.
+    Chips of several classes are assigned class by class, the rarest of the remaining classes first, each chip to the
+    part that lacks most of its share of that class (iterative stratification, Sechidis et al. 2011): proportions are
+    then nearly equal.
 
     Args:
-        chips: What to split.
+        chips: Chips to split.
         seed: Equal seeds give equal splits.
         validation: Share of the validation part, 0 to 1.
         test: Share of the test part, 0 to 1.
         coordinates: Latitude and longitude of each chip in degrees, `(n, 2)`; None takes their own georeference.
-        allow_overlap: Chips of several parts may share ground; a warning says how many do.
+        allow_overlap: Whether chips of several parts may share ground; a warning counts them.
 
     Raises:
         DatasetError: A class has too few chips to be in every part, or chips of several parts share ground.
@@ -127,13 +130,13 @@ def stratified_split(
         raise DatasetError(
             f"{chips.root}: expected chips that share no ground, as a random split deals neighbours into several "
             f"parts. Received: {shared} share ground with chips of the training part, and scores on them would lie. "
-            f"{_way_out(chips, seed, validation, test, coordinates)}"
+            f"{_suggested_split(chips, seed, validation, test, coordinates)}"
         )
     return _checked_split(chips, parts, [*warnings, *leak_warnings(chips, grounds, parts)], everywhere=True)
 
 
-def _way_out(chips: ChipFolder, seed: int, validation: float, test: float, coordinates: Doubles | None) -> str:
-    """A split by place that these chips do have, with blocks as large as can be."""
+def _suggested_split(chips: ChipFolder, seed: int, validation: float, test: float, coordinates: Doubles | None) -> str:
+    """Advice on a split by place that is possible with these chips, with blocks as large as possible."""
     for block_km in BLOCKS_KM:
         try:
             spatial_split(chips, coordinates, seed, validation, test, block_km)
@@ -147,7 +150,7 @@ def _way_out(chips: ChipFolder, seed: int, validation: float, test: float, coord
 
 
 def _with_every_class(chips: ChipFolder, parts: Mapping[str, Indices], seed: int) -> dict[str, Indices]:
-    """The parts, where a class that is too rare for one gets a chip there out of the largest part of it."""
+    """The parts, after a class that is missing from one gets a chip there from the part with most of its chips."""
     labels, rng = np.asarray(chips.labels), np.random.default_rng(seed)
     part = np.empty(len(chips), np.intp)
     for number, name in enumerate(PARTS):
@@ -162,12 +165,12 @@ def _with_every_class(chips: ChipFolder, parts: Mapping[str, Indices], seed: int
 
 
 def _grounds(chips: ChipFolder, coordinates: Doubles | None) -> tuple[Ground, ...]:
-    """The ground of each chip, where all are known and are not one place."""
+    """The ground of each chip; empty unless it is known for all chips and differs."""
     return usable_grounds(chips.grounds if coordinates is None else grounds_at(coordinates, chips.shape))
 
 
 def _drawn(chips: ChipFolder, members: Indices, share: float, seed: int) -> tuple[Indices, Indices]:
-    """The members without and with a stratified share of them drawn at random, neither sorted."""
+    """Draw a stratified share of some chips at random; the others and the drawn ones, both unsorted."""
     from sklearn.model_selection import StratifiedShuffleSplit
 
     if chips.multi_label:
@@ -193,7 +196,16 @@ def _drawn(chips: ChipFolder, members: Indices, share: float, seed: int) -> tupl
 
 
 def _deal(flags: npt.NDArray[np.bool_], share: float, seed: int) -> npt.NDArray[np.bool_]:
-    """Which of the chips `(n, classes)` are drawn, `(n,)`; both sides get one chip of a class that has two."""
+    """Draw a share of chips of several classes; both sides get a chip of a class that has two.
+
+    Args:
+        flags: Classes of the chips, `(n, classes)`.
+        share: Share of the chips that is drawn, 0 to 1.
+        seed: Seed of the draw.
+
+    Returns:
+        True for chips that are drawn, `(n,)`.
+    """
     if not 0 < share < 1:
         raise DatasetError(f"expected a share of chips between 0 and 1. Received: {share:g}")
     rng = np.random.default_rng(seed)
@@ -212,7 +224,7 @@ def _deal(flags: npt.NDArray[np.bool_], share: float, seed: int) -> npt.NDArray[
 def _checked_split(
     chips: ChipFolder, parts: Mapping[str, Indices], warnings: Sequence[str], *, everywhere: bool
 ) -> Split:
-    """The split, once every class is in its training part, or `everywhere`."""
+    """Make the split, if every class is in its training part, or, if `everywhere`, in each part."""
     made = {name: chips.subset(np.sort(parts[name])) for name in PARTS}
     must = list(made.values()) if everywhere else [made["train"]]
     lacking = sorted({name for part in must for name, n in part.counts().items() if not n})
@@ -242,19 +254,19 @@ def spatial_split(
     block_km: float = 50.0,
     buffer: float = 1.0,
 ) -> Split:
-    """Split by blocks of land: no block has chips in two parts, classes are as even as blocks allow.
+    """Split by blocks of land: no block has chips in two parts, and proportions of classes are as equal as possible.
 
     Chips at the edges of blocks that lie too close to those of another part are left out: of the training part beside
     the others, of the validation part beside the test part.
 
     Args:
-        chips: What to split. Of a chip's classes, the one that is rarest in the whole set counts.
+        chips: Chips to split. Of several classes of a chip, the one that is rarest in the whole set counts.
         coordinates: Latitude and longitude of each chip in degrees, `(n, 2)`; None takes those of `chip_coordinates`.
         seed: Equal seeds give equal splits.
         validation: Share of the validation part, in twentieths.
         test: Share of the test part, in twentieths.
         block_km: Height and width of a block in kilometres.
-        buffer: Chips' sides that are to lie between chips of two parts; 0: they only share no ground.
+        buffer: Distance between chips of two parts, in sides of a chip; 0: they only share no ground.
 
     Raises:
         DatasetError: There are fewer blocks than folds, a class has no block for training, or coordinates are missing.
@@ -294,13 +306,13 @@ def _folds(chips: ChipFolder, blocks: Indices, seed: int) -> Indices:
 
 
 def _strata(chips: ChipFolder) -> Indices:
-    """One class of each chip: its only one, or of several the one that is rarest in the whole set."""
+    """One class of each chip, `(n,)`: of several classes the one that is rarest in the whole set."""
     counts = list(chips.counts().values())
     return np.array([label if isinstance(label, int) else min(label, key=counts.__getitem__) for label in chips.labels])
 
 
 def block_numbers(coordinates: npt.NDArray[np.float64], block_km: float) -> Indices:
-    """The number of the block that each place lies in, `(n,)`.
+    """Number the blocks in which places lie, `(n,)`.
 
     Args:
         coordinates: Latitude and longitude in degrees, `(n, 2)`.
