@@ -1,7 +1,7 @@
 """Random changes of labelled chips, a batch at a time: chips `(n, height, width, bands)`, labels `(n, classes)`.
 
-`compose` puts them together by name. Each is a function of a batch and a `numpy.random.Generator`, and leaves its input
-as it is.
+`compose` combines them by name. Each is a function of a batch and a `numpy.random.Generator`, and does not change its
+input.
 """
 
 from __future__ import annotations
@@ -38,5 +38,5 @@ __all__ = [
 
 
 def standard(chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """`d4`, `haze`, `radiometric_jitter`, then `straddle`."""
+    """Apply `d4`, `haze`, `radiometric_jitter` and `straddle`, in this order."""
     return straddle(radiometric_jitter(haze(d4(chips, rng), rng), rng), labels, rng)

@@ -1,4 +1,4 @@
-"""Augmentations by name, put in one order."""
+"""Augmentations are combined by name, in a fixed order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from landmap_models.augment.radiometry import atmosphere, brightness, contrast, 
 from landmap_models.errors import DatasetError
 
 Augment = Callable[[Floats, Floats, np.random.Generator], tuple[Floats, Floats]]
-"""Chips `(n, height, width, bands)`, labels `(n, classes)` and a source of randomness to new chips and labels."""
+"""A function that changes chips `(n, height, width, bands)` and labels `(n, classes)` at random."""
 
 AUGMENTATIONS = {
     "flips": "mirrored upside down and left to right",
@@ -33,14 +33,14 @@ AUGMENTATIONS = {
     "straddle": "windows across the corner of four chips, label shared by area",
     "mixup": "two chips blended, and their labels",
 }
-"""What `compose` knows, in the order in which it is applied.
+"""Augmentations with a description of each, in the order in which they are applied.
 
-Geometry comes first: what comes from beyond a chip's edge is then the mirror image of that chip, and not of a mixture.
-The radiometry of one scene applies to one chip, so it comes before chips are mixed. Mixing is last, so that labels are
-shares of what is seen in the end."""
+Geometry comes first: beyond the edge of a chip then lies the mirror image of that chip, and not of a mixture. The
+radiometry of one scene applies to one chip, so it comes before chips are mixed. Mixing is last, so that labels are
+shares of the final chip."""
 
 GROUPS: dict[str, tuple[str, ...]] = {"none": (), "standard": ("d4", "haze", "jitter", "straddle")}
-"""Names that stand for several, or for none."""
+"""Names that stand for several augmentations, or for none."""
 
 _OF_CHIPS: dict[str, Callable[..., Floats]] = {
     "flips": flips,
@@ -57,22 +57,22 @@ _OF_BOTH: dict[str, Callable[..., tuple[Floats, Floats]]] = {"straddle": straddl
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """An `Augment` that is put together by name. Small and picklable; `str()` says all that it does, with settings."""
+    """An `Augment` made of augmentations by name. It is small and picklable; `str()` lists its steps with settings."""
 
     names: tuple[str, ...]
-    """Names out of `AUGMENTATIONS`, in that order."""
+    """Names out of `AUGMENTATIONS`, in their order."""
     band_names: tuple[str, ...]
-    """Of the chips."""
+    """Names of the bands of the chips."""
     multi_label: bool = False
-    """Whether a label names every class that is somewhere in the chip, and not the one that fills it."""
+    """Whether a label names every class in the chip, and not the one that fills it."""
 
     def __call__(self, chips: Floats, labels: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Change a batch; the arrays that come in stay as they are.
+        """Augment a batch; the given arrays are not changed.
 
         Args:
             chips: Reflectance, `(n, height, width, bands)`.
-            labels: `(n, classes)`.
-            rng: Source of randomness; an equal one gives an equal batch.
+            labels: Labels, `(n, classes)`.
+            rng: Source of randomness; equal ones give equal batches.
         """
         for name, settings in self._steps():
             if name in _OF_BOTH:
@@ -82,7 +82,7 @@ class Augmentation:
         return chips, labels
 
     def split_at(self, name: str) -> tuple[Augmentation, Augmentation]:
-        """All others, and the one of this name, which may be none."""
+        """Split it in two: all other augmentations, and the one of this name, if it is there."""
         others = tuple(other for other in self.names if other != name)
         return replace(self, names=others), replace(self, names=tuple(n for n in self.names if n == name))
 
@@ -90,7 +90,7 @@ class Augmentation:
         return "; ".join(_described(name, settings) for name, settings in self._steps()) or "none"
 
     def _steps(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Each function's name, and the settings that are not its defaults."""
+        """The name of each function, with the settings that are not its defaults."""
         limits = {name: limit for name, limit in LIMITS.items() if name in self.names}
         own: dict[str, dict[str, Any]] = {"affine": limits, "haze": {"bands": self.band_names}}
         if self.multi_label:
@@ -100,7 +100,7 @@ class Augmentation:
 
 
 def _described(name: str, settings: dict[str, Any]) -> str:
-    """A step with all numbers that it works with, defaults included."""
+    """Describe a step with all its numbers, defaults included."""
     function = _OF_CHIPS.get(name) or _OF_BOTH[name]
     values = {key: p.default for key, p in inspect.signature(function).parameters.items()} | settings
     numbers = [f"{key} {value:g}" for key, value in values.items() if isinstance(value, float) and value]
@@ -108,13 +108,13 @@ def _described(name: str, settings: dict[str, Any]) -> str:
 
 
 def compose(names: Sequence[str], *, band_names: Sequence[str], multi_label: bool = False) -> Augmentation:
-    """Put augmentations together, in one order whatever the order of their names.
+    """Combine augmentations; their order does not depend on that of the names.
 
     Args:
-        names: Out of `AUGMENTATIONS` and `GROUPS`; one that is named twice counts once, `flips` with `quarter-turns` is
+        names: Names out of `AUGMENTATIONS` and `GROUPS`; repeated ones count once, `flips` with `quarter-turns` is
             `d4`, and `none` stands alone.
-        band_names: Of the chips, such as `("B04", "B03", "B02")`.
-        multi_label: Whether a label names every class that is somewhere in the chip: `straddle` then unites labels.
+        band_names: Names of the bands of the chips, such as `("B04", "B03", "B02")`.
+        multi_label: Whether a label names every class in the chip: `straddle` then unites labels.
 
     Raises:
         DatasetError: A name is unknown, `none` is not alone, or `haze` is asked for bands that are not Sentinel-2's.

@@ -42,7 +42,7 @@ def quarter_turns(chips: Floats, rng: np.random.Generator) -> Floats:
 
 
 def d4(chips: Floats, rng: np.random.Generator) -> Floats:
-    """Turn and mirror each chip by one of the eight symmetries of the square: seen from above, all are equally likely.
+    """Turn and mirror each chip by one of the eight symmetries of the square, equally likely.
 
     Args:
         chips: Any values, `(n, size, size, bands)`: chips must be square.
@@ -55,7 +55,7 @@ def d4(chips: Floats, rng: np.random.Generator) -> Floats:
 
 
 LIMITS = {"rotation": 180.0, "shift": 0.125, "zoom": 0.15, "shear": 10.0}
-"""What the augmentations of these names give to `affine`; a zoom of 0.15 makes pixels of 10 m ones of 8.7 to 11.5 m."""
+"""Limits of the augmentations by name, as arguments of `affine`: a zoom of 0.15 turns 10 m into 8.7 to 11.5 m."""
 
 
 def affine(
@@ -69,7 +69,7 @@ def affine(
 ) -> Floats:
     """Rotate, shift, zoom and shear some of the chips about their centre, at random within limits.
 
-    A resampled chip is a little less sharp than the scenes that a model will see: hence not all of them.
+    A resampled chip is a little less sharp than the scenes that a model will map, so not all chips are changed.
 
     Args:
         chips: Any values, `(n, height, width, bands)`, of at least 2x2 pixels.
@@ -93,11 +93,11 @@ def affine(
 
 
 def sampling_matrix(rotation: float = 0.0, zoom: float = 1.0, shear: float = 0.0) -> Doubles:
-    """Where each output pixel is taken from: a 2x2 matrix on `(row, column)`, counted from the chip's centre.
+    """Compute the 2x2 matrix from output to input `(row, column)`, counted from the centre of the chip.
 
     Args:
-        rotation: Degrees; 90 turns the picture as `numpy.rot90` does, counter-clockwise.
-        zoom: Magnification; 2 shows the middle quarter of the chip.
+        rotation: Degrees counter-clockwise; 90 turns the chip as `numpy.rot90` does.
+        zoom: Magnification; 2 keeps the middle quarter of the chip.
         shear: Degrees by which vertical lines lean, before the rotation.
     """
     turn, lean = np.radians(rotation), np.tan(np.radians(shear))
@@ -107,16 +107,16 @@ def sampling_matrix(rotation: float = 0.0, zoom: float = 1.0, shear: float = 0.0
 
 
 def resample(chip: Floats, matrix: Doubles, shift: npt.ArrayLike = (0.0, 0.0)) -> Floats:
-    """The chip as seen through a matrix, then shifted.
+    """Resample a chip by a matrix, then shift it.
 
-    By hand and chip by chip, since that is fastest: 128 chips of 64x64x3 take 27 ms, `scipy.ndimage.affine_transform`
-    band by band 45, the whole batch in one indexing 45 (it leaves the cache), `map_coordinates` 90; with 12 bands it is
-    45, 170, 95 and 530 ms.
+    It is written in NumPy and takes chip by chip, since that is fastest: 128 chips of 64x64x3 take 27 ms,
+    `scipy.ndimage.affine_transform` band by band 45, the whole batch in one indexing 45 (it leaves the cache),
+    `map_coordinates` 90; with 12 bands it is 45, 170, 95 and 530 ms.
 
     Args:
-        chip: `(height, width, bands)`, of at least 2x2 pixels.
-        matrix: As `sampling_matrix` gives it.
-        shift: Rows and columns by which the picture moves down and right.
+        chip: Any values, `(height, width, bands)`, of at least 2x2 pixels.
+        matrix: Matrix from output to input, as `sampling_matrix` computes it.
+        shift: Rows and columns by which the chip moves down and right.
     """
     height, width, bands = chip.shape
     center = (np.array((height, width)) - 1) / 2
@@ -132,7 +132,7 @@ def resample(chip: Floats, matrix: Doubles, shift: npt.ArrayLike = (0.0, 0.0)) -
 
 
 def _cell(position: Floats, size: int) -> tuple[npt.NDArray[np.int32], Floats]:
-    """The pixel before each position along an axis, mirrored into the chip, and how far (0 to 1) behind it it lies."""
+    """The pixel before each position along an axis, mirrored into the chip, and the distance from it, 0 to 1."""
     last = np.float32(size - 1)
     inside = last - np.abs(last - np.remainder(position, 2 * last))
     before = np.minimum(inside.astype(np.int32), size - 2)
@@ -140,5 +140,5 @@ def _cell(position: Floats, size: int) -> tuple[npt.NDArray[np.int32], Floats]:
 
 
 def _between(first: Floats, second: Floats, part: Floats) -> Floats:
-    mixed: Floats = first * (1 - part) + second * part  # exact at both ends, so that no change is none
+    mixed: Floats = first * (1 - part) + second * part  # exact at both ends, so that the identity changes nothing
     return mixed

@@ -7,7 +7,7 @@ import numpy as np
 from landmap_models.arrays import Floats
 
 UNION_AREA = 0.25
-"""Part of a window from which on it is taken to show all classes of a chip that lies in it."""
+"""Share of a window that a chip must fill for the window to get all classes of the chip."""
 
 
 def straddle(
@@ -15,19 +15,19 @@ def straddle(
 ) -> tuple[Floats, Floats]:
     """Cut some windows across the corner of four chips, with the label shared by area.
 
-    A window that slides over a scene lies across borders more often than not.
+    Most windows that slide over a scene lie across borders.
 
-    Sharing by area suits labels that name the one class that fills a chip. Where they name every class that is
-    somewhere in it, half a lake still is water, but a narrow strip of a chip need not show all that the chip shows.
-    `union` is for those: a window has the classes of all chips of which it shows enough.
+    Sharing by area suits labels that name the one class that fills a chip. Where labels name every class in a chip,
+    half a lake is still water, but a narrow strip of a chip need not hold all of its classes. `union` is for these: a
+    window gets the classes of all chips of which it holds enough.
 
     Args:
         chips: Any values, `(n, size, size, bands)`: chips must be square.
         labels: Class probabilities, `(n, classes)`.
         rng: Source of randomness.
         share: Part of the chips that are replaced by straddling windows.
-        union: None to share by area; else the part of a window, such as `UNION_AREA`, from which on a chip in it gives
-            its labels, of which the largest count. The chip with the largest part always gives its own.
+        union: Share of a window, such as `UNION_AREA`, from which on a chip in it contributes its labels, of which the
+            largest count; the chip with the largest share always contributes. None: labels are shared by area.
     """
     size = chips.shape[1]
     out, out_labels = chips.copy(), labels.copy()
@@ -44,7 +44,7 @@ def straddle(
 
 
 def _halves(cut: int, size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Along one axis, where the two parts of a window go, and from where in their chips they come: a far end first."""
+    """Slices of the two parts of a window along one axis, and of the chips that they are cut from."""
     return (slice(0, cut), slice(size - cut, size)), (slice(cut, size), slice(0, size - cut))
 
 
@@ -56,7 +56,7 @@ def _shared(labels: Floats, sources: list[int], areas: list[float]) -> Floats:
 
 
 def _united(labels: Floats, sources: list[int], areas: list[float], least: float) -> Floats:
-    """The largest of the labels whose areas are large enough; a chip may lie in a window more than once."""
+    """The maximum of the labels whose areas are large enough; a chip may lie in a window more than once."""
     chips, place = np.unique(sources, return_inverse=True)
     total = np.bincount(place, areas)
     united: Floats = labels[chips[total >= min(least, total.max()) - 1e-9]].max(axis=0)  # sums of areas are rounded
@@ -67,8 +67,8 @@ def mixup(chips: Floats, labels: Floats, rng: np.random.Generator, alpha: float 
     """Blend each chip with another of the batch, and their labels by the same share.
 
     After Zhang et al. 2018, arXiv 1710.09412, with a share for each pair where their code has one for the batch. Each
-    chip keeps the larger share, so that an epoch still shows every chip. Labels that name several classes are blended
-    alike: half a lake is all there to see, a lake at half its weight is half as plain.
+    chip keeps the larger share, so that an epoch still contains every chip. Labels that name several classes are
+    blended in the same way.
 
     Args:
         chips: Reflectance, `(n, height, width, bands)`.

@@ -1,4 +1,4 @@
-"""Random changes of what a chip's pixels measure: light, contrast, calibration, air. None gives less than 0."""
+"""Random changes of the reflectance of chips: light, contrast, calibration, air. The result is never below 0."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def brightness(chips: Floats, rng: np.random.Generator, strength: float = 0.2) -
 
 
 def contrast(chips: Floats, rng: np.random.Generator, strength: float = 0.2) -> Floats:
-    """Scale how far each chip's pixels lie from their mean by a factor around 1; the mean of each band stays.
+    """Scale the deviation of pixels from the mean of their chip by a factor around 1; the mean of each band stays.
 
     Only where a pixel would become negative, and becomes 0, does the mean rise a little.
 
@@ -71,9 +71,9 @@ def radiometric_jitter(
     band_gain: float = 0.025,
     offset: float = 0.003,
 ) -> Floats:
-    """Vary each chip's radiometry as sun, haze and view do.
+    """Vary the radiometry of each chip as sun, haze and viewing angle do.
 
-    Each band of each chip is scaled by a gain common to its bands and one of its own, and shifted.
+    Each band is scaled by a gain common to the bands of the chip and by one of its own, and shifted.
 
     Args:
         chips: Reflectance, `(n, height, width, bands)`.
@@ -95,10 +95,10 @@ def haze(
     share: float = 0.5,
     bands: Sequence[str] = TRUE_COLOR,
 ) -> Floats:
-    """Let the air be clearer or hazier, in some of the chips: what lies between two product levels.
+    """Make the air clearer or hazier in some of the chips, part of the way between two product levels.
 
     Haze is an affine change of each band, with bands tied together: a gain below one and a bias, both strongest in the
-    blue. Here a random part of the way between the bottom and the top of a typical European atmosphere.
+    blue: a random part of the difference between the bottom and the top of a typical European atmosphere.
 
     Args:
         chips: Reflectance, `(n, height, width, bands)`, at the top or the bottom of the atmosphere.
@@ -108,7 +108,7 @@ def haze(
         bands: Names of the chips' bands in order.
 
     Raises:
-        DatasetError: Names that are none of Sentinel-2's bands, or not as many as the chips have bands.
+        DatasetError: A name is that of no band of Sentinel-2, or the chips have another number of bands.
     """
     if len(bands) != chips.shape[-1]:
         raise DatasetError(
@@ -123,14 +123,20 @@ def haze(
 
 
 def atmosphere(bands: Sequence[str]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Loss and bias of a typical European haze: `toa = (1 - loss) * boa + bias`, each `(bands,)`, bias in reflectance.
+    """Compute loss and bias of a typical European haze: `toa = (1 - loss) * boa + bias`.
 
     Measured for B02, B03, B04 and B08 (`ATMOSPHERE`). The others follow the blue: the bias, which is light that the air
     scatters, falls with the fourth power of the wavelength (Rayleigh); the loss, which is mostly aerosol's, with the
     first. Both laws meet the measured bands within 0.006.
 
+    Args:
+        bands: Sentinel-2 names of the bands.
+
+    Returns:
+        Loss (a share) and bias (reflectance) of each band, each `(bands,)`.
+
     Raises:
-        DatasetError: Names that are none of Sentinel-2's bands.
+        DatasetError: A name is that of no band of Sentinel-2.
     """
     unknown = [name for name in bands if name not in WAVELENGTHS]
     if unknown:

@@ -102,7 +102,7 @@ class ChipFolder:
     def fingerprint(self) -> str:
         """Digest (sha256) of files and labels in order: equal splits of the same data have equal fingerprints.
 
-        It depends on names and sizes and, in a zip file, the CRCs that it records, and labels that differ from the name of
+        It depends on names, sizes and, in a zip file, recorded CRCs, and on labels that differ from the name of
         the file's folder. No pixel is read: in a folder, a change that keeps a file's size goes unseen.
         """
         lines = map(self._identity, identities(self.root, self.files), self.files, self.labels)

@@ -35,8 +35,8 @@ def batch_picture(
 ) -> None:
     """Draw the first 64 chips of a batch with the names of their classes, as a PNG file; an older file is replaced.
 
-    All chips, and their red, green and blue, are stretched alike, from 0 to the brightest pixels of all, so that colours
-    can be compared. Chips without B04, B03 or B02 are drawn by their first band in grey.
+    All chips, and their red, green and blue, are stretched alike, from 0 to the brightest pixels, so that colours can
+    be compared. Chips without B04, B03 or B02 are drawn by their first band in grey.
 
     Args:
         chips: Reflectance, `(n, height, width, bands)`.

@@ -1,6 +1,6 @@
-"""How good predictions are: metrics with 95 % intervals, from labels and probabilities alone.
+"""Metrics of predictions with 95 % intervals, from labels and probabilities alone.
 
-A metric that is not defined, such as the recall of a class without chips, is None.
+`table` lists the metrics. One that is not defined, such as the recall of a class without chips, is None.
 
 Arrays have these shapes: n chips, c classes, b resamples.
 """
@@ -65,24 +65,20 @@ def single_label(
 ) -> dict[str, Any]:
     """Metrics of predictions of one class a chip, the one of highest probability.
 
-    Averages over classes leave out classes without chips. Intervals are percentiles of the bootstrap, but for accuracy
-    (Wilson 1927) and the calibration error, whose percentiles are shifted by the bootstrap's own bias: the error is a
-    sum of absolute values, which resampling only makes larger.
+    Averages over classes leave out classes without chips. Intervals are percentiles of the bootstrap (Efron 1979),
+    unless the table of the metric says otherwise.
 
     Args:
         labels: True class ids, `(n,)`.
         probabilities: Predictions, `(n, c)`.
-        names: Class names by id.
+        names: Class names in the order of their ids.
         beta: How much more recall counts than precision in F-beta (van Rijsbergen 1979).
-        resamples: Bootstrap resamples.
-        seed: Equal seeds give equal intervals.
+        resamples: Number of resamples of the bootstrap.
+        seed: Seed of the resamples: equal seeds give equal intervals.
 
     Returns:
-        A JSON-able mapping: `n`; `value`, `low` and `high` of `accuracy`, `balanced_accuracy` (mean recall), `macro_`
-        and `weighted_` `precision`, `recall`, `f1` and `f2` (by beta), `cohen_kappa` (Cohen 1960), `matthews`
-        (Gorodkin 2004), `roc_auc` (one against the rest, mean over classes), `log_loss` (nats) and
-        `expected_calibration_error` (Guo et al. 2017, arXiv 1706.04599); `per_class` precision, recall, F1 and
-        support; `confusion` with rows true, columns predicted.
+        A mapping that JSON can hold: `n`; `value`, `low` and `high` of each metric of `table.single_label_metrics`;
+        `per_class` precision, recall, F1 and support; `confusion` with rows true, columns predicted.
 
     Raises:
         ValueError: Shapes don't fit, there is no chip, a label is no class id, or a probability is not finite.
@@ -119,17 +115,16 @@ def multi_label(
     Args:
         labels: 1 where the chip is of the class, 0 where not, `(n, c)`.
         probabilities: Predictions, `(n, c)`; rows need not add up to 1.
-        names: Class names by id.
-        thresholds: One for all classes, or `(c,)`.
+        names: Class names in the order of their ids.
+        thresholds: Probability from which a class counts as predicted: one for all classes, or `(c,)`.
         beta: How much more recall counts than precision in F-beta.
-        resamples: Bootstrap resamples.
-        seed: Equal seeds give equal intervals.
+        resamples: Number of resamples of the bootstrap.
+        seed: Seed of the resamples: equal seeds give equal intervals.
 
     Returns:
-        A JSON-able mapping: `n`; `value`, `low` and `high` of `subset_accuracy` (all classes of a chip right; Wilson's
-        interval), `hamming_loss`, `micro_`, `macro_` and `weighted_` `precision`, `recall`, `f1` and `f2` (by beta),
-        `roc_auc` and `average_precision` (mean over classes); `per_class` the same with support and threshold;
-        `confusion` by class, `[[true negatives, false positives], [false negatives, true positives]]`.
+        A mapping that JSON can hold: `n`; `value`, `low` and `high` of each metric of `table.multi_label_metrics`;
+        `per_class` precision, recall, F1, ROC AUC, average precision, threshold and support; `confusion` by class,
+        `[[true negatives, false positives], [false negatives, true positives]]`.
 
     Raises:
         ValueError: Shapes don't fit, there is no chip, a label is neither 0 nor 1, or a probability is not finite.
@@ -156,15 +151,15 @@ def multi_label(
 
 
 def reliability(confidence: npt.NDArray[Any], right: Bools) -> list[dict[str, float | int | None]]:
-    """How often predictions of about equal confidence are right, from the least to the most confident.
+    """Compare accuracy and confidence in bins of confidence, from the least to the most confident.
 
     Args:
-        confidence: Probability of what was predicted, `(n,)`.
-        right: Whether it is true, `(n,)`.
+        confidence: Probability of the predicted class, `(n,)`.
+        right: Whether the predicted class is true, `(n,)`.
 
     Returns:
-        For each of the 15 bins `low` < confidence <= `high`: `chips`, and their mean `confidence` and `accuracy`
-        (None in an empty bin).
+        For each of the 15 bins `low` < confidence <= `high`: the number of `chips`, and their mean `confidence` and
+        `accuracy` (None in an empty bin).
     """
     places = one_hot(confidence_bins(confidence.astype(np.float64)), BINS)
     chips = places.sum(axis=0)
@@ -182,7 +177,12 @@ def reliability(confidence: npt.NDArray[Any], right: Bools) -> list[dict[str, fl
 
 
 def wilson_interval(correct: int, n: int) -> Entry:
-    """A proportion with Wilson's 95 % score interval (Wilson 1927)."""
+    """Compute a proportion with Wilson's 95 % score interval (Wilson 1927).
+
+    Args:
+        correct: Number of chips that are right.
+        n: Number of all chips.
+    """
     from scipy.stats import binomtest
 
     interval = binomtest(correct, n).proportion_ci(method="wilson")
@@ -255,5 +255,5 @@ def _check(labels: npt.NDArray[Any], probabilities: Floats, names: tuple[str, ..
 
 
 def _rounded(value: float) -> float | None:
-    """Four decimals, no minus before a zero, None for NaN: what JSON can say."""
+    """Round to four decimals, without a minus before zero; None stands for NaN, which JSON lacks."""
     return round(float(value), DECIMALS) + 0.0 if np.isfinite(value) else None

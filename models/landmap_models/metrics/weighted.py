@@ -1,4 +1,4 @@
-"""Metrics of weighted chips: the arithmetic behind `landmap_models.metrics.metrics`.
+"""The arithmetic of metrics of weighted chips.
 
 All chips with weight one give a metric's value; a bootstrap resample (Efron 1979) is a row of weights, the number of
 times that each chip was drawn. So 1,000 resamples are a few matrix products, and the value and its interval come from
@@ -18,11 +18,11 @@ import numpy as np
 from landmap_models.arrays import Bools, Doubles, Indices
 
 _BLOCK = 1_000_000
-"""Weights held at once, so that memory doesn't grow with the number of resamples."""
+"""Most weights in memory at once, so that memory does not grow with the number of resamples."""
 
 
 def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Doubles]:
-    """How often each chip is drawn in each resample of n out of n chips, in blocks `(b, n)`."""
+    """Draw resamples of n out of n chips; yield how often each chip is drawn, in blocks `(b, n)`."""
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK // n)
     for start in range(0, resamples, block):
@@ -32,22 +32,22 @@ def resample_weights(n: int, resamples: int, seed: int) -> Iterator[Doubles]:
 
 
 def one_hot(ids: Indices, count: int) -> Doubles:
-    """1 at each id, 0 elsewhere, `(n, count)`."""
+    """Indicators of ids: 1 at each id and 0 elsewhere, `(n, count)`."""
     return np.asarray(np.eye(count)[ids])
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Chips of each class in each resample: all that metrics of classes, not of probabilities, depend on."""
+    """Number of chips of each class in each resample, on which metrics of predicted classes depend."""
 
     hits: Doubles
-    """True and predicted, `(b, c)`."""
+    """Chips that are of the class and predicted to be, `(b, c)`."""
     support: Doubles
-    """True, `(b, c)`."""
+    """Chips that are of the class, `(b, c)`."""
     predicted: Doubles
-    """Predicted, `(b, c)`."""
+    """Chips that are predicted to be of the class, `(b, c)`."""
     chips: Doubles
-    """All, `(b,)`."""
+    """All chips, `(b,)`."""
 
     @classmethod
     def of(cls, true: Doubles, predicted: Doubles, weights: Doubles) -> Counts:
@@ -55,20 +55,20 @@ class Counts:
         return cls(weights @ (true * predicted), weights @ true, weights @ predicted, weights.sum(axis=1))
 
     def precision(self) -> Doubles:
-        """Share of the predicted that is true, 0 where none is predicted, NaN without chips of the class, `(b, c)`."""
+        """Share of the predicted chips that are true, `(b, c)`: 0 where none is predicted, NaN without true ones."""
         return np.where(self.support > 0, ratio(self.hits, np.maximum(self.predicted, 1)), np.nan)
 
     def recall(self) -> Doubles:
-        """Share of the true that is predicted, NaN without chips of the class, `(b, c)`."""
+        """Share of the true chips that are predicted, `(b, c)`; NaN without true ones."""
         return ratio(self.hits, self.support)
 
     def f(self, beta: float) -> Doubles:
-        """Weighted harmonic mean of precision and recall, NaN without chips of the class, `(b, c)`."""
+        """Weighted harmonic mean of precision and recall, `(b, c)`; NaN without true chips."""
         both = (1 + beta**2) * self.hits / np.maximum(beta**2 * self.support + self.predicted, 1)
         return np.where(self.support > 0, both, np.nan)
 
     def pooled(self) -> Counts:
-        """Those of all classes' chips taken together, as of one class, `(b, 1)`."""
+        """Counts of all classes together, as of one class, `(b, 1)`."""
         hits, support, predicted = (x.sum(axis=1, keepdims=True) for x in (self.hits, self.support, self.predicted))
         return Counts(hits, support, predicted, self.chips)
 
@@ -80,7 +80,7 @@ class Counts:
     def matthews(self) -> Doubles:
         """Correlation of true and predicted classes (Gorodkin 2004), `(b,)`.
 
-        NaN where only one class is true; 0 where only one is predicted, which tells nothing apart.
+        It is NaN where only one class is true, and 0 where only one is predicted.
         """
         joint = self.hits.sum(axis=1) * self.chips - (self.support * self.predicted).sum(axis=1)
         of_true = self.chips**2 - (self.support**2).sum(axis=1)
@@ -98,12 +98,12 @@ def roc_auc(positive: Bools, scores: Doubles, weights: Doubles) -> Doubles:
     """Chance that a positive chip scores above a negative one, ties counting half (Hanley and McNeil 1982).
 
     Args:
-        positive: `(n,)`.
-        scores: `(n,)`.
-        weights: `(b, n)`.
+        positive: Whether each chip is positive, `(n,)`.
+        scores: Score of each chip, `(n,)`.
+        weights: How often each chip was drawn in each resample, `(b, n)`.
 
     Returns:
-        `(b,)`, NaN without positives or without negatives.
+        The area of each resample, `(b,)`; NaN without positives or without negatives.
     """
     of_positive, of_negative = _ascending(positive, scores, weights)
     below = np.cumsum(of_negative, axis=1) - of_negative / 2
@@ -114,7 +114,7 @@ def roc_auc(positive: Bools, scores: Doubles, weights: Doubles) -> Doubles:
 def average_precision(positive: Bools, scores: Doubles, weights: Doubles) -> Doubles:
     """Precision at each step of recall, averaged over the steps, without interpolation.
 
-    Args and shapes as `roc_auc`; NaN without positives.
+    Arguments and shapes are those of `roc_auc`; it is NaN without positives.
     """
     of_positive, of_negative = (x[:, ::-1] for x in _ascending(positive, scores, weights))
     found = np.cumsum(of_positive, axis=1)
@@ -134,7 +134,7 @@ def _ascending(positive: Bools, scores: Doubles, weights: Doubles) -> tuple[Doub
 def by_class(
     metric: Callable[[Bools, Doubles, Doubles], Doubles], true: Doubles, scores: Doubles, weights: Doubles
 ) -> Doubles:
-    """A metric of each class against the rest, `(b, c)`; classes without chips cost nothing."""
+    """Compute a metric of each class against the rest, `(b, c)`; it is NaN for classes without chips."""
     empty = np.full(len(weights), np.nan)
     columns = [
         metric(of_class > 0, score, weights) if of_class.any() else empty
@@ -144,7 +144,7 @@ def by_class(
 
 
 def ratio(part: Doubles, whole: Doubles) -> Doubles:
-    """NaN where the whole is 0."""
+    """Divide; the result is NaN where the whole is 0."""
     shape = np.broadcast_shapes(part.shape, whole.shape)
     out = np.full(shape, np.nan)
     np.divide(part, whole, out=out, where=whole != 0)
@@ -152,6 +152,6 @@ def ratio(part: Doubles, whole: Doubles) -> Doubles:
 
 
 def mean_defined(values: Doubles, weights: Doubles | None = None) -> Doubles:
-    """Mean over classes `(b, c)` -> `(b,)`, of those values that are not NaN."""
+    """Average values `(b, c)` over the classes where they are not NaN, `(b,)`; weights `(b, c)` count alike if None."""
     shares = np.isfinite(values) * (1.0 if weights is None else weights)
     return ratio((np.nan_to_num(values) * shares).sum(axis=1), shares.sum(axis=1))
