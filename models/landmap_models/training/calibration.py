@@ -1,6 +1,6 @@
-"""Temperature scaling (Guo et al. 2017, arXiv 1706.04599): probabilities that mean what they say.
+"""Calibration on chips of the validation part: temperature of the probabilities, and thresholds of classes.
 
-A network's logits are divided by one number, fitted on chips that it was not trained on. No class changes.
+Temperature scaling (Guo et al. 2017, arXiv 1706.04599) divides the logits by one number. No predicted class changes.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from landmap_models.architectures.shape import OUTPUT
 from landmap_models.arrays import AnyFloats
 
 RANGE = (0.1, 10.0)
-"""Temperatures that are looked at."""
+"""Lowest and highest temperature."""
 
 
 def fit_temperature(logits: AnyFloats, labels: AnyFloats, *, multi_label: bool = False) -> float:
-    """The temperature of the lowest log loss.
+    """Find the temperature of the lowest log loss.
 
-    A standard normal prior of its logarithm counts as much as one chip or so: the few chips of a small set may all be
-    right, and the loss alone would then ask for certainty.
+    A standard normal prior of its logarithm counts about as much as one chip: all chips of a small set may be right,
+    and the loss alone would then be lowest for certainty.
 
     Args:
-        logits: `(n, classes)`, what the last layer's activation is applied to.
-        labels: One-hot or multi-hot, `(n, classes)`.
-        multi_label: Each class for itself (sigmoid), not one class of all (softmax).
+        logits: Input of the activation of the last layer, `(n, classes)`.
+        labels: One-hot or multi-hot labels, `(n, classes)`.
+        multi_label: Whether each class has a probability by itself (sigmoid), and not all together (softmax).
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import log_expit, log_softmax
@@ -43,31 +43,31 @@ def fit_temperature(logits: AnyFloats, labels: AnyFloats, *, multi_label: bool =
 
 
 def logits_of(probabilities: AnyFloats, *, multi_label: bool = False) -> AnyFloats:
-    """Logits that give these probabilities, up to a constant a chip that softmax does not see."""
+    """Compute logits that give these probabilities, `(n, classes)`; for softmax up to a constant of each chip."""
     inside = np.clip(probabilities.astype(np.float64), 1e-12, 1 - 1e-12)
     logits: AnyFloats = np.log(inside) - (np.log1p(-inside) if multi_label else 0)
     return logits
 
 
 def fold_temperature(model: Any, temperature: float) -> None:
-    """Divide the last layer's weights by the temperature: the network then gives calibrated probabilities itself."""
+    """Divide the weights of the last layer by the temperature: the network then predicts calibrated probabilities."""
     layer = model.get_layer(OUTPUT)
     layer.set_weights([weights / np.float32(temperature) for weights in layer.get_weights()])
 
 
 FEWEST = 5
-"""Chips of a class, below which its threshold stays at one half: the best of so few would be chance."""
+"""Number of chips of a class below which its threshold stays at one half."""
 
 
 def fit_thresholds(probabilities: npt.NDArray[Any], labels: npt.NDArray[Any]) -> tuple[float, ...]:
-    """For each class the threshold of the highest F1.
+    """Find the threshold of the highest F1 of each class.
 
     Args:
-        probabilities: `(n, classes)`, of chips that the network was not trained on.
-        labels: Multi-hot, `(n, classes)`.
+        probabilities: Probabilities `(n, classes)` of chips that the network was not trained on.
+        labels: Multi-hot labels, `(n, classes)`.
 
     Returns:
-        One number a class, halfway between the two probabilities that it parts.
+        The threshold of each class, halfway between the two probabilities that it separates.
     """
     return tuple(_best(p, y) for p, y in zip(probabilities.T.astype(float), labels.T, strict=True))
 

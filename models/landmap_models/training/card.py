@@ -1,4 +1,4 @@
-"""The card of a model that has just been trained: what went in, and what came out."""
+"""The card of a trained model: data, settings, log and metrics of the training."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ from landmap_models.training.checkpoints import LogRow
 from landmap_models.training.settings import TrainSettings
 
 PROFILE_CHIPS = 2000
-"""Chips, evenly spread over the training part, whose pixels are the card's band profiles."""
+"""Number of chips, evenly spread over the training part, from which the band profiles are computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a training led to."""
+    """Results of a training."""
 
     test: npt.NDArray[np.float32]
-    """Probabilities of the test part, `(n, classes)`."""
+    """Probabilities predicted for the test part, `(n, classes)`."""
     log: Sequence[LogRow]
-    """One row an epoch."""
+    """Losses and metrics, one row an epoch."""
     augmentation: str
-    """What was done to the chips, in words."""
+    """Augmentations with their settings, in words."""
     temperature: float
-    """By which the logits were divided."""
+    """Temperature by which the logits were divided."""
     thresholds: tuple[float, ...] | None
-    """Of a multi-label model."""
+    """Threshold of each class for a multi-label model; None otherwise."""
 
 
 def make_card(model: keras.Model, split: Split, settings: TrainSettings, outcome: Outcome) -> ModelCard:
-    """Describe a trained network."""
+    """Make the card of a trained network."""
     chips, backend = split.test, keras.backend.backend()
     return ModelCard(
         name=settings.name,
@@ -69,7 +69,7 @@ def make_card(model: keras.Model, split: Split, settings: TrainSettings, outcome
 
 
 def _range(chips: ChipFolder, settings: TrainSettings) -> tuple[float, float]:
-    """A network that was trained before goes on clipping where it did."""
+    """The range of reflectance to which the network clips: that of its first training, if it is fine-tuned."""
     if settings.start_from is not None:
         return read_card(find_model(settings.start_from)).reflectance_range
     return 0.0, chips.reflectance_max
@@ -107,7 +107,7 @@ def _method(split: Split, settings: TrainSettings) -> str:
 
 
 def band_profiles(chips: ChipFolder) -> tuple[BandProfile, ...]:
-    """What the reflectances of chips are like in each band."""
+    """Compute percentiles and mean of the reflectance of chips in each band."""
     chosen = np.unique(np.linspace(0, len(chips) - 1, PROFILE_CHIPS).astype(np.intp))
     values = chips.subset(chosen).reflectance()
     return tuple(_profile(name, values[..., place]) for place, name in enumerate(chips.bands))
@@ -119,7 +119,7 @@ def _profile(name: str, values: npt.NDArray[np.float32]) -> BandProfile:
 
 
 def split_table(split: Split, settings: TrainSettings) -> str:
-    """Part, digest of the pixels and ground of every chip, as CSV text: by these an evaluation knows chips again."""
+    """Write part, digest of the pixels and ground of each chip as CSV text, by which an evaluation recognises them."""
     columns = "file,split,pixels,crs,x,y,width,height"
     rows = sorted(row for name, part in split.parts().items() for row in _rows(name, part, settings))
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""What a training keeps on disk after every epoch, so that a kill costs no more than the epoch it is in."""
+"""Checkpoints of a training after each epoch, so that one that is killed loses only the current epoch."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ HISTORY = "history.json"
 
 
 class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships no types
-    """Logs each epoch, saves the last state and the best weights, and stops when waiting is in vain.
+    """A callback that logs each epoch, saves the last state and the best weights, and stops early.
 
-    `last.weights.h5` has weights and optimiser, which counts its steps, so that one atomic replacement says both what
-    was learnt and up to which epoch. The log, and the best weights by their epoch's number, are written before it, and
-    believed up to that epoch only: a kill between two files mixes nothing.
+    `last.weights.h5` holds weights and optimiser, which counts its steps, so that one atomic replacement stores both
+    the state and the number of epochs. The log, and the best weights under the number of their epoch, are written
+    before it and used up to that number only: a kill between two files mixes nothing.
 
     Must come before `SwapEMAWeights`: at the end of a validation the averaged weights are then still in the model.
     """
@@ -32,14 +32,15 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships
         """Prepare for one phase.
 
         Args:
-            folder: Of the phase; made if it is not there.
-            patience: Stop after so many epochs without a lower validation loss; 0: never, and keep no best weights.
+            folder: Folder of the phase, which is made if it does not exist.
+            patience: Number of epochs without a lower validation loss after which the training stops; 0: it never stops
+                early, and no best weights are kept.
         """
         super().__init__()
         folder.mkdir(exist_ok=True)
         self.folder, self.patience = folder, patience
         self.log: list[LogRow] = []
-        """One row of losses and metrics for each whole epoch."""
+        """Losses and metrics, one row for each whole epoch."""
         self._epoch = 0
         self._start = 0.0
 
@@ -49,19 +50,19 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships
         return [row["val_loss"] for row in self.log]
 
     @property
-    def in_vain(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether the last `patience` epochs brought no lower loss."""
         return bool(self.patience and self.log) and len(self.log) - 1 - self._best_epoch() >= self.patience
 
     def restore(self, model: keras.Model, steps: int) -> int:
-        """Bring a compiled model to where a killed training was.
+        """Restore the state of a killed training.
 
         Args:
-            model: Gets weights and optimiser.
-            steps: Batches an epoch.
+            model: Compiled model, whose weights and optimiser are set.
+            steps: Number of batches in an epoch.
 
         Returns:
-            The number of whole epochs.
+            The number of whole epochs that are done.
         """
         if not (self.folder / LAST).exists():
             return 0
@@ -72,29 +73,29 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships
         return done
 
     def load_best(self, model: keras.Model) -> None:
-        """Give a compiled model the weights of the lowest validation loss."""
+        """Load the weights of the lowest validation loss into a compiled model."""
         model.load_weights(self._best_path(self._best_epoch()))
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        """Start the clock."""
+        """Start to measure the time of the epoch."""
         self._epoch, self._start = epoch, time.monotonic()
 
     def on_test_end(self, logs: dict[str, float] | None = None) -> None:
-        """Save the weights that were validated, if none were better."""
+        """Save the validated weights, if their loss is the lowest so far."""
         if self.patience and (logs or {})["loss"] < min(self.losses, default=math.inf):
             self._save(self._best_path(self._epoch))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Log the epoch, save the state, and say whether to stop.
+        """Log the epoch, save the state, and stop the training if it is stalled.
 
         Raises:
-            ModelError: The loss is no number any more. What was saved before stays.
+            ModelError: The loss is not finite. Earlier checkpoints stay.
         """
         row = {name: float(value) for name, value in (logs or {}).items()}
         lost = [name for name in ("loss", "val_loss") if not math.isfinite(row[name])]
         if lost:
             raise ModelError(
-                f"Epoch {epoch + 1}: expected a finite {lost[0]}. Received: {row[lost[0]]}. Train anew with a lower "
+                f"Epoch {epoch + 1}: expected a finite {lost[0]}. Received: {row[lost[0]]}. Train again with a lower "
                 "learning rate"
             )
         rate = float(self.model.optimizer.learning_rate)
@@ -104,7 +105,7 @@ class Checkpoints(keras.callbacks.Callback):  # type: ignore[misc] # Keras ships
         for path in self.folder.glob("best-*.weights.h5"):
             if path != self._best_path(self._best_epoch()):
                 path.unlink()
-        if self.in_vain:
+        if self.is_stalled:
             self.model.stop_training = True
 
     def _best_epoch(self) -> int:

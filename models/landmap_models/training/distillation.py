@@ -1,7 +1,7 @@
-"""Labels from a teacher: a larger network's probabilities say more of a chip than the name of its class.
+"""Distillation: the probabilities of a larger network, the teacher, are labels (Hinton et al. 2015, arXiv 1503.02531).
 
-Hinton et al. 2015 (arXiv 1503.02531). A teacher is nearly certain of the chips that it was trained on; its logits are
-divided by a temperature, so that what it holds for second best can be heard.
+They hold more than the name of the class of a chip. A teacher is nearly certain of the chips that it was trained on;
+its logits are divided by a temperature, so that its second choice counts, too.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ BATCH = 256
 
 
 def check_teacher(teacher: str, chips: ChipFolder) -> ModelCard:
-    """The card of a teacher that can teach these chips.
+    """Read the card of a teacher, and check that it fits the chips.
 
     Args:
         teacher: Packaged name or `.keras` file.
-        chips: What is to be learnt.
+        chips: Training part.
 
     Raises:
-        ModelError: It can't be read, or has other classes, another task, or bands or a size that the chips lack.
+        ModelError: The teacher can't be read, or has other classes, another task, or bands or a size that the chips
+            lack.
     """
     card = read_card(find_model(teacher))
     task = task_of(multi_label=chips.multi_label)
@@ -56,20 +57,20 @@ def check_teacher(teacher: str, chips: ChipFolder) -> ModelCard:
 def soft_labels(
     teacher: str, chips: ChipFolder, share: float = 1.0, temperature: float = 1.0, views: int = 4
 ) -> Floats:
-    """The teacher's probabilities, averaged over turned views, mixed with the true classes.
+    """Predict labels by a teacher, averaged over turned views, and mix them with the true classes.
 
     Args:
         teacher: Packaged name or `.keras` file; see `check_teacher`.
-        chips: The training part.
-        share: Weight of the teacher; the rest is the true class.
-        temperature: Above 1 the teacher's probabilities are flatter, for the rest of the classes too.
-        views: Quarter turns that are averaged, 1 to 4.
+        chips: Training part.
+        share: Weight of the teacher, 0 to 1; the rest is that of the true class.
+        temperature: Number by which its logits are divided: above 1 its probabilities are flatter.
+        views: Number of quarter turns that are averaged, 1 to 4.
 
     Returns:
-        `(n, classes)`; rows sum to 1 where a chip has one class.
+        Labels `(n, classes)`; rows sum to 1 where a chip has one class.
 
     Raises:
-        ModelError: As `check_teacher`.
+        ModelError: The teacher does not fit, see `check_teacher`.
     """
     card, model = check_teacher(teacher, chips), load_model(find_model(teacher))
     out = np.empty((len(chips), len(card.legend)), np.float32)
@@ -88,7 +89,7 @@ def _places(card: ModelCard, chips: ChipFolder) -> list[int]:
 def _blended(
     probabilities: Floats, labels: Floats, card: ModelCard, chips: ChipFolder, share: float, temperature: float
 ) -> Floats:
-    """A teacher's probabilities at a temperature, in the chips' order of classes, mixed with their labels."""
+    """Mix the probabilities of a teacher at a temperature, in the order of the classes of the chips, with labels."""
     from scipy.special import expit, softmax
 
     logits = logits_of(probabilities, multi_label=chips.multi_label) / temperature
@@ -99,12 +100,12 @@ def _blended(
 
 
 class PatientTeacher:
-    """Judges every augmented chip as the student sees it: both see the same picture (function matching).
+    """A teacher that labels augmented chips as the student receives them (function matching).
 
-    After Beyer et al. 2022 (arXiv 2106.05237): a teacher that judges the untouched chip knows it by heart; of mixed and
-    changed ones it says more. Judging costs more than learning, so that there are `views` sets of augmented chips;
-    each is judged when it is first needed, and then kept. Straddling windows are cut afterwards, and share the answers
-    by area: a map needs the share of a class in a window, not the class that a teacher finds most striking in it.
+    After Beyer et al. 2022 (arXiv 2106.05237): a teacher has learnt the original chips by heart, and its probabilities
+    of augmented ones hold more. Labelling costs more than training, so that there are `views` sets of augmented chips;
+    each is labelled when it is first needed, and kept. Straddling windows are cut afterwards and share labels by area:
+    a map needs the share of a class in a window, not the class that a teacher finds most striking in it.
     """
 
     def __init__(
@@ -122,12 +123,12 @@ class PatientTeacher:
 
         Args:
             teacher: Packaged name or `.keras` file; see `check_teacher`.
-            batches: The training part, augmented, without lessons; with the seed that the student's batches have.
-            afterwards: What is done to chips and answers once they are judged.
-            folder: Where answers are kept.
-            views: Number of sets.
-            share: See `soft_labels`.
-            temperature: See `soft_labels`.
+            batches: Batches of the training part, augmented, with the seed of the batches of the student.
+            afterwards: Augmentation of chips and labels after they are labelled.
+            folder: Folder that keeps the labels.
+            views: Number of sets of augmented chips.
+            share: Weight of the teacher, as in `soft_labels`.
+            temperature: Temperature of its probabilities, as in `soft_labels`.
         """
         self.views = views
         self.afterwards = afterwards
@@ -140,23 +141,23 @@ class PatientTeacher:
         self._kept: dict[int, Floats] = {}
 
     def answers(self, view: int) -> Floats:
-        """Labels of a set, `(n, classes)`, in the order of its batches. Any thread may ask."""
+        """Labels of a set, `(n, classes)`, in the order of its batches. Several threads may call this at once."""
         with self._lock:
             if view not in self._kept:
                 path = self._folder / f"teacher-{view}.npy"
                 if not path.exists():
                     with published(path) as answers:
-                        np.save(answers, self._judge(view))
+                        np.save(answers, self._labelled(view))
                 self._kept[view] = np.load(path)
             return self._kept[view]
 
-    def _judge(self, view: int) -> Floats:
+    def _labelled(self, view: int) -> Floats:
         chips = self._batches.chips
         card, model = check_teacher(self._teacher, chips), load_model(find_model(self._teacher))
         self._batches.start_epoch(view)
-        said, labels = [], []
+        predicted, labels = [], []
         for index in range(len(self._batches)):
             batch = self._batches[index]
-            said.append(model.predict_on_batch(batch[0][..., _places(card, chips)]))
+            predicted.append(model.predict_on_batch(batch[0][..., _places(card, chips)]))
             labels.append(batch[1])
-        return _blended(np.concatenate(said), np.concatenate(labels), card, chips, self._share, self._temperature)
+        return _blended(np.concatenate(predicted), np.concatenate(labels), card, chips, self._share, self._temperature)

@@ -1,4 +1,4 @@
-"""Fit a network in one phase or two, with checkpoints from which a killed training goes on."""
+"""A network is trained in one phase or two, with checkpoints from which a killed training resumes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from landmap_models.training.checkpoints import Checkpoints, LogRow
 from landmap_models.training.settings import TrainSettings
 
 PLATEAU_EPOCHS, PLATEAU_FACTOR, PLATEAU_DELTA = 3, 0.2, 1e-4
-"""Epochs in vain after which the rate falls, to which part, and by how much less a loss is lower."""
+"""Epochs without a lower loss after which the rate falls, factor by which it does, and least decrease of the loss."""
 LONGEST_AVERAGE = 0.1
-"""Share of a phase's steps that the average of the weights spans at most: a longer one would still be the beginning."""
+"""Largest share of the steps of a phase over which weights are averaged: a longer average would lag behind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A stretch of training with one optimiser and one set of layers that learn."""
+    """A part of a training with one optimiser and one set of trainable layers."""
 
     name: str
     epochs: int
     learning_rate: float
     unfreeze: int | Literal["all"]
-    """How many of the base's last layers learn; the head always does."""
+    """Number of the last layers of the base that are trained, or "all"; the head always is."""
 
 
 def phases(settings: TrainSettings) -> list[Phase]:
-    """The head on a frozen base, if asked for; then as much of the network as asked for."""
+    """The phases of a training: the head on a frozen base, if there are such epochs; then more of the network."""
     head = Phase("head", settings.head_epochs, settings.head_learning_rate, 0)
     rest = Phase(
         "fine-tune" if settings.head_epochs else "train", settings.epochs, settings.learning_rate, settings.unfreeze
@@ -56,19 +56,19 @@ def fit(
     """Train `model` in place through all phases.
 
     Args:
-        model: The network, with the head as `architectures.shape.is_head` says.
-        batches: The training part.
-        validation: The validation part.
-        settings: How to train.
-        state: Folder of checkpoints. What it already holds is not done again.
-        tensorboard: Folder for TensorBoard's logs.
-        verbose: Of Keras.
+        model: Network whose head is found by `architectures.shape.is_head`.
+        batches: Batches of the training part.
+        validation: Batches of the validation part.
+        settings: Settings of the training.
+        state: Folder of the checkpoints; epochs that it holds are not repeated.
+        tensorboard: Folder for TensorBoard's logs; None: no logs.
+        verbose: Output of Keras: 0 nothing, 1 a progress bar, 2 a line an epoch.
 
     Returns:
-        One row of losses and metrics an epoch, counted through all phases.
+        Losses and metrics, one row an epoch, with epochs counted through all phases.
 
     Raises:
-        ModelError: The loss is no number any more.
+        ModelError: The loss is not finite.
     """
     log: list[LogRow] = []
     for number, phase in enumerate(phases(settings)):
@@ -76,7 +76,7 @@ def fit(
         choose_trainable(model, phase.unfreeze, frozen_norm=settings.norm_is_frozen)
         _compile(model, settings, phase, len(batches))
         done = kept.restore(model, len(batches))
-        if done < phase.epochs and not kept.in_vain:
+        if done < phase.epochs and not kept.is_stalled:
             first = sum(p.epochs for p in phases(settings)[:number])
             begin = _epoch_start(model, batches, settings, phase, kept, first)
             callbacks = _callbacks(model, kept, begin, tensorboard and tensorboard / phase.name)
@@ -109,17 +109,18 @@ def _run(
 
 
 def _rounded(row: LogRow) -> LogRow:
-    """Four decimals, or four digits of what is small, such as a learning rate."""
+    """Round to four decimals, or to four digits below 1, such as a learning rate."""
     return {name: round(value, 4) if abs(value) >= 1 else float(f"{value:.4g}") for name, value in row.items()}
 
 
 def choose_trainable(model: keras.Model, unfreeze: int | Literal["all"], *, frozen_norm: bool) -> None:
-    """Let the head learn, and the last `unfreeze` layers of the base.
+    """Make the head and the last layers of the base trainable, and freeze the others.
 
     Args:
-        model: Any network; layers of a base that is one layer itself are frozen or not as a whole.
-        unfreeze: Number of layers that have weights, from the output backwards, or "all".
-        frozen_norm: Keep batch normalisation of the base in inference mode, whose statistics a few small batches spoil.
+        model: Network; a base that is a single layer is frozen as a whole, or not at all.
+        unfreeze: Number of layers with weights, from the output backwards, or "all".
+        frozen_norm: Whether batch normalisation of the base stays in inference mode: a few small batches spoil its
+            statistics.
     """
     base = [layer for layer in model.layers if layer.weights and not is_head(layer)]
     first = 0 if unfreeze == "all" else max(0, len(base) - unfreeze)
@@ -154,7 +155,7 @@ def _rate(settings: TrainSettings, phase: Phase, steps: int) -> Any:
 
 
 def average_momentum(settings: TrainSettings, steps: int) -> float:
-    """Momentum of the average of the weights in a phase of so many steps; 0: no average."""
+    """Compute the momentum of the average of the weights in a phase of so many steps; 0: no average."""
     return max(0.0, min(settings.ema_momentum, 1 - 1 / (LONGEST_AVERAGE * steps)))
 
 
@@ -174,9 +175,13 @@ def _optimizer(settings: TrainSettings, rate: Any, momentum: float) -> Any:
 
 
 def plateau_rate(peak: float, losses: Sequence[float]) -> float:
-    """The learning rate after epochs of these validation losses: a fifth for every three epochs in vain.
+    """Compute the learning rate after epochs of these validation losses: a fifth after every three without a lower one.
 
-    Keras's own callback counts in memory, and forgets when a training is killed.
+    The callback of Keras counts in memory, and loses its count when a training is killed.
+
+    Args:
+        peak: Learning rate of the first epoch.
+        losses: Validation loss of each epoch so far.
     """
     rate, lowest, waited = peak, math.inf, 0
     for loss in losses:
@@ -190,7 +195,7 @@ def plateau_rate(peak: float, losses: Sequence[float]) -> float:
 def _epoch_start(
     model: keras.Model, batches: ChipBatches, settings: TrainSettings, phase: Phase, kept: Checkpoints, first: int
 ) -> Callable[[int, Any], None]:
-    """What an epoch begins with: all that is random in it, and its rate, follow from its number and the log."""
+    """A callback that sets all that is random in an epoch, and its rate, from its number and the log."""
 
     def begin(epoch: int, logs: object = None) -> None:
         batches.start_epoch(first + epoch)
@@ -216,10 +221,10 @@ def _callbacks(
 
 
 def check_tensorboard() -> None:
-    """Look for what logs for TensorBoard need.
+    """Check that logs for TensorBoard can be written.
 
     Raises:
-        ModelError: It is not installed.
+        ModelError: TensorFlow or TensorBoard is not installed.
     """
     for name in ("tensorflow", "tensorboard"):
         if find_spec(name) is None:

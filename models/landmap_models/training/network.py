@@ -27,7 +27,13 @@ from landmap_models.training.settings import TrainSettings
 def make_network(
     shape: NetworkShape, settings: TrainSettings, bands: tuple[str, ...], class_names: tuple[str, ...]
 ) -> keras.Model:
-    """The untrained, or partly trained, network in float32.
+    """Build the network that a training starts from, in float32.
+
+    Args:
+        shape: Number of classes and bands, size of the chips and activation.
+        settings: Settings of the training.
+        bands: Names of the bands of the chips, in order.
+        class_names: Names of the classes of the chips, in order.
 
     Raises:
         ModelError: The architecture, its options, its weights or the model to start from don't fit the chips.
@@ -56,7 +62,7 @@ def _from_model(name: str, shape: NetworkShape, bands: tuple[str, ...], class_na
 
 
 def unrolled(model: keras.Model) -> keras.Model:
-    """A copy of a network with Keras's own layers only; the model itself where it has no others of ours."""
+    """Write a network out with Keras's own layers only; a network that has no others is returned as it is."""
     ours = {layer.name: layer for layer in model.layers if isinstance(layer, ScaledConv2D)}
     if not ours:
         return model
@@ -83,9 +89,9 @@ def _plain(layer: ScaledConv2D, bias: Any) -> dict[str, Any]:
 
 
 def rounded(model: keras.Model) -> keras.Model:
-    """A copy of a network for inference: normalisation folded, weights rounded to eight bits of mantissa.
+    """Copy a network for inference, with batch normalisation folded and weights rounded to eight bits of mantissa.
 
-    The layers that inference leaves in float32 keep theirs; see `layout.exact_layers`.
+    Weights of layers that inference computes in float32 are not rounded; see `layout.exact_layers`.
     """
     folded = fold_norm(model)
     exact = exact_layers(folded)

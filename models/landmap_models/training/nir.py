@@ -1,4 +1,4 @@
-"""Labelled chips with near infrared become a `NirPrior`."""
+"""A `NirPrior` is fitted on labelled chips with near infrared."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ WET = 0.5
 SEALED = 0.35
 """NDVI below which a cell counts as road where a road class is fitted."""
 SHRINKAGE = 0.3
-"""How much of the pooled covariance goes into that of a class: its cells are many, but of few chips."""
+"""Share of the pooled covariance in that of a class, whose cells are many, but of few chips."""
 RIDGE = 1e-3
 """Share of the pooled variances that is added to every class's, so that no class is a line."""
 MIN_CELLS = 30
-"""Cells of its own kind that a class needs to be fitted."""
+"""Number of cells of its own kind that a class needs to be fitted."""
 
 
 def fit_nir_prior(
@@ -28,16 +28,17 @@ def fit_nir_prior(
 ) -> NirPrior:
     """Fit a prior on the cells of labelled chips.
 
-    A chip of a river shows its banks, too, and one of a highway the fields beside it: only cells that are water count
-    for water classes, only those without much green for roads, and only those that are not water for the others.
+    A chip of a river contains its banks, too, and one of a highway the fields beside it: only cells that are water
+    count for water classes, only those without much vegetation for roads, and only those that are not water for the
+    others.
 
     Args:
         spectrum: Reflectance of red, green and near infrared of L1C chips, `(n, height, width, 3)`, NaN where a pixel
             is not to be used; height and width are multiples of 8.
         labels: Class ids of the chips, `(n,)`.
         classes: Number of classes of the legend.
-        roles: Which classes are water, roads and open land.
-        origin: What the chips are, in words, for the card.
+        roles: Classes that are water, roads and open land.
+        origin: Description of the chips for the card.
 
     Raises:
         DatasetError: A class has too few cells of its own kind.
@@ -58,7 +59,7 @@ def fit_nir_prior(
 
 
 def _own_cells(cells: CellStatistics, kinds: Ints, roles: Roles) -> Bools:
-    """Cells that show what their chip is named for."""
+    """Mask of the cells that hold the class of their chip."""
     wet = cells.water >= WET
     own = np.where(np.isin(kinds, roles.water), wet, ~wet)
     own &= ~np.isin(kinds, roles.road) | (cells.ndvi < SEALED)

@@ -1,4 +1,4 @@
-"""How to train: one value that the model's card records whole."""
+"""Settings of a training: one value, which the card of the model records."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from landmap_models.sentinel2 import Level
 
 
 def recommended(pretrained: bool) -> dict[str, Any]:
-    """What usually works from scratch, and for a base that has been trained before."""
+    """Budget that usually works: epochs and learning rate.
+
+    Args:
+        pretrained: Whether the base of the network has been trained before, or starts from random weights.
+    """
     if pretrained:
         return {"epochs": 10, "head_epochs": 2, "learning_rate": 2e-4}
     return {"epochs": 64, "head_epochs": 0, "learning_rate": 2e-3}
 
 
 OPTIMIZERS = ("adam", "adamw", "adagrad", "rmsprop", "sgd")
+"""Optimisers of Keras."""
 SCHEDULES = ("constant", "exponential", "cosine", "plateau")
 PRECISIONS = ("float32", "mixed_bfloat16")
 CHOICES = {
@@ -33,7 +38,7 @@ CHOICES = {
     "class_weights": ("none", "balanced"),
     "split": ("stratified", "spatial"),
 }
-"""Words that a field may have."""
+"""Words that a setting may have."""
 
 
 def _counted(least: int) -> tuple[str, Callable[[Any], bool]]:
@@ -65,7 +70,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "validation": _POSITIVE,
     "test": _POSITIVE,
 }
-"""What a number must be, in words and as a function; "all" and None are none."""
+"""Range of each setting that is a number, in words and as a function; "all" and None are allowed besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,99 +80,101 @@ class TrainSettings(ArchitectureOptions):
     The options of the network are those of `ArchitectureOptions`.
 
     Raises:
-        ModelError: A value that can't be meant, or two that contradict each other.
+        ModelError: A value can't be meant, or two contradict each other.
     """
 
     name: str = "compact"
-    """Name on the card."""
+    """Name of the model on its card."""
     description: str = "The class of 64x64 px chips."
-    """What the card says the model is for, and what it is bad at."""
+    """Description on the card: what the model maps, and where it is weak."""
     level: Level = "L1C"
     """Product level of the chips."""
     licence: str = "not stated"
-    """Of the weights, as an SPDX identifier."""
+    """Licence of the weights, as an SPDX identifier."""
 
     architecture: str = "compact"
-    """One of `architectures.ARCHITECTURES`."""
+    """Name of the architecture, one of `architectures.ARCHITECTURES`."""
     start_from: str | None = None
-    """Packaged model or `.keras` file whose network is fine-tuned, in place of an architecture."""
+    """Packaged model or `.keras` file whose network is fine-tuned; None: a new network is built."""
 
     epochs: int = 64
-    """Passes over the training part, of the second phase if there are two."""
+    """Number of passes over the training part; those of the second phase if there are two."""
     head_epochs: int = 0
-    """Passes of a first phase that trains the head alone, on a frozen base."""
+    """Number of passes of a first phase, which trains the head on a frozen base; 0: no such phase."""
     head_learning_rate: float = 1e-3
-    """Peak rate of the first phase."""
+    """Highest learning rate of the first phase."""
     unfreeze: int | Literal["all"] = "all"
-    """How many of the base's last layers the second phase trains; "all" is the whole network."""
+    """Number of the last layers of the base that the second phase trains; "all": the whole network."""
     frozen_norm: bool | None = None
-    """Keep batch normalisation in inference mode; None: where the base has been trained before."""
+    """Whether batch normalisation stays in inference mode; None: it does if the base has been trained before."""
     batch_size: int = 128
-    """Chips a step."""
+    """Number of chips in a step."""
     optimizer: Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"] = "adamw"
-    """Keras's; sgd with Nesterov momentum of 0.9."""
+    """Optimiser of Keras; sgd has a Nesterov momentum of 0.9."""
     learning_rate: float = 2e-3
-    """Peak of the schedule."""
+    """Highest learning rate of the schedule."""
     schedule: Literal["constant", "exponential", "cosine", "plateau"] = "cosine"
-    """cosine: down to zero after a warm-up; exponential: to a hundredth; plateau: a fifth after 3 epochs in vain."""
+    """Course of the learning rate. cosine: to zero after a warm-up; exponential: to a hundredth; plateau: a fifth after
+    3 epochs without a lower validation loss."""
     warmup_epochs: float = 2.0
-    """Of the cosine schedule."""
+    """Number of epochs in which the cosine schedule rises to its highest rate."""
     weight_decay: float = 0.05
-    """Of adamw."""
+    """Weight decay of adamw."""
     label_smoothing: float = 0.05
-    """Share of each label spread over all classes."""
+    """Share of each label that is spread over all classes."""
     ema_momentum: float = 0.998
-    """Of the moving average of the weights, which is what is kept; 0: no average. Less in short phases: see `fit`."""
+    """Momentum of the moving average of the weights, which the model gets; 0: no average. Short phases have less: see
+    `fit.average_momentum`."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced: each class counts the same in the loss, however many chips it has."""
+    """Weights of classes in the loss. balanced: each class counts the same, however many chips it has."""
     patience: int = 0
-    """Stop after so many epochs without a lower validation loss, and keep the best weights; 0: keep the last."""
+    """Number of epochs without a lower validation loss after which the training stops with the best weights; 0: it
+    never stops early, and keeps the last weights."""
     precision: str = "mixed_bfloat16"
-    """Keras's dtype policy while training: float32, or mixed_bfloat16, fast where the processor has it, else slow. The
-    written model is float32."""
+    """Dtype policy of Keras in training: float32, or mixed_bfloat16, which is fast where the processor has bfloat16,
+    and slow elsewhere. The written model is float32."""
 
     teacher: str | None = None
-    """Packaged model or `.keras` file whose probabilities stand in for the labels (distillation)."""
+    """Packaged model or `.keras` file whose probabilities replace the labels (distillation); None: no teacher."""
     teacher_share: float = 1.0
-    """Weight of the teacher's probabilities in the labels; the rest is the true class."""
+    """Weight of the probabilities of the teacher in the labels; the rest is that of the true class."""
     teacher_temperature: float = 2.0
-    """By which the teacher's logits are divided."""
+    """Number by which the logits of the teacher are divided."""
     teacher_views: int = 0
-    """How many augmented views of each chip the teacher judges, which epochs then go through again and again; 0: it
-    judges each chip once, as it is."""
+    """Number of augmented views of each chip that the teacher labels, and that epochs go through in turn; 0: the
+    teacher labels each chip once, unchanged."""
     round_weights: bool = False
-    """Fold batch normalisation and round the weights to what bfloat16 holds, so that inference in bfloat16 agrees more
-    often with float32: see `rounding`."""
+    """Whether batch normalisation is folded and weights are rounded to bfloat16, so that inference in bfloat16 agrees
+    more often with float32: see `network.rounded`."""
     calibrate: bool = True
-    """Scale the logits by a temperature fitted on the validation part, folded into the last layer."""
+    """Whether logits are scaled by a temperature, fitted on the validation part and folded into the last layer."""
 
     augment: tuple[str, ...] = ("standard",)
-    """Names of `augment`."""
+    """Names of augmentations, as in `augment.compose`."""
     seed: int = 1
-    """Of the split, the initial weights and the augmentation."""
+    """Seed of the split, the initial weights and the augmentation."""
     split: Literal["stratified", "spatial"] = "stratified"
-    """How chips are shared out, where the data do not say."""
+    """Kind of split, unless the data come divided."""
     coordinates: str | None = None
-    """CSV file with file, latitude, longitude: where the chips lie, by which they are split and held apart; None: by
-    their own georeference."""
+    """CSV file with file, latitude, longitude of the chips, by which they are split; None: their own georeference."""
     block_km: float = 50.0
-    """Side of the blocks of a spatial split in kilometres."""
+    """Height and width of the blocks of a spatial split, in kilometres."""
     buffer: float = 1.0
-    """Chips' sides that lie between two parts of a spatial split at least."""
+    """Least distance between two parts of a spatial split, in sides of a chip."""
     allow_overlap: bool = False
-    """Split at random although chips of several parts then share ground."""
+    """Whether a random split is allowed although chips of several parts share ground."""
     limit: int | None = None
-    """Use so many chips only, drawn class by class."""
+    """Number of chips to use, drawn class by class; None: all."""
     bands: tuple[str, ...] | None = None
-    """Bands to use, in input order; None: all that the chips have."""
+    """Bands to use, in the order of the input; None: all of the chips."""
     file_bands: tuple[str, ...] | None = None
-    """The bands in the files, in order, where they don't say."""
+    """Names of the bands in the files, in order; None: the files name them."""
     skip_bad: bool = False
-    """Leave out files that can't be used."""
+    """Whether files that can't be used are left out, and not an error."""
     validation: float = 0.1
-    """Share of the validation part."""
+    """Share of the chips in the validation part."""
     test: float = 0.1
-    """Share of the test part."""
+    """Share of the chips in the test part."""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -200,7 +207,7 @@ class TrainSettings(ArchitectureOptions):
         return ArchitectureOptions(**{field.name: getattr(self, field.name) for field in fields(ArchitectureOptions)})
 
     def to_content(self) -> dict[str, Any]:
-        """As a card has them when it is read: lists, no tuples."""
+        """The settings as a card holds them: lists for tuples."""
         return cast(dict[str, Any], json.loads(json.dumps(asdict(self))))
 
     @property

@@ -1,4 +1,4 @@
-"""The folder of an unfinished training, `<output>.training`: what it may be gone on with."""
+"""The folder of an unfinished training, `<output>.training`, and which training may resume from it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def check_output(output: Path, *inputs: str | Path | None, overwrite: bool = Fal
     """Refuse names under which a training could not write, before it begins.
 
     Args:
-        output: The `.keras` file that the training is to write.
-        *inputs: Files that are read: data, a model to start from, a teacher. None is passed over.
-        overwrite: Replace the model and its history.
-        resume: Go on with a training that was killed.
+        output: The `.keras` file that the training will write.
+        *inputs: Files that are read: data, a model to start from, a teacher. None is ignored.
+        overwrite: Whether a model and its history may be replaced.
+        resume: Whether a killed training is resumed.
 
     Raises:
-        ModelError: Not `*.keras`, in a folder that is not there, one of the inputs, or the model or its history exists.
+        ModelError: The name does not end in .keras, its folder does not exist, it is one of the inputs, or the model or
+            its history exists.
     """
     if output.suffix != ".keras":
         raise ModelError(f"{output}: expected a file name that ends in .keras")
@@ -42,17 +43,17 @@ def check_output(output: Path, *inputs: str | Path | None, overwrite: bool = Fal
 
 
 def history_path(output: Path) -> Path:
-    """Where the log of a model lies: beside it."""
+    """The path of the log of a model, beside it."""
     return output.with_suffix(".history.csv")
 
 
 def folder_of(output: Path) -> Path:
-    """Where an unfinished training is kept: beside the model to be."""
+    """The folder of an unfinished training, beside its output."""
     return output.with_name(f"{output.name}.training")
 
 
 def record_of(split: Split, settings: TrainSettings) -> str:
-    """What two trainings must have in common for one to go on with the other: settings, chips, models."""
+    """The record of settings, chips and models as text: a training resumes one of the same record."""
     models = {"start_from": settings.start_from, "teacher": settings.teacher}
     return json.dumps(
         settings.to_content()
@@ -63,11 +64,16 @@ def record_of(split: Split, settings: TrainSettings) -> str:
 
 
 def check_folder(folder: Path, record: str, *, resume: bool) -> None:
-    """Whether a training may begin, or go on, in this folder.
+    """Check that a training may begin or resume in a folder.
+
+    Args:
+        folder: Folder of an unfinished training, which need not exist.
+        record: Record of the training, see `record_of`.
+        resume: Whether a killed training is resumed.
 
     Raises:
-        ModelError: It holds epochs of a training with other data or settings, or one that is not to be gone on with,
-            or is no training's folder.
+        ModelError: The folder holds epochs of a training with other data or settings, or of one that `resume` does not
+            allow, or something else than a training.
     """
     if not folder.exists():
         return
@@ -75,7 +81,7 @@ def check_folder(folder: Path, record: str, *, resume: bool) -> None:
     if found is None and not (folder.is_dir() and all(p.name.endswith(RECORD) for p in folder.iterdir())):
         raise ModelError(f"{folder}: expected the folder of an unfinished training. Received: something else. Move it")
     if not any(folder.glob(f"*/{Path(HISTORY).stem}.*")):
-        return  # not one epoch is lost
+        return  # no epoch would be lost
     if found != record:
         raise ModelError(
             f"{folder}: holds an unfinished training with other data or settings. Remove it, or give the same "
@@ -86,7 +92,7 @@ def check_folder(folder: Path, record: str, *, resume: bool) -> None:
 
 
 def open_folder(folder: Path, record: str) -> None:
-    """Make the folder; one without an epoch that has another record is emptied."""
+    """Make the folder of a training, or empty one with another record, which has no whole epoch."""
     if folder.exists() and _read_record(folder) != record:
         shutil.rmtree(folder)
     folder.mkdir(exist_ok=True)

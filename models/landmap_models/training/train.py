@@ -1,4 +1,4 @@
-"""Train a chip classifier from labelled chips and write it as a model file with its card inside."""
+"""A chip classifier is trained on labelled chips and written as a model file with its card inside."""
 
 from __future__ import annotations
 
@@ -41,13 +41,18 @@ from landmap_models.training.state import (
 )
 
 PREDICT_BATCH = 256
+"""Number of chips that are predicted at once."""
 
 
 def open_data(data: str | Path, settings: TrainSettings) -> ChipFolder:
-    """The chips that a training uses.
+    """Open the chips that a training uses.
+
+    Args:
+        data: Labelled chips; see `open_chips`.
+        settings: Settings of the training: bands, limit and seed.
 
     Raises:
-        DatasetError: They can't be read, or are fewer than `settings.limit`.
+        DatasetError: The chips can't be read, or are fewer than `settings.limit`.
     """
     chips = open_chips(data, bands=settings.bands, file_bands=settings.file_bands, skip_bad=settings.skip_bad)
     if settings.limit is None or settings.limit == len(chips):
@@ -82,21 +87,21 @@ def train(
     """Train a network; write `output`, and beside it `<name>.history.csv`, one row of losses and metrics an epoch.
 
     A training keeps its state in the folder `<output>.training` until the model is written. A killed one that is
-    started again with the same arguments and `resume` goes on after its last whole epoch.
+    started again with the same arguments and `resume` continues after its last whole epoch.
 
     Args:
-        data: Labelled chips; see `datasets.open_chips`.
+        data: Labelled chips; see `open_chips`.
         output: The `.keras` file to write.
-        settings: How to train.
-        overwrite: Replace an existing file.
-        resume: Go on with an unfinished training.
-        workers: Threads that load chips.
-        tensorboard: Folder for TensorBoard's logs.
-        verbose: Of Keras: 0 nothing, 1 a progress bar, 2 a line an epoch.
-        warn: Called with what the split left out, and what makes scores on its parts lie, before the training.
+        settings: Settings of the training.
+        overwrite: Whether an existing model may be replaced.
+        resume: Whether to resume an unfinished training.
+        workers: Number of threads that load chips.
+        tensorboard: Folder for TensorBoard's logs; None: no logs.
+        verbose: Output of Keras: 0 nothing, 1 a progress bar, 2 a line an epoch.
+        warn: Function that is called with each warning about the split, before the training.
 
     Returns:
-        The model's card, with metrics on the test part.
+        The card of the model, with metrics on the test part.
 
     Raises:
         DatasetError: The data can't be read or split, or an augmentation is unknown.
@@ -115,7 +120,7 @@ def train(
     if tensorboard is not None:
         check_tensorboard()
     model = check_network(split, settings)
-    open_folder(state, record)  # from here on there is something to lose
+    open_folder(state, record)
     learner = in_precision(model, settings.precision)
     training = _training_batches(split, settings, workers, augmentation, state)
     validation = _batches(split.validation, split, settings, workers)
@@ -124,12 +129,12 @@ def train(
     model = unrolled(model)
     if settings.round_weights:
         model = rounded(model)
-    card = make_card(model, split, settings, _judge(model, split, settings, log, str(augmentation)))
+    card = make_card(model, split, settings, _measured(model, split, settings, log, str(augmentation)))
     return _write(output, model, card, split_table(split, settings), state)
 
 
 def check_network(split: Split, settings: TrainSettings) -> keras.Model:
-    """The untrained, or partly trained, network, once all is found to fit that a training needs.
+    """Build the network that a training starts from, and check that it and its teacher fit the chips.
 
     Raises:
         DatasetError: The chips are not square.
@@ -142,10 +147,10 @@ def check_network(split: Split, settings: TrainSettings) -> keras.Model:
 
 
 def make_split(chips: ChipFolder, settings: TrainSettings) -> Split:
-    """Training, validation and test part: as the data say, or else as the settings say.
+    """Split chips into training, validation and test part, as the data come or else by the settings.
 
     Raises:
-        DatasetError: They can't be split like that.
+        DatasetError: The chips can't be split like that.
     """
     shares = settings.seed, settings.validation, settings.test
     places = read_coordinates(settings.coordinates, chips) if settings.coordinates else None
@@ -161,7 +166,13 @@ def _augmentation(chips: ChipFolder, settings: TrainSettings) -> augment.Augment
 
 
 def show_batch(chips: ChipFolder, path: Path, settings: TrainSettings, *, overwrite: bool = False) -> None:
-    """Draw the first batch of a training, as the network would see it.
+    """Draw the first batch of a training as the network receives it.
+
+    Args:
+        chips: Labelled chips.
+        path: The PNG file to write.
+        settings: Settings of the training.
+        overwrite: Whether an existing file may be replaced.
 
     Raises:
         DatasetError: The chips can't be split, or an augmentation is unknown.
@@ -195,7 +206,7 @@ def _batches(
     labels: Any = None,
     lessons: PatientTeacher | None = None,
 ) -> ChipBatches:
-    """Shuffled where they are augmented; both parts weigh classes by the counts of the training part."""
+    """Batches of a part, shuffled if they are augmented; classes are weighted by their counts in the training part."""
     return ChipBatches(
         chips,
         settings.batch_size,
@@ -209,7 +220,7 @@ def _batches(
 
 
 def _class_weights(chips: ChipFolder) -> list[float]:
-    """Inverse to the number of chips of a class, 1 on average over the chips."""
+    """Weights of classes, inverse to their number of chips; their mean over the chips is 1."""
     counts = np.array(list(chips.counts().values()))
     return list(counts.sum() / (len(counts) * np.maximum(counts, 1)))
 
@@ -217,14 +228,14 @@ def _class_weights(chips: ChipFolder) -> list[float]:
 def _training_batches(
     split: Split, settings: TrainSettings, workers: int, augmentation: augment.Augmentation, state: Path
 ) -> ChipBatches:
-    """The training part, with a teacher's answers for labels if there is one."""
+    """Batches of the training part, with labels of a teacher if there is one."""
     if settings.teacher is None or not settings.teacher_views:
         return _batches(split.train, split, settings, workers, augmentation, _teacher_labels(split, settings, state))
     before, straddle = augmentation.split_at("straddle")
-    judged = _batches(split.train, split, settings, 1, before)
+    augmented = _batches(split.train, split, settings, 1, before)
     lessons = PatientTeacher(
         settings.teacher,
-        judged,
+        augmented,
         straddle,
         state,
         settings.teacher_views,
@@ -245,8 +256,10 @@ def _teacher_labels(split: Split, settings: TrainSettings, state: Path) -> Any:
     return np.load(kept)
 
 
-def _judge(model: keras.Model, split: Split, settings: TrainSettings, log: Sequence[LogRow], augmented: str) -> Outcome:
-    """Calibrate on the validation part, then predict the test part."""
+def _measured(
+    model: keras.Model, split: Split, settings: TrainSettings, log: Sequence[LogRow], augmentation: str
+) -> Outcome:
+    """Calibrate a trained network on the validation part, then predict the test part."""
     several, temperature, thresholds = split.train.multi_label, 1.0, None
     labels, found = split.validation.targets(), _predict(model, split.validation)
     if settings.calibrate:
@@ -254,7 +267,7 @@ def _judge(model: keras.Model, split: Split, settings: TrainSettings, log: Seque
         fold_temperature(model, temperature)
     if several:
         thresholds = fit_thresholds(_predict(model, split.validation), labels)
-    return Outcome(_predict(model, split.test), log, augmented, temperature, thresholds)
+    return Outcome(_predict(model, split.test), log, augmentation, temperature, thresholds)
 
 
 def _predict(model: keras.Model, chips: ChipFolder) -> Any:
@@ -262,7 +275,7 @@ def _predict(model: keras.Model, chips: ChipFolder) -> Any:
 
 
 def _write(output: Path, model: keras.Model, card: ModelCard, table: str, state: Path) -> ModelCard:
-    """The model last: where it is, all is."""
+    """Write history and model; the model comes last, so that a model is always complete."""
     finished, log = state / "finished.keras", card.training["log"]
     model.save(finished)
     card = write_card(finished, card, {SPLIT_MEMBER: table})

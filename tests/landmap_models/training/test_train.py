@@ -431,7 +431,7 @@ def test_probabilities_are_calibrated_on_the_validation_part(
     split, settings = stratified_split(open_chips(chip_zip), 1), dataclasses.replace(QUICK, calibrate=calibrate)
     model = module.check_network(split, settings)
     before = model.get_weights()[-2]
-    outcome = module._judge(model, split, settings, [], "none")
+    outcome = module._measured(model, split, settings, [], "none")
     assert outcome.temperature == (4 if calibrate else 1)
     assert model.get_weights()[-2] == pytest.approx(before / outcome.temperature, abs=1e-6)
     assert outcome.test.shape == (9, 3)
