@@ -109,7 +109,7 @@ def evaluate(
     labels = match_labels(chips, card)
     warnings += loose_classes(labels, card.legend.names)
     found = _compare(labels, _predict(classifier, chips, progress), card, beta, resamples)
-    shown = _gallery_order(found.right, found.probability)[:GALLERY]
+    shown = gallery_order(found.right, found.probability)[:GALLERY]
     findings = Findings(
         card=card,
         metrics=_origin(card, chips, part) | found.measured | {"warnings": warnings},
@@ -119,7 +119,7 @@ def evaluate(
         probability=found.probability,
         right=found.right,
         shown=shown,
-        pictures=_true_color(read_chips(chips.subset(shown), card), card),
+        pictures=true_color(read_chips(chips.subset(shown), card), card),
     )
     return Evaluation(findings.metrics, write_report(output, findings, overwrite=overwrite))
 
@@ -234,12 +234,12 @@ def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | 
     return out
 
 
-def _gallery_order(right: npt.NDArray[np.bool_], probability: Floats) -> npt.NDArray[np.intp]:
+def gallery_order(right: npt.NDArray[np.bool_], probability: Floats) -> npt.NDArray[np.intp]:
     """Mistakes first, the surest of them at the top; then what is right, the least sure first."""
     return np.lexsort((np.where(right, probability, -probability), right))
 
 
-def _true_color(chips: Floats, card: ModelCard) -> npt.NDArray[np.uint8]:
+def true_color(chips: Floats, card: ModelCard) -> npt.NDArray[np.uint8]:
     """Red, green and blue; a model that lacks one of them shows its first band in grey.
 
     White is what the brightest of these bands seldom exceeded in training: land is dark beside what 16 bits can say.

@@ -74,7 +74,7 @@ def fit(
     for number, phase in enumerate(phases(settings)):
         kept = Checkpoints(state / f"{number}-{phase.name}", settings.patience)
         choose_trainable(model, phase.unfreeze, frozen_norm=settings.norm_is_frozen)
-        _compile(model, settings, phase, len(batches))
+        compile_for(model, settings, phase, len(batches))
         done = kept.restore(model, len(batches))
         if done < phase.epochs and not kept.is_stalled:
             first = sum(p.epochs for p in phases(settings)[:number])
@@ -129,7 +129,15 @@ def choose_trainable(model: keras.Model, unfreeze: int | Literal["all"], *, froz
         layer.trainable = place >= first and not (norm and frozen_norm)
 
 
-def _compile(model: keras.Model, settings: TrainSettings, phase: Phase, steps: int) -> None:
+def compile_for(model: keras.Model, settings: TrainSettings, phase: Phase, steps: int) -> None:
+    """Compile a network for a phase: its loss, its optimiser, and the schedule of its learning rate.
+
+    Args:
+        model: Network, whose last activation chooses the loss.
+        settings: Settings of the training.
+        phase: Number of epochs and highest learning rate.
+        steps: Number of batches in an epoch.
+    """
     multi_label = model.get_layer(OUTPUT).activation is keras.activations.sigmoid
     loss = keras.losses.BinaryCrossentropy if multi_label else keras.losses.CategoricalCrossentropy
     model.compile(

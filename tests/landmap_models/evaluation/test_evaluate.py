@@ -152,7 +152,7 @@ def test_the_page_stands_alone(done: tuple[Evaluation, Path]) -> None:
 def test_the_gallery_begins_with_the_surest_mistakes() -> None:
     right = np.array([True, False, True, False, False])
     probability = np.array([0.9, 0.6, 0.4, 0.95, 0.7], np.float32)
-    assert module._gallery_order(right, probability).tolist() == [3, 4, 1, 2, 0]
+    assert module.gallery_order(right, probability).tolist() == [3, 4, 1, 2, 0]
 
 
 def test_captions_hold_the_true_class_in_brackets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -252,8 +252,8 @@ def test_files_that_were_left_out_are_told(tmp_path: Path) -> None:
 def test_land_of_16_bits_is_not_shown_in_the_dark() -> None:
     """Such a card says 0 to 1; land is 0.1 and its training chips seldom above 0.27."""
     chips = np.full((1, 2, 2, 3), 0.1, np.float32)
-    assert module._true_color(chips, CARD).mean() > 100
-    assert module._true_color(chips * 2.7, CARD).mean() > 250
+    assert module.true_color(chips, CARD).mean() > 100
+    assert module.true_color(chips * 2.7, CARD).mean() > 250
 
 
 # Parts of the model's own data.
@@ -378,7 +378,7 @@ def test_outputs_that_can_not_be_are_refused(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "function", ["landmap_models.evaluation.figures.draw_gallery", "landmap_models.evaluation.report._page"]
+    "function", ["landmap_models.evaluation.figures.draw_gallery", "landmap_models.evaluation.report.describe"]
 )
 def test_a_failure_leaves_nothing_and_keeps_the_old(
     function: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -233,6 +233,13 @@ def test_the_rate_falls_after_three_epochs_in_vain(losses: list[float], rate: fl
     assert plateau_rate(1.0, losses) == pytest.approx(rate)
 
 
+def compiled(settings: TrainSettings) -> Any:
+    """The optimizer of ten epochs of 100 steps at a rate of 0.1."""
+    model = build("cnn", SHAPE, ArchitectureOptions(filters=(4,), dense=8))
+    module.compile_for(model, settings, module.Phase("train", 10, 0.1, "all"), 100)
+    return model.optimizer
+
+
 @pytest.mark.parametrize(
     ("schedule", "warmup", "rates"),
     [
@@ -244,18 +251,20 @@ def test_the_rate_falls_after_three_epochs_in_vain(losses: list[float], rate: fl
 )
 def test_schedules_at_begin_middle_and_end(schedule: Any, warmup: float, rates: list[float]) -> None:
     settings = dataclasses.replace(QUICK, schedule=schedule, warmup_epochs=warmup)
-    rate = module._rate(settings, module.Phase("train", 10, 0.1, "all"), 100)
-    found = [rate if isinstance(rate, float) else float(rate(step)) for step in (0, 500, 1000)]
+    optimizer, found = compiled(settings), []
+    for step in (0, 500, 1000):
+        optimizer.iterations.assign(step)
+        found.append(float(optimizer.learning_rate))
     assert found == pytest.approx(rates, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers_are_those_named(name: Any) -> None:
-    found = module._optimizer(dataclasses.replace(QUICK, optimizer=name, weight_decay=0.3), 0.1, 0.8)
+    found = compiled(dataclasses.replace(QUICK, optimizer=name, weight_decay=0.3, ema_momentum=0.8))
     assert type(found).__name__.lower() == name
     assert (found.use_ema, found.ema_momentum) == (True, 0.8)
     assert found.weight_decay == (0.3 if name == "adamw" else None)
-    assert not module._optimizer(dataclasses.replace(QUICK, optimizer=name), 0.1, 0.0).use_ema
+    assert not compiled(dataclasses.replace(QUICK, optimizer=name, ema_momentum=0.0)).use_ema
 
 
 @pytest.mark.parametrize(

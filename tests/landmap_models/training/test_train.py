@@ -421,21 +421,22 @@ def test_a_batch_can_be_looked_at(chip_zip: Path, tmp_path: Path) -> None:
     show_batch(chips, path, QUICK, overwrite=True)
 
 
-@pytest.mark.parametrize("calibrate", [True, False])
 def test_probabilities_are_calibrated_on_the_validation_part(
-    calibrate: bool, chip_zip: Path, monkeypatch: pytest.MonkeyPatch
+    chip_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A temperature of 4 is what the last layer's weights are divided by; without calibration it is 1."""
     seen: list[Any] = []
     monkeypatch.setattr(module, "fit_temperature", lambda logits, labels, **how: seen.append(labels) or 4.0)
-    split, settings = stratified_split(open_chips(chip_zip), 1), dataclasses.replace(QUICK, calibrate=calibrate)
-    model = module.check_network(split, settings)
-    before = model.get_weights()[-2]
-    outcome = module._measured(model, split, settings, [], "none")
-    assert outcome.temperature == (4 if calibrate else 1)
-    assert model.get_weights()[-2] == pytest.approx(before / outcome.temperature, abs=1e-6)
-    assert outcome.test.shape == (9, 3)
-    assert all(np.array_equal(labels, split.validation.targets()) for labels in seen)
+    last = []
+    for calibrate, temperature in ((True, 4), (False, 1)):
+        path = tmp_path / f"{temperature}.keras"
+        card = train(chip_zip, path, dataclasses.replace(QUICK, calibrate=calibrate), verbose=0)
+        assert card.training["temperature"] == temperature
+        last.append(load_model(path).get_weights()[-2])
+    assert last[0] == pytest.approx(last[1] / 4, abs=1e-6)
+    validation = stratified_split(open_chips(chip_zip), QUICK.seed).validation
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0], validation.targets())
 
 
 def test_a_failure_at_the_end_loses_no_epoch(chip_zip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -446,7 +447,7 @@ def test_a_failure_at_the_end_loses_no_epoch(chip_zip: Path, tmp_path: Path, mon
         with pytest.raises(RuntimeError, match="no further"):
             train(chip_zip, path, QUICK)
     assert [p.name for p in tmp_path.iterdir()] == ["m.keras.training"]
-    monkeypatch.setattr("landmap_models.training.fit._run", unfinished)
+    monkeypatch.setattr("keras.Model.fit", unfinished)
     card = train(chip_zip, path, QUICK, resume=True)
     assert [row["epoch"] for row in card.training["log"]] == [0]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.history.csv", "m.keras"]
