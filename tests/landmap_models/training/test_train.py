@@ -469,5 +469,6 @@ def test_the_card_is_json_with_versions(chip_zip: Path) -> None:
 def test_only_inference_knows_tensorflow() -> None:
     """All else is Keras's own, so that another backend trains, too."""
     package = Path(module.__file__).parents[1]
-    users = {p.stem for p in package.rglob("*.py") if re.search(r"import tensorflow|from tensorflow", p.read_text())}
+    pattern = re.compile(r"^\s*(import|from) tensorflow\b", re.MULTILINE)
+    users = {path.stem for path in package.rglob("*.py") if pattern.search(path.read_text())}
     assert users == {"tensorflow"}, "the graphs behind `keras_classifier`"
