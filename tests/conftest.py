@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -98,6 +99,34 @@ class _Sensitive:
 def sensitive() -> Classifier:
     """A classifier whose classes depend on every pixel of a chip."""
     return _Sensitive()
+
+
+class _Listener(logging.Handler):
+    """Passes each line on, as it comes."""
+
+    def __init__(self, listener: Callable[[str], Any], level: int) -> None:
+        super().__init__(level)
+        self._listener = listener
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._listener(record.getMessage())
+
+
+@pytest.fixture
+def hear() -> Iterator[Callable[..., None]]:
+    """A function that has a listener called with each line that landmap logs from level INFO on, or another level."""
+    log, handlers = logging.getLogger("landmap"), list[logging.Handler]()
+    before = log.level
+
+    def listen(listener: Callable[[str], Any], level: int = logging.INFO) -> None:
+        handlers.append(_Listener(listener, level))
+        log.addHandler(handlers[-1])
+        log.setLevel(logging.INFO)
+
+    yield listen
+    log.setLevel(before)
+    for handler in handlers:
+        log.removeHandler(handler)
 
 
 @pytest.fixture

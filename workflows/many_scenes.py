@@ -9,6 +9,7 @@ STAC ItemCollection. Given again, it does what is left; started on two machines 
 from __future__ import annotations
 
 import csv
+import logging
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from landmap.errors import LandmapError
 
 def map_scenes(source: str, folder: Path) -> landmap.BatchResult:
     """Write covers, catalogue, reports and `areas.csv` into the folder."""
-    result = landmap.run_batch(landmap.find_jobs(source), folder, retry_failed=True, warn=tell, say=tell)
+    result = landmap.run_batch(landmap.find_jobs(source), folder, retry_failed=True)
     with (folder / "areas.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["cover", "class", "share", "hectares"])
@@ -30,15 +31,12 @@ def map_scenes(source: str, folder: Path) -> landmap.BatchResult:
     return result
 
 
-def tell(text: str) -> None:
-    """Say something that is no result."""
-    print(text, file=sys.stderr)
-
-
 def main() -> None:
     """Read the arguments."""
     if len(sys.argv) != 3:
         sys.exit(__doc__)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("landmap").setLevel(logging.INFO)  # which scenes failed, and other news
     try:
         result = map_scenes(sys.argv[1], Path(sys.argv[2]))
     except LandmapError as error:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from landmap.batch.run import run_batch as run_batch
     from landmap.demo.example import write_example as write_example
     from landmap.errors import LandmapError as LandmapError
+    from landmap.errors import LandmapWarning as LandmapWarning
+    from landmap.executors.base import Executor as Executor
     from landmap.inference.plan import Plan as Plan
     from landmap.inference.plan import make_plan as plan  # noqa: F401 # listed by the table below
     from landmap.maps.cover import open_cover as open_cover
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
     from landmap.report.quicklook import write_quicklook as write_quicklook
     from landmap.run.classify import classify as classify
     from landmap.run.classify import run_plan as run_plan
-    from landmap.run.derived import Derived as Derived
-    from landmap.run.result import Outputs as Outputs
+    from landmap.run.outputs import Derived as Derived
+    from landmap.run.outputs import Outputs as Outputs
     from landmap.run.result import Result as Result
     from landmap.scene.scene import Scene as Scene
     from landmap.scene.scene import open_scene as open_scene
@@ -49,10 +51,12 @@ _PUBLIC = {
     "BatchResult": "batch.run:BatchResult",
     "Change": "accuracy.change:Change",
     "ClassShare": "maps.shares:ClassShare",
-    "Derived": "run.derived:Derived",
+    "Derived": "run.outputs:Derived",
+    "Executor": "executors.base:Executor",
     "Job": "batch.jobs:Job",
     "LandmapError": "errors:LandmapError",
-    "Outputs": "run.result:Outputs",
+    "LandmapWarning": "errors:LandmapWarning",
+    "Outputs": "run.outputs:Outputs",
     "Plan": "inference.plan:Plan",
     "Result": "run.result:Result",
     "Scene": "scene.scene:Scene",

@@ -14,8 +14,18 @@
     ├── OutputError              an output exists already or can't be written
     └── BatchError               not every scene of a batch is done
 
-A message says what was expected, what came and what to do about it, and names the file and the band.
+A message says what was expected, what was received and what to do about it, and names the file and the band.
+
+What the user should know of a result that was made all the same is a `LandmapWarning`. It is in the result, too.
 """
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from landmap_models.errors import LandmapError
 
@@ -27,6 +37,7 @@ __all__ = [
     "ClusterLostError",
     "GeoreferenceError",
     "LandmapError",
+    "LandmapWarning",
     "OutputError",
     "ReadError",
     "ReferenceDataError",
@@ -82,3 +93,35 @@ class OutputError(LandmapError):
 
 class BatchError(LandmapError):
     """Not every scene of a batch is done."""
+
+
+class LandmapWarning(UserWarning):
+    """Something that the user should know before a map is trusted."""
+
+
+_ONLY_COLLECTED: ContextVar[bool] = ContextVar("_ONLY_COLLECTED", default=False)
+
+
+def issue_warnings(texts: Iterable[str]) -> None:
+    """Issue warnings that point at the line which called landmap, whatever lies between.
+
+    Args:
+        texts: One line each.
+    """
+    if _ONLY_COLLECTED.get():
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == "landmap":
+        level, frame = level + 1, frame.f_back
+    for text in texts:
+        warnings.warn(text, LandmapWarning, stacklevel=level)
+
+
+@contextmanager
+def warnings_only_collected() -> Iterator[None]:
+    """Within this context `issue_warnings` is silent: the caller shows what the results hold."""
+    token = _ONLY_COLLECTED.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_COLLECTED.reset(token)

@@ -189,15 +189,15 @@ def test_the_default_client_is_used(scene: Path, tmp_path: Path, notes: Path, wh
     assert (tmp_path / "cover.tif").read_bytes() == whole
 
 
-def test_what_is_said(scene: Path, tmp_path: Path, notes: Path, cluster: Client) -> None:
+def test_what_is_said(scene: Path, tmp_path: Path, notes: Path, cluster: Client, hear: Callable[..., None]) -> None:
     said: list[str] = []
     seen: list[tuple[int, int]] = []
+    hear(said.append)
     landmap.classify(
         scene,
         tmp_path / "cover.tif",
         classifier=Bright(notes),
         scheduler=cluster,
-        say=said.append,
         progress=lambda done, total: seen.append((done, total)),
         **CHOICES,
     )
@@ -309,10 +309,16 @@ def flaky(scene: Path, notes: Path, failures: int) -> tuple[Flaky, list[Chunk]]:
     return Flaky(work.scene, work.grid, work.how, notes, failures), list(plan.chunks())
 
 
+def prepared(client: Client, scene: Path, classifier: Bright) -> ClusterExecutor:
+    executor = ClusterExecutor(client)
+    executor.prepare(make_plan(scene, card=CARD, **CHOICES), classifier)
+    return executor
+
+
 def test_a_read_that_fails_twice_and_then_works(scene: Path, notes: Path, cluster: Client) -> None:
     work, chunks = flaky(scene, notes, 2)
     written: dict[int, ChunkCover] = {}
-    executor = ClusterExecutor(cluster, Bright(notes))
+    executor = prepared(cluster, scene, Bright(notes))
     executor.run(work, chunks, lambda chunk, cover: written.setdefault(chunk.index, cover) and None)
     plain = ChunkWork(work.scene, work.grid, work.how)
     for chunk in chunks:
@@ -324,7 +330,7 @@ def test_a_read_that_fails_twice_and_then_works(scene: Path, notes: Path, cluste
 def test_a_read_that_keeps_failing_names_its_window_and_cause(scene: Path, notes: Path, cluster: Client) -> None:
     work, chunks = flaky(scene, notes, 9)
     with pytest.raises(ChunkError, match=r"chunk 7 \(rows 64-127, columns 128-191\) failed: OSError: the n"):
-        ClusterExecutor(cluster, Bright(notes)).run(work, chunks[7:8], lambda chunk, cover: None)
+        prepared(cluster, scene, Bright(notes)).run(work, chunks[7:8], lambda chunk, cover: None)
     assert len(list(notes.glob("read-7-*"))) == 3
 
 
@@ -338,7 +344,7 @@ def test_few_chunks_are_in_work_at_once(scene: Path, notes: Path, cluster: Clien
         most = max(most, len(list(notes.glob("read-*"))) - written)
         written += 1
 
-    ClusterExecutor(cluster, Bright(notes)).run(work, chunks, write)
+    prepared(cluster, scene, Bright(notes)).run(work, chunks, write)
     assert written == CHUNKS
     assert most <= 9, "two for each of four threads, and the one that is written"
 
@@ -354,8 +360,7 @@ def test_prediction_takes_a_gpu_and_reading_does_not(scene: Path, tmp_path: Path
         try:
             client.wait_for_workers(2, timeout=60)
             gpus = dict(client.run(about).values())
-            executor = ClusterExecutor(client, Bright(notes, 0.1))
-            executor.prepare(make_plan(scene, card=CARD, **CHOICES))
+            executor = prepared(client, scene, Bright(notes, 0.1))
             executor.run(work, chunks, lambda chunk, cover: None)
         finally:
             with_gpu.terminate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import time
 from collections import Counter
@@ -16,14 +17,18 @@ from landmap.batch.ledger import DONE, OUTDATED, RUNNING, WAITING, Ledger, Recor
 from landmap.batch.report import write_reports
 from landmap.batch.stac import item_path, make_item, write_collection, write_item
 from landmap.batch.tasks import Task, begin_folder, damage, judge, make_tasks
-from landmap.errors import ClusterLostError, LandmapError, OutputError
+from landmap.errors import ClusterLostError, LandmapError, OutputError, warnings_only_collected
+from landmap.executors.base import Executor
+from landmap.executors.connect import Scheduler, connected
 from landmap.io.publish import with_sidecars
 from landmap.io.remote import redact, redacted
 from landmap.products.sensing_time import parse_time, sensing_time
 from landmap.run.classify import classify
-from landmap.run.result import Progress, Result, Say
+from landmap.run.result import Progress, Result
 from landmap.settings import Settings
 from landmap_models.inference.classifier import Classifier
+
+LOG = logging.getLogger("landmap")
 
 LISTED = 20
 """Things passed over that are each a warning."""
@@ -61,8 +66,7 @@ class _Run:
     retry_failed: bool
     classifier: Classifier | None
     where: Mapping[str, Any]
-    say: Say
-    warn: Say
+    """Arguments of `classify` that say where chunks are executed."""
 
 
 def run_batch(
@@ -74,10 +78,10 @@ def run_batch(
     overwrite: bool = False,
     retry_failed: bool = False,
     classifier: Classifier | None = None,
-    where: Mapping[str, Any] | None = None,
+    executor: Executor | None = None,
+    scheduler: Scheduler = None,
+    workers: int | None = None,
     progress: Progress | None = None,
-    say: Say | None = None,
-    warn: Say | None = None,
 ) -> BatchResult:
     """Classify many scenes into one folder, and describe them there as a STAC catalogue.
 
@@ -85,18 +89,21 @@ def run_batch(
     may share the work: each scene is done by one of them, and each returns when all are done. A scene that fails stops
     nothing; it is left alone from then on unless it has changed, or `retry_failed`.
 
+    Each scene that fails, has failed before or is outdated is logged as a warning of the logger "landmap", with the
+    reason; other news is logged at level INFO. What is to be known of each map is in its record and in the reports.
+
     Args:
-        jobs: From `find_jobs`, or made by hand. What `find_jobs` passed over is told by `warn` and in the reports.
+        jobs: From `find_jobs`, or made by hand. What `find_jobs` passed over is logged, and listed in the reports.
         output: The folder. It may have a catalogue and reports only if they are a batch's.
         settings: For all scenes; a job's options are put on top.
         confidence: Also write the class's probability in percent, as `<cover>_confidence.tif`.
         overwrite: Do again what was made otherwise, or changed since, and replace files that exist.
         retry_failed: Do again what failed.
         classifier: Use this one in place of the model that the settings name.
-        where: More for `classify`, such as where to compute.
-        progress: Called after each scene with the number of scenes looked at and of all.
-        say: Called with news.
-        warn: Called with each scene that fails, has failed before or is outdated, and why.
+        executor: Executes the chunks; see `landmap.classify`.
+        scheduler: Address, scheduler file or client of a Dask cluster; see `landmap.classify`.
+        workers: Number of processes that are started for this batch; see `landmap.classify`.
+        progress: Called after each scene with the number of scenes that were dealt with and of all; None: nothing is.
 
     Raises:
         SettingsError: The list or an option can't be meant; before any work.
@@ -107,12 +114,12 @@ def run_batch(
     tasks = make_tasks(jobs, settings or Settings(), classifier.card if classifier else None, confidence=confidence)
     begin_folder(folder, tasks)
     skipped = jobs.skipped if isinstance(jobs, Jobs) else ()
-    _tell_skipped(skipped, warn or _silent)
-    with Ledger(folder, create=True) as ledger:
+    _log_skipped(skipped)
+    with connected(scheduler, workers) as client, Ledger(folder, create=True) as ledger:
         ledger.enrol((task.job.output, redacted(task.job.scene)) for task in tasks)
         before = {record.output: record for record in ledger.records()}
-        how = overwrite, retry_failed, classifier, dict(where or {})
-        run = _Run(folder, ledger, before, *how, say or _silent, warn or _silent)
+        where: dict[str, Any] = {"executor": executor} if executor else {"scheduler": client}
+        run = _Run(folder, ledger, before, overwrite, retry_failed, classifier, where)
         try:
             _work(run, tasks, progress)
         finally:  # after Ctrl-C, too
@@ -121,11 +128,11 @@ def run_batch(
     return BatchResult(folder, tuple(found[task.job.output] for task in tasks), files)
 
 
-def _tell_skipped(skipped: Sequence[str], warn: Say) -> None:
+def _log_skipped(skipped: Sequence[str]) -> None:
     for text in skipped[:LISTED]:
-        warn(f"skipped, as it is no scene: {text}")
+        LOG.warning("skipped, as it is no scene: %s", text)
     if len(skipped) > LISTED:
-        warn(f"skipped {len(skipped) - LISTED} more, which the report lists")
+        LOG.warning("skipped %d more, which the report lists", len(skipped) - LISTED)
 
 
 def batch_status(output: str | os.PathLike[str]) -> tuple[Record, ...]:
@@ -149,16 +156,12 @@ def _as_it_is(ledger: Ledger, record: Record) -> Record:
     return record
 
 
-def _silent(text: str) -> None:
-    """Say nothing."""
-
-
 def _work(run: _Run, tasks: Sequence[Task], progress: Progress | None) -> None:
     """Everything that nobody else has in work, then what others had, should they have left it unfinished."""
     total, left = len(tasks), list(tasks)
     for wait in (False, True):
         if wait and left:
-            run.say(f"waiting for {len(left)} of the scenes, which another run has in work")
+            LOG.info("waiting for %d of the scenes, which another run has in work", len(left))
         for task in list(left):
             if _attempt(run, task, wait=wait):
                 left.remove(task)
@@ -177,11 +180,11 @@ def _attempt(run: _Run, task: Task, *, wait: bool) -> bool:
         verdict = judge(record, task, run.folder, overwrite=run.overwrite, retry=retry)
         if verdict.state == WAITING:
             if verdict.why:
-                run.say(f"{redacted(task.job.scene)}: {verdict.why}: doing it again")
+                LOG.info("%s: %s: doing it again", redacted(task.job.scene), verdict.why)
             _do(run, task, record, overwrite=verdict.overwrite)
         else:
             if verdict.state != DONE:
-                run.warn(_named(record.scene, verdict.why))
+                LOG.warning("%s", _named(record.scene, verdict.why))
             if (verdict.state, verdict.why) != (record.state, record.error):
                 run.ledger.mark(record, verdict.state, verdict.why)
     return True
@@ -205,7 +208,7 @@ def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
         words = str(error) if isinstance(error, LandmapError) else f"{type(error).__name__}: {error}"
         words = " ".join(redact(words, task.job.scene).split())
         run.ledger.fail(output, time.perf_counter() - begin, words)
-        run.warn(_named(scene, words))
+        LOG.warning("%s", _named(scene, words))
     else:
         run.ledger.finish(output, time.perf_counter() - begin, files, result)
 
@@ -216,11 +219,12 @@ def _make(run: _Run, task: Task, *, overwrite: bool, fresh: bool) -> tuple[dict[
     cover, item = folder / job.output, folder / item_path(job.output)
     cover.parent.mkdir(parents=True, exist_ok=True)
     if item.exists() and not overwrite:
-        raise OutputError(f"{item}: exists already. Choose another name or give --overwrite")
+        raise OutputError(f"{item}: exists already. Choose another name or give overwrite=True (--overwrite)")
     acquired = parse_time(job.acquired) if job.acquired else sensing_time(job.scene)
     confidence = folder / task.confidence if task.confidence else None
     how: dict[str, Any] = {"confidence": confidence, "overwrite": overwrite, "classifier": run.classifier}
-    result = classify(job.scene, cover, task.settings, **how, **run.where)
+    with warnings_only_collected():
+        result = classify(job.scene, cover, task.settings, **how, **run.where)
     try:
         files = describe_files(folder, task.rasters)
         described = make_item(result, job.name, folder, acquired=acquired, source=job.source, files=files)
@@ -238,7 +242,7 @@ def _report(result: Result, job: Job) -> dict[str, Any]:
         "classes": [dataclasses.asdict(c) | {"color": colors[c.id]} for c in result.classes],
         "nodata_pixels": result.nodata_pixels,
         "left_out": dict(result.left_out),
-        "left_out_text": result.left_out_says,
+        "left_out_text": result.left_out_text,
         "clouds": result.plan.scene.clouds.text,
         "precision": result.precision,
         "warnings": [redact(text, job.scene) for text in result.warnings],

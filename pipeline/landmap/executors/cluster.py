@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from landmap.errors import ClusterError, ClusterLostError, LandmapError
 from landmap.executors.base import Engine, Write
-from landmap.executors.connect import words
 from landmap.inference.plan import Plan
 from landmap.inference.stitch import ChunkCover
-from landmap.inference.work import ChunkWork, model_file
+from landmap.inference.work import ChunkWork, ModelFile, model_file
 from landmap.scene.scene import files_read
 from landmap.tiling import Chunk
 from landmap_models.inference.classifier import Classifier
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from landmap.executors.worker import Findings
 
-Say = Callable[[str], None]
+LOG = logging.getLogger("landmap")
 
 WORKER_SECONDS = 60
 """To wait for the first worker."""
 LONELY_SECONDS = 600
 """To wait for a worker once all are gone: a queue may bring new ones."""
-LOOK_SECONDS = 5
-"""Between looks at how many workers there are."""
+COUNT_SECONDS = 5
+"""Between counts of the workers."""
 READ_RETRIES = 2
 """A network may lose a read; what fails three times is broken."""
 
@@ -47,33 +47,36 @@ class ClusterExecutor:
     those parts of the cover that it is about to write, and workers the pixels of what they predict next.
     """
 
-    def __init__(
-        self, client: Client, classifier: Classifier | None = None, *, force: bool = False, say: Say | None = None
-    ) -> None:
-        """Nothing is asked of the cluster yet.
+    def __init__(self, client: Client) -> None:
+        """Keep the client; nothing is asked of the cluster yet.
 
         Args:
-            client: Of it.
-            classifier: Sent to the workers, in place of the plan's model. Must be picklable.
-            force: Take workers with other versions of landmap, Keras, TensorFlow or GDAL.
-            say: Called with news: where the dashboard is, that there are no workers.
+            client: A client of the cluster, which stays open.
         """
-        self._client, self._model, self._force, self._say = client, classifier, force, say or (lambda text: None)
+        self._client = client
+        self._model: ModelFile | Classifier | None = None
+        self._force = False
         self._resources: dict[str, float] = {}
-        self._threads, self._looked = 0, -math.inf
+        self._threads, self._counted = 0, -math.inf
 
-    def prepare(self, plan: Plan) -> Engine:
-        """Ask the workers what they find, and let one choose the precision. See `Executor`.
+    def prepare(self, plan: Plan, classifier: Classifier | None) -> Engine:
+        """Ask the workers what they find, and let one of them choose the precision. See `Executor`.
+
+        Args:
+            plan: What will be executed. Its setting `force` accepts workers with other versions of landmap, Keras,
+                TensorFlow or GDAL.
+            classifier: Sent to the workers in place of the plan's model; it must be picklable. None: the plan's model.
 
         Raises:
             ClusterError: There is no worker, or one has other versions, or does not find the scene.
         """
         from landmap.executors import worker
 
-        self._say(f"dashboard: {self._client.dashboard_link}")
-        model = None if self._model is not None else model_file(plan, "float32")
-        with self._told():
-            found = self._look_around(plan, model)
+        LOG.info("dashboard: %s", self._client.dashboard_link)
+        self._model, self._force = classifier, plan.settings.force
+        model = None if classifier is not None else model_file(plan, "float32")
+        with self._loss_explained():
+            found = self._ask_workers(plan, model)
             if not self._force:
                 _check_versions(found)
             _check_files(found)
@@ -84,10 +87,10 @@ class ClusterExecutor:
                 self._client.register_plugin(worker.SentModel(model))
             future = self._client.submit(worker.prepare, plan, resources=self._resources, pure=False)
         engine: Engine = self._result(future, lambda why: ClusterError(f"{self._address}: no model there: {why}"))
-        self._model = model_file(plan, engine.precision)  # type: ignore[arg-type, assignment] # the name of one
+        self._model = model_file(plan, engine.precision)  # type: ignore[arg-type] # the name of one
         return engine
 
-    def _look_around(self, plan: Plan, model: Any) -> dict[str, Findings]:
+    def _ask_workers(self, plan: Plan, model: Any) -> dict[str, Findings]:
         from landmap.executors import worker
 
         try:
@@ -99,7 +102,7 @@ class ClusterExecutor:
             ) from error
         files = {name: size for name, (size, _) in files_read(plan.scene).items()}
         try:
-            found: dict[str, Findings] = self._client.run(worker.look_around, model, files)
+            found: dict[str, Findings] = self._client.run(worker.report_findings, model, files)
         except Exception as error:  # whatever a worker without landmap, or with another one, raises
             raise ClusterError(
                 f"{self._address}: expected workers with landmap. Received: {words(error)}. Install there what is "
@@ -139,7 +142,7 @@ class ClusterExecutor:
     def _submit(self, work: ChunkWork, chunk: Chunk) -> Future:
         from landmap.executors import worker
 
-        with self._told():
+        with self._loss_explained():
             pixels = self._client.submit(worker.read_chunk, work, chunk, retries=READ_RETRIES, pure=False)
             wanted = None if self._force else worker.versions()
             return self._client.submit(
@@ -148,10 +151,10 @@ class ClusterExecutor:
 
     def _most(self) -> int:
         """Chunks to have in work: each thread of a worker has one, and one more waits for it."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            with self._told():
+        if time.monotonic() - self._counted > COUNT_SECONDS:
+            with self._loss_explained():
                 self._threads = sum(self._client.nthreads().values())
-            self._looked = time.monotonic()
+            self._counted = time.monotonic()
         return 2 * max(1, self._threads)
 
     def _next(self, finished: SimpleQueue[Future]) -> Future:
@@ -159,11 +162,11 @@ class ClusterExecutor:
         lonely = 0
         while True:
             with suppress(Empty):
-                return finished.get(timeout=LOOK_SECONDS)
-            with self._told():
-                lonely = 0 if self._client.nthreads() else lonely + LOOK_SECONDS
-            if lonely == LOOK_SECONDS:
-                self._say(f"{self._address} has no workers any more: waiting for new ones")
+                return finished.get(timeout=COUNT_SECONDS)
+            with self._loss_explained():
+                lonely = 0 if self._client.nthreads() else lonely + COUNT_SECONDS
+            if lonely == COUNT_SECONDS:
+                LOG.info("%s has no workers any more: waiting for new ones", self._address)
             if lonely > LONELY_SECONDS:
                 raise ClusterLostError(
                     f"{self._address}: expected a worker. Received: none for {LONELY_SECONDS} s. Finished chunks are "
@@ -183,7 +186,7 @@ class ClusterExecutor:
         from distributed import KilledWorker
 
         try:
-            with self._told():
+            with self._loss_explained():
                 return future.result()
         except KilledWorker as error:
             raise failed(
@@ -196,8 +199,8 @@ class ClusterExecutor:
             raise failed(words(error)) from error
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """The words for a scheduler that goes away."""
+    def _loss_explained(self) -> Iterator[None]:
+        """Turn Dask's errors of a scheduler that went away into one that says so."""
         try:
             yield
         except (CancelledError, OSError, TimeoutError) as error:  # CommClosedError is an OSError
@@ -232,3 +235,8 @@ def _check_files(found: Mapping[str, Findings]) -> None:
         f"{', '.join(names)}: expected to be found by all workers, of the same size. Received: not by "
         f"{', '.join(lacking)}. Put it where all of them see it under this name, or give a URL"
     )
+
+
+def words(error: BaseException) -> str:
+    """An error of Dask's in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,4 +1,4 @@
-"""A client of the Dask cluster that is asked for."""
+"""The executor that the arguments `scheduler` and `workers` ask for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from landmap.errors import ClusterError, SettingsError
+from landmap.executors.base import Executor
+from landmap.executors.cluster import ClusterExecutor, words
+from landmap.executors.threads import ThreadExecutor
 from landmap_models.inference.lean_keras import lean_keras
 
 if TYPE_CHECKING:
@@ -22,6 +25,31 @@ CONNECT_SECONDS = 20
 """To wait for a scheduler to answer."""
 THREADS = 2
 """Of a worker process that is started here: one predicts, one reads."""
+
+
+@contextmanager
+def open_executor(
+    executor: Executor | None, scheduler: Scheduler, workers: int | None, threads: int
+) -> Iterator[Executor]:
+    """The executor that is asked for; with nothing asked for, threads.
+
+    Args:
+        executor: Used as it is, and not closed; None: one is made.
+        scheduler: See `connected`.
+        workers: See `connected`.
+        threads: Number of chunks in work at the same time where no cluster is asked for.
+
+    Raises:
+        SettingsError: More than one of `executor`, `scheduler` and `workers` is given.
+        ClusterError: The scheduler does not answer.
+    """
+    if executor is not None:
+        if scheduler is not None or workers is not None:
+            raise SettingsError("Expected an executor, a scheduler or a number of workers. Received: two of them")
+        yield executor
+        return
+    with connected(scheduler, workers) as client:
+        yield ThreadExecutor(threads) if client is None else ClusterExecutor(client)
 
 
 @contextmanager
@@ -92,8 +120,3 @@ def _local(workers: int) -> Iterator[Client]:
     ):
         client.run(lean_keras)  # these processes are landmap's own
         yield client
-
-
-def words(error: BaseException) -> str:
-    """An error of Dask's in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())

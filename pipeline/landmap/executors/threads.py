@@ -1,4 +1,4 @@
-"""Chunks in this process: one is predicted while the next is read and the last is written."""
+"""Chunks in threads of this process: one is predicted while the next is read and the last is written."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import TypeVar
 
-from landmap.executors.base import Engine, Write
+from landmap.executors.base import Engine, Write, load_engine
 from landmap.inference.plan import Plan
-from landmap.inference.precision import choose_precision
 from landmap.inference.stitch import ChunkCover
-from landmap.inference.work import ChunkWork, load
+from landmap.inference.work import ChunkWork
 from landmap.pixels import Pixels
 from landmap.tiling import Chunk
 from landmap_models.inference.classifier import Classifier
@@ -22,25 +21,22 @@ Result = TypeVar("Result")
 class ThreadExecutor:
     """An `Executor` on Dask's threads."""
 
-    def __init__(self, threads: int, classifier: Classifier | None = None) -> None:
-        """Nothing is loaded yet.
+    def __init__(self, threads: int = 2) -> None:
+        """Keep the number of threads; nothing is loaded yet.
 
         Args:
-            threads: Chunks in work at once; 1 does one after the other.
-            classifier: Use this one in place of the plan's model.
+            threads: Number of chunks in work at the same time; 1 executes one after the other.
         """
-        self._threads, self._classifier = threads, classifier
+        self._threads = threads
+        self._classifier: Classifier | None = None
 
-    def prepare(self, plan: Plan) -> Engine:
-        """Load the model. See `Executor`."""
-        if self._classifier is not None:
-            return engine_of(self._classifier, "float32: the classifier was passed in")
-        choice = choose_precision(plan)
-        self._classifier = load(plan, choice.precision)
-        return engine_of(self._classifier, choice.says)
+    def prepare(self, plan: Plan, classifier: Classifier | None) -> Engine:
+        """Load the model in this process. See `Executor`."""
+        self._classifier, engine = load_engine(plan, classifier)
+        return engine
 
     def run(self, work: ChunkWork, chunks: Sequence[Chunk], write: Write) -> None:
-        """Do these chunks. See `Executor`."""
+        """Execute chunks in threads. See `Executor`."""
         classifier = self._classifier
         assert classifier is not None  # `prepare` has been called
 
@@ -48,13 +44,6 @@ class ThreadExecutor:
             return work.predict(chunk, pixels, classifier)
 
         run_steps(chunks, work.read, predict, write, self._threads)
-
-
-def engine_of(classifier: Classifier, says: str) -> Engine:
-    """What a loaded classifier computes by."""
-    return Engine(
-        str(getattr(classifier, "precision", "as passed in")), str(getattr(classifier, "device", "as passed in")), says
-    )
 
 
 def run_steps(
@@ -66,16 +55,16 @@ def run_steps(
 ) -> None:
     """Read, compute and write every chunk on Dask's threaded scheduler.
 
-    Each chunk is three tasks. Computing happens one chunk at a time, because TensorFlow uses all cores by itself;
-    reading of the next chunk overlaps with it. Writing happens one at a time, as GDAL wants. Dask takes up a chunk's
-    next task before it starts another chunk, so that about `threads` chunks are in memory at once.
+    Each chunk is three tasks. One chunk at a time is computed, because TensorFlow uses all cores by itself; the next is
+    read meanwhile. One chunk at a time is written, as GDAL wants. Dask takes up a chunk's next task before it starts
+    another chunk, so that about `threads` chunks are in memory at once.
 
     Args:
-        chunks: What to do.
+        chunks: Each is executed once.
         read: Returns what `compute` needs; may run in several threads.
         compute: Returns what `write` needs.
         write: Keeps the result.
-        threads: Chunks in work at once; 1 does one after the other.
+        threads: Number of chunks in work at the same time; 1 executes one after the other.
     """
     import dask
     import dask.local

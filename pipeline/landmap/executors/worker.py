@@ -13,8 +13,7 @@ import rasterio
 from distributed import WorkerPlugin, get_worker
 
 from landmap.errors import ClusterError
-from landmap.executors.base import Engine
-from landmap.executors.threads import engine_of
+from landmap.executors.base import Engine, engine_of
 from landmap.inference.plan import Plan
 from landmap.inference.precision import choose_precision
 from landmap.inference.stitch import ChunkCover
@@ -53,7 +52,7 @@ class Findings:
     """How many `GPU` resources it announces."""
 
 
-def look_around(model: ModelFile | None, files: dict[str, int], dask_worker: Any = None) -> Findings:
+def report_findings(model: ModelFile | None, files: dict[str, int], dask_worker: Any = None) -> Findings:
     """See what this process finds.
 
     Args:
@@ -74,7 +73,7 @@ def prepare(plan: Plan) -> Engine:
     assert plan.model_path is not None
     path = _found(model_file(plan, "float32"))
     choice = choose_precision(replace(plan, model_path=path))
-    return engine_of(model_file(plan, choice.precision).load(path), choice.says)
+    return engine_of(model_file(plan, choice.precision).load(path), choice.reason)
 
 
 def read_chunk(work: ChunkWork, chunk: Chunk) -> Pixels | None:

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
+from landmap.inference.methods import Method
 from landmap.io.reading import SLOW_CACHE_BYTES, stays_open
 from landmap.scene.scene import Scene
 from landmap.settings import ComputeSettings
 from landmap.tiling import Grid
-from landmap_models.inference.dense import Dense
 from landmap_models.model_file.card import ModelCard
 
 CHUNK_PIXELS = 1024 * 1024
@@ -21,9 +21,6 @@ processors (Intel with AMX, AMD Zen 5) came to, less their chunk."""
 SMALLEST_TILE = 512
 """Pixels along the side of the smallest tile that is predicted in one pass: for smaller ones TensorFlow takes other
 kernels, which round otherwise, and a cover must not depend on its chunks."""
-ACTIVATIONS = 2.4
-"""What TensorFlow holds at once, in the inputs and outputs of a network's largest layer; fitted to whole runs
-of the packaged network."""
 LARGE_BLOCKS = 200e6
 """Bytes of decoded blocks above which the plan warns."""
 
@@ -34,25 +31,25 @@ def itemsize_of(precision: str) -> int:
 
 
 def chunk_shape(
-    scene: Scene, grid: Grid, card: ModelCard, dense: Dense | str, settings: ComputeSettings, itemsize: int
+    scene: Scene, grid: Grid, card: ModelCard, method: Method, settings: ComputeSettings, itemsize: int
 ) -> tuple[int, int]:
     """Rows and columns of pixels that a chunk owns, at most. Changes memory and time, never the result.
 
     Args:
-        scene: What is read.
-        grid: Windows and cells.
-        card: Of the model.
-        dense: The network that predicts a chunk in one pass, or why none does.
+        scene: The scene that is read.
+        grid: Its windows and cells.
+        card: The model's card.
+        method: How windows are predicted.
         settings: `chunk` and `memory` are used.
-        itemsize: Bytes of a number while predicting.
+        itemsize: Bytes of a number in the precision that is computed in.
     """
     if settings.chunk is not None:
         height, width = settings.chunk, settings.chunk
-    elif isinstance(dense, str):
+    elif not method.in_one_pass:
         height, width = _by_blocks(scene, grid)
     else:
         free = settings.memory - BASE_BYTES - remembered_bytes(scene)
-        tile = math.isqrt(max(0, int(free / bytes_per_pixel(scene, card, dense, itemsize))))
+        tile = math.isqrt(max(0, int(free / bytes_per_pixel(scene, card, method, itemsize))))
         # What is left without the windows around; a smaller chunk than the smallest tile's would save nothing.
         side = max(grid.stride, max(tile, SMALLEST_TILE) - 2 * grid.chip_size)
         height, width = _even(scene.geobox.height, side, grid.stride), _even(scene.geobox.width, side, grid.stride)
@@ -80,10 +77,10 @@ def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
     return _whole_blocks(side, rows), _whole_blocks(side, cols)
 
 
-def bytes_per_pixel(scene: Scene, card: ModelCard, dense: Dense | str, itemsize: int) -> float:
-    """Of a chunk: values and reflectance of two chunks, one of which is read; and what a dense network holds."""
+def bytes_per_pixel(scene: Scene, card: ModelCard, method: Method, itemsize: int) -> float:
+    """Bytes for each pixel of a chunk: values and reflectance of two chunks, one of which is read, and the network."""
     bands = len(card.bands) + (4 if scene.nir else 0)
-    return bands * 36 + (0 if isinstance(dense, str) else ACTIVATIONS * dense.bytes_per_pixel(itemsize))
+    return bands * 36 + method.bytes_per_pixel(itemsize)
 
 
 def block_bytes(scene: Scene) -> int:

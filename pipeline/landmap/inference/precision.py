@@ -34,8 +34,8 @@ class Choice:
 
     precision: Precision
     """In which the model computes."""
-    says: str
-    """Precision and reason, in words."""
+    reason: str
+    """The precision and why it was chosen, in words."""
 
 
 def choose_precision(plan: Plan) -> Choice:
@@ -78,7 +78,9 @@ def _same(plan: Plan, fast: Precision, chunks: list[Chunk]) -> npt.NDArray[np.bo
     if not chunks:
         return np.zeros(0, np.bool_)
     how = ChunkSettings(
-        plan.settings.batch_size, _tile([plan.grid.padded_window(c) for c in chunks]) if plan.tile else None
+        plan.method,
+        plan.settings.batch_size,
+        _tile([plan.grid.padded_window(c) for c in chunks]) if plan.method.in_one_pass else None,
     )
     same: list[npt.NDArray[np.bool_]] = []
     for chunk in chunks:

@@ -4,76 +4,37 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import cast
 
 import numpy as np
 
+from landmap.inference.methods import ChipByChip, Method
 from landmap.inference.stitch import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
 from landmap.left_out import count_reasons
-from landmap.pixels import Pixels, chip_views, extend, fill_nodata, valid_share
+from landmap.pixels import Pixels, extend, fill_nodata, valid_share
 from landmap.tiling import Chunk, Grid, Window
 from landmap_models.arrays import Bools, Floats
-from landmap_models.inference.classifier import Classifier, WindowClassifier, check_answers
+from landmap_models.inference.classifier import Classifier
 from landmap_models.legend import UNKNOWN_ID
 from landmap_models.model_file.nir import CELL, NirPrior, cell_statistics
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkSettings:
-    """How chunks are predicted; the same for all of a scene."""
+    """How chunks are predicted; the same for all chunks of a scene."""
 
+    method: Method = ChipByChip()  # noqa: RUF009 # it is frozen
+    """How the probabilities of windows are computed."""
     batch_size: int = 256
-    """Chips copied and predicted at once, where they are predicted one by one."""
+    """Number of chips that are predicted at once, where they are predicted one by one."""
     tile: tuple[int, int] | None = None
-    """Rows and columns of pixels that are predicted in one pass: those of the largest chunk with all its windows. None:
-    chip by chip."""
+    """Height and width in pixels of the largest chunk with all its windows, to which the others are filled up, if the
+    method takes a chunk in one pass; None otherwise."""
     smooth: bool = False
     """Take the class of a pixel from probabilities that are interpolated between the centres of cells."""
     keep_probabilities: bool = False
-    """Also return those of every class."""
+    """Return the probabilities of every class, too."""
     unknown_below: int | None = None
-    """Percent of confidence below which a pixel is "Unknown"."""
-
-
-def predict_windows(values: Floats, weights: Floats, classifier: Classifier, stride: int, how: ChunkSettings) -> Floats:
-    """Probabilities of every window of a chunk that has weight.
-
-    Args:
-        values: Reflectance, `(height, width, bands)`, without gaps.
-        weights: Valid share of the windows, `(rows, cols)`; windows of weight 0 count for nothing.
-        classifier: Which model; a `WindowClassifier` where `how` has a tile.
-        stride: Pixels between windows.
-        how: `batch_size` or `tile` is used.
-
-    Returns:
-        `(rows, cols, classes)`; zero for windows of weight 0.
-
-    Raises:
-        ModelError: The model's answers are not probabilities, or not one row a chip.
-    """
-    if how.tile is not None:
-        return _all_at_once(values, weights, cast(WindowClassifier, classifier), stride, how.tile)
-    chips = chip_views(values, classifier.card.chip_size, stride)
-    out = np.zeros((*weights.shape, len(classifier.card.legend)), np.float32)
-    rows, cols = np.nonzero(weights)
-    for start in range(0, len(rows), how.batch_size):
-        place = rows[start : start + how.batch_size], cols[start : start + how.batch_size]
-        answers = classifier.predict(np.ascontiguousarray(chips[place]))
-        check_answers(answers, len(place[0]), classifier.card)
-        out[place] = answers
-    return out
-
-
-def _all_at_once(
-    values: Floats, weights: Floats, classifier: WindowClassifier, stride: int, tile: tuple[int, int]
-) -> Floats:
-    """Every window in one pass over a tile of the same shape for all chunks, which a smaller chunk does not fill."""
-    whole = np.zeros((*tile, values.shape[-1]), np.float32)
-    whole[: values.shape[0], : values.shape[1]] = values
-    rows, cols = weights.shape
-    answers = classifier.predict_windows(whole, stride)[:rows, :cols]
-    check_answers(answers.reshape(rows * cols, -1), rows * cols, classifier.card)
-    return np.where(weights[..., None] > 0, answers, np.float32(0))
+    """Confidence in percent below which a pixel is "Unknown"; None: no pixel is."""
 
 
 def cover_chunk(
@@ -144,7 +105,9 @@ def chunk_windows(
     filled = fill_nodata(pixels, np.array([b.mean for b in classifier.card.bands], np.float32))
     complete = extend(filled, grid.read_window(chunk), grid.padded_window(chunk), grid.height, grid.width)
     weights = valid_share(complete.valid, grid.chip_size, grid.stride)
-    return predict_windows(complete.values, weights, classifier, grid.stride, how), weights
+    tile, size = how.tile, how.batch_size
+    windows = how.method.predict(complete.values, weights, classifier, grid.stride, batch_size=size, tile=tile)
+    return windows, weights
 
 
 def weigh_by_nir(probabilities: Floats, spectrum: Floats, stride: int, prior: NirPrior) -> tuple[Floats, int]:

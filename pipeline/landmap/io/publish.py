@@ -135,7 +135,7 @@ def _place(file: Path, target: Path, undo: ExitStack, *, overwrite: bool) -> Non
 
 def exists_error(path: Path) -> OutputError:
     """Return the error that refuses to replace a file unasked."""
-    return OutputError(f"{path}: exists already. Choose another name or give --overwrite")
+    return OutputError(f"{path}: exists already. Choose another name or give overwrite=True (--overwrite)")
 
 
 @contextmanager

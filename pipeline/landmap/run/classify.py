@@ -1,20 +1,21 @@
-"""The recipe: a scene becomes a cover."""
+"""A scene becomes a cover: planned, or by a plan that was made before."""
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Unpack
 
 import rasterio
 
+from landmap.errors import issue_warnings
 from landmap.executors.base import Engine, Executor
-from landmap.executors.cluster import ClusterExecutor
-from landmap.executors.connect import Scheduler, connected
-from landmap.executors.threads import ThreadExecutor
+from landmap.executors.connect import Scheduler, open_executor
 from landmap.geo.areas import pixel_areas
 from landmap.geo.geobox import misplaced
 from landmap.inference.plan import Plan, make_plan, with_precision
@@ -22,19 +23,32 @@ from landmap.inference.stitch import ChunkCover
 from landmap.inference.work import chunk_work
 from landmap.io.cog import RasterWriter
 from landmap.io.locks import signals_held
-from landmap.io.publish import Staged, locked, publish
+from landmap.io.publish import locked, publish
 from landmap.io.reading import cache_bytes, close_files
 from landmap.left_out import LEFT_OUT_TAG, ReasonCounter, left_out_tag
 from landmap.maps.shares import ClassCounter, count_raster
-from landmap.maps.zones import Zones
-from landmap.report.page import Map
-from landmap.run.derived import Derived, stage_companions
 from landmap.run.fingerprint import fingerprint
 from landmap.run.journal import Journal
-from landmap.run.result import Listener, Outputs, Progress, Result, Say, open_writers
+from landmap.run.outputs import Derived, Outputs, open_writers, stage_others
+from landmap.run.result import Progress, Result
 from landmap.settings import Choices, Settings, with_choices
 from landmap.tiling import Chunk
 from landmap_models.inference.classifier import Classifier
+
+LOG = logging.getLogger("landmap")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """How a plan is carried out; see `run_plan`."""
+
+    overwrite: bool
+    resume: bool
+    classifier: Classifier | None
+    executor: Executor | None
+    scheduler: Scheduler
+    workers: int | None
+    progress: Progress | None
 
 
 def classify(
@@ -50,39 +64,43 @@ def classify(
     overwrite: bool = False,
     resume: bool = True,
     classifier: Classifier | None = None,
+    executor: Executor | None = None,
     scheduler: Scheduler = None,
     workers: int | None = None,
     progress: Progress | None = None,
-    say: Say | None = None,
-    warn: Say | None = None,
+    on_plan: Callable[[Plan], None] | None = None,
     **choices: Unpack[Choices],
 ) -> Result:
-    """Classify a scene and write its cover.
+    """Classify a scene and write its land-cover map.
+
+    What the user should know is in `Result.warnings`, and issued as `LandmapWarning` when it is found. News, such as
+    how many chunks are reused, goes to the logger "landmap" at level INFO.
 
     Args:
-        scene: Anything that `landmap.scene.scene.open_scene` takes.
-        output: The cover: uint8 class ids on the scene's grid, nodata 255, as cloud-optimised GeoTIFF.
-        settings: How.
-        confidence: Also write the class's probability in percent.
-        probabilities: Also write every class's probability in percent, one band a class.
-        derived: Also write polygons, or a table of areas.
-        report: Also write an HTML page that shows the map and says how it was made.
-        quicklook: Also draw the scene beside its cover (PNG).
-        overwrite: Replace outputs that exist.
-        resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
-        classifier: Use this one in place of the model that the settings name. Its chunks can be reused where its card
-            has `weights_sha256`.
-        scheduler: Do the chunks on this Dask cluster. With neither this nor `workers`, on the cluster of Dask's default
-            client, if the program has one, and else in threads.
-        workers: Do the chunks in so many processes, started for this run.
-        progress: Called after each chunk.
-        say: Called with news: how many chunks are reused, where the cluster's dashboard is.
-        warn: Called with each warning that is found on the way, at once; they are in the result, too.
-        **choices: Fields of `Settings`, such as `stride=16`.
+        scene: Anything that `landmap.open_scene` takes.
+        output: File of the cover: uint8 class ids on the scene's grid, nodata 255, as cloud-optimised GeoTIFF.
+        settings: The settings of the run; None: the defaults.
+        confidence: File for the probability of each pixel's class in percent; None: it is not written.
+        probabilities: File for the probability of every class in percent, one band a class; None: it is not written.
+        derived: Polygons and tables that are made of the cover; None: none.
+        report: File for an HTML page that shows the map and says how it was made; None: it is not written.
+        quicklook: File for a picture of the scene beside its cover (PNG); None: it is not drawn.
+        overwrite: Replace outputs that exist; otherwise they are refused before any work.
+        resume: Reuse the finished chunks of a run for this output that was cut short; otherwise they are removed.
+        classifier: Predicts in place of the model that the settings name. Its chunks can be reused if its card has
+            `weights_sha256`. None: the model of the settings.
+        executor: Executes the chunks; None: `scheduler`, `workers` or threads do.
+        scheduler: Address or scheduler file of a Dask cluster, or a client of one, that executes the chunks. With none
+            of `executor`, `scheduler` and `workers` the cluster of Dask's default client does, if the program has one,
+            and else threads.
+        workers: Number of processes that are started for this run and execute the chunks.
+        progress: Called after each chunk with the number of pixels that are finished and of all; None: nothing is.
+        on_plan: Called with the plan before any pixel is predicted, to show it or to stop by raising; None: nothing is.
+        **choices: Fields of `Settings`, such as `stride=16`, in place of those in `settings`.
 
     Raises:
-        LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
-            `landmap.run.journal`.
+        LandmapError: See `landmap.errors`. No output is left behind then, but finished chunks are kept for the next run
+            in a folder beside the output, `cover.tif.landmap`.
     """
     others = confidence, probabilities, report, quicklook
     percent, each, page, picture = (None if path is None else Path(path) for path in others)
@@ -90,66 +108,79 @@ def classify(
     settings = with_choices(settings, choices)
     outputs.check(scene, settings, overwrite=overwrite)
     plan = make_plan(scene, settings, card=classifier.card if classifier else None)
-    how: dict[str, Any] = {"overwrite": overwrite, "resume": resume, "classifier": classifier}
-    where: dict[str, Any] = {"scheduler": scheduler, "workers": workers}
-    return run_plan(plan, outputs, **how, **where, listener=Listener(progress, say, warn))
+    if on_plan:
+        on_plan(plan)
+    return _carry_out(plan, outputs, _Run(overwrite, resume, classifier, executor, scheduler, workers, progress))
 
 
 def run_plan(
     plan: Plan,
-    outputs: Outputs,
+    outputs: Outputs | str | os.PathLike[str],
     *,
     overwrite: bool = False,
     resume: bool = True,
     classifier: Classifier | None = None,
+    executor: Executor | None = None,
     scheduler: Scheduler = None,
     workers: int | None = None,
-    listener: Listener = Listener(),  # noqa: B008 # it is frozen
+    progress: Progress | None = None,
 ) -> Result:
-    """Do what a plan says.
+    """Carry out a plan that `landmap.plan` made, and write its map.
 
     Args:
-        plan: What to do.
-        outputs: Where the results go, once checked (`Outputs.check`).
-        overwrite: Replace outputs that exist when all is done; otherwise they are refused then.
-        resume: Reuse the chunks of a run for this output that was cut short; otherwise they are thrown away.
-        classifier: Use this one in place of the plan's model. Its chunks can be reused where its card has
-            `weights_sha256`.
-        scheduler: Do the chunks on this Dask cluster. With neither this nor `workers`, on the cluster of Dask's default
-            client, if the program has one, and else in threads.
-        workers: Do the chunks in so many processes, started for this run.
-        listener: Who hears of it.
+        plan: The plan; its warnings were issued when it was made.
+        outputs: The files to write, or that of the cover alone.
+        overwrite: See `landmap.classify`.
+        resume: See `landmap.classify`.
+        classifier: The classifier whose card the plan was made with; None where it was made with a model's file.
+        executor: See `landmap.classify`.
+        scheduler: See `landmap.classify`.
+        workers: See `landmap.classify`.
+        progress: See `landmap.classify`.
 
     Raises:
-        LandmapError: See `landmap.errors`. No output is left behind then, but what is finished, for the next run: see
-            `landmap.run.journal`.
+        LandmapError: See `landmap.classify`.
     """
-    start, warnings = time.perf_counter(), _Warnings(plan, listener)
+    outputs = outputs if isinstance(outputs, Outputs) else Outputs(Path(outputs))
+    outputs.check(plan.scene.source.path, plan.settings, overwrite=overwrite)
+    return _carry_out(plan, outputs, _Run(overwrite, resume, classifier, executor, scheduler, workers, progress))
+
+
+def _carry_out(plan: Plan, outputs: Outputs, run: _Run) -> Result:
+    """Predict and write everything, once the outputs are checked."""
+    start, warnings = time.perf_counter(), list(plan.warnings)
+
+    def warn(*texts: str) -> None:
+        warnings.extend(texts)
+        issue_warnings(texts)
+
     with_probabilities = outputs.probabilities is not None
     zones = outputs.derived.check(with_probabilities=with_probabilities, placed=not misplaced(plan.scene.geobox))
     with ExitStack() as stack:
         stack.enter_context(locked(outputs.paths()))
-        executor = _executor(plan, classifier, stack.enter_context(connected(scheduler, workers)), listener)
-        engine = executor.prepare(plan)
-        if classifier is None:
+        opened = open_executor(run.executor, run.scheduler, run.workers, plan.settings.threads)
+        executor = stack.enter_context(opened)
+        engine = executor.prepare(plan, run.classifier)
+        if run.classifier is None:
             plan = with_precision(plan, engine.precision)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache_bytes(plan.scene.source.opens)))
         stack.callback(close_files)
-        journal = stack.enter_context(_journal(plan, outputs, engine, resume=resume))
-        warnings.add(*journal.warnings)
-        if listener.say and journal.reused:
-            listener.say(f"reusing {len(journal.reused)} of {plan.num_chunks} chunks")
-        writers = open_writers(stack, plan, outputs, engine.says)
-        counter, reasons = _run(plan, executor, journal, writers, listener.progress)
+        journal = stack.enter_context(_journal(plan, outputs, engine, resume=run.resume))
+        warn(*journal.warnings)
+        if journal.reused:
+            LOG.info("reusing %d of %d chunks", len(journal.reused), plan.num_chunks)
+        writers = open_writers(stack, plan, outputs, engine.reason)
+        counter, reasons = _execute(plan, executor, journal, writers, run.progress)
         tags = {LEFT_OUT_TAG: left_out_tag(reasons.found())}
         rasters = {name: writer.finish(tags) for name, writer in writers.items()}
         if plan.settings.sieve is not None:
             counter = count_raster(rasters["classes"].file, pixel_areas(plan.scene.geobox))
-        warnings.add(*_empty(plan, counter))
-        others = _others(stack, plan, outputs, rasters, zones, warnings)
+        warn(*_empty(plan, counter))
+        files = {name: staged.file for name, staged in rasters.items()}
+        others = stage_others(stack, plan, outputs, files, zones, warnings)
         wanted = [staged for name, staged in rasters.items() if name != "confidence" or outputs.confidence]
         with signals_held():  # a journal beside a complete output would be in the way
-            publish([*others, *wanted], overwrite=overwrite)
+            publish([*others, *wanted], overwrite=run.overwrite)
             journal.discard()
     return Result(
         outputs=outputs,
@@ -157,30 +188,10 @@ def run_plan(
         classes=counter.shares(plan.map_classes),
         left_out=reasons.found(),
         seconds=time.perf_counter() - start,
-        precision=engine.says,
-        warnings=tuple(warnings.all),
+        precision=engine.reason,
+        warnings=tuple(warnings),
         reused=len(journal.reused),
     )
-
-
-class _Warnings:
-    """Those of the plan, and what is found on the way, which the listener hears at once."""
-
-    def __init__(self, plan: Plan, listener: Listener) -> None:
-        self.all, self.listener = list(plan.warnings), listener
-
-    def add(self, *texts: str) -> None:
-        """Keep them, and tell them."""
-        for text in texts:
-            self.all.append(text)
-            if self.listener.warn:
-                self.listener.warn(text)
-
-
-def _executor(plan: Plan, classifier: Classifier | None, client: Any, listener: Listener) -> Executor:
-    if client is None:
-        return ThreadExecutor(plan.settings.threads, classifier)
-    return ClusterExecutor(client, classifier, force=plan.settings.force, say=listener.say)
 
 
 def _empty(plan: Plan, counter: ClassCounter) -> list[str]:
@@ -199,10 +210,10 @@ def _journal(plan: Plan, outputs: Outputs, engine: Engine, *, resume: bool) -> J
     return Journal(outputs.cover, known, plan.grid, list(plan.chunks()), layers, resume=resume)
 
 
-def _run(
+def _execute(
     plan: Plan, executor: Executor, journal: Journal, writers: Mapping[str, RasterWriter], progress: Progress | None
 ) -> tuple[ClassCounter, ReasonCounter]:
-    """Every chunk from the journal, or from the scene by way of the journal, to the writers."""
+    """Write every chunk: those in the journal from there, the others as the executor finishes them."""
     work = chunk_work(plan, keep_probabilities="probabilities" in writers)
     counter, reasons = ClassCounter(pixel_areas(plan.scene.geobox)), ReasonCounter(plan.scene.reasons)
     done, missing = 0, list[Chunk]()
@@ -229,21 +240,3 @@ def _run(
             missing.append(chunk)
     executor.run(work, missing, write)
     return counter, reasons
-
-
-def _others(
-    stack: ExitStack,
-    plan: Plan,
-    outputs: Outputs,
-    rasters: Mapping[str, Staged],
-    zones: Zones | None,
-    warnings: _Warnings,
-) -> list[Staged]:
-    """What is made of the finished rasters, where it is asked for: polygons, tables, page and picture."""
-    files, derived = {name: staged.file for name, staged in rasters.items()}, list[Staged]()
-    if outputs.derived.paths():
-        derived, odd = outputs.derived.stage(stack, files, zones, warnings.listener.say)
-        warnings.add(*odd)
-    made = Map(plan.scene, files["classes"], files.get("confidence"), plan=plan, warnings=tuple(warnings.all))
-    names = {"report": outputs.report, "quicklook": outputs.quicklook}
-    return [*derived, *stage_companions(stack, made, name=outputs.cover.name, **names)]

@@ -64,7 +64,7 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
         "device": device,
         "settings": {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE},
         "layers": "probabilities" if keep_probabilities else "confidence",
-        "chunks": [dataclasses.asdict(grid), plan.chunk_shape, plan.method],
+        "chunks": [dataclasses.asdict(grid), plan.chunk_shape, plan.method.text],
         "versions": [version("landmap"), version("tensorflow")],
     }
     return dict(json.loads(json.dumps(found, default=str)))

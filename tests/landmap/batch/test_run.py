@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ import rasterio
 import landmap
 from landmap import Job, batch_status, find_jobs, run_batch
 from landmap.batch.ledger import NAME, Ledger, Record, sha256
-from landmap.errors import LandmapError, OutputError, SettingsError
+from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
+from landmap.executors.threads import ThreadExecutor
 from landmap.run.classify import classify
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
@@ -57,12 +59,15 @@ def attempts(folder: Path) -> list[int]:
         return [record.attempts for record in ledger.records()]
 
 
-def test_all_good_ones_are_done_and_all_bad_ones_named(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+def test_all_good_ones_are_done_and_all_bad_ones_named(
+    scenes: Callable[[int], Path], tmp_path: Path, hear: Callable[..., None]
+) -> None:
     folder, told = scenes(20), []
     bad = [folder / "s03.tif", folder / "s11.tif"]
     bad[0].write_bytes(bad[0].read_bytes()[:5000])
     bad[1].write_text("no raster")
-    found = run(folder, warn=told.append)
+    hear(told.append, logging.WARNING)
+    found = run(folder)
     assert found.counts == {"done": 18, "failed": 2}
     assert not found.all_done
     assert [Path(r.scene).name for r in found.records if r.state == "failed"] == ["s03.tif", "s11.tif"]
@@ -77,13 +82,16 @@ def test_all_good_ones_are_done_and_all_bad_ones_named(scenes: Callable[[int], P
                 assert (file.read(1) == 3).all()
 
 
-def test_a_second_run_does_what_is_left(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+def test_a_second_run_does_what_is_left(
+    scenes: Callable[[int], Path], tmp_path: Path, hear: Callable[..., None]
+) -> None:
     folder = scenes(3)
     good = (folder / "s01.tif").read_bytes()
     (folder / "s01.tif").write_text("no raster")
     assert states(run(folder).records) == ["done", "failed", "done"]
     told: list[str] = []
-    assert states(run(folder, warn=told.append).records) == ["done", "failed", "done"]
+    hear(told.append, logging.WARNING)
+    assert states(run(folder).records) == ["done", "failed", "done"]
     assert attempts(tmp_path / "maps") == [1, 1, 1], "what failed is left alone"
     assert len(told) == 1, "and named"
     assert "s01.tif: can't be read" in told[0]
@@ -119,10 +127,11 @@ def downloads(tmp_path: Path, write_band: Callable[..., Path], ordinary: Callabl
     return folder
 
 
-def test_batch_takes_what_classify_takes(downloads: Path, tmp_path: Path) -> None:
+def test_batch_takes_what_classify_takes(downloads: Path, tmp_path: Path, hear: Callable[..., None]) -> None:
     told: list[str] = []
     jobs = find_jobs([downloads, downloads / "items.json"])
-    found = run_batch(jobs, tmp_path / "maps", classifier=CLASSIFIER, warn=told.append)
+    hear(told.append, logging.WARNING)
+    found = run_batch(jobs, tmp_path / "maps", classifier=CLASSIFIER)
     assert found.all_done
     names = [f"{name}_cover.tif" for name in ("S2B_33UUP_20230813", "packed", "one", "other")]
     assert [record.output for record in found.records] == names
@@ -134,9 +143,10 @@ def test_batch_takes_what_classify_takes(downloads: Path, tmp_path: Path) -> Non
     assert {"rel": "derived_from", "href": "../downloads/items.json"} in described["links"]
 
 
-def test_what_is_skipped_is_told_and_reported(downloads: Path, tmp_path: Path) -> None:
+def test_what_is_skipped_is_told_and_reported(downloads: Path, tmp_path: Path, hear: Callable[..., None]) -> None:
     told: list[str] = []
-    run_batch(find_jobs(downloads), tmp_path / "maps", classifier=CLASSIFIER, warn=told.append)
+    hear(told.append, logging.WARNING)
+    run_batch(find_jobs(downloads), tmp_path / "maps", classifier=CLASSIFIER)
     report = json.loads((tmp_path / "maps/report.json").read_text())
     for text, file in zip(report["skipped"], ("items.json", "notes.txt"), strict=True):
         assert text.startswith(f"{downloads / file} (")
@@ -192,7 +202,9 @@ def test_what_was_made_otherwise_is_said_and_not_replaced_unasked(
     assert "with another model" in run(folder, classifier=ConstantClassifier(3, other)).records[0].error
 
 
-def test_lost_and_changed_outputs_are_noticed(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+def test_lost_and_changed_outputs_are_noticed(
+    scenes: Callable[[int], Path], tmp_path: Path, hear: Callable[..., None]
+) -> None:
     folder, maps = scenes(3), tmp_path / "maps"
     run(folder)
     (maps / "s00_cover.tif").unlink()
@@ -204,7 +216,8 @@ def test_lost_and_changed_outputs_are_noticed(scenes: Callable[[int], Path], tmp
     assert (changed.state, changed.error) == ("outdated", "s01_cover.tif was changed since")
     assert touched.state == "done", "its content is what it was"
     told: list[str] = []
-    found = run(folder, say=told.append)
+    hear(told.append)
+    found = run(folder)
     assert states(found.records) == ["done", "outdated", "done"]
     assert "s00_cover.tif is gone: doing it again" in told[0]
     assert (maps / "s01_cover.tif").read_bytes().endswith(b"more")
@@ -286,7 +299,9 @@ def test_nothing_is_begun_where_the_whole_can_not_be_meant(scenes: Callable[[int
         batch_status(tmp_path)
 
 
-def test_ctrl_c_leaves_the_rest_to_the_next_run(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+def test_ctrl_c_leaves_the_rest_to_the_next_run(
+    scenes: Callable[[int], Path], tmp_path: Path, hear: Callable[..., None]
+) -> None:
     folder, told = scenes(3), []
 
     class Interrupted(ConstantClassifier):
@@ -299,18 +314,22 @@ def test_ctrl_c_leaves_the_rest_to_the_next_run(scenes: Callable[[int], Path], t
     assert json.loads((tmp_path / "maps/report.json").read_text())["states"]["done"] == 1
     now = batch_status(tmp_path / "maps")
     assert [(r.state, r.error) for r in now[1:]] == [("waiting", "its run was cut short"), ("waiting", "")]
-    assert run(folder, say=told.append).all_done
+    hear(told.append)
+    assert run(folder).all_done
     assert "s01.tif: was cut short: doing it again" in told[0]
     assert attempts(tmp_path / "maps") == [1, 2, 1]
 
 
-def test_what_comes_with_where_reaches_classify(scenes: Callable[[int], Path]) -> None:
-    found = run(scenes(1), where={"nowhere": 1})
-    assert "nowhere" in found.records[0].error
+def test_the_executor_reaches_classify(scenes: Callable[[int], Path]) -> None:
+    class Refusing(ThreadExecutor):
+        def prepare(self, plan: object, classifier: object) -> NoReturn:
+            raise ChunkError("nowhere to compute")
+
+    assert run(scenes(1), executor=Refusing()).records[0].error == "nowhere to compute"
 
 
 PROGRAM = """
-import sys, time
+import logging, sys, time
 from pathlib import Path
 from landmap import find_jobs, run_batch
 from landmap_models.inference.classifier import ConstantClassifier
@@ -321,7 +340,8 @@ class Slow(ConstantClassifier):
         time.sleep(float(sys.argv[4]))
         return super().predict(chips)
 
-found = run_batch(find_jobs(sys.argv[1]), sys.argv[2], classifier=Slow(3), say=print)
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+found = run_batch(find_jobs(sys.argv[1]), sys.argv[2], classifier=Slow(3))
 sys.exit(not found.all_done)
 """
 
@@ -345,7 +365,9 @@ def test_two_runs_at_once_share_the_work(scenes: Callable[[int], Path], tmp_path
     assert not [p.name for p in maps.iterdir() if p.name.startswith(".")], "no lock and no temporary file is left"
 
 
-def test_a_killed_run_is_noticed_at_once(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+def test_a_killed_run_is_noticed_at_once(
+    scenes: Callable[[int], Path], tmp_path: Path, hear: Callable[..., None]
+) -> None:
     """Its scene is waited for as long as it lives, and done by the run that waits when it is killed."""
     folder = scenes(2)
     killed = start(folder, 600)
@@ -361,7 +383,8 @@ def test_a_killed_run_is_noticed_at_once(scenes: Callable[[int], Path], tmp_path
             killed.send_signal(signal.SIGKILL)
             killed.communicate(timeout=10)
 
-    assert run(folder, say=say).all_done
+    hear(say)
+    assert run(folder).all_done
     assert "waiting for 1 of the scenes" in told[0]
     assert "was cut short" in told[1]
     assert attempts(tmp_path / "maps") == [2, 1]
@@ -424,11 +447,12 @@ def test_a_signal_waits_for_the_ledgers_line(tmp_path: Path) -> None:
         assert [record.output for record in ledger.records()] == ["a.tif", "b.tif"]
 
 
-def test_no_secret_of_a_url_is_kept(tmp_path: Path) -> None:
+def test_no_secret_of_a_url_is_kept(tmp_path: Path, hear: Callable[..., None]) -> None:
     """Nobody listens at port 1."""
     job = Job("/vsicurl/http://me:secret@localhost:1/a.tif?sig=secret", "a.tif")
     told: list[str] = []
-    found = run_batch([job], tmp_path / "maps", classifier=CLASSIFIER, warn=told.append)
+    hear(told.append, logging.WARNING)
+    found = run_batch([job], tmp_path / "maps", classifier=CLASSIFIER)
     assert found.records[0].state == "failed"
     assert "/vsicurl/http://localhost:1/a.tif: can't be read" in told[0]
     for path in (tmp_path / "maps").iterdir():

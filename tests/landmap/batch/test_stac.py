@@ -32,7 +32,7 @@ from landmap.batch.stac import bounds, footprint, make_item
 from landmap.inference.plan import make_plan
 from landmap.products.sensing_time import LAUNCH, sensing_time
 from landmap.run.classify import classify, run_plan
-from landmap.run.result import Outputs
+from landmap.run.outputs import Outputs
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier

@@ -27,7 +27,7 @@ from landmap.maps.shares import ClassCounter
 from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.report.page import write_report
 from landmap.run.classify import classify
-from landmap.run.derived import Derived
+from landmap.run.outputs import Derived
 from landmap.tiling import Window
 from landmap_models.inference.classifier import Classifier
 from landmap_models.legend import EUROSAT

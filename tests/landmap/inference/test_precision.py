@@ -69,15 +69,15 @@ def test_reduced_where_the_classes_agree(
     models = processor(every)
     found = choose_precision(make_plan(scene))
     assert found.precision == chosen
-    assert found.says.startswith(f"{chosen}: ")
-    assert "sampled windows have the same class in bfloat16 as in float32" in found.says
+    assert found.reason.startswith(f"{chosen}: ")
+    assert "sampled windows have the same class in bfloat16 as in float32" in found.reason
     assert models["float32"].windows == models["bfloat16"].windows >= 6000
 
 
 def test_what_is_asked_for_is_not_tried(scene: Path, processor: Callable[[int], dict[str, Contrary]]) -> None:
     models = processor(1)
     found = choose_precision(make_plan(scene, precision="bfloat16"))
-    assert (found.precision, found.says) == ("bfloat16", "bfloat16, as asked")
+    assert (found.precision, found.reason) == ("bfloat16", "bfloat16, as asked")
     assert not models["float32"].windows
 
 
@@ -86,7 +86,7 @@ def test_windows_without_data_are_no_evidence(
 ) -> None:
     processor(1)
     scene = write_scene(np.zeros((3, 600, 600), np.uint16), nodata=0)
-    assert choose_precision(make_plan(scene)).says == "float32: the sample has no data to try another on"
+    assert choose_precision(make_plan(scene)).reason == "float32: the sample has no data to try another on"
 
 
 def test_windows_are_tried_where_data_are(
@@ -99,20 +99,20 @@ def test_windows_are_tried_where_data_are(
     scene = write_scene(values, nodata=0, tags={"PROCESSING_LEVEL": "L1C"})
     found = choose_precision(make_plan(scene, stride=8))
     assert found.precision == "float32"
-    assert "90.00 % of" in found.says or "sampled windows have the same class" in found.says
+    assert "90.00 % of" in found.reason or "sampled windows have the same class" in found.reason
     assert models["bfloat16"].windows
 
 
 def test_a_small_scene_is_not_worth_a_trial(scene: Path, processor: Callable[[int], dict[str, Contrary]]) -> None:
     models = processor(0)
-    assert choose_precision(make_plan(scene, stride=32)).says == "float32: a small scene"
+    assert choose_precision(make_plan(scene, stride=32)).reason == "float32: a small scene"
     assert not models["float32"].windows
 
 
 def test_a_processor_without_anything_faster(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FEW_WINDOWS", 1000)
     monkeypatch.setattr(engine, "fast_precision", lambda device: "float32")
-    assert choose_precision(make_plan(scene)).says == "float32: the device has nothing faster"
+    assert choose_precision(make_plan(scene)).reason == "float32: the device has nothing faster"
 
 
 def test_the_cover_names_the_precision(scene: Path, tmp_path: Path) -> None:

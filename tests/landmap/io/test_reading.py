@@ -177,7 +177,7 @@ def test_what_stays_in_memory_is_part_of_the_plan(product: Path) -> None:
     plan = make_plan(product, level="L1C", offset=0)
     source = replace(plan.scene.source, geobox=replace(plan.scene.geobox, height=9000, width=9000))
     shapes = [
-        chunk_shape(replace(plan.scene, source=s), plan.grid, plan.card, plan.dense, plan.settings, itemsize=4)
+        chunk_shape(replace(plan.scene, source=s), plan.grid, plan.card, plan.method, plan.settings, itemsize=4)
         for s in (source, replace(source, opens="scene.tif"))
     ]
     assert max(shapes[0]) < min(shapes[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,20 @@ from rasterio.windows import Window
 
 import landmap
 from landmap.demo.example import write_example
-from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
+from landmap.errors import ChunkError, LandmapError, LandmapWarning, OutputError, SettingsError
+from landmap.executors.base import Engine, Write, load_engine
 from landmap.geo.geobox import GeoBox
-from landmap.inference.plan import make_plan
+from landmap.inference.methods import ChipByChip
+from landmap.inference.plan import Plan, make_plan
+from landmap.inference.work import ChunkWork
 from landmap.products.nodata import Nodata
 from landmap.run.classify import run_plan
-from landmap.run.result import Outputs
+from landmap.run.outputs import Outputs
 from landmap.scene.raster_source import RasterSource
 from landmap.scene.scene import Scene
+from landmap.tiling import Chunk
 from landmap.tiling import Window as LandmapWindow
-from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
+from landmap_models.inference.classifier import FAKE_CARD, Classifier, ConstantClassifier
 from landmap_models.legend import NODATA, LandClass, Legend
 from landmap_models.model_file.card import ModelCard
 
@@ -345,7 +349,7 @@ def test_every_error_is_a_landmap_error() -> None:
     import landmap.errors as errors
 
     for name in errors.__all__:
-        assert issubclass(getattr(errors, name), LandmapError)
+        assert issubclass(getattr(errors, name), (LandmapError, LandmapWarning))
         assert name in (errors.__doc__ or "")
 
 
@@ -359,8 +363,8 @@ def land(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_dense_map_is_the_map_of_chips_one_by_one(stride: int, land: Path, tmp_path: Path) -> None:
     """Law 5, on a whole run of the packaged model."""
     dense = make_plan(land, stride=stride, precision="float32")
-    assert dense.method == "dense: every window of a chunk in one pass"
-    for name, plan in (("dense", dense), ("brute", replace(dense, dense="as this test wants it"))):
+    assert dense.method.text == "dense: every window of a chunk in one pass"
+    for name, plan in (("dense", dense), ("brute", replace(dense, method=ChipByChip("as this test wants it")))):
         run_plan(plan, Outputs(tmp_path / f"{name}.tif", confidence=tmp_path / f"{name}_confidence.tif"))
     np.testing.assert_array_equal(read(tmp_path / "dense.tif"), read(tmp_path / "brute.tif"))
     percent = [read(tmp_path / f"{name}_confidence.tif").astype(int) for name in ("dense", "brute")]
@@ -467,3 +471,68 @@ def test_a_scene_smaller_than_a_chip_gets_its_map_and_a_warning(
         assert json.loads(file.tags()["LANDMAP_WARNINGS"]) == list(planned.warnings)
     part = make_plan(write_scene(ordinary(80, 600), "large.tif"), card=FAKE_CARD, window=(0, 0, width, height))
     assert [text for text in part.warnings if "less than a chip" in text] == told
+
+
+class OneAfterTheOther:
+    """The shortest executor: what a new one has to do."""
+
+    def prepare(self, plan: Plan, classifier: Classifier | None) -> Engine:
+        self.classifier, engine = load_engine(plan, classifier)
+        return engine
+
+    def run(self, work: ChunkWork, chunks: Sequence[Chunk], write: Write) -> None:
+        self.chunks = len(chunks)
+        for chunk in chunks:
+            write(chunk, work.predict(chunk, work.read(chunk), self.classifier))
+
+
+def test_an_executor_of_ones_own(land: Path, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"classifier": MeanClassifier(), "stride": 32, "chunk": 128}
+    landmap.classify(land, tmp_path / "threads.tif", **how)
+    executor = OneAfterTheOther()
+    result = landmap.classify(land, tmp_path / "own.tif", executor=executor, **how)
+    assert executor.chunks == result.plan.num_chunks > 1
+    assert (tmp_path / "own.tif").read_bytes() == (tmp_path / "threads.tif").read_bytes()
+    with pytest.raises(SettingsError, match="Expected an executor, a scheduler or a number of workers"):
+        landmap.classify(land, tmp_path / "both.tif", executor=executor, workers=1, **how)
+
+
+def test_a_plan_that_was_shown_can_be_run(land: Path, tmp_path: Path) -> None:
+    classifier = MeanClassifier()
+    plan = landmap.plan(land, card=classifier.card, stride=32)
+    shown: list[Plan] = []
+    landmap.classify(land, tmp_path / "a.tif", classifier=classifier, stride=32, on_plan=shown.append)
+    assert shown == [plan]
+    landmap.run_plan(plan, tmp_path / "b.tif", classifier=classifier)
+    assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+    with pytest.raises(OutputError, match=r"overwrite=True \(--overwrite\)"):
+        landmap.run_plan(plan, tmp_path / "b.tif", classifier=classifier)
+    with pytest.raises(OutputError, match="is the scene itself"):
+        landmap.run_plan(plan, land, classifier=classifier, overwrite=True)
+
+
+def test_warnings_point_at_the_line_that_called(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    scene = write_scene(np.zeros((3, 70, 80), np.uint16), nodata=0)
+    with pytest.warns(LandmapWarning) as issued:
+        result = landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier())
+    assert [str(warning.message) for warning in issued] == list(result.warnings)
+    assert {warning.filename for warning in issued} == {__file__}
+    assert len(result.warnings) > len(result.plan.warnings) > 0
+    with pytest.warns(LandmapWarning) as issued:
+        plan = landmap.plan(scene, card=FAKE_CARD)
+    assert ([str(warning.message) for warning in issued], issued[0].filename) == ([*plan.warnings], __file__)
+
+
+def test_a_result_is_printed_as_the_command_prints_it(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    scene = write_scene(np.full((3, 70, 80), 900, np.uint16))
+    legend = Legend((LandClass(0, "a <b>", "#000000"), LandClass(1, "c", "#123456")))
+    classifier = ConstantClassifier(0, replace(FAKE_CARD, legend=legend))
+    result = landmap.classify(scene, tmp_path / "cover.tif", classifier=classifier, stride=64)
+    lines = str(result).splitlines()
+    assert lines[:2] == ["id  class    share  hectares", " 0  a <b>  100.0 %      56.0"]
+    assert str(tmp_path / "cover.tif") in lines
+    assert lines[-1] == f"warning: {result.warnings[-1]}"
+    html = result._repr_html_()
+    assert "<td>a &lt;b&gt;</td><td>100.0 %</td>" in html
+    assert 'style="background: #000000"' in html
+    assert len(repr(result)) < 300

@@ -18,13 +18,13 @@ import numpy.typing as npt
 import pytest
 
 import landmap
-from landmap.errors import ChunkError, OutputError
+from landmap.errors import ChunkError, LandmapWarning, OutputError
 from landmap.inference.plan import make_plan
 from landmap.io.publish import locked
 from landmap.run.classify import run_plan
 from landmap.run.fingerprint import REASONS, fingerprint
 from landmap.run.journal import Journal
-from landmap.run.result import Listener, Outputs
+from landmap.run.outputs import Outputs
 from landmap.scene.scene import Scene
 from landmap.tiling import Window
 from landmap_models.inference.classifier import FAKE_CARD
@@ -89,7 +89,7 @@ def names(cover: Path) -> set[str]:
 
 
 def test_finished_chunks_are_neither_read_nor_predicted_again(
-    scene: Path, cover: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+    scene: Path, cover: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch, hear: Callable[..., None]
 ) -> None:
     assert len(cut_short(scene, cover)) == 5
     assert names(cover) == {"cover.tif.landmap"}, "no output, no temporary folder, no lock"
@@ -97,11 +97,11 @@ def test_finished_chunks_are_neither_read_nor_predicted_again(
     read = Scene.read
     monkeypatch.setattr(Scene, "read", lambda self, window: reads.append(window) or read(self, window))
     weak, said, seen = Weak(), [], []
+    hear(said.append)
     result = landmap.classify(
         scene,
         cover,
         classifier=weak,
-        say=said.append,
         progress=lambda done, total: seen.append((done, total)),
         **CHOICES,
     )
@@ -165,13 +165,16 @@ def test_damaged_chunks_are_done_again(
     assert cover.read_bytes() == whole
 
 
-def test_a_chunk_that_is_damaged_after_the_start_is_done_again(scene: Path, cover: Path, whole: bytes) -> None:
+def test_a_chunk_that_is_damaged_after_the_start_is_done_again(
+    scene: Path, cover: Path, whole: bytes, hear: Callable[..., None]
+) -> None:
     chunks = cut_short(scene, cover)
 
     def late(text: str) -> None:
         truncate(chunks[3], chunks[0])
 
-    assert landmap.classify(scene, cover, classifier=Weak(), say=late, **CHOICES).reused == 4
+    hear(late)
+    assert landmap.classify(scene, cover, classifier=Weak(), **CHOICES).reused == 4
     assert cover.read_bytes() == whole
 
 
@@ -230,9 +233,10 @@ def test_what_changes_a_pixel_starts_afresh_and_says_why(
         change.pop("scene")(scene)
     if "probabilities" in change:
         change = {"probabilities": cover.with_name("p.tif")}
-    warned: list[str] = []
-    result = landmap.classify(scene, cover, warn=warned.append, **{"classifier": Weak()} | CHOICES | change)
+    with pytest.warns(LandmapWarning) as issued:
+        result = landmap.classify(scene, cover, **{"classifier": Weak()} | CHOICES | change)
     assert result.reused == 0
+    warned = [str(warning.message) for warning in issued]
     assert tuple(warned) == result.warnings
     if reason:
         assert warned == [f"the unfinished run of cover.tif was made {reason}: starting afresh"]
@@ -412,7 +416,7 @@ def test_the_real_model_goes_on_to_the_same_bytes(scene: Path, cover: Path, tmp_
     plan = make_plan(scene, chunk=64, stride=16)
     run_plan(plan, Outputs(tmp_path / "whole.tif"))
     with pytest.raises(KeyboardInterrupt):
-        run_plan(plan, Outputs(cover), listener=Listener(stop))
+        run_plan(plan, Outputs(cover), progress=stop)
     assert names(cover) == {"cover.tif.landmap"}
     result = run_plan(plan, Outputs(cover))
     assert 0 < result.reused < plan.num_chunks

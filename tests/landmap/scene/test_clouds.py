@@ -22,7 +22,7 @@ import landmap
 from landmap.cli import cli
 from landmap.errors import ReadError, SceneError, SettingsError
 from landmap.inference.plan import Plan
-from landmap.run.derived import Derived
+from landmap.run.outputs import Derived
 from landmap.tiling import Window
 from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.legend import NODATA
@@ -507,13 +507,13 @@ def test_all_that_a_run_says_of_what_is_left_out_is_the_same(make_l1c: MakeL1C, 
             assert rows[f"without a class: {name}"]["class_id"] == "255"
         page = cover.with_suffix(".html").read_text()
         share = f"{100 * expected['no data'] / SIZE**2:.1f} %"
-        assert f"; {share} of the scene has no data; left out of the scene: {result.left_out_says}." in page
+        assert f"; {share} of the scene has no data; left out of the scene: {result.left_out_text}." in page
         shares = [f"{100 * number / SIZE**2:.1f} % {name}" for name, number in expected.items() if name != "no data"]
-        assert sorted(shares) == sorted(result.left_out_says.split(", "))
+        assert sorted(shares) == sorted(result.left_out_text.split(", "))
     assert (tmp_path / "32.tif").read_bytes() == (tmp_path / "200.tif").read_bytes()
 
 
-def test_a_run_that_was_cut_short_counts_the_same(make_l1c: MakeL1C, tmp_path: Path) -> None:
+def test_a_run_that_was_cut_short_counts_the_same(make_l1c: MakeL1C, tmp_path: Path, hear: Callable[..., None]) -> None:
     scene, told = make_l1c(marks=flags()), list[str]()
     classifier = ConstantClassifier(4, replace(FAKE_CARD, weights_sha256="7" * 64))
     how: dict[str, Any] = {"chunk": 64, "stride": 16, "threads": 1, "classifier": classifier}
@@ -524,7 +524,8 @@ def test_a_run_that_was_cut_short_counts_the_same(make_l1c: MakeL1C, tmp_path: P
 
     with pytest.raises(Exception, match="enough"):
         landmap.classify(scene, tmp_path / "a.tif", progress=stop, **how)
-    resumed = landmap.classify(scene, tmp_path / "a.tif", say=told.append, **how)
+    hear(told.append)
+    resumed = landmap.classify(scene, tmp_path / "a.tif", **how)
     whole = landmap.classify(scene, tmp_path / "b.tif", **how)
     assert "reusing" in told[0]
     assert resumed.left_out == whole.left_out

@@ -17,7 +17,7 @@ import landmap
 from landmap.cli import cli
 from landmap.errors import LandmapError, OutputError, SettingsError, ZoneError
 from landmap.maps.vectorize import VectorSettings
-from landmap.run.derived import Derived
+from landmap.run.outputs import Derived
 from landmap_models.inference.classifier import ConstantClassifier
 
 
@@ -40,11 +40,14 @@ def names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir())
 
 
-def test_one_run_makes_what_later_commands_make(scene: Path, zones: Path, tmp_path: Path) -> None:
+def test_one_run_makes_what_later_commands_make(
+    scene: Path, zones: Path, tmp_path: Path, hear: Callable[..., None]
+) -> None:
     derived = Derived(tmp_path / "cover.parquet", VectorSettings(min_area=1), tmp_path / "out.csv", zones, "side")
     how: dict[str, Any] = {"classifier": ConstantClassifier(4), "stride": 64}
     heard: list[str] = []
-    result = landmap.classify(scene, tmp_path / "cover.tif", derived=derived, say=heard.append, **how)
+    hear(heard.append)
+    result = landmap.classify(scene, tmp_path / "cover.tif", derived=derived, **how)
     assert names(tmp_path) == [
         "cover.parquet",
         "cover.qml",
@@ -82,7 +85,7 @@ def test_all_or_none(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def full(*args: object) -> None:
         raise OutputError("No space left on device")
 
-    monkeypatch.setattr("landmap.run.derived.stage_summary", full)
+    monkeypatch.setattr("landmap.run.outputs.stage_summary", full)
     derived = Derived(vector=tmp_path / "cover.gpkg", summary=tmp_path / "out.csv")
     with pytest.raises(OutputError, match="No space left"):
         landmap.classify(scene, tmp_path / "cover.tif", classifier=ConstantClassifier(), derived=derived, stride=64)

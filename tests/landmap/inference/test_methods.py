@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from landmap.inference.predict import ChunkSettings, predict_windows
+from landmap.inference.methods import ChipByChip
 from landmap_models.errors import ModelError
 from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
 from landmap_models.model_file.card import ModelCard
@@ -31,7 +31,8 @@ class FixedClassifier:
 def predict(answers: Floats) -> Floats:
     """Of 2x3 windows in one batch."""
     values = np.zeros((128, 192, 3), np.float32)
-    return predict_windows(values, np.ones((2, 3), np.float32), FixedClassifier(answers), 64, ChunkSettings())
+    ones = np.ones((2, 3), np.float32)
+    return ChipByChip().predict(values, ones, FixedClassifier(answers), 64, batch_size=256, tile=None)
 
 
 def with_value(row: int, column: int, value: float) -> Floats:
@@ -54,9 +55,8 @@ def test_what_half_precision_rounds_passes() -> None:
 
 def test_windows_without_weight_are_zero_and_batches_come_in_order() -> None:
     weights = np.array([[1, 0, 1], [0, 1, 1]], np.float32)
-    found = predict_windows(
-        np.zeros((128, 192, 3), np.float32), weights, ConstantClassifier(4), 64, ChunkSettings(batch_size=3)
-    )
+    values = np.zeros((128, 192, 3), np.float32)
+    found = ChipByChip().predict(values, weights, ConstantClassifier(4), 64, batch_size=3, tile=None)
     np.testing.assert_array_equal(found[..., 4], weights)
     assert found.sum() == 4
 
