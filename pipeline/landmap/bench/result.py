@@ -1,4 +1,4 @@
-"""What is measured of a classification: its whole, its steps, and the same by brute force."""
+"""What is measured of a classification: the whole of it, and each step alone."""
 
 from __future__ import annotations
 
@@ -71,60 +71,6 @@ class Steps:
 
 
 @dataclass(frozen=True, slots=True)
-class BruteForce:
-    """The same map of a part of the scene with each window cut out and predicted as a chip of its own, in float32.
-
-    The time to cut them out is not counted, nor is the first batch of each way, which traces it.
-    """
-
-    height: int
-    """Rows of the part, which lies in the middle of the scene."""
-    width: int
-    """Columns of the part."""
-    chips: int
-    """Predicted by each way."""
-    batch_size: int
-    """Chips predicted at once."""
-    keras_seconds: float
-    """By `keras.Model.predict`."""
-    function_seconds: float
-    """By a `tf.function` of the model, batch by batch."""
-    dense_windows_per_second: float
-    """What it is compared with: of the whole scene's prediction alone."""
-    float32_difference: float
-    """Largest between probabilities of brute force and of the dense network in float32."""
-    difference: float
-    """Largest between probabilities of brute force and of the dense network in the precision of the run."""
-    other_class: float
-    """Share of valid pixels, 0 to 1, with another class in the map made by the run's way than by brute force."""
-
-    @property
-    def keras_chips_per_second(self) -> float:
-        """By `keras.Model.predict`."""
-        return self.chips / self.keras_seconds
-
-    @property
-    def function_chips_per_second(self) -> float:
-        """By the `tf.function`."""
-        return self.chips / self.function_seconds
-
-    @property
-    def keras_ratio(self) -> float:
-        """Windows that the dense network predicts while `keras.Model.predict` does one."""
-        return self.dense_windows_per_second / self.keras_chips_per_second
-
-    @property
-    def function_ratio(self) -> float:
-        """Windows that the dense network predicts while the `tf.function` does one."""
-        return self.dense_windows_per_second / self.function_chips_per_second
-
-    def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON-able values, with what follows from it."""
-        derived = "keras_chips_per_second", "function_chips_per_second", "keras_ratio", "function_ratio"
-        return dataclasses.asdict(self) | {name: getattr(self, name) for name in derived}
-
-
-@dataclass(frozen=True, slots=True)
 class Bench:
     """What was measured."""
 
@@ -156,10 +102,6 @@ class Bench:
     """The run that is measured."""
     steps: Steps
     """Its steps alone."""
-    brute: BruteForce | None
-    """The same by brute force; None where that was not tried."""
-    brute_says: str
-    """Why it was not; empty where it was."""
     machine: Machine
     """What it was measured on."""
 
@@ -190,5 +132,4 @@ class Bench:
         return dataclasses.asdict(self) | {
             **{name: getattr(self, name) for name in derived},
             "steps": dataclasses.asdict(self.steps) | steps,
-            "brute": self.brute.to_dict() if self.brute else None,
         }

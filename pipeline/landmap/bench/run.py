@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from multiprocessing.connection import Connection
@@ -23,7 +23,6 @@ import numpy.typing as npt
 import rasterio
 from rasterio.windows import Window as RasterWindow
 
-from landmap.bench.brute_force import brute_force
 from landmap.bench.result import Bench, Machine, Steps, Whole
 from landmap.demo.example import MIN_SIZE, TAGS, write_example
 from landmap.errors import ChunkError, LandmapError, SceneError, SettingsError
@@ -35,7 +34,7 @@ from landmap.io.publish import exists_error, new_file
 from landmap.io.reading import CACHE_BYTES
 from landmap.products.files import check_outputs
 from landmap.run.classify import run_plan
-from landmap.run.result import Outputs
+from landmap.run.result import Progress
 from landmap.settings import PRECISIONS, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid, Window
 from landmap_models.inference.classifier import Classifier, WindowClassifier
@@ -98,8 +97,6 @@ def _repeat(path: Path, values: npt.NDArray[np.uint16], profile: dict[str, objec
 
 FULL_SIZE = 10_980
 """Height and width in pixels of a Sentinel-2 product."""
-CROP = 512
-"""Height and width in pixels of what brute force predicts unless told otherwise: 3249 windows at a stride of 8."""
 
 
 def bench(
@@ -107,59 +104,50 @@ def bench(
     settings: Settings | None = None,
     *,
     size: int = FULL_SIZE,
-    crop: int = CROP,
     keep: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
     **choices: Unpack[Choices],
 ) -> Bench:
-    """Measure a classification: the whole of it, each step alone, and the same by brute force on a part of the scene.
+    """Measure a classification: the whole of it in a process of its own, then each step alone.
 
-    Starts a process by multiprocessing: a script that calls this does so under `if __name__ == "__main__":`. Needs a
-    byte of memory for each pixel of the scene beside what `settings.memory` says.
+    The process is started by multiprocessing: a script calls this under `if __name__ == "__main__":`. Memory is needed
+    for what `settings.memory` says, and a byte for each pixel of the scene.
 
     Args:
-        scene: Anything that GDAL opens as one raster; None: a synthetic one is made.
-        settings: How it is classified.
-        size: Height and width in pixels of the synthetic scene.
-        crop: Height and width in pixels of the part that brute force predicts; all its chips are in memory at once,
-            160 MB of 512 px at a stride of 8.
+        scene: Anything that `landmap.open_scene` takes; None: a synthetic scene is made.
+        settings: The settings of the classification; None: the defaults.
+        size: Height and width of the synthetic scene in pixels.
         keep: Folder for `cover.tif`, and for `scene.tif` if it is made; None: a temporary one.
-        overwrite: Replace these files.
-        say: Called with what is about to be done.
+        overwrite: Replace these files if they exist.
+        progress: Called after each of the three steps with their number and 3; None: nothing is.
         **choices: Fields of `Settings`, in place of those in `settings`.
 
     Raises:
-        SettingsError: A setting, the size or the crop can't be meant.
+        SettingsError: A setting or the size can't be meant.
         LandmapError: See `landmap.errors`.
     """
-    if crop < 1:
-        raise SettingsError(f"Expected a crop of at least one pixel. Received: {crop}")
-    settings, say = with_choices(settings, choices), say or (lambda words: None)
+    settings, report = with_choices(settings, choices), progress or (lambda done, total: None)
     with nullcontext(keep) if keep is not None else tempfile.TemporaryDirectory(prefix="landmap-bench-") as folder:
         path = os.fspath(scene) if scene is not None else str(Path(folder, "scene.tif"))
         cover = Path(folder, "cover.tif")
         check_outputs([cover], path, *settings.files, overwrite=overwrite)
         if scene is None:
-            say(f"writing a scene of {size}x{size} px")
             write_bench_scene(path, size, overwrite=overwrite)
+        report(1, 3)
         plan = make_plan(path, settings)
-        say("the whole run")
         whole = run_whole(plan, cover, overwrite=overwrite)
-        return _measured(
-            plan, whole, Path(folder), crop, say, "synthetic" if scene is None else plan.scene.source.redacted_path
-        )
+        report(2, 3)
+        precision = precision_of(whole)
+        plan = with_precision(plan, precision)
+        steps = measure_steps(plan, precision, Path(folder))
+        report(3, 3)
+    return _gathered(plan, whole, steps, "synthetic" if scene is None else plan.scene.source.redacted_path)
 
 
-def _measured(plan: Plan, whole: Whole, folder: Path, crop: int, say: Callable[[str], None], scene: str) -> Bench:
-    """What remains to be measured after the whole run, with what was planned."""
-    precision = _named(whole.precision)
-    plan = with_precision(plan, precision)
+def _gathered(plan: Plan, whole: Whole, steps: Steps, scene: str) -> Bench:
+    """What was measured, with what was planned."""
     grid = plan.grid
-    say("each step alone")
-    steps = measure_steps(plan, precision, folder)
-    say("brute force")
-    brute = brute_force(plan, precision, crop, steps.windows_per_second)
     return Bench(
         scene=scene,
         height=grid.height,
@@ -172,18 +160,16 @@ def _measured(plan: Plan, whole: Whole, folder: Path, crop: int, say: Callable[[
         tile=plan.tile,
         threads=plan.settings.threads,
         model=f"{plan.card.name} {plan.card.version}",
-        method=plan.method,
+        method=plan.method.text,
         whole=whole,
         steps=steps,
-        brute=None if isinstance(brute, str) else brute,
-        brute_says=brute if isinstance(brute, str) else "",
         machine=_machine(plan.settings.device),
     )
 
 
-def _named(says: str) -> Precision:
-    """The precision that the words about it begin with."""
-    return cast("Precision", next(name for name in PRECISIONS if says.startswith(name)))
+def precision_of(whole: Whole) -> Precision:
+    """The precision of a run: its text begins with the name."""
+    return cast("Precision", next(name for name in PRECISIONS if whole.precision.startswith(name)))
 
 
 def run_whole(plan: Plan, cover: Path, *, overwrite: bool = False) -> Whole:
@@ -230,7 +216,7 @@ def _send_whole(sender: Connection, plan: Plan, cover: Path, overwrite: bool, be
 
         tensorflow()
         start_seconds = time.time() - began
-        result = run_plan(plan, Outputs(cover), overwrite=overwrite, resume=False)
+        result = run_plan(plan, cover, overwrite=overwrite, resume=False)
         sender.send(Whole(start_seconds, result.seconds, _peak_bytes(), result.precision))
     except LandmapError as error:
         sender.send(error)

@@ -19,7 +19,6 @@ from landmap.tiling import Grid
 from landmap_models.model_file.packaged import packaged_models
 
 needs_model = pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
-STEPS = ["writing a scene of 600x600 px", "the whole run", "each step alone", "brute force"]
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +38,11 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @needs_model
 def test_the_numbers_are_consistent(temporary: Path) -> None:
-    said: list[str] = []
-    found = bench(size=600, crop=128, chunk=256, precision="float32", say=said.append)
-    assert said == STEPS
+    seen: list[tuple[int, int]] = []
+    found = bench(size=600, chunk=256, precision="float32", progress=lambda *step: seen.append(step))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
     assert not list(temporary.glob("landmap-*"))
-    whole, steps, brute = found.whole, found.steps, found.brute
+    whole, steps = found.whole, found.steps
     assert (found.scene, found.height, found.width, found.stride, found.chunks) == ("synthetic", 600, 600, 8, 9)
     assert found.windows == steps.windows == Grid(600, 600, 64, 8).num_windows
     assert whole.precision == "float32, as asked"
@@ -51,14 +50,7 @@ def test_the_numbers_are_consistent(temporary: Path) -> None:
     assert getattr(steps, f"{steps.slowest}_seconds") == steps.slowest_seconds
     assert found.mpx_per_second == pytest.approx(0.36 / whole.seconds)
     assert 50e6 < whole.peak_bytes < 20e9
-    assert brute is not None
-    assert (brute.height, brute.width, brute.chips, found.brute_says) == (128, 128, 81, "")
-    assert brute.float32_difference == brute.difference < 1e-5
-    assert brute.other_class == 0
-    assert brute.keras_ratio == pytest.approx(
-        steps.windows / steps.predict_seconds / (brute.chips / brute.keras_seconds)
-    )
-    assert json.loads(json.dumps(found.to_dict()))["brute"]["function_ratio"] == brute.function_ratio
+    assert json.loads(json.dumps(found.to_dict()))["steps"]["windows_per_second"] == steps.windows_per_second
 
 
 @needs_model
@@ -73,10 +65,10 @@ def test_the_command_prints_and_writes_what_it_measured(synthetic: Path, tmp_pat
     done = CliRunner().invoke(cli, ["bench", str(scene), *options], catch_exceptions=False)
     assert done.exit_code == 0
     assert done.stderr == "", "no bar where stderr is not a terminal"
-    for text in (str(scene), "prediction alone", "the whole takes", "no brute force: the scene itself", "overlap"):
+    for text in (str(scene), "prediction alone", "the whole takes", "overlap"):
         assert text in done.stdout
     found = json.loads(numbers.read_text())
-    assert (found["scene"], found["windows"], found["chunks"], found["brute"]) == (str(scene), 324, 9, None)
+    assert (found["scene"], found["windows"], found["chunks"]) == (str(scene), 324, 9)
     assert found["machine"]["tensorflow"]
     assert sorted(file.name for file in kept.iterdir()) == ["cover.qml", "cover.tif", "cover.tif.aux.xml"]
     assert not list(temporary.glob("landmap-*"))
@@ -95,7 +87,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
 
 
-@pytest.mark.parametrize("wrong", [{"crop": 0}, {"size": 63}, {"stride": 0}])
+@pytest.mark.parametrize("wrong", [{"size": 63}, {"stride": 0}])
 def test_what_can_not_be_meant_is_refused(wrong: dict[str, int], temporary: Path) -> None:
     with pytest.raises(SettingsError, match=r"Received: (0|63)"):
         bench(**wrong)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""A part of a scene predicted chip by chip, as anyone would write it first: what the dense way is compared with."""
+"""A part of a scene predicted chip by chip, as anyone would write it first, to compare prediction in one pass with."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from landmap.bench.result import BruteForce
 from landmap.inference.plan import Plan
 from landmap.inference.predict import ChunkSettings, chunk_windows, cover_chunk
 from landmap.inference.work import load
@@ -19,10 +17,57 @@ from landmap.pixels import Pixels
 from landmap.tiling import Chunk, Grid, Window
 from landmap_models.arrays import Floats
 from landmap_models.inference.classifier import Classifier
+from landmap_models.inference.tensorflow import Precision
 from landmap_models.model_file.card import ModelCard
 
-if TYPE_CHECKING:  # it imports TensorFlow's start
-    from landmap_models.inference.tensorflow import Precision
+
+@dataclass(frozen=True, slots=True)
+class BruteForce:
+    """The same map of a part of the scene with each window cut out and predicted as a chip of its own, in float32.
+
+    The time to cut them out is not counted, nor is the first batch of each way, which traces it.
+    """
+
+    height: int
+    """Rows of the part, which lies in the middle of the scene."""
+    width: int
+    """Columns of the part."""
+    chips: int
+    """Predicted by each way."""
+    batch_size: int
+    """Chips predicted at once."""
+    keras_seconds: float
+    """By `keras.Model.predict`."""
+    function_seconds: float
+    """By a `tf.function` of the model, batch by batch."""
+    dense_windows_per_second: float
+    """What it is compared with: of the whole scene's prediction alone."""
+    float32_difference: float
+    """Largest between probabilities of brute force and of the dense network in float32."""
+    difference: float
+    """Largest between probabilities of brute force and of the dense network in the precision of the run."""
+    other_class: float
+    """Share of valid pixels, 0 to 1, with another class in the map made by the run's way than by brute force."""
+
+    @property
+    def keras_chips_per_second(self) -> float:
+        """By `keras.Model.predict`."""
+        return self.chips / self.keras_seconds
+
+    @property
+    def function_chips_per_second(self) -> float:
+        """By the `tf.function`."""
+        return self.chips / self.function_seconds
+
+    @property
+    def keras_ratio(self) -> float:
+        """Windows that the dense network predicts while `keras.Model.predict` does one."""
+        return self.dense_windows_per_second / self.keras_chips_per_second
+
+    @property
+    def function_ratio(self) -> float:
+        """Windows that the dense network predicts while the `tf.function` does one."""
+        return self.dense_windows_per_second / self.function_chips_per_second
 
 
 def brute_force(plan: Plan, precision: Precision, crop: int, dense_windows_per_second: float) -> BruteForce | str:
@@ -41,14 +86,14 @@ def brute_force(plan: Plan, precision: Precision, crop: int, dense_windows_per_s
         LandmapError: See `landmap.errors`.
     """
     if plan.tile is None:
-        return f"the scene itself is predicted {plan.method}"
+        return f"the scene itself is predicted {plan.method.text}"
     part = _middle(plan, crop)
     if not part.pixels.mapped.any():
         return "the middle of the scene has no data"
     ways = _plain_ways(plan)
     one_by_one = ChunkSettings(batch_size=part.grid.num_windows, smooth=plan.settings.smooth)
     by_force, _ = [part.classes(way, one_by_one) for way in ways]
-    as_run = dataclasses.replace(one_by_one, tile=part.tile(plan.tile))
+    as_run = dataclasses.replace(one_by_one, method=plan.method, tile=part.tile(plan.tile))
     other = part.classes(load(plan, precision), as_run) != by_force
     return BruteForce(
         height=part.grid.height,
