@@ -1,4 +1,4 @@
-"""The command `landmap batch`: many scenes, and what became of them."""
+"""The command `landmap batch`: it classifies many scenes, and prints the state of each."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from landmap.cli.scene_options import FILE_OR_NAME, cluster_options, scene_options, settings_of
+from landmap.cli.help import QUIET, Command, Group, with_options
+from landmap.cli.messages import quieten
+from landmap.cli.scene_options import CLUSTER_OPTIONS, SETTINGS_OPTIONS, settings_of
+from landmap.cli.types import FILE_OR_NAME, PATH
 from landmap.errors import BatchError
 
 if TYPE_CHECKING:
     from landmap.batch.ledger import Record
 
 
-class BatchGroup(click.Group):
+class BatchGroup(Group):
     """A group that runs `run` where no other command is named, so that `landmap batch scenes/ -o maps/` works."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
@@ -34,66 +37,65 @@ class BatchGroup(click.Group):
 
 @click.group(cls=BatchGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def batch() -> None:
-    """Classify many scenes into one folder: landmap batch JOBS… -o DIR, short for landmap batch run."""
+    """Classify many scenes into one folder.
+
+    `landmap batch JOBS… -o DIR` is short for `landmap batch run JOBS… -o DIR`.
+    """
 
 
-@batch.command()
+@batch.command(
+    cls=Command,
+    example="landmap batch scenes/ -o maps/\nlandmap batch run jobs.csv -o maps/ --retry-failed --workers 2",
+)
 @click.argument("jobs", type=FILE_OR_NAME, nargs=-1, required=True)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder for all that is written.")
-@click.option("--confidence", is_flag=True, help="Also write the class's probability (percent).")
-@click.option("--retry-failed", is_flag=True, help="Do again what failed.")
-@click.option("--overwrite", is_flag=True, help="Do again what was made otherwise, and replace files that exist.")
-@click.option("--asset", metavar="KEY", help="Of STAC Items: the asset that holds all bands.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
-@cluster_options
-@scene_options
+@click.option("-o", "--output", required=True, type=PATH, help="Write maps, catalogue and reports to this folder.")
+@click.option("--confidence", is_flag=True, help="Also write the probability of each pixel's class in percent.")
+@click.option("--retry-failed", is_flag=True, help="Classify scenes again that failed in an earlier run.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Classify scenes again that were mapped otherwise or have changed, and replace files that exist.",
+)
+@click.option("--asset", metavar="KEY", help="Take all bands of a STAC Item from the asset of this name.")
+@QUIET
+@with_options(SETTINGS_OPTIONS, CLUSTER_OPTIONS)
 def run(
     jobs: tuple[str, ...],
     output: Path,
     asset: str | None,
     quiet: bool,
-    scheduler: str | None,
-    workers: int | None,
     **options: Any,
 ) -> None:
     """Classify all scenes that JOBS name, each once; given again, it does what is left.
 
     JOBS are folders, globs, scenes (whatever classify takes), or lists: CSV with the columns
     scene,output,options,datetime, JSON lines with these keys, or a STAC ItemCollection (JSON). `options` is a JSON
-    object such as {"stride": 16}; paths in a list are relative to it. What lies in a folder and is no scene is named.
-    Several runs may share the work. Exit status 0 means that every scene is done.
+    object such as {"stride": 16}; paths in a list are relative to it. Files in a folder that are no scenes are
+    reported. Several runs may share the work. Exit status 0 means that every scene is done.
     """
     from landmap.batch.jobs import find_jobs
     from landmap.batch.run import run_batch
-    from landmap.cli.show import out, print_news, print_warnings, progress_bar
-    from landmap.executors.connect import connected
+    from landmap.cli.show import out, progress_bar
 
+    if quiet:
+        quieten()
     settings, found_jobs = settings_of(options), find_jobs(jobs, asset)
-    with (
-        connected(scheduler, workers) as client,
-        progress_bar("classifying", "scenes", quiet=quiet) as progress,
-    ):
-        found = run_batch(
-            found_jobs,
-            output,
-            settings,
-            **options,
-            where={"scheduler": client},
-            progress=progress,
-            say=None if quiet else print_news,
-            warn=lambda text: print_warnings([text]),
-        )
+    with progress_bar("classifying", "scenes", quiet=quiet) as progress:
+        found = run_batch(found_jobs, output, settings, **options, progress=progress)
     if not quiet:
         for path in found.files:
             out.print(str(path), markup=False)
     _end(found.records, quiet=quiet)
 
 
-@batch.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all that is known of each scene.")
+@batch.command(cls=Command, example="landmap batch status maps/")
+@click.argument("folder", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print all that is known of each scene, as JSON.")
 def status(folder: Path, as_json: bool) -> None:
-    """Print what is done in FOLDER, a batch's output, and what is wrong with the rest. Exit status 0: all is done."""
+    """Print which scenes of the batch in FOLDER are not done, and why.
+
+    Exit status 0 means that every scene is done.
+    """
     from landmap.batch.ledger import DONE
     from landmap.batch.report import summarise
     from landmap.batch.run import batch_status
@@ -105,11 +107,11 @@ def status(folder: Path, as_json: bool) -> None:
     else:
         for record in records:
             if record.state != DONE:
-                out.print(f"{record.state:9} {_told(record)}", markup=False)
+                out.print(f"{record.state:9} {_line_of(record)}", markup=False)
     _end(records, quiet=as_json)
 
 
-def _told(record: Record) -> str:
+def _line_of(record: Record) -> str:
     if record.error:
         return record.error if record.scene in record.error else f"{record.scene}: {record.error}"
     return f"{record.scene} by {record.runner}" if record.runner else record.scene

@@ -1,129 +1,154 @@
-"""The commands that make vectors and tables of a cover, and the same as options of `classify`."""
+"""The commands that use a finished map, and what of them `classify` can do in the same run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from landmap.cli.scene_options import FILE_OR_NAME, scene_options, settings_of
+from landmap.cli.help import OVERWRITE, Command, option_in, with_options
+from landmap.cli.messages import print_warnings
+from landmap.cli.scene_options import AREA_OPTIONS, READING_OPTIONS, settings_of
+from landmap.cli.types import FILE_OR_NAME, PATH
 
-COVER = click.argument("cover", type=click.Path(path_type=Path))
-OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
-CONFIDENCE = click.option("--confidence", type=click.Path(path_type=Path), help="Raster that was written beside COVER.")
-VECTOR_OPTIONS = (
-    click.option("--min-area", type=float, default=0.0, metavar="HA", help="Give smaller polygons to a neighbour."),
-    click.option(
-        "--simplify", type=float, default=0.0, metavar="METRES", help="Straighten borders, on both sides alike."
-    ),
-    click.option("--cells", is_flag=True, help="Also a layer of cells with all probabilities (GeoPackage)."),
+COVER = click.argument("cover", type=PATH)
+CONFIDENCE = click.option(
+    "--confidence", type=PATH, help="Take mean confidences from this raster, which `classify --confidence` wrote."
 )
 LEGEND = click.option(
-    "--legend", type=click.Path(path_type=Path), help="Says what the ids mean: a cover, model, card, QML or CSV."
+    "--legend",
+    type=PATH,
+    help="Take names and colors of class ids from this cover, model, card, QML or CSV file.  [default: the map's own]",
+)
+_output, _polygons, _table = (option_in(section) for section in ("Outputs", "Polygons", "Table of areas"))
+VECTOR_OPTIONS = (
+    _polygons(
+        "--min-area",
+        type=float,
+        default=0.0,
+        metavar="HA",
+        help="Merge polygons of fewer hectares into a neighbour.",
+    ),
+    _polygons(
+        "--simplify",
+        type=float,
+        default=0.0,
+        metavar="METRES",
+        help="Straighten borders by up to so many metres; neighbours keep their common border.",
+    ),
+    _polygons(
+        "--cells",
+        is_flag=True,
+        help="Also write a layer of cells with the probabilities of all classes; this needs a GeoPackage and "
+        "--probabilities.",
+    ),
 )
 ZONE_OPTIONS = (
-    click.option("--zones", type=click.Path(path_type=Path), help="Polygons; the table is made for each of them."),
-    click.option("--zone-id", metavar="COLUMN", help="Column of the zones that names them."),
-    click.option("--zone-layer", metavar="NAME", help="Layer of the zones, in a file of several layers."),
+    _table("--zones", type=PATH, help="Make the table for each polygon of this vector file."),
+    _table("--zone-id", metavar="COLUMN", help="Name the zones by this column of their file."),
+    _table("--zone-layer", metavar="NAME", help="Take the zones from this layer, if their file has several."),
 )
 DERIVED_OPTIONS = (
-    click.option("--vector", type=click.Path(path_type=Path), help="Also polygons: .gpkg, .geojson or .parquet."),
+    _polygons("--vector", type=PATH, help="Also write the map's polygons (.gpkg, .geojson or .parquet)."),
     *VECTOR_OPTIONS,
-    click.option("--summary", type=click.Path(path_type=Path), help="Also a table of areas: .csv, .json or .parquet."),
+    _table("--summary", type=PATH, help="Also write a table of the classes' areas (.csv, .json or .parquet)."),
     *ZONE_OPTIONS,
 )
-
-
-def derived_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options of `classify` that make more than rasters."""
-    return _with(DERIVED_OPTIONS)(command)
+"""The options of `classify` that make polygons and tables."""
 
 
 def derived_of(options: dict[str, Any]) -> Any:
-    """`Derived` from the options of `derived_options`, which are taken out of `options`."""
+    """The `Derived` that `DERIVED_OPTIONS` ask for; they are taken out of `options`."""
     from landmap.maps.vectorize import VectorSettings
-    from landmap.run.derived import Derived
+    from landmap.run.outputs import Derived
 
     settings = VectorSettings(*(options.pop(name) for name in ("min_area", "simplify", "cells")))
     names = "vector", "summary", "zones", "zone_id", "zone_layer"
     return Derived(vector_settings=settings, **{name: options.pop(name) for name in names})
 
 
-def _with(options: tuple[Any, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-@click.command()
+@click.command(
+    cls=Command, example="landmap vectorize cover.tif -o polygons.gpkg --min-area 0.5 --confidence confidence.tif"
+)
 @COVER
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="To write: .gpkg, .geojson or .parquet."
+    "-o", "--output", required=True, type=PATH, help="Write the polygons to this file (.gpkg, .geojson or .parquet)."
 )
 @CONFIDENCE
 @LEGEND
-@click.option("--probabilities", type=click.Path(path_type=Path), help="Raster that was written beside COVER.")
-@_with(VECTOR_OPTIONS)
+@click.option(
+    "--probabilities",
+    type=PATH,
+    help="Take the probabilities of cells from this raster, which `classify --probabilities` wrote.",
+)
+@with_options(VECTOR_OPTIONS)
 @OVERWRITE
 def vectorize(cover: Path, output: Path, **options: Any) -> None:
-    """Write the polygons of COVER, a map that `classify` wrote or any raster of class ids."""
+    """Write the polygons of COVER.
+
+    COVER is a map that `classify` wrote, or any raster of class ids.
+    """
     from landmap.maps.vectorize import vectorize as run
 
     count = run(cover, output, **options)
     click.echo(f"{count:,} polygon{'' if count == 1 else 's'}\n{output}")
 
 
-@click.command()
+@click.command(cls=Command, example="landmap summarize cover.tif -o areas.csv --zones districts.gpkg --zone-id name")
 @COVER
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="To write: .csv, .json or .parquet."
+    "-o", "--output", required=True, type=PATH, help="Write the table to this file (.csv, .json or .parquet)."
 )
 @CONFIDENCE
 @LEGEND
-@_with(ZONE_OPTIONS)
+@with_options(ZONE_OPTIONS)
 @OVERWRITE
 def summarize(cover: Path, output: Path, **options: Any) -> None:
-    """Write how much of each class COVER holds, a map that `classify` wrote; with zones, in each of them."""
-    from landmap.cli.show import print_warnings
+    """Write a table of the area of each class in COVER, or in each of some zones.
+
+    COVER is a map that `classify` wrote, or any raster of class ids.
+    """
     from landmap.maps.summarize import summarize as run
 
     run(cover, output, warn=lambda text: print_warnings([text]), **options)
     click.echo(str(output))
 
 
-PATH = click.Path(path_type=Path)
-
-
-@click.command()
-@click.argument("cover", type=PATH)
+@click.command(cls=Command, example="landmap assess cover.tif points.csv -o report.json")
+@COVER
 @click.argument("reference", type=PATH)
-@click.option("-o", "--output", type=PATH, help="Write the report (JSON).")
-@click.option("--csv", "table", type=PATH, help="Write a table of the classes (CSV).")
+@click.option("-o", "--output", type=PATH, help="Write the report to this file (JSON).")
+@click.option("--csv", "table", type=PATH, help="Write a table of the classes to this file (CSV).")
 @LEGEND
-@click.option("--class-column", default="class", show_default=True, help="Has class names or ids.")
-@click.option("--layer", metavar="NAME", help="Layer of REFERENCE, in a file of several layers.")
-@click.option("--warp", is_flag=True, help="Take a raster on another grid from its nearest pixels.")
-@click.option("--sample", type=click.IntRange(1), help="Draw so many pixels in each mapped class from a raster.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the sample.")
+@click.option(
+    "--class-column",
+    default="class",
+    show_default=True,
+    help="Take class names or ids from this column of REFERENCE.",
+)
+@click.option("--layer", metavar="NAME", help="Take this layer of REFERENCE, if the file has several.")
+@click.option("--warp", is_flag=True, help="Take the nearest pixels of a REFERENCE raster that is on another grid.")
+@click.option(
+    "--sample", type=click.IntRange(1), help="Draw so many pixels of each mapped class from a REFERENCE raster."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draw another sample for another number."
+)
 @OVERWRITE
 def assess(cover: Path, reference: Path, output: Path | None, table: Path | None, **options: Any) -> None:
-    """Judge COVER by REFERENCE: accuracies and areas of the classes, with 95 % intervals.
+    """Estimate the accuracy of COVER and the area of each class by REFERENCE, with 95 % intervals.
 
     REFERENCE is CSV (x,y in the map's CRS, or lon,lat; any separator), GeoPackage, GeoJSON, Shapefile or Parquet of
     points or polygons, or a raster of class ids. Points are taken to be a random sample.
     """
-    from landmap.accuracy.assess import assess as judge
+    from landmap.accuracy.assess import assess as run
     from landmap.accuracy.assess import check_assessment_outputs, write_assessment
-    from landmap.cli.show import print_assessment, print_warnings
+    from landmap.cli.show import print_assessment
 
     overwrite = options.pop("overwrite")
     check_assessment_outputs(output, table, cover, reference, options["legend"], overwrite=overwrite)
-    found = judge(cover, reference, **options)
+    found = run(cover, reference, **options)
     write_assessment(found, output, table, overwrite=overwrite)
     print_assessment(found)
     print_warnings(found.warnings)
@@ -131,19 +156,19 @@ def assess(cover: Path, reference: Path, output: Path | None, table: Path | None
         click.echo(str(path))
 
 
-@click.command("compare-maps")
+@click.command("compare-maps", cls=Command, example="landmap compare-maps 2024.tif 2025.tif -o changes.tif")
 @click.argument("before", type=PATH)
 @click.argument("after", type=PATH)
-@click.option("-o", "--output", type=PATH, help="Write a raster of the changes (GeoTIFF).")
-@click.option("--json", "report", type=PATH, help="Write the transition matrix as JSON.")
-@click.option("--csv", "table", type=PATH, help="Write it as CSV.")
+@click.option("-o", "--output", type=PATH, help="Write a raster of the changes to this file (GeoTIFF).")
+@click.option("--json", "report", type=PATH, help="Write the transition matrix to this file (JSON).")
+@click.option("--csv", "table", type=PATH, help="Write the transition matrix to this file (CSV).")
 @LEGEND
-@click.option("--warp", is_flag=True, help="Take AFTER from its nearest pixels where its grid is another.")
+@click.option("--warp", is_flag=True, help="Take the nearest pixels of AFTER where it is on another grid.")
 @OVERWRITE
 def compare_maps(before: Path, after: Path, **options: Any) -> None:
-    """Compare two covers pixel by pixel: what became of what, in hectares."""
+    """Compare two covers pixel by pixel, and print how many hectares of each class became another."""
     from landmap.accuracy.change import compare_maps as compare
-    from landmap.cli.show import print_change, print_warnings
+    from landmap.cli.show import print_change
 
     found = compare(before, after, **options)
     print_change(found)
@@ -154,20 +179,22 @@ def compare_maps(before: Path, after: Path, **options: Any) -> None:
             click.echo(str(options[name]))
 
 
-@click.command()
+@click.command(cls=Command, example="landmap report scene.tif cover.tif -o map.html --confidence confidence.tif")
 @click.argument("scene", type=FILE_OR_NAME)
-@click.argument("cover", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The page to write (HTML).")
-@click.option("--confidence", type=click.Path(path_type=Path), help="What classify --confidence wrote.")
+@COVER
+@click.option("-o", "--output", required=True, type=PATH, help="Write the page to this file (HTML).")
+@click.option("--confidence", type=PATH, help="Show this raster, too, which `classify --confidence` wrote.")
 @LEGEND
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-@scene_options
+@OVERWRITE
+@with_options(READING_OPTIONS, AREA_OPTIONS)
 def report(scene: str, cover: Path, output: Path, **options: Any) -> None:
-    """Write one HTML page about SCENE and its COVER: map, areas, confidence, how it was made."""
+    """Write one HTML page about SCENE and its COVER, with map, areas, confidence, and how it was made.
+
+    Give the options that say how the scene is read and which part of it is mapped as they were given to `classify`.
+    """
     from landmap.report.page import write_report
 
-    settings = settings_of(options)
-    write_report(scene, cover, output, settings, **options)
+    write_report(scene, cover, output, settings_of(options), **options)
     click.echo(str(output))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from landmap.cli.scene_options import FILE_OR_NAME
+from landmap.cli.help import Command, with_options
+from landmap.cli.messages import print_warnings
 from landmap.cli.train_options import (
     BUDGET_OPTIONS,
     CARD_OPTIONS,
@@ -20,10 +21,8 @@ from landmap.cli.train_options import (
     SPLIT_OPTIONS,
     TEACHER_OPTIONS,
     TOLD_OPTIONS,
-    ListType,
-    SectionedCommand,
-    with_options,
 )
+from landmap.cli.types import FILE_OR_NAME, ListType
 from landmap.errors import SettingsError
 from landmap_models.errors import ModelError
 from landmap_models.training.settings import TrainSettings, recommended
@@ -59,7 +58,7 @@ def show(model: str, as_json: bool) -> None:
     click.echo(card.to_json() if as_json else describe(card))
 
 
-@models.command("describe", cls=SectionedCommand)
+@models.command("describe", cls=Command)
 @click.argument("file", type=FILE_OR_NAME)
 @click.option("--card", type=click.Path(), help="A card of these weights, as `show --json` prints one; - reads a pipe.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here, and leave FILE as it is.")
@@ -73,7 +72,6 @@ def describe_model(file: str, card: str | None, output: Path | None, overwrite: 
     landmap models describe m.keras --bands B04,B03,B02 --classes water,forest,town --level L1C --chips chips/ -o
     described.keras
     """
-    from landmap.cli.show import print_warnings
     from landmap_models.evaluation.describe import describe_file, put_card
     from landmap_models.model_file.card import describe
 
@@ -94,7 +92,7 @@ def describe_model(file: str, card: str | None, output: Path | None, overwrite: 
     click.echo(describe(found.card))
 
 
-@click.command(cls=SectionedCommand)
+@click.command(cls=Command)
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The .keras file to write.")
 @click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
@@ -112,7 +110,7 @@ def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: b
     """
     if output is None and show_batch is None:
         raise click.UsageError("Missing option '-o' / '--output', or '--show-batch'.")
-    from landmap.cli.show import print_warnings, training_lines
+    from landmap.cli.show import training_lines
     from landmap_models.datasets.catalogue import check_data
     from landmap_models.model_file.card import describe
 
@@ -167,7 +165,7 @@ def _refused_as_settings() -> Iterator[None]:
         raise SettingsError(str(error)) from error
 
 
-@click.command(cls=SectionedCommand)
+@click.command(cls=Command)
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--arch", "architectures", type=ListType(), help="Names of architectures, such as compact,cnn.")
 @click.option("--networks", type=click.Path(), help="YAML or JSON file with a list of networks; see above.")
@@ -193,7 +191,7 @@ def compare(
 
     Started again after it was stopped, it goes on where it was.
     """
-    from landmap.cli.show import print_comparison, print_warnings, training_lines
+    from landmap.cli.show import print_comparison, training_lines
 
     if architectures is None and networks is None:
         raise click.UsageError("Missing option '--arch' or '--networks'.")
@@ -223,7 +221,7 @@ def compare(
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
 def evaluate(model: str, data: Path, output: Path, quiet: bool, **options: Any) -> None:
     """Measure MODEL on DATA, labelled chips it should not have been trained on, and write a report."""
-    from landmap.cli.show import print_evaluation, print_warnings, progress_bar
+    from landmap.cli.show import print_evaluation, progress_bar
     from landmap_models.evaluation.evaluate import evaluate as run
 
     with progress_bar("predicting", "chips", quiet=quiet) as progress:

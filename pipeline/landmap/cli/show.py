@@ -5,23 +5,23 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.text import Text
 
 from landmap.accuracy.assessment import CENSUS, Assessment, Estimate
 from landmap.accuracy.change import Change
 from landmap.accuracy.estimators import CLASS_METRICS, MAP_METRICS, Metric
-from landmap.bench.result import Bench, BruteForce
+from landmap.bench.result import Bench
 from landmap.inference.plan import Plan
+from landmap.inference.plan_text import plan_lines
 from landmap.io.remote import RedactingFormatter
 from landmap.run.result import Progress as Report
-from landmap.run.result import Result
-from landmap.scene.scene import Scene
+from landmap.run.result import Result, align_columns, result_lines
 from landmap_models.evaluation.evaluate import Evaluation
 
 if TYPE_CHECKING:  # these import Keras
@@ -77,93 +77,21 @@ def training_lines() -> int:
     return 1 if sys.stdout.isatty() else 2
 
 
-def print_warnings(warnings: Sequence[str]) -> None:
-    """One line each, on stderr."""
-    for text in warnings:
-        err.print(f"landmap: warning: {text}", markup=False)
-
-
-def print_news(text: str) -> None:
-    """One line on stderr that is no warning."""
-    err.print(f"landmap: {text}", markup=False)
-
-
 def print_plan(plan: Plan) -> None:
-    """The plan, a line for each thing decided."""
-    scene, grid, radiometry = plan.scene, plan.grid, plan.scene.radiometry
-    source = scene.source
-    for name, text in (
-        (
-            "scene",
-            f"{source.redacted_path}: {source.geobox.height} rows x {source.geobox.width} columns, {source.dtype}",
-        ),
-        *([("product", scene.product.text)] if scene.product else []),
-        *([("files", ", ".join(scene.files))] if len(scene.files) > 1 and not scene.product else []),
-        *([("warp", scene.warp_text)] if scene.warp_text else []),
-        *([("part", _part(plan))] if plan.settings.window or plan.settings.bbox else []),
-        ("clouds", scene.clouds.text),
-        *(("masks", text) for text in plan.masks),
-        ("bands", _bands(scene)),
-        ("nir", plan.nir),
-        ("nodata", scene.source.nodata_rule),
-        ("scale", f"{_same(radiometry.scale)} ({radiometry.origins['scale']})"),
-        ("offset", f"{_same(radiometry.offset)} ({radiometry.origins['offset']})"),
-        ("level", f"{radiometry.level} ({radiometry.origins['level']})"),
-        ("haze", radiometry.origins["haze"]),
-        ("model", f"{plan.card.name} {plan.card.version}, {len(plan.card.legend)} classes"),
-        ("grid", f"{grid.num_windows} windows of {grid.chip_size} px at a stride of {grid.stride} px"),
-        ("method", plan.method),
-        (
-            "chunks",
-            f"{plan.num_chunks} of up to {plan.chunk_shape[0]}x{plan.chunk_shape[1]} px, "
-            f"about {plan.chunk_bytes / 1e6:.0f} MB each"
-            + (f"; {plan.num_left_out} of them are left out by a mask" if plan.num_left_out else ""),
-        ),
-        ("then", plan.afterwards),
-        ("time", f"about {max(1, round(plan.seconds))} s here"),
-        ("output", plan.to_dict()["output"]),
-    ):
-        out.print(f"{name:8} {text}", markup=False)
-
-
-def _part(plan: Plan) -> str:
-    row, col = plan.scene.source.corner
-    return f"cut out from column {col} and row {row} on, as if it were a scene of its own"
-
-
-def _bands(scene: Scene) -> str:
-    pairs = zip(scene.source.band_names, scene.source.band_indexes, strict=True)
-    if scene.product:
-        return ", ".join(f"{name} is {scene.product.bands[index - 1].label}" for name, index in pairs)
-    return ", ".join(f"{name} is band {index}" for name, index in pairs)
-
-
-def _same(values: tuple[float, ...]) -> str:
-    numbers = [f"{v:.6g}" for v in values]
-    return numbers[0] if len(set(numbers)) == 1 else ", ".join(numbers)
+    """Print the plan, a line for each decision."""
+    for name, text in plan_lines(plan):
+        out.print(Text(f"{name:8} ", "bold") + Text(text))
 
 
 def print_result(result: Result) -> None:
-    """Classes with share and area, rates, and where the files lie."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("id", "class", "share", "hectares"):
-        table.add_column(name, justify="left" if name == "class" else "right")
-    for c in sorted(result.classes, key=lambda c: -c.pixels):
-        if c.pixels:
-            area = "" if c.hectares is None else f"{c.hectares:,.1f}"
-            table.add_row(str(c.id), c.name, f"{100 * c.share:.1f} %", area)
-    out.print(table)
-    scene, grid = result.plan.scene, result.plan.grid
-    pixels = scene.geobox.height * scene.geobox.width
-    out.print(
-        f"{pixels / 1e6:.2f} Mpx, {100 * result.nodata_pixels / pixels:.1f} % nodata, "
-        f"{f'left out: {result.left_out_says}, ' if result.left_out_says else ''}in {result.seconds:.1f} s: "
-        f"{pixels / 1e6 / result.seconds:.2f} Mpx/s, {grid.num_windows / result.seconds:.0f} chips/s",
-        markup=False,
-    )
-    out.print(f"{result.plan.nir}; {result.plan.method}; {result.precision}", markup=False)
-    for path in result.outputs.paths():
-        out.print(str(path), markup=False)
+    """Print classes with share and area, rates, and the files that were written."""
+    print_lines(result_lines(result))
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines as they are, however narrow the terminal is."""
+    for line in lines:
+        out.print(line, markup=False)
 
 
 def print_bench(found: Bench) -> None:
@@ -183,37 +111,17 @@ def print_bench(found: Bench) -> None:
         ("the whole", whole.seconds),
     ):
         lines.append([name, f"{seconds:.2f}", f"{found.mpx / seconds:,.2f}", f"{steps.windows / seconds:,.0f}"])
-    print_columns(lines, left=1)
+    print_lines(align_columns(lines, "l" + "r" * (len(lines[0]) - 1)))
     out.print(
         f"the whole takes {found.share:.2f} times its slowest step ({steps.slowest}), with {steps.prepare_seconds:.1f} "
         f"s for model, precision and graph; before it, {whole.start_seconds:.1f} s for the start of Python and "
         f"TensorFlow; peak memory {whole.peak_bytes / 1e6:,.0f} MB",
         markup=False,
     )
-    _print_brute_force(found.brute, found.brute_says)
     machine = found.machine
     out.print(
         f"{machine.cpu}, {machine.cores} cores, on {machine.device}; landmap {machine.landmap}, "
         f"TensorFlow {machine.tensorflow}, Python {machine.python}",
-        markup=False,
-    )
-
-
-def _print_brute_force(brute: BruteForce | None, says: str) -> None:
-    if brute is None:
-        out.print(f"no brute force: {says}", markup=False)
-        return
-    out.print(f"brute force on {brute.height}x{brute.width} px, {brute.chips:,} chips in float32:", markup=False)
-    lines = [["", "seconds", "chips/s", "dense is faster by"]]
-    for name, seconds, rate, ratio in (
-        ("model.predict", brute.keras_seconds, brute.keras_chips_per_second, brute.keras_ratio),
-        ("batched tf.function", brute.function_seconds, brute.function_chips_per_second, brute.function_ratio),
-    ):
-        lines.append([name, f"{seconds:.2f}", f"{rate:,.0f}", f"{ratio:.1f}x"])
-    print_columns(lines, left=1)
-    out.print(
-        f"largest difference of a probability {brute.difference:.1e}, in float32 {brute.float32_difference:.1e}; "
-        f"{100 * brute.other_class:.3f} % of pixels have another class",
         markup=False,
     )
 
@@ -238,7 +146,7 @@ def print_comparison(found: Comparison) -> None:
         measured = ["" if value is None else f"{value:.4f}" for value in values]
         size = f"{row.parameters:,}", f"{row.megabytes:.2f}"
         lines.append([row.name, *measured, *size, f"{row.chips_per_second:,.0f}", f"{row.minutes:.1f}"])
-    print_columns(lines, left=1)
+    print_lines(align_columns(lines, "l" + "r" * (len(lines[0]) - 1)))
     out.print(str(found.output), markup=False)
 
 
@@ -249,23 +157,10 @@ def print_predictions(found: Sequence[Prediction], *, as_json: bool) -> None:
         return
     lines = [["image", "class", "probability"]]
     lines += [[str(p.path), p.label or "none", f"{100 * p.probability:.1f} %"] for p in found]
-    print_columns(lines, left=2)
+    print_lines(align_columns(lines, "llr"))
     for prediction in found:
         if prediction.picture:
             out.print(str(prediction.picture), markup=False)
-
-
-def print_columns(lines: Sequence[Sequence[str]], left: int) -> None:
-    """Lines as wide as they are, for a table of rich folds long names where it takes the terminal to be narrow.
-
-    Args:
-        lines: Of equal length, the titles first.
-        left: How many of the columns are flush left.
-    """
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = [c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
-        out.print("  ".join(cells).rstrip(), markup=False)
 
 
 def print_assessment(found: Assessment) -> None:
@@ -281,12 +176,12 @@ def print_assessment(found: Assessment) -> None:
     for c in classes:
         before, after = ([_value(m, c.estimates[m.key]) for m in metrics] for metrics in (shares, areas))
         lines.append([c.name, f"{c.samples:,}", *before, f"{c.mapped_hectares:,.1f}", *after])
-    print_columns(lines, left=1)
+    print_lines(align_columns(lines, "l" + "r" * (len(lines[0]) - 1)))
     out.print("\nplaces by class of the map (rows) and of the reference (columns)")
     lines = [["", *(c.name for c in classes)]]
     place = {c.id: i for i, c in enumerate(found.classes)}
     lines += [[c.name, *(f"{found.confusion[place[c.id]][place[other.id]]:,}" for other in classes)] for c in classes]
-    print_columns(lines, left=1)
+    print_lines(align_columns(lines, "l" + "r" * (len(lines[0]) - 1)))
 
 
 def _value(metric: Metric, e: Estimate) -> str:
@@ -303,7 +198,7 @@ def print_change(found: Change) -> None:
     matrix = found.hectares()
     lines = [["before \\ after, ha", *(found.names[i] for i in present)]]
     lines += [[found.names[i], *(f"{matrix[i][j]:,.1f}" for j in present)] for i in present]
-    print_columns(lines, left=1)
+    print_lines(align_columns(lines, "l" + "r" * (len(lines[0]) - 1)))
     share = "" if found.changed_share is None else f" ({100 * found.changed_share:.1f} %)"
     out.print(
         f"{found.changed_hectares:,.1f} of {found.compared_hectares:,.1f} ha have another class{share}; Unknown in "

@@ -2,83 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import Field, fields
-from functools import partial
 from typing import Any
 
 import click
 
+from landmap.cli.help import Decorator, option_in
+from landmap.cli.types import ListType, NumberOr
 from landmap_models.architectures import ARCHITECTURES
 from landmap_models.architectures.options import ArchitectureOptions
 from landmap_models.inference.input_scale import INPUTS
 from landmap_models.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainSettings, recommended
-
-Command = Callable[..., Any]
-
-
-class ListType(click.ParamType):  # type: ignore[type-arg] # generic only in the newest click
-    """Values with commas between, as a tuple."""
-
-    def __init__(self, item: type = str, name: str = "A,B,…") -> None:
-        self.item, self.name = item, name
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
-        """Split and convert."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(self.item(part.strip()) for part in value.split(",") if part.strip())
-        except ValueError:
-            self.fail(f"expected {self.name}, not {value!r}", param, context)
-
-
-class CountType(click.ParamType):  # type: ignore[type-arg] # generic only in the newest click
-    """`all`, or a whole number."""
-
-    name = "all|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
-        """Keep "all", make a number of the rest."""
-        try:
-            return value if value == "all" else int(value)
-        except ValueError:
-            self.fail(f"expected {self.name}, not {value!r}", param, context)
-
-
-class SectionOption(click.Option):
-    """An option that stands in a section of the help text."""
-
-    def __init__(self, *args: Any, section: str = "", **keywords: Any) -> None:
-        super().__init__(*args, **keywords)
-        self.section = section
-
-
-class SectionedCommand(click.Command):
-    """A command whose help text has its options in sections: forty in one list are hard to read."""
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """Sections in the order of their first option, and the rest as "Options"."""
-        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
-        for parameter in self.get_params(context):
-            record = parameter.get_help_record(context)
-            if record is not None and isinstance(parameter, click.Option):
-                sections.setdefault(getattr(parameter, "section", "Options"), []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-
-def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
-    """Give a command all options of these groups."""
-
-    def decorate(command: Command) -> Command:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
-
-    return decorate
-
 
 D = TrainSettings()
 """Where the options below have their defaults from."""
@@ -89,12 +23,12 @@ def _both(name: str) -> str:
     return f"[default: {recommended(False)[name]:g}; {recommended(True)[name]:g} where --weights or --from is given]"
 
 
-_data = partial(click.option, cls=SectionOption, section="Data")
-_split = partial(click.option, cls=SectionOption, section="Split")
-_network = partial(click.option, cls=SectionOption, section="Network")
-_budget = partial(click.option, cls=SectionOption, section="Training")
-_teacher = partial(click.option, cls=SectionOption, section="Teacher")
-_card = partial(click.option, cls=SectionOption, section="Model card")
+_data = option_in("Data")
+_split = option_in("Split")
+_network = option_in("Network")
+_budget = option_in("Training")
+_teacher = option_in("Teacher")
+_card = option_in("Model card")
 
 FILE_OPTIONS = (
     _data("--file-bands", type=ListType(), help="The bands in the files, in order, where they don't say."),
@@ -136,7 +70,7 @@ _TYPES: dict[str, Any] = {
 """Types of the options of a network, by their annotation in `ArchitectureOptions`."""
 
 
-def _declared(field: Field[Any]) -> Callable[[Command], Command]:
+def _declared(field: Field[Any]) -> Decorator:
     """An option of a network as `ArchitectureOptions` declares it."""
     return _network(
         f"--{field.name.replace('_', '-')}",
@@ -148,7 +82,7 @@ def _declared(field: Field[Any]) -> Callable[[Command], Command]:
     )
 
 
-NETWORK_OPTIONS: tuple[Callable[[Command], Command], ...] = (
+NETWORK_OPTIONS: tuple[Decorator, ...] = (
     _network(
         "--arch",
         "architecture",
@@ -172,7 +106,7 @@ BUDGET_OPTIONS = (
     _budget("--head-learning-rate", type=float, default=D.head_learning_rate, show_default=True, help="For the head."),
     _budget(
         "--unfreeze",
-        type=CountType(),
+        type=NumberOr("all", number=int, shown="N"),
         default=D.unfreeze,
         show_default=True,
         help="How many of the base's last layers learn after the head.",
@@ -259,7 +193,7 @@ CARD_OPTIONS = (
     _card("--level", type=click.Choice(["L1C", "L2A"]), default=D.level, show_default=True, help="Of the chips."),
     _card("--licence", default=D.licence, show_default=True, metavar="SPDX", help="Of the weights."),
 )
-_told = partial(click.option, cls=SectionOption, section="What you say of it")
+_told = option_in("What you say of it")
 
 TOLD_OPTIONS = (
     _told("--bands", type=ListType(), help="Of its input, in order, such as B04,B03,B02."),

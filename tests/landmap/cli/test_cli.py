@@ -22,8 +22,9 @@ import rasterio
 from click.testing import CliRunner
 from PIL import Image
 
-from landmap.cli import cli
+from landmap.cli import SECTIONS, cli
 from landmap.errors import SettingsError
+from landmap.settings import Settings
 from landmap_models.datasets.chips import open_chips
 from landmap_models.model_file.packaged import packaged_models
 from landmap_models.training.settings import TrainSettings
@@ -572,10 +573,49 @@ def test_predict_prints_a_table_and_writes_pictures(tmp_path: Path) -> None:
 def test_the_options_of_a_training_are_in_sections() -> None:
     text = CliRunner().invoke(cli, ["train", "--help"]).output
     titles = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Options", "Data", "Split", "Network", "Training", "Teacher", "Model card"]
+    assert titles == ["Data", "Split", "Network", "Training", "Teacher", "Model card", "Options"]
     command = cli.commands["train"]
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
             assert parameter.opts[-1] in text
     assert "64; 10 where --weights or --from is given" in " ".join(text.split())
+
+
+def test_classify_has_an_option_for_each_setting_and_an_example() -> None:
+    command = cli.commands["classify"]
+    assert {field.name for field in dataclasses.fields(Settings)} <= {p.name for p in command.params}
+    text = CliRunner().invoke(cli, ["classify", "--help"]).output
+    titles = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    reading = "Outputs", "Polygons", "Table of areas", "Reading the scene", "Area", "Computing"
+    assert titles == [*reading, "Options", "Example"]
+
+
+def every_command(group: click.Group) -> list[click.Command]:
+    found: list[click.Command] = []
+    for command in group.commands.values():
+        found += every_command(command) if isinstance(command, click.Group) else [command]
+    return found
+
+
+def test_every_option_is_explained_by_a_sentence() -> None:
+    for command in every_command(cli):
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                text = (parameter.help or "").split("  [")[0]
+                assert text.endswith("."), f"{command.name} {parameter.opts}: {text}"
+                assert len(text.split()) > 3, f"{command.name} {parameter.opts}: {text}"
+    assert {name for names in SECTIONS.values() for name in names} == set(cli.commands)
+
+
+@needs_model
+def test_warnings_of_the_library_are_printed_once(
+    write_scene: Callable[..., Path], ordinary: Any, tmp_path: Path
+) -> None:
+    scene = write_scene(ordinary(70, 80), nodata=0)
+    done = landmap("classify", scene, "-o", tmp_path / "cover.tif", "--stride", "64", "--quiet")
+    assert (done.returncode, done.stdout) == (0, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("landmap: warning: assumed, since the file does not say")
+    planned = landmap("plan", scene)
+    assert planned.stderr == done.stderr
