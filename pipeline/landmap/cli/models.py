@@ -1,4 +1,4 @@
-"""The commands about models: list them, train, compare and evaluate them, and try one on single chips."""
+"""The commands about models: list, describe, train, compare and evaluate them, and classify single chips."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 
 import click
 
-from landmap.cli.help import Command, with_options
+from landmap.cli.help import OVERWRITE, QUIET, Command, Group, with_options
 from landmap.cli.messages import print_warnings
 from landmap.cli.train_options import (
     BUDGET_OPTIONS,
     CARD_OPTIONS,
     CHIP_OPTIONS,
     DATA_OPTIONS,
+    DESCRIBE_OPTIONS,
     FILE_OPTIONS,
     NETWORK_OPTIONS,
     SPLIT_OPTIONS,
     TEACHER_OPTIONS,
-    TOLD_OPTIONS,
 )
-from landmap.cli.types import FILE_OR_NAME, ListType
+from landmap.cli.types import FILE_OR_NAME, PATH, ListType
 from landmap.errors import SettingsError
 from landmap_models.errors import ModelError
 from landmap_models.training.settings import TrainSettings, recommended
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
-    """List the packaged models, show or write model cards."""
+    """List the packaged models; show or write the card of a model."""
     if context.invoked_subcommand is not None:
         return
     from landmap_models.model_file.archive import read_card
@@ -45,7 +45,7 @@ def models(context: click.Context) -> None:
         click.echo(f"{name} {card.version}{mark}: {', '.join(card.band_names)}, {len(card.legend)} classes{quality}")
 
 
-@models.command()
+@models.command(example="landmap models show default")
 @click.argument("model", type=FILE_OR_NAME)
 @click.option("--json", "as_json", is_flag=True, help="Print the whole card as JSON.")
 def show(model: str, as_json: bool) -> None:
@@ -58,19 +58,25 @@ def show(model: str, as_json: bool) -> None:
     click.echo(card.to_json() if as_json else describe(card))
 
 
-@models.command("describe", cls=Command)
+@models.command(
+    "describe",
+    example="landmap models describe m.keras --bands B04,B03,B02 --classes water,forest,town --level L1C \\\n"
+    "  --chips chips/ -o described.keras",
+)
 @click.argument("file", type=FILE_OR_NAME)
-@click.option("--card", type=click.Path(), help="A card of these weights, as `show --json` prints one; - reads a pipe.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write here, and leave FILE as it is.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists, or a card of these weights.")
-@with_options(TOLD_OPTIONS, CHIP_OPTIONS)
+@click.option(
+    "--card",
+    type=click.Path(),
+    help="Take this card of the same weights, as `models show --json` prints it; - reads a pipe.",
+)
+@click.option("-o", "--output", type=PATH, help="Write this file, and leave FILE as it is.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists, or the card in FILE.")
+@with_options(DESCRIBE_OPTIONS, CHIP_OPTIONS)
 def describe_model(file: str, card: str | None, output: Path | None, overwrite: bool, **options: Any) -> None:
     """Put a model card into FILE, a .keras file.
 
-    The card is one that you have (--card), or is made of what you say of the network and what is measured on chips:
-
-    landmap models describe m.keras --bands B04,B03,B02 --classes water,forest,town --level L1C --chips chips/ -o
-    described.keras
+    The card is one that you have (--card), or is made of your description of the model and of what is measured on
+    chips.
     """
     from landmap_models.evaluation.describe import describe_file, put_card
     from landmap_models.model_file.card import describe
@@ -92,18 +98,24 @@ def describe_model(file: str, card: str | None, output: Path | None, overwrite: 
     click.echo(describe(found.card))
 
 
-@click.command(cls=Command)
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The .keras file to write.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
-@click.option("--resume", is_flag=True, help="Go on with a training that was killed, after its last whole epoch.")
-@click.option("--show-batch", type=click.Path(path_type=Path), help="Draw one batch as it is learnt from (PNG).")
-@click.option("--tensorboard", type=click.Path(path_type=Path), help="Folder for TensorBoard's logs.")
-@click.option("--round-weights", is_flag=True, help="To what bfloat16 holds, for fast maps in it.")
-@click.option("--no-calibration", is_flag=True, help="Fit no temperature to the probabilities.")
+@click.command(cls=Command, example="landmap train chips/ -o model.keras --arch compact --epochs 30")
+@click.argument("data", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Write the model to this .keras file.")
+@OVERWRITE
+@click.option(
+    "--resume", is_flag=True, help="Go on with a training that was interrupted, after its last finished epoch."
+)
+@click.option("--show-batch", type=PATH, help="Draw one augmented batch to this picture (PNG).")
+@click.option("--tensorboard", type=PATH, help="Write logs for TensorBoard to this folder.")
+@click.option(
+    "--round-weights",
+    is_flag=True,
+    help="Round the weights to what bfloat16 can hold, so that maps in bfloat16 are the same.",
+)
+@click.option("--no-calibration", is_flag=True, help="Do not calibrate the probabilities with a temperature.")
 @with_options(DATA_OPTIONS, SPLIT_OPTIONS, NETWORK_OPTIONS, BUDGET_OPTIONS, TEACHER_OPTIONS, CARD_OPTIONS)
 def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: bool, **options: Any) -> None:
-    """Train a model on DATA, and write it with its card inside and the log of its epochs beside it.
+    """Train a model on labelled chips, and write it with its card inside and the log of its epochs beside it.
 
     DATA is a folder or zip file with one folder of chips a class, a CSV file (file,label[,split]; several labels with
     ";" between), or a folder in Pascal VOC's layout.
@@ -165,12 +177,14 @@ def _refused_as_settings() -> Iterator[None]:
         raise SettingsError(str(error)) from error
 
 
-@click.command(cls=Command)
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("--arch", "architectures", type=ListType(), help="Names of architectures, such as compact,cnn.")
-@click.option("--networks", type=click.Path(), help="YAML or JSON file with a list of networks; see above.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
-@click.option("--overwrite", is_flag=True, help="Replace a comparison that exists.")
+@click.command(cls=Command, example="landmap compare chips/ --arch compact,cnn -o comparison/ --epochs 10")
+@click.argument("data", type=PATH)
+@click.option("--arch", "architectures", type=ListType(), help="Compare these architectures, such as compact,cnn.")
+@click.option(
+    "--networks", type=click.Path(), help="Compare the networks that this YAML or JSON file lists; see above."
+)
+@click.option("-o", "--output", required=True, type=PATH, help="Write the report to this folder.")
+@OVERWRITE
 @with_options(DATA_OPTIONS, SPLIT_OPTIONS, BUDGET_OPTIONS)
 def compare(
     data: Path,
@@ -210,17 +224,24 @@ def compare(
     print_comparison(found)
 
 
-@click.command()
+@click.command(cls=Command, example="landmap evaluate model.keras chips/ -o report/ --part test")
 @click.argument("model", type=FILE_OR_NAME)
-@click.argument("data", type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="The folder to write.")
-@click.option("--part", type=click.Choice(["train", "validation", "test"]), help="Only this part of the model's split.")
-@click.option("--beta", type=float, default=2.0, show_default=True, help="Of F-beta: the weight of recall.")
+@click.argument("data", type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="Write the report to this folder.")
+@click.option(
+    "--part",
+    type=click.Choice(["train", "validation", "test"]),
+    help="Measure only on this part of the split that the model was trained with.",
+)
+@click.option("--beta", type=float, default=2.0, show_default=True, help="Weight of recall in the F-beta score.")
 @with_options(FILE_OPTIONS)
-@click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but warnings and errors.")
+@OVERWRITE
+@QUIET
 def evaluate(model: str, data: Path, output: Path, quiet: bool, **options: Any) -> None:
-    """Measure MODEL on DATA, labelled chips it should not have been trained on, and write a report."""
+    """Measure MODEL on labelled chips, and write a report.
+
+    The chips in DATA should not have been used to train the model.
+    """
     from landmap.cli.show import print_evaluation, progress_bar
     from landmap_models.evaluation.evaluate import evaluate as run
 
@@ -231,15 +252,25 @@ def evaluate(model: str, data: Path, output: Path, quiet: bool, **options: Any) 
         print_evaluation(found)
 
 
-@click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--model", default="default", show_default=True, help="Packaged model, or a .keras file.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the images with their labels (PNG).")
-@click.option("--file-bands", type=ListType(), help="The bands in the files, in order, where they don't say.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with all probabilities.")
-@click.option("--overwrite", is_flag=True, help="Replace pictures that exist.")
+@click.command(cls=Command, example="landmap predict chip_1.tif chip_2.tif --model model.keras")
+@click.argument("images", nargs=-1, required=True, type=PATH)
+@click.option(
+    "--model",
+    default="default",
+    show_default=True,
+    help="Classify by this model: the name of a packaged one, or a .keras file.",
+)
+@click.option("-o", "--output", type=PATH, help="Draw the images with their labels to this folder (PNG).")
+@click.option(
+    "--file-bands", type=ListType(), help="Name the bands of the files in their order, if the files don't say."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the probabilities of all classes, as JSON.")
+@OVERWRITE
 def predict(images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
-    """Say what IMAGES show: single chips, JPEG, PNG or GeoTIFF. A whole scene is for `classify`."""
+    """Classify IMAGES, single chips as JPEG, PNG or GeoTIFF.
+
+    A whole scene is for `classify`.
+    """
     from landmap.cli.show import print_predictions
     from landmap_models.inference.tensorflow import quietly
 

@@ -1,4 +1,4 @@
-"""The options of the commands about models, in sections; their defaults are those of `TrainSettings`."""
+"""The options of the commands about models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landmap_models.inference.input_scale import INPUTS
 from landmap_models.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainSettings, recommended
 
 D = TrainSettings()
-"""Where the options below have their defaults from."""
+"""The defaults of the options."""
 
 
 def _both(name: str) -> str:
@@ -31,13 +31,13 @@ _teacher = option_in("Teacher")
 _card = option_in("Model card")
 
 FILE_OPTIONS = (
-    _data("--file-bands", type=ListType(), help="The bands in the files, in order, where they don't say."),
+    _data("--file-bands", type=ListType(), help="Name the bands of the files in their order, if the files don't say."),
     _data("--skip-bad", is_flag=True, help="Leave out files that can't be used, instead of stopping."),
 )
 DATA_OPTIONS = (
-    _data("--bands", type=ListType(), help="Bands to use, such as B04,B03,B02.  [default: all]"),
+    _data("--bands", type=ListType(), help="Use these bands, such as B04,B03,B02.  [default: all]"),
     *FILE_OPTIONS,
-    _data("--limit", type=click.IntRange(1), help="Use so many chips only, drawn class by class."),
+    _data("--limit", type=click.IntRange(1), help="Use only so many chips, drawn class by class."),
 )
 SPLIT_OPTIONS = (
     _split(
@@ -45,21 +45,43 @@ SPLIT_OPTIONS = (
         type=click.Choice(["stratified", "spatial"]),
         default=D.split,
         show_default=True,
-        help="How chips are shared out, where the data do not say.",
+        help="Share chips out between training, validation and test in this way, if the data do not say.",
     ),
-    _split("--validation", type=float, default=D.validation, show_default=True, help="Share of the validation part."),
-    _split("--test", type=float, default=D.test, show_default=True, help="Share of the test part."),
-    _split("--coordinates", type=click.Path(), help="CSV file,latitude,longitude: where the chips lie."),
-    _split("--block-km", type=float, default=D.block_km, show_default=True, help="Side of a block of a spatial split."),
+    _split(
+        "--validation",
+        type=float,
+        default=D.validation,
+        show_default=True,
+        help="Share of the chips, from 0 to 1, in the validation part.",
+    ),
+    _split(
+        "--test",
+        type=float,
+        default=D.test,
+        show_default=True,
+        help="Share of the chips, from 0 to 1, in the test part.",
+    ),
+    _split(
+        "--coordinates",
+        type=click.Path(),
+        help="Take the places of the chips from this CSV file with columns file, latitude and longitude.",
+    ),
+    _split(
+        "--block-km",
+        type=float,
+        default=D.block_km,
+        show_default=True,
+        help="Share out square blocks of land of this side in kilometres, in a spatial split.",
+    ),
     _split(
         "--buffer",
         type=float,
         default=D.buffer,
         show_default=True,
         metavar="CHIPS",
-        help="Chips' sides between the parts of a spatial split; nearer chips are left out.",
+        help="Leave chips out that are nearer to another part than so many sides of a chip, in a spatial split.",
     ),
-    _split("--allow-overlap", is_flag=True, help="Split at random though chips of several parts then share ground."),
+    _split("--allow-overlap", is_flag=True, help="Split at random even if chips of different parts then share ground."),
 )
 _TYPES: dict[str, Any] = {
     "str": str,
@@ -90,50 +112,91 @@ NETWORK_OPTIONS: tuple[Decorator, ...] = (
         default=D.architecture,
         show_default=True,
         metavar="NAME",
-        help=f"Out of {', '.join(ARCHITECTURES)}.",
+        help=f"Train a network of this architecture: {', '.join(ARCHITECTURES)}.",
     ),
     *map(_declared, fields(ArchitectureOptions)),
-    _network("--from", "start_from", metavar="MODEL", help='Fine-tune this model: "default", or a .keras file.'),
+    _network(
+        "--from",
+        "start_from",
+        metavar="MODEL",
+        help="Fine-tune this model: the name of a packaged one, or a .keras file.",
+    ),
 )
 BUDGET_OPTIONS = (
-    _budget("--epochs", type=click.IntRange(0), help=f"Passes over the training part.  {_both('epochs')}"),
+    _budget("--epochs", type=click.IntRange(0), help=f"Pass over the training part so many times.  {_both('epochs')}"),
     _budget(
         "--head-epochs",
         type=click.IntRange(0),
-        help=f"Passes before these, which train the head on a frozen base.  {_both('head_epochs')}",
+        help=f"Pass over it so many times before that, to train the head on a frozen base.  {_both('head_epochs')}",
     ),
-    _budget("--learning-rate", type=float, help=f"Peak of the schedule.  {_both('learning_rate')}"),
-    _budget("--head-learning-rate", type=float, default=D.head_learning_rate, show_default=True, help="For the head."),
+    _budget("--learning-rate", type=float, help=f"Highest learning rate of the schedule.  {_both('learning_rate')}"),
+    _budget(
+        "--head-learning-rate",
+        type=float,
+        default=D.head_learning_rate,
+        show_default=True,
+        help="Learning rate while only the head is trained.",
+    ),
     _budget(
         "--unfreeze",
         type=NumberOr("all", number=int, shown="N"),
         default=D.unfreeze,
         show_default=True,
-        help="How many of the base's last layers learn after the head.",
+        help="Number of the base's last layers that are trained after the head.",
     ),
     _budget(
         "--frozen-norm/--no-frozen-norm",
         default=None,
         help="Keep batch normalisation in inference mode.  [default: only where --weights or --from is given]",
     ),
-    _budget("--batch-size", type=click.IntRange(1), default=D.batch_size, show_default=True, help="Chips a step."),
-    _budget("--optimizer", type=click.Choice(OPTIMIZERS), default=D.optimizer, show_default=True, help="Keras's."),
-    _budget("--weight-decay", type=float, default=D.weight_decay, show_default=True, help="Of adamw."),
-    _budget("--schedule", type=click.Choice(SCHEDULES), default=D.schedule, show_default=True, help="Of the rate."),
-    _budget("--warmup-epochs", type=float, default=D.warmup_epochs, show_default=True, help="Of the cosine schedule."),
+    _budget(
+        "--batch-size",
+        type=click.IntRange(1),
+        default=D.batch_size,
+        show_default=True,
+        help="Number of chips in a training step.",
+    ),
+    _budget(
+        "--optimizer",
+        type=click.Choice(OPTIMIZERS),
+        default=D.optimizer,
+        show_default=True,
+        help="Train with this optimizer of Keras.",
+    ),
+    _budget(
+        "--weight-decay",
+        type=float,
+        default=D.weight_decay,
+        show_default=True,
+        help="Weight decay of the optimizer adamw.",
+    ),
+    _budget(
+        "--schedule",
+        type=click.Choice(SCHEDULES),
+        default=D.schedule,
+        show_default=True,
+        help="Change the learning rate by this schedule.",
+    ),
+    _budget(
+        "--warmup-epochs",
+        type=float,
+        default=D.warmup_epochs,
+        show_default=True,
+        help="Number of epochs in which the cosine schedule reaches its highest rate.",
+    ),
     _budget(
         "--label-smoothing",
         type=float,
         default=D.label_smoothing,
         show_default=True,
-        help="Share of each label spread over all classes.",
+        help="Share of each label, from 0 to 1, that is spread over all classes.",
     ),
     _budget(
         "--class-weights",
         type=click.Choice(["none", "balanced"]),
         default=D.class_weights,
         show_default=True,
-        help="balanced: each class counts the same, however many chips it has.",
+        help="balanced gives each class the same weight in the loss, however many chips it has.",
     ),
     _budget(
         "--ema",
@@ -141,79 +204,105 @@ BUDGET_OPTIONS = (
         type=float,
         default=D.ema_momentum,
         show_default=True,
-        help="Momentum of the averaged weights, which are kept; 0: no average.",
+        help="Keep weights that are averaged over the training with this momentum; 0 keeps the last ones.",
     ),
     _budget(
         "--patience",
         type=click.IntRange(0),
         default=D.patience,
         show_default=True,
-        help="Stop after so many epochs without a lower validation loss, with the best weights; 0: never.",
+        help="Stop after so many epochs without a lower validation loss, and keep the best weights; 0 never stops.",
     ),
     _budget(
         "--precision",
         type=click.Choice(PRECISIONS),
         default=D.precision,
         show_default=True,
-        help="While training; without bfloat16 in the processor the mixed one is slow.",
+        help="Train in this number format; mixed_bfloat16 is slow on a processor without bfloat16.",
     ),
     _budget(
         "--augment",
         type=ListType(),
         default=",".join(D.augment),
         show_default=True,
-        help="Random changes of chips, by name, or none; an unknown name lists them.",
+        help="Change chips at random in these ways, or none; an unknown name lists them all.",
     ),
-    _budget("--seed", type=int, default=D.seed, show_default=True, help="Of split, weights and augmentation."),
-    _budget("--workers", type=click.IntRange(1), default=2, show_default=True, help="Threads that load chips."),
+    _budget(
+        "--seed",
+        type=int,
+        default=D.seed,
+        show_default=True,
+        help="Draw another split, other weights and other changes for another number.",
+    ),
+    _budget("--workers", type=click.IntRange(1), default=2, show_default=True, help="Load chips in so many threads."),
 )
 TEACHER_OPTIONS = (
-    _teacher("--teacher", metavar="MODEL", help="Learn from this model's probabilities, too (distillation)."),
+    _teacher("--teacher", metavar="MODEL", help="Learn from this model's probabilities, too (knowledge distillation)."),
     _teacher(
-        "--teacher-share", type=float, default=D.teacher_share, show_default=True, help="Of the labels; the rest: true."
+        "--teacher-share",
+        type=float,
+        default=D.teacher_share,
+        show_default=True,
+        help="Share of the teacher in the labels, from 0 to 1; the rest are the true labels.",
     ),
     _teacher(
         "--teacher-temperature",
         type=float,
         default=D.teacher_temperature,
         show_default=True,
-        help="Above 1 its probabilities are flatter.",
+        help="Flatten the teacher's probabilities by this temperature, above 1.",
     ),
     _teacher(
         "--teacher-views",
         type=int,
         default=D.teacher_views,
         show_default=True,
-        help="It judges so many augmented views of each chip; 0: each chip once, as it is.",
+        help="Ask the teacher about so many augmented views of each chip; 0 asks once about the chip as it is.",
     ),
 )
 CARD_OPTIONS = (
-    _card("--name", help="Of the model.  [default: the file's]"),
-    _card("--description", help="What it is for, and what it is bad at."),
-    _card("--level", type=click.Choice(["L1C", "L2A"]), default=D.level, show_default=True, help="Of the chips."),
-    _card("--licence", default=D.licence, show_default=True, metavar="SPDX", help="Of the weights."),
+    _card("--name", help="Name of the model.  [default: the file's]"),
+    _card("--description", help="Say what the model is for, and what it is bad at."),
+    _card(
+        "--level",
+        type=click.Choice(["L1C", "L2A"]),
+        default=D.level,
+        show_default=True,
+        help="Product level of the chips.",
+    ),
+    _card("--licence", default=D.licence, show_default=True, metavar="SPDX", help="Licence of the weights."),
 )
-_told = option_in("What you say of it")
+_described = option_in("Description of the model")
 
-TOLD_OPTIONS = (
-    _told("--bands", type=ListType(), help="Of its input, in order, such as B04,B03,B02."),
-    _told("--classes", type=ListType(), help="Of its outputs, in order."),
-    _told("--colors", type=ListType(), metavar="#RRGGBB,…", help="Of the classes.  [default: landmap's]"),
-    _told("--level", "levels", type=ListType(), metavar="L1C|L2A", help="Of what it was trained on, or both."),
-    _told("--resolution", type=float, help="Metres a pixel.  [default: 10]"),
-    _told(
+DESCRIBE_OPTIONS = (
+    _described("--bands", type=ListType(), help="Bands of the model's input in their order, such as B04,B03,B02."),
+    _described("--classes", type=ListType(), help="Names of the model's outputs in their order."),
+    _described(
+        "--colors", type=ListType(), metavar="#RRGGBB,…", help="Colors of the classes on maps.  [default: landmap's]"
+    ),
+    _described(
+        "--level",
+        "levels",
+        type=ListType(),
+        metavar="L1C|L2A",
+        help="Product level that the model was trained on, or both levels.",
+    ),
+    _described("--resolution", type=float, help="Size of a pixel of the chips in metres.  [default: 10]"),
+    _described(
         "--input",
         type=click.Choice(list(INPUTS)),
-        help="The numbers that it takes; a scaling to them is put before it.  [default: by its first layer]",
+        help="Put a scaling to these numbers, which the model takes, before it.  [default: by its first layer]",
     ),
-    _told("--softmax", is_flag=True, help="It answers with logits: a softmax is put behind it."),
-    _told("--template", metavar="CARD|MODEL", help="Take what is not said here from the card of a like model."),
-    _told("--name", help="Of the model.  [default: the file's]"),
-    _told("--version", help="Of the model.  [default: 1]"),
-    _told("--description", help="What it is for, and what it is bad at."),
-    _told("--licence", metavar="SPDX", help="Of the weights."),
+    _described("--softmax", is_flag=True, help="Put a softmax behind a model that answers with logits."),
+    _described(
+        "--template", metavar="CARD|MODEL", help="Take what is not given here from the card of a similar model."
+    ),
+    _described("--name", help="Name of the model.  [default: the file's]"),
+    _described("--version", help="Version of the model.  [default: 1]"),
+    _described("--description", help="Say what the model is for, and what it is bad at."),
+    _described("--licence", metavar="SPDX", help="Licence of the weights."),
 )
 CHIP_OPTIONS = (
-    _data("--chips", type=click.Path(), help="Chips, labelled or not, on which bands and quality are measured."),
+    _data("--chips", type=click.Path(), help="Measure bands and quality on these chips, labelled or not."),
     *FILE_OPTIONS,
 )

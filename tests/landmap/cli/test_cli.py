@@ -573,7 +573,7 @@ def test_predict_prints_a_table_and_writes_pictures(tmp_path: Path) -> None:
 def test_the_options_of_a_training_are_in_sections() -> None:
     text = CliRunner().invoke(cli, ["train", "--help"]).output
     titles = [line[:-1] for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Data", "Split", "Network", "Training", "Teacher", "Model card", "Options"]
+    assert titles == ["Data", "Split", "Network", "Training", "Teacher", "Model card", "Options", "Example"]
     command = cli.commands["train"]
     for parameter in command.params:
         if isinstance(parameter, click.Option):
