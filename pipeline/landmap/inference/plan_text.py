@@ -21,7 +21,10 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
     rows, cols = plan.chunk_shape
     masked = f"; {plan.num_left_out} of them are left out by a mask" if plan.num_left_out else ""
     return [
-        ("scene", f"{source.redacted_path}: {source.geobox.height} rows x {source.geobox.width} columns, {source.dtype}"),
+        (
+            "scene",
+            f"{source.redacted_path}: {source.geobox.height} rows x {source.geobox.width} columns, {source.dtype}",
+        ),
         *([("product", scene.product.text)] if scene.product else []),
         *([("files", ", ".join(scene.files))] if len(scene.files) > 1 and not scene.product else []),
         *([("warp", scene.warp_text)] if scene.warp_text else []),
