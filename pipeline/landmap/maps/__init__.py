@@ -1,1 +1,1 @@
-"""A finished map: areas, tables, polygons."""
+"""Finished maps are read, and become tables of areas and polygons."""

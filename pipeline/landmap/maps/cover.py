@@ -245,13 +245,16 @@ def raster_window(window: Window) -> RasterWindow:
 
 
 def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
-    """Open a cover as `xarray.DataArray` `(y, x)`, uint8, lazily, after rioxarray's conventions.
+    """Open a cover as `xarray.DataArray` `(y, x)`, uint8, lazily, by rioxarray's conventions.
 
-    The CRS and transform are in `.rio`; nodata (255) in `.rio.nodata`. `attrs` has `class_names` and CF's
-    `flag_values` (their ids) and `flag_meanings`.
+    CRS and transform are in `.rio`, nodata (255) in `.rio.nodata`. `attrs` has `class_names`, and CF's `flag_values`
+    (their ids) and `flag_meanings`.
+
+    Args:
+        path: A cover that landmap wrote.
 
     Raises:
-        SceneError: It can't be opened, or is no cover that landmap wrote.
+        SceneError: The file can't be opened, or is no cover that landmap wrote.
     """
     import rioxarray
 
@@ -268,7 +271,7 @@ def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
 
 
 def geobox_difference(one: GeoBox, other: GeoBox) -> str:
-    """How two grids differ, in words; empty where they are the same."""
+    """Say how two geoboxes differ; "" where they are the same, but for a thousandth of a pixel."""
     differences = []
     crs = [CRS.from_wkt(grid.crs) if grid.crs else None for grid in (one, other)]
     if crs[0] != crs[1]:

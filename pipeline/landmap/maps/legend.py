@@ -1,4 +1,4 @@
-"""What the values of a raster of classes mean: said by itself, or by a file that the user names."""
+"""The legend of a raster of class ids: its own, or one from a file that the user names."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ IDS = "id", "class_id", "classid", "value", "code", "class"
 NAMES = "name", "class_name", "label", "description", "category", "class"
 COLORS = "color", "colour", "hex", "html"
 PARTS = ("red", "r"), ("green", "g"), ("blue", "b")
-"""Titles of the columns of a legend as a table."""
+"""Titles that the columns of a legend in a table may have, the most wanted first."""
 HELP = (
     "name a file that says what the ids mean: --legend FILE (the cover it was made from, a model or its card, QML, or "
     "CSV with the columns id,name,color)"
@@ -37,11 +37,15 @@ HELP = (
 
 
 def legend_or_refuse(file: Any, given: str | os.PathLike[str] | None) -> Classes:
-    """The legend that the user gives for a raster, or its own.
+    """Return the legend that the user gives for a raster, or the raster's own.
+
+    Args:
+        file: Open rasterio dataset.
+        given: File with the legend, see `read_legend`; None takes the raster's own.
 
     Raises:
-        SceneError: There is none, or it differs from the raster's own; the raster has several bands, or holds no
-            classes.
+        SceneError: There is no legend, or the given one differs from the raster's own; the raster has several bands, or
+            holds no classes.
     """
     if file.tags().get(LAYER_TAG) in NOT_CLASSES:
         raise SceneError(
@@ -70,7 +74,7 @@ def legend_or_refuse(file: Any, given: str | os.PathLike[str] | None) -> Classes
 
 
 def _refuse_other(file: Any, found: Classes, given: str | os.PathLike[str]) -> None:
-    """Refuse a legend that names the ids of a cover otherwise than its own tag."""
+    """Refuse a legend that names an id of a cover otherwise than the cover's own tag."""
     own, other = ({c.id: c.name for c in classes if c.id != UNKNOWN_ID} for classes in (own_legend(file), found))
     if own and own != other:
         differ = next(i for i in sorted(own | other) if own.get(i) != other.get(i))
@@ -82,10 +86,16 @@ def _refuse_other(file: Any, found: Classes, given: str | os.PathLike[str]) -> N
 
 
 def read_legend(path: str | os.PathLike[str]) -> Classes:
-    """Names and colours of class ids from a cover, a model or its card, QML, or a table.
+    """Read a legend from a cover, a model (.keras) or its card (.json), a style of QGIS (.qml), or a table.
+
+    Args:
+        path: The file; its ending says what it is. What has another ending is opened as a raster.
+
+    Returns:
+        Classes by ascending id, "Unknown" among them where the file has it.
 
     Raises:
-        SceneError: It can't be read, or holds no legend that can be used; says what is wrong.
+        SceneError: The file can't be read, or holds no legend that can be used.
     """
     name = os.fspath(path)
     ending = Path(name).suffix.lower()
@@ -108,15 +118,15 @@ def read_legend(path: str | os.PathLike[str]) -> Classes:
 
 
 def check_ids(path: str, legend: Iterable[LandClass], counts: npt.NDArray[np.integer]) -> None:
-    """Refuse a map whose pixels have ids that the legend does not have: they would be in no row.
+    """Refuse a map with ids that its legend does not have: their pixels would be in no row of a table.
 
     Args:
-        path: Of the map.
-        legend: The classes that its ids may have.
-        counts: Pixels by id, `(256,)`.
+        path: Name of the map.
+        legend: Classes that the map may have.
+        counts: Number of pixels by id, `(256,)`.
 
     Raises:
-        SceneError: Names the ids, and the number of their pixels.
+        SceneError: The map has other ids; the message names them and the number of their pixels.
     """
     known = {c.id for c in legend} | {NODATA}
     strange = [i for i in np.flatnonzero(counts).tolist() if i not in known]
@@ -129,13 +139,18 @@ def check_ids(path: str, legend: Iterable[LandClass], counts: npt.NDArray[np.int
         )
 
 
-def class_ids(path: str, values: npt.NDArray[Any], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    """Values of a raster of any type as class ids; 255 where it has no data.
+def class_ids(path: str, values: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Turn values of a raster of any type into class ids; 255 where the raster has no data.
+
+    Args:
+        path: Name of the raster, for the error.
+        values: Values, of any shape.
+        valid: Where the raster has data, of the same shape.
 
     Raises:
-        SceneError: A value is no id.
+        SceneError: A value is no class id.
     """
-    whole = np.where(seen, values, NODATA)
+    whole = np.where(valid, values, NODATA)
     if whole.dtype != np.uint8:
         strange = whole[(whole != np.floor(whole)) | (whole < 0) | (whole > NODATA)]
         if strange.size:
@@ -162,7 +177,7 @@ def _of_raster(path: str) -> Classes:
 
 
 def _of_json(text: str, origin: str) -> Classes:
-    """A card's legend, or names by id as in the tag of a cover."""
+    """Read a card's legend, or names by id as in the tag of a cover."""
     content = json.loads(text)
     if isinstance(content, dict) and content and all(re.fullmatch(r"\d+", key) for key in content):
         return make_classes([(int(i), str(name), None) for i, name in content.items()])
@@ -170,7 +185,7 @@ def _of_json(text: str, origin: str) -> Classes:
 
 
 def _of_qml(text: str) -> Classes:
-    """The palette of a raster's style, or the categories of a vector layer's."""
+    """Read the palette of a raster's style, or the categories of a vector layer's style."""
     root = ElementTree.fromstring(text)
     entries = [(e.get("value"), e.get("label"), e.get("color")) for e in root.iter("paletteEntry")]
     if not entries:
@@ -192,7 +207,7 @@ def _symbol_color(symbol: ElementTree.Element) -> str | None:
 
 
 def _of_table(path: Path) -> Classes:
-    """Columns of ids, names and, perhaps, colours."""
+    """Read the columns of a table with ids, names and perhaps colours."""
     table = read_table(path)
     ids = table.find(*IDS)
     names = next((place for name in NAMES if (place := table.find(name)) is not None and place != ids), None)
@@ -203,8 +218,8 @@ def _of_table(path: Path) -> Classes:
     for row in table.rows:
         if not re.fullmatch(r"\d+(\.0*)?", row[ids]):
             raise TableError(f"expected whole numbers in the column {table.titles[ids]}. Found {row[ids]!r}")
-        told = row[color] if color is not None else None
+        value = row[color] if color is not None else None
         if None not in parts:
-            told = "#{:02x}{:02x}{:02x}".format(*(int(row[place]) for place in parts if place is not None))
-        entries.append((int(float(row[ids])), row[names], told or None))
+            value = "#{:02x}{:02x}{:02x}".format(*(int(row[place]) for place in parts if place is not None))
+        entries.append((int(float(row[ids])), row[names], value or None))
     return make_classes(entries)

@@ -1,4 +1,4 @@
-"""Numbered regions of pixels → polygons that fit together without gaps, in pixel coordinates (column, row)."""
+"""Regions of a cover become polygons that fit together without gaps, in pixel coordinates (column, row)."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from landmap_models.arrays import Doubles, Ints
 from landmap_models.gdal_dataset import open_dataset
 
 BATCH_VERTICES = 500_000
-"""A batch of polygons ends with the one that brings it to so many vertices."""
+"""A batch of polygons ends when it has so many vertices."""
 GROUP_VERTICES = 6_000_000
-"""The same of those that are simplified at once, which takes some 150 bytes for each."""
+"""A group of polygons that are simplified at once ends when it has so many vertices, of some 150 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Polygons:
-    """Some of the polygons."""
+    """Some of the polygons of a cover."""
 
     number: Ints
-    """Of their regions, from 1, `(n,)`."""
+    """Number of the region of each polygon, from 1, `(n,)`."""
     geometry: npt.NDArray[Any]
     """Shapely's polygons `(n,)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rings:
-    """Polygons as arrays, as Shapely takes them."""
+    """Polygons as ragged arrays, as Shapely takes them."""
 
     vertices: Doubles
-    """Column and row, `(n, 2)`; the first vertex of a ring is also its last."""
+    """Column and row of each vertex, `(n, 2)`; the first vertex of a ring is also its last."""
     ring_start: Ints
-    """First vertex of each ring, and the number of vertices."""
+    """Index of the first vertex of each ring, then the number of vertices, `(rings + 1,)`."""
     polygon_start: Ints
-    """First ring of each polygon, and the number of rings."""
+    """Index of the first ring of each polygon, then the number of rings, `(polygons + 1,)`."""
 
 
 def polygons(numbers: Path, forks: Ints) -> Iterator[Polygons]:
-    """Polygons of the regions in a raster of their numbers; one each, with holes.
+    """Draw the regions in a raster of their numbers as polygons: one for each region, with holes.
 
-    GDAL reads the raster line by line and keeps only vertices. It gives a polygon vertices where it turns; we add those
-    where its neighbours do, so that a border has the same vertices on both sides and stays shut wherever it is
-    reprojected or simplified.
+    GDAL reads the raster line by line and keeps only vertices. It gives a polygon vertices where it turns; here those
+    are added where its neighbours turn, so that a border has the same vertices on both sides, and no gap opens when it
+    is reprojected or simplified.
 
     Args:
-        numbers: What `region_map.write_numbers` wrote.
-        forks: What it returned.
+        numbers: The raster that `write_numbers` wrote.
+        forks: The corners that `write_numbers` returned.
     """
     with open_placeless(numbers) as file:
         across = file.width + 1
@@ -84,14 +84,14 @@ def _batches(file: Any) -> Iterator[tuple[Ints, Rings]]:
 
 
 def _with_forks(rings: Rings, by_row: Ints, across: int, by_column: Ints, down: int) -> Rings:
-    """Add the forks that lie on the sides of polygons.
+    """Add the forks that lie on the sides of polygons as vertices.
 
     Args:
-        rings: All sides are horizontal or vertical.
+        rings: Polygons of which all sides are horizontal or vertical.
         by_row: Forks as row * across + column, ascending.
-        across: Columns of corners.
+        across: Number of columns of corners.
         by_column: Forks as column * down + row, ascending.
-        down: Rows of corners.
+        down: Number of rows of corners.
     """
     corners = np.rint(rings.vertices).astype(np.int64)
     begin, end = corners[:-1], corners[1:]
@@ -102,7 +102,7 @@ def _with_forks(rings: Rings, by_row: Ints, across: int, by_column: Ints, down: 
     first = np.where(level, np.searchsorted(by_row, low, "right"), np.searchsorted(by_column, low, "right"))
     last = np.where(level, np.searchsorted(by_row, high), np.searchsorted(by_column, high))
     count = np.maximum(last - first, 0)
-    count[rings.ring_start[1:-1] - 1] = 0  # from the end of a ring to the next is no side
+    count[rings.ring_start[1:-1] - 1] = 0  # from one ring to the next there is no side
     place = np.repeat(np.arange(len(count)), count)
     step = np.arange(len(place)) - np.repeat(np.cumsum(count) - count, count)
     forward = (end - begin).sum(axis=1) > 0
@@ -118,7 +118,7 @@ def _with_forks(rings: Rings, by_row: Ints, across: int, by_column: Ints, down: 
 
 
 def _at(values: Ints, index: Ints) -> Ints:
-    """Those of the other direction are looked up, too, and thrown away: they may lie beyond the end."""
+    """Return values by index; an index beyond the end gives the last value, which the caller does not use."""
     return values[np.minimum(index, len(values) - 1)] if len(values) else index
 
 
@@ -132,15 +132,15 @@ def _polygons(rings: Rings) -> npt.NDArray[Any]:
 
 
 def simplify(drawn: Iterable[Polygons], tolerance: float, sides: tuple[float, float]) -> Iterator[Polygons]:
-    """Polygons with fewer vertices that still fit together, and the same outer border.
+    """Simplify polygons so that they still fit together and keep the outer border of the cover.
 
-    Visvalingam and Whyatt's way, border by border (GEOS): what one polygon loses its neighbour gains. That takes all
-    polygons at once. Where they have more vertices than fit into memory they are taken by groups, and borders between
-    two groups stay as they are.
+    GEOS's coverage simplification, after Visvalingam and Whyatt, simplifies border by border: what one polygon loses
+    its neighbour gains. That takes all polygons at once. Where they have more vertices than fit into memory they are
+    simplified in groups, and borders between two groups stay as they are.
 
     Args:
-        drawn: Of a cover, in pixel coordinates.
-        tolerance: In metres; about the square root of the areas that may be cut off a border at each vertex.
+        drawn: Polygons of a cover, in pixel coordinates.
+        tolerance: About the square root of the area that may be cut off a border at each vertex, in metres.
         sides: Width and height of a pixel in metres.
     """
     for group in _groups(drawn):
@@ -177,6 +177,11 @@ def _simplified(geometry: npt.NDArray[Any], tolerance: float, sides: tuple[float
 def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
     """Write the number of each pixel's region, 0 for nodata, as an int32 GeoTIFF without a place on the ground.
 
+    Args:
+        cover: The cover.
+        regions: Its regions.
+        path: The file to write.
+
     Returns:
         Corners of pixels where three borders meet, as row * (width + 1) + column, ascending: there, and only there,
         one of the polygons goes straight on where its neighbours turn.
@@ -197,13 +202,13 @@ def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
 
 @contextmanager
 def open_placeless(path: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
-    """Open a raster that lies nowhere on purpose, so that its coordinates are columns and rows."""
+    """Open a raster without a place on the ground, so that its coordinates are columns and rows."""
     with open_dataset(path, mode, **profile) as file:
         yield file
 
 
 def _forks(numbers: npt.NDArray[np.int32]) -> Ints:
-    """Corners inside a rectangle where exactly three borders meet, as row * (width + 1) + column."""
+    """Find the corners inside a rectangle where exactly three borders meet, as row * (width + 1) + column."""
     beside = numbers[:, 1:] != numbers[:, :-1]
     below = numbers[1:] != numbers[:-1]
     arms = beside[1:].astype(np.int8) + beside[:-1] + below[:, 1:] + below[:, :-1]

@@ -1,4 +1,4 @@
-"""What a raster itself says of the meaning of its values: by a tag, by category names, or by the sources of a VRT."""
+"""The legend that a raster has itself: in a tag, in category names, or in the sources of a VRT."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ from landmap_models.gdal_dataset import open_dataset
 from landmap_models.legend import EUROSAT, MAX_CLASS_ID, NODATA, PALETTE, UNKNOWN, UNKNOWN_ID, LandClass
 
 Classes = tuple[LandClass, ...]
+"""Classes by ascending id."""
 
 XML = "xml:VRT"
-"""Domain, and its only key, in which GDAL shows a VRT's own text."""
+"""Domain of tags, and its only key, in which GDAL gives the text of a VRT."""
 KEEPING = "near", "nearest", "nearestneighbour", "mode"
-"""Ways of resampling that give values of the source and no others."""
+"""Resampling methods that give values of the source and no others."""
 PLAIN_BANDS = "VRTSourcedRasterBand", "VRTWarpedRasterBand"
 PLAIN_DATASETS = "VRTDataset", "VRTWarpedDataset"
+"""Kinds of bands and of VRTs that pass on values of their sources."""
 CHANGING = "LUT", "Exponent", "ColorTableComponent"
 """Elements of a source by which its values become others."""
 
@@ -33,27 +35,30 @@ NOT_CLASSES = "confidence", "probabilities"
 
 
 def own_legend(file: Any) -> Classes:
-    """What a raster says of its ids, "Unknown" among them; empty where it says nothing.
+    """Return the legend that a raster has itself, "Unknown" among its classes; empty where it has none.
 
-    By landmap's tag, by GDAL's category names or attribute table, or by the sources of a VRT that all say the same and
-    whose values it passes on as they are.
+    It is in landmap's tag, in GDAL's category names or attribute table, or in the sources of a VRT if they all have the
+    same legend and the VRT passes on their values unchanged.
+
+    Args:
+        file: Open rasterio dataset.
 
     Raises:
         SceneError: Its tag can't be understood, or the sources of a VRT disagree or can't be found.
     """
     if file.tags().get(LAYER_TAG) in NOT_CLASSES:
         return ()
-    said = _said(file)
+    found = _of_header(file)
     if file.driver != "VRT":
-        return said
+        return found
     if not change_of_values(file):
-        return said or _of_sources(file)
+        return found or _of_sources(file)
     # Programs copy names from a source into a VRT that changes its values: they are then not the VRT's own.
-    return () if said in _by_source(file) else said
+    return () if found in _by_source(file) else found
 
 
-def _said(file: Any) -> Classes:
-    """What the header of a raster says, or the file beside it."""
+def _of_header(file: Any) -> Classes:
+    """Return the legend in the header of a raster, or in the sidecar."""
     tags = file.tags()
     if LEGEND_TAG in tags:
         return _of_names(_tagged(tags[LEGEND_TAG], file.name), _palette(file))
@@ -63,7 +68,7 @@ def _said(file: Any) -> Classes:
 
 
 def _of_sources(file: Any) -> Classes:
-    """The legend of the sources of a VRT, where all say the same."""
+    """Return the legend of the sources of a VRT, if all have the same."""
     found = _by_source(file)
     if len(found) > 1 and () not in found:
         one, other = list(found.values())[:2]
@@ -72,7 +77,7 @@ def _of_sources(file: Any) -> Classes:
 
 
 def _by_source(file: Any) -> dict[Classes, str]:
-    """Legends of the sources of a VRT, each with the first source that says so; an empty one where one says nothing.
+    """Return the legends of the sources of a VRT, each with the first source that has it; some may be empty.
 
     Raises:
         SceneError: A source is missing.
@@ -106,7 +111,7 @@ def _palette(file: Any) -> Mapping[int, Sequence[int]]:
     try:
         return dict(file.colormap(1))
     except ValueError:
-        return {}  # a map that went through other programs may have lost it
+        return {}  # a map that other programs have written may have no palette
 
 
 def _of_names(names: Mapping[int, str], palette: Mapping[int, Sequence[int]]) -> Classes:
@@ -115,7 +120,7 @@ def _of_names(names: Mapping[int, str], palette: Mapping[int, Sequence[int]]) ->
 
 
 def _categories(file: Any) -> dict[int, str]:
-    """GDAL's category names, or its attribute table, of which rasterio shows nothing: from a VRT or `.aux.xml`."""
+    """Read GDAL's category names, or its attribute table, from a VRT or `.aux.xml`; rasterio reads neither."""
     beside = () if file.driver == "VRT" else file.files[:3]  # those of a VRT are its sources'
     for path in dict.fromkeys((file.name, f"{file.name}.aux.xml", *beside)):
         if not path.lower().endswith((".vrt", ".aux.xml")) or not Path(path).is_file():
@@ -131,7 +136,7 @@ def _categories(file: Any) -> dict[int, str]:
 
 
 def _attributes(root: ElementTree.Element) -> dict[int, str]:
-    """Ids and names of a raster attribute table; empty where it has no column of names."""
+    """Read ids and names of a raster attribute table; empty where it has no column of names."""
     usages = [field.findtext("Usage") for field in root.findall(".//GDALRasterAttributeTable/FieldDefn")]
     ids = next((usages.index(usage) for usage in ("5", "3") if usage in usages), None)  # MinMax, Min
     if ids is None or "2" not in usages:
@@ -142,10 +147,13 @@ def _attributes(root: ElementTree.Element) -> dict[int, str]:
 
 
 def make_classes(entries: Sequence[tuple[int, str, str | None]]) -> Classes:
-    """Classes in the order of their ids; those without a colour get one.
+    """Make the classes of a legend, by ascending id.
+
+    Args:
+        entries: Id, name and colour of each class, such as "#1f6b2e"; None where it has no colour, and gets one.
 
     Raises:
-        ValueError: An id is out of range or there twice, a name is missing or there twice, or a colour is none.
+        ValueError: An id is out of range or occurs twice, a name is missing or occurs twice, or a colour can't be read.
     """
     found = [(i, name.strip(), color) for i, name, color in sorted(entries, key=lambda entry: entry[0]) if i != NODATA]
     if not found:
@@ -167,7 +175,7 @@ def make_classes(entries: Sequence[tuple[int, str, str | None]]) -> Classes:
 
 
 def _color(text: str) -> str:
-    """As "#rrggbb", with or without the "#" and what follows it."""
+    """Return a colour as "#rrggbb"; it may lack the "#", and may have an opacity, which is left out."""
     bare = text.strip().lstrip("#")
     if not re.fullmatch(r"[0-9a-fA-F]{6}([0-9a-fA-F]{2})?", bare):
         raise ValueError(f"expected colours such as #1f6b2e. Found {text!r}")
@@ -175,7 +183,11 @@ def _color(text: str) -> str:
 
 
 def change_of_values(file: Any) -> str:
-    """What an open VRT does by which ids don't mean what they mean in its sources, in words; empty: nothing."""
+    """Say what a VRT does to the values of its sources, so that ids don't mean the same any more; "" where nothing.
+
+    Args:
+        file: Open rasterio dataset of a VRT.
+    """
     text = file.tags(ns=XML).get(XML, "")
     try:
         root = ElementTree.fromstring(text)
@@ -214,7 +226,7 @@ def _of_source(source: ElementTree.Element) -> str:
 
 
 def _number(text: str | None, missing: float) -> float:
-    """NaN where it is none: equal to no number."""
+    """Read a number; NaN, which equals no number, where the text is none."""
     try:
         return missing if text is None else float(text)
     except ValueError:

@@ -1,4 +1,8 @@
-"""A cover → its regions with area and mean confidence, and a raster of their numbers."""
+"""The connected regions of a cover are found, with area and mean confidence.
+
+A cover is read in strips. Each strip falls into parts, connected along sides of pixels; parts that touch across a cut
+between strips are of one region.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +27,20 @@ from landmap_models.legend import NODATA
 
 @dataclass(frozen=True, slots=True)
 class Strip:
-    """A rectangle of class ids as wide as the cover, cut into runs: equal pixels beside each other in a row."""
+    """A strip of a cover, cut into runs (equal pixels beside each other in a row) and parts (connected runs)."""
 
     classes: npt.NDArray[np.uint8]
     """Class ids `(height, width)`."""
     run: npt.NDArray[np.int32]
-    """Number of the run that a pixel is in, row by row, `(height, width)`."""
+    """Number of the run of each pixel, from 0, row by row, `(height, width)`."""
     part: npt.NDArray[np.int32]
-    """Number of the part that a run belongs to, from 0, `(runs,)`."""
+    """Number of the part of each run, from 0, `(runs,)`."""
     start: Ints
-    """First pixel of a run, counted row by row, `(runs,)`."""
+    """First pixel of each run, counted row by row, `(runs,)`."""
 
     @property
     def num_parts(self) -> int:
-        """How many parts there are."""
+        """Number of parts."""
         return int(self.part.max()) + 1
 
     @property
@@ -45,13 +49,13 @@ class Strip:
         return self.part[self.run]
 
     def part_classes(self) -> npt.NDArray[np.uint8]:
-        """Class id of each part."""
+        """Return the class id of each part, `(parts,)`."""
         found = np.empty(self.num_parts, np.uint8)
         found[self.part] = self.classes.ravel()[self.start]
         return found
 
     def sums(self, values: npt.NDArray[Any] | None = None) -> Doubles:
-        """Sum over each part's pixels.
+        """Sum values over the pixels of each part, `(parts,)`.
 
         Args:
             values: Whole numbers `(height, width)`; None counts the pixels.
@@ -64,7 +68,7 @@ class Strip:
 
 
 def cut_strip(classes: npt.NDArray[np.uint8]) -> Strip:
-    """Find the parts of a strip of class ids `(height, width)`; nodata forms parts like any class."""
+    """Find the runs and parts of a strip, given its class ids `(height, width)`; nodata forms parts like any class."""
     starts = np.ones(classes.shape, np.bool_)
     starts[:, 1:] = classes[:, 1:] != classes[:, :-1]
     run = np.cumsum(starts.ravel(), dtype=np.int32).reshape(classes.shape) - 1
@@ -76,9 +80,15 @@ def cut_strip(classes: npt.NDArray[np.uint8]) -> Strip:
 
 
 def components(count: int, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    """Number of the group, from 0, of each of `count` things, of which some pairs belong together.
+    """Find the connected components of a graph.
 
-    Groups are numbered in the order of their first member.
+    Args:
+        count: Number of nodes.
+        one: One node of each edge, `(edges,)`.
+        other: The other node, `(edges,)`.
+
+    Returns:
+        Number of the component of each node, `(count,)`, from 0 in the order of their first nodes.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -92,12 +102,16 @@ def components(count: int, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> np
 def border_pairs(
     numbers: npt.NDArray[Any], classes: npt.NDArray[np.uint8], sides: tuple[float, float]
 ) -> Iterator[tuple[npt.NDArray[Any], npt.NDArray[Any], float]]:
-    """Numbers on both sides of borders between classes, and the length of each: of a pixel's width, or height.
+    """Find the sides of pixels at which two classes meet; nodata is no class.
 
     Args:
-        numbers: Of parts or regions, `(height, width)`.
+        numbers: Number of the part or region of each pixel, `(height, width)`.
         classes: Class ids `(height, width)`.
-        sides: Width and height of a pixel.
+        sides: Width and height of a pixel, in any unit.
+
+    Yields:
+        The numbers on both sides, each `(sides,)`, and the length of one side: first for horizontal sides, then for
+        vertical ones.
     """
     for first, second, side in (
         (np.s_[:-1, :], np.s_[1:, :], sides[0]),
@@ -108,7 +122,7 @@ def border_pairs(
 
 
 def sum_borders(one: npt.NDArray[Any], other: npt.NDArray[Any], length: Doubles) -> Borders:
-    """Bring together the lengths of each pair, whichever way round it stands."""
+    """Sum the lengths of borders by pairs of neighbours, in whichever order a pair is given; all are `(n,)`."""
     low, high = np.minimum(one, other).astype(np.int64), np.maximum(one, other).astype(np.int64)
     pairs, inverse = np.unique(low << 32 | high, return_inverse=True)
     summed = np.asarray(np.bincount(inverse, length, minlength=len(pairs)), np.float64)
@@ -116,23 +130,24 @@ def sum_borders(one: npt.NDArray[Any], other: npt.NDArray[Any], length: Doubles)
 
 
 MAX_REGIONS = 2_000_000
-"""About a kilobyte each is needed until all are drawn. A full scene in cells of 8 px has a tenth of that."""
+"""Largest number of regions that are drawn: each takes about a kilobyte of memory. A full scene in cells of 8 px has a
+tenth of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """The regions of a cover, from the top; region i has the number i + 1, as 0 stands for nodata."""
+    """The n regions of a cover, from the top; region i has the number i + 1, as 0 stands for nodata."""
 
     class_id: npt.NDArray[np.uint8]
     """Class ids `(n,)`."""
     pixels: Ints
     """Number of pixels `(n,)`."""
     hectares: Doubles
-    """Area on the ground `(n,)`; NaN without a CRS."""
+    """Area on the ground in hectares `(n,)`; NaN where the cover has no place on the ground."""
     confidence: Doubles
-    """Mean confidence in percent `(n,)`; NaN where there is none."""
+    """Mean confidence in percent `(n,)`; NaN where it is not known."""
     of_part: Ints
-    """Number of the region of each part of each strip, `(parts,)`."""
+    """Number of the region of each part of each strip, `(parts,)`; 0 for nodata."""
 
     def __len__(self) -> int:
         return len(self.class_id)
@@ -142,14 +157,14 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
     """Find the connected regions of a cover.
 
     Args:
-        cover: Whose.
-        confidence: Raster of the run that wrote it.
-        min_hectares: Smaller regions go to the neighbour with which they share the longest border; their pixels count
-            for it then, with their own confidence.
+        cover: The cover.
+        confidence: Raster of confidence from the run that wrote the cover; None where there is none.
+        min_hectares: Area in hectares below which a region is joined to the neighbour with which it shares the longest
+            border; its pixels keep their own confidence.
 
     Raises:
-        SceneError: A raster can't be read, or they don't belong together.
-        OutputError: There are too many regions.
+        SceneError: A raster can't be read, or the two don't belong together.
+        OutputError: There are more than `MAX_REGIONS` regions.
     """
     parts = _Parts(pixel_areas(cover.geobox), _border_sides(cover) if min_hectares else None)
     percent = side_raster(confidence, cover, "confidence")
@@ -160,13 +175,13 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
 
 
 def cut_strips(cover: Cover) -> Iterator[tuple[Strip, Window]]:
-    """Read a cover strip by strip and find the parts of each; gives each strip and its window."""
+    """Read a cover strip by strip and find the parts of each; yields each strip and its window."""
     for window, classes in cover.strips():
         yield cut_strip(classes), window
 
 
 def _border_sides(cover: Cover) -> tuple[float, float]:
-    """Width and height of a pixel in metres, for comparing borders; pixels count where there are no metres."""
+    """Return width and height of a pixel in metres, to compare borders; 1 and 1 where the cover has no place."""
     sides = ground_pixel_sides(cover.geobox) if cover.geobox.crs else (1.0, 1.0)
     return sides if np.isfinite(sides).all() else (1.0, 1.0)
 
@@ -181,25 +196,25 @@ def _check_number(count: int) -> None:
 
 @dataclass(slots=True)
 class _Parts:
-    """Sums of parts, strip by strip, and how they lie to each other."""
+    """Sums over the parts of all strips so far, and which parts touch."""
 
     areas: PixelAreas | None
-    """Of the cover's pixels; None without a place on the ground."""
+    """Areas of the cover's pixels; None where it has no place on the ground."""
     border_sides: tuple[float, float] | None
-    """None where borders are not wanted."""
+    """Width and height of a pixel; None where borders are not wanted."""
     count: int = 0
     class_id: list[npt.NDArray[np.uint8]] = field(default_factory=list)
     pixels: list[Doubles] = field(default_factory=list)
     hectares: list[Doubles] = field(default_factory=list)
     percent: list[Doubles] = field(default_factory=list)
     seams: list[tuple[Ints, Ints]] = field(default_factory=list)
-    """Parts of one region on both sides of a cut."""
+    """Pairs of parts of one class that touch across a cut between strips."""
     borders: list[tuple[Ints, Ints, Doubles]] = field(default_factory=list)
     _above: tuple[npt.NDArray[np.uint8], Ints] | None = None
-    """Classes and parts of the row above, each `(1, width)`."""
+    """Classes and parts of the last row of the strip above, each `(1, width)`."""
 
     def add(self, strip: Strip, percent: npt.NDArray[np.uint8] | None, window: Window) -> None:
-        """Take in the next strip."""
+        """Add the next strip."""
         self.class_id.append(strip.part_classes())
         self.pixels.append(strip.sums())
         if self.areas:
@@ -211,7 +226,7 @@ class _Parts:
         _check_number(self.count // 2)  # parts are more than regions, but not many times as many
 
     def pixels_by_class(self) -> Ints:
-        """Number of pixels by class id, `(256,)`."""
+        """Return the number of pixels by class id, `(256,)`."""
         ids = np.concatenate([np.empty(0, np.uint8), *self.class_id])
         pixels = np.concatenate([np.empty(0), *self.pixels])
         return np.bincount(ids, pixels, minlength=256).astype(np.int64)
@@ -239,11 +254,11 @@ class _Parts:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The parts of one cover and the connected regions they form, from 0, nodata among them."""
+    """The parts of one cover and the connected regions that they form, nodata among them."""
 
     part_class: npt.NDArray[np.uint8]
     region: npt.NDArray[np.int32]
-    """Of each part."""
+    """Number of the region of each part, from 0."""
 
     @classmethod
     def of(cls, parts: _Parts) -> _Table:
@@ -278,7 +293,7 @@ class _Table:
 
     @staticmethod
     def _sum(number: Ints, values: list[Doubles]) -> Doubles:
-        """Sum of the parts of each region; NaN where there is nothing to sum."""
+        """Sum values of parts by region; NaN where there are no values."""
         count = int(number.max()) + 1
         if not values:
             return np.full(count, np.nan)

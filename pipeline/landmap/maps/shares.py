@@ -1,4 +1,4 @@
-"""How much of each class a cover holds."""
+"""Pixels, area and mean confidence of each class are counted, and given as shares of a map."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from landmap_models.legend import NODATA, LandClass
 
 @dataclass(frozen=True, slots=True)
 class ClassShare:
-    """One class in one cover, or in one zone of it."""
+    """The share of one class in a cover, or in one zone of it."""
 
     id: int
     """Class id."""
     name: str
     """Class name."""
     pixels: float
-    """Number of pixels: whole ones, unless the border of a zone cuts some."""
+    """Number of pixels; not a whole number where the border of a zone cuts pixels."""
     share: float
-    """Of the valid pixels, 0 to 1; 0 where none is valid."""
+    """Share of the valid pixels, 0 to 1; 0 where none is valid."""
     hectares: float | None
-    """Area on the ground; None without a CRS."""
+    """Area on the ground in hectares; None where the map has no place on the ground."""
     mean_confidence: float | None = None
-    """Mean of the class's confidence over these pixels, in percent; None where it is not known or there are none."""
+    """Mean confidence over these pixels in percent; None where it is not known or there are no pixels."""
 
 
 def class_shares(
     legend: Sequence[LandClass], pixels: Sequence[float], hectares: Doubles | None, percent: npt.NDArray[Any] | None
 ) -> tuple[ClassShare, ...]:
-    """Share of every class of the legend, in its order.
+    """Return the share of every class of a legend, in its order.
 
     Args:
-        legend: Names of the ids.
-        pixels: By class id.
-        hectares: The same in hectares; None without a CRS.
-        percent: Sum of the pixels' confidence by class id; None without confidence.
+        legend: The classes.
+        pixels: Number of pixels by class id.
+        hectares: Area in hectares by class id; None where the map has no place on the ground.
+        percent: Sum of the pixels' confidence in percent by class id; None without confidence.
     """
     valid = sum(pixels[:NODATA])
     return tuple(
@@ -61,13 +61,13 @@ def class_shares(
 
 
 class ClassCounter:
-    """Counts pixels by class, rectangle by rectangle."""
+    """Counts pixels, area and confidence by class, window by window."""
 
     def __init__(self, areas: PixelAreas | None) -> None:
-        """Start from nothing.
+        """Start with counts of 0.
 
         Args:
-            areas: Of the pixels of the raster that is counted; None where it has no place on the ground.
+            areas: Areas of the raster's pixels; None where it has no place on the ground.
         """
         self._counts = np.zeros(256, np.int64)
         self._areas, self._units = areas, np.zeros(256, np.int64)
@@ -76,14 +76,14 @@ class ClassCounter:
     def add(
         self, window: Window, classes: npt.NDArray[np.uint8], confidence: npt.NDArray[np.uint8] | None = None
     ) -> None:
-        """Count the pixels of a rectangle; each call with confidence, or none.
+        """Count the pixels of a window. Either all calls have a confidence, or none has.
 
-        All sums are of whole numbers, and so the same in whatever order rectangles come.
+        All sums are of whole numbers, and therefore the same in whatever order windows come.
 
         Args:
-            window: Where it lies.
+            window: The rectangle in pixels of the raster.
             classes: Class ids `(height, width)`.
-            confidence: Of the class, in percent `(height, width)`.
+            confidence: Probability of the class in percent `(height, width)`; None where it is not known.
         """
         self._counts += np.bincount(classes.ravel(), minlength=256)
         if confidence is not None:
@@ -94,27 +94,32 @@ class ClassCounter:
 
     @property
     def pixels(self) -> Ints:
-        """Pixels by class id so far, `(256,)`; nodata is 255."""
+        """Number of pixels by class id, `(256,)`; nodata is 255."""
         return self._counts
 
     @property
     def hectares(self) -> Doubles | None:
-        """Their area, `(256,)`; None where the raster has no place on the ground."""
+        """Area in hectares by class id, `(256,)`; None where the raster has no place on the ground."""
         return self._areas.hectares(self._units) if self._areas else None
 
     @property
     def nodata(self) -> int:
-        """Pixels without data so far."""
+        """Number of pixels without data."""
         return int(self._counts[NODATA])
 
     def shares(self, legend: Sequence[LandClass]) -> tuple[ClassShare, ...]:
-        """Share of every class of the legend, in its order."""
+        """Return the share of every class of a legend, in its order."""
         pixels: list[Any] = self._counts.tolist()
         return class_shares(legend, pixels, self.hectares, self._percent)
 
 
 def count_raster(path: Path, areas: PixelAreas | None) -> ClassCounter:
-    """The classes of a raster that is written, block by block."""
+    """Count the classes of a finished raster, block by block.
+
+    Args:
+        path: A raster that `RasterWriter` wrote; it may have a temporary name.
+        areas: Areas of its pixels; None where it has no place on the ground.
+    """
     counter = ClassCounter(areas)
     with open_dataset(path) as file:
         for _, block in file.block_windows(1):
@@ -124,5 +129,13 @@ def count_raster(path: Path, areas: PixelAreas | None) -> ClassCounter:
 
 
 def weighted_counts(values: npt.NDArray[np.uint8], weights: npt.NDArray[Any]) -> Ints:
-    """Sum of whole weights over the pixels of each value, `(256,)`; exact up to 2^53."""
+    """Sum whole weights over the pixels of each value; exact up to 2^53.
+
+    Args:
+        values: Values `(height, width)`.
+        weights: Whole numbers `(height, width)`.
+
+    Returns:
+        The sums by value, `(256,)`.
+    """
     return np.bincount(values.ravel(), weights.ravel(), minlength=256).astype(np.int64)

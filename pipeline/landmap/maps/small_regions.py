@@ -1,4 +1,4 @@
-"""Small regions of a map are joined to their neighbours."""
+"""Small regions of a map are joined to their neighbours, the smallest first."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ from landmap_models.arrays import Doubles, Ints
 
 @dataclass(frozen=True, slots=True)
 class Borders:
-    """Sides that different classes share. Pairs of neighbours, each once."""
+    """Borders between regions of different classes; each pair of neighbours occurs once."""
 
     one: Ints
-    """The neighbour with the lower number."""
+    """Number of the neighbour with the lower number, `(pairs,)`."""
     other: Ints
-    """The one with the higher number."""
+    """Number of the other neighbour, `(pairs,)`."""
     length: Doubles
-    """In metres, or whatever the sides of pixels are given in."""
+    """Length of their border, `(pairs,)`, in metres or in whatever unit the sides of pixels have."""
 
 
 def absorb(class_id: npt.NDArray[Any], area: Doubles, borders: Borders, minimum: float) -> tuple[Ints, Ints]:
-    """Join small regions to neighbours until none is left that has one.
+    """Join small regions to neighbours until no small region with a neighbour is left.
 
-    The smallest goes first. Of neighbours with equally long borders the larger one takes it, and of equally large ones
-    the first. What a region becomes part of may be small still and goes on; regions of one class that meet become one.
+    The smallest region is joined first, to the neighbour with the longest border; of neighbours with equally long
+    borders to the larger one, and of equally large ones to the first. The joined region may still be small, and is then
+    joined further. Regions of one class that meet become one.
 
     Args:
-        class_id: Of each region, `(n,)`.
-        area: Of each region; of one that must stay, such as nodata, infinite.
-        borders: Between regions of different classes.
-        minimum: A region with less area is small.
+        class_id: Class id of each region, `(n,)`.
+        area: Area of each region, `(n,)`; infinite for one that must stay, such as nodata.
+        borders: Borders between regions of different classes.
+        minimum: Area below which a region is small, in the unit of `area`.
 
     Returns:
-        For each region the one that it is part of in the end (its own number, where it stays), and the class of each.
+        Number of the region of which each region is part in the end (its own number where it stays), and the class of
+        each, both `(n,)`.
     """
     return _Absorption(class_id, area, borders, minimum).run()
 
 
 class _Absorption:
-    """The neighbourhood while it changes."""
+    """Regions and their neighbours while they are joined."""
 
     def __init__(self, class_id: npt.NDArray[Any], area: Doubles, borders: Borders, minimum: float) -> None:
         self.class_id, self.area, self.minimum = class_id.tolist(), area.tolist(), minimum
         self.into = list(range(len(area)))
         self.neighbours: dict[int, dict[int, float]] = {}
-        near = (area[borders.one] < minimum) | (area[borders.other] < minimum)  # large ones never join each other
+        near = (area[borders.one] < minimum) | (area[borders.other] < minimum)  # large ones are never joined
         for one, other, length in zip(
             borders.one[near].tolist(), borders.other[near].tolist(), borders.length[near].tolist(), strict=True
         ):
@@ -77,7 +79,7 @@ class _Absorption:
         return max(self.neighbours[i], key=lambda j: (self.neighbours[i][j], self.area[j], -j))
 
     def _join_larger(self, one: int, other: int) -> int:
-        """Join two of one class; the one with fewer neighbours moves, for that is less work."""
+        """Join two regions of one class; the one with fewer neighbours is moved, which is less work."""
         if len(self.neighbours[one]) > len(self.neighbours[other]):
             one, other = other, one
         self._join(one, other)
@@ -94,6 +96,6 @@ class _Absorption:
 
     def _root(self, i: int) -> int:
         while self.into[i] != i:
-            self.into[i] = self.into[self.into[i]]  # so that the way is shorter next time
+            self.into[i] = self.into[self.into[i]]  # so that the path is shorter next time
             i = self.into[i]
         return i

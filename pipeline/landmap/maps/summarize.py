@@ -1,4 +1,4 @@
-"""Polygons such as districts, and how much of each class lies in them."""
+"""The classes of a cover are summarised in a table: pixels, area, share and mean confidence."""
 
 from __future__ import annotations
 
@@ -35,24 +35,25 @@ def summarize(
     overwrite: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> list[Row]:
-    """Write how much of each class a cover holds, and return the rows of the table.
+    """Write the area of each class of a cover as a table, and return its rows.
 
     Columns: `class_id`, `name`, `pixels`, `hectares`, `share` (of the valid pixels, 0 to 1) and `mean_confidence`
-    (percent), with `zone` before them where there are zones. Every class of the legend has a row. Where masks left out
-    pixels, so has each reason for which pixels have no class, in a table of the whole: class_id 255, "without a class:
-    cloud", with pixels alone.
+    (percent), with `zone` before them where there are zones. Every class of the legend has a row. If masks have left
+    out pixels, a table without zones has a row for each reason why pixels have no class, too: class_id 255, "without a
+    class: cloud", with their number in `pixels` and nothing else.
 
     Args:
-        cover: What `classify` wrote, or another raster of class ids.
-        output: CSV, JSON or Parquet, by its ending.
-        confidence: Raster of the run that wrote the cover; without it `mean_confidence` is empty.
-        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
-            not say so itself.
-        zones: Polygons in any CRS; a pixel that they cut counts in part.
-        zone_id: The column of `zones` that names each.
-        zone_layer: Name of the layer of `zones`; None where the file has one of polygons.
-        overwrite: Replace an output that exists.
-        warn: Called with each warning, such as of zones outside the cover.
+        cover: A cover that `classify` wrote, or another raster of class ids.
+        output: The table to write: CSV, JSON or Parquet, by its ending.
+        confidence: Raster of confidence from the run that wrote the cover; None leaves `mean_confidence` empty.
+        legend: A cover, model, card, QML or table (id,name,color) with the meaning of the ids of `cover`; None where
+            `cover` has it itself.
+        zones: Polygons in any CRS, each of which gets its own rows; a pixel that a border cuts counts in part. None
+            makes one table of the whole cover.
+        zone_id: Name of the column of `zones` with the name of each zone; None without zones.
+        zone_layer: Name of the layer of `zones`; None where the file has one layer of polygons.
+        overwrite: Whether an output that exists is replaced.
+        warn: Function that is called with each warning, such as of zones outside the cover; None ignores warnings.
 
     Raises:
         LandmapError: See `landmap.errors`. Nothing is left behind then.
@@ -75,9 +76,18 @@ def check_summary(
 ) -> Zones | None:
     """Read the zones, and refuse what can't be done, before any work.
 
+    Args:
+        output: The table to write.
+        zones: File with the zones; None where there are none.
+        zone_id: Name of the column with the name of each zone; None without zones.
+        zone_layer: Name of the layer of the zones; None where the file has one layer of polygons.
+
+    Returns:
+        The zones; None where there are none.
+
     Raises:
-        OutputError: The file's ending is unknown, or pyarrow is missing.
-        SettingsError: Zones without the name of a column, or the other way round; or not a name for each zone.
+        OutputError: The output's ending is unknown, or pyarrow is missing.
+        SettingsError: Zones are given without the name of a column or the other way round, or zones have no name.
         ZoneError: The zones can't be read or used.
     """
     check_table(output)
@@ -89,17 +99,17 @@ def check_summary(
 def stage_summary(
     cover: Cover, output: Path, folder: Path, confidence: Path | None, zones: Zones | None
 ) -> tuple[Staged, list[Row], list[str]]:
-    """Write the table into a folder.
+    """Write the table under a temporary name.
 
     Args:
-        cover: To summarise.
-        output: Where it is to go; its ending is the format.
-        folder: For the file, on the same disk.
-        confidence: Raster on the cover's grid.
-        zones: Where it is to be shared out.
+        cover: The cover.
+        output: Name that the table is to get; its ending chooses the format.
+        folder: Folder for the file, on the disk of the output.
+        confidence: Raster of confidence with the cover's geobox; None where there is none.
+        zones: Zones that get their own rows; None makes one table of the whole cover.
 
     Returns:
-        The file, to be published; its rows; warnings.
+        The finished file, to be published; its rows; warnings.
 
     Raises:
         LandmapError: See `landmap.errors`.
@@ -118,10 +128,14 @@ def stage_summary(
 
 
 def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
-    """Pixels, area and confidence of every class of a cover, read in strips.
+    """Count pixels, area and confidence of every class of a cover.
+
+    Args:
+        cover: The cover.
+        confidence: Raster of confidence from the run that wrote the cover; None where there is none.
 
     Raises:
-        SceneError: A raster can't be read, or they don't belong together.
+        SceneError: A raster can't be read, or the two don't belong together.
     """
     counter = ClassCounter(pixel_areas(cover.geobox))
     percent = side_raster(confidence, cover, "confidence")
@@ -132,11 +146,11 @@ def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
 
 
 def _ignore(warning: str) -> None:
-    """Nobody wants to hear it."""
+    """Ignore a warning."""
 
 
 def _left_out_rows(left_out: Mapping[str, int]) -> list[dict[str, Any]]:
-    """A row for each reason why pixels have no class, where masks left out some, under their number in the cover."""
+    """Make a row for each reason why pixels have no class, if masks have left out some; none otherwise."""
     if not set(left_out) - {NO_DATA}:
         return []
     empty = {"hectares": None, "share": None, "mean_confidence": None}

@@ -1,4 +1,4 @@
-"""Tags of the rasters that landmap writes: their names, and what they hold."""
+"""Tags of the rasters that landmap writes are named, written and read here."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Content = TypeVar("Content", dict[str, Any], list[Any])
 
 
 def class_names(tags: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, str]:
-    """Class names by id, out of the tags of a cover.
+    """Read class names by id from the tags of a cover.
 
     Args:
-        tags: Of the file.
-        path: Its name, for the error.
+        tags: Tags of the file.
+        path: Name of the file, for the error.
 
     Raises:
-        SceneError: They are not those of a cover that landmap wrote.
+        SceneError: The tags are not those of a cover that landmap wrote.
     """
     if tags.get(LAYER_TAG) != "classes" or LEGEND_TAG not in tags:
         raise SceneError(f"{path}: expected a cover written by landmap (its tag {LAYER_TAG} says classes)")
@@ -38,16 +38,16 @@ def class_names(tags: Mapping[str, str], path: str | os.PathLike[str]) -> dict[s
 
 
 def tag_content(tags: Mapping[str, str], name: str, otherwise: Content, path: str | os.PathLike[str]) -> Content:
-    """What a tag of a cover holds as JSON.
+    """Read a tag of a cover that holds JSON.
 
     Args:
-        tags: Of the file.
-        name: Of the tag.
-        otherwise: What is returned where there is no such tag; it must be of this kind, a dict or a list.
-        path: The file's name, for the error.
+        tags: Tags of the file.
+        name: Name of the tag.
+        otherwise: A dict or a list, as the tag must hold one; it is returned where there is no such tag.
+        path: Name of the file, for the error.
 
     Raises:
-        SceneError: The tag is damaged, or another program's.
+        SceneError: The tag holds something else: it is damaged, or another program's.
     """
     if name not in tags:
         return otherwise
@@ -62,5 +62,5 @@ def tag_content(tags: Mapping[str, str], name: str, otherwise: Content, path: st
 
 
 def legend_tag(legend: Iterable[LandClass]) -> str:
-    """Class names by id as the JSON text of the tag LANDMAP_LEGEND."""
+    """Return class names by id as the JSON text of the tag LANDMAP_LEGEND."""
     return json.dumps({str(c.id): c.name for c in legend})

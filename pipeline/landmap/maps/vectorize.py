@@ -1,4 +1,4 @@
-"""A cover → polygons for each class."""
+"""The classes of a cover are written as polygons, and its cells as squares with their probabilities."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from landmap_models.legend import NODATA
 
 
 def cell_features(cover: Cover, probabilities: Path) -> Iterator[Features]:
-    """Cells with the class that most of their pixels have, and the mean probability of each class in percent.
+    """Make a feature of each cell, with the class that most of its pixels have, and mean probabilities in percent.
 
-    Those at the right and lower edge end with the scene; those without a valid pixel are left out.
+    Cells at the right and lower edge end with the scene; cells without a valid pixel are left out.
 
     Args:
-        cover: Of the scene.
-        probabilities: Raster of the run that wrote it.
+        cover: The cover.
+        probabilities: Raster of probabilities from the run that wrote the cover.
 
     Raises:
-        SceneError: A raster can't be read, or they don't belong together.
+        SceneError: A raster can't be read, or the two don't belong together.
     """
     percent = side_raster(probabilities, cover, "probabilities")
     if percent is None or percent.bands != len(cover.classes):
@@ -71,13 +71,13 @@ def _cell_rows(cover: Cover, row_off: int, classes: npt.NDArray[np.uint8], layer
 
 
 def _cell_sums(values: npt.NDArray[Any], side: int) -> npt.NDArray[np.int64]:
-    """Sum over each cell, `(rows, cols)`."""
+    """Sum values `(height, width)` over each cell, `(rows, cols)`; `side` is the pixels along a cell."""
     rows = np.add.reduceat(values, np.arange(0, values.shape[0], side), axis=0, dtype=np.int64)
     return np.asarray(np.add.reduceat(rows, np.arange(0, values.shape[1], side), axis=1))
 
 
 def to_crs(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[Any]:
-    """From pixel coordinates (column, row) to those of the cover's CRS."""
+    """Bring geometry `(n,)` from pixel coordinates (column, row) to the cover's CRS."""
     import shapely
 
     t = cover.geobox.transform
@@ -86,6 +86,7 @@ def to_crs(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[Any]:
 
 
 LAYER, CELLS_LAYER = "cover", "cells"
+"""Names of the layers of polygons and cells."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,11 +94,11 @@ class VectorSettings:
     """How a cover becomes polygons."""
 
     min_area: float = 0.0
-    """Hectares; smaller polygons go to the neighbour with which they share the longest border."""
+    """Area in hectares below which a polygon is joined to the neighbour with which it shares the longest border."""
     simplify: float = 0.0
-    """Metres: about the square root of the areas that may be cut off a border at each vertex."""
+    """About the square root of the area that may be cut off a border at each vertex, in metres; 0 keeps all."""
     cells: bool = False
-    """Also a layer of the cells with their probabilities."""
+    """Whether a layer of the cells with their probabilities is written, too."""
 
     def __post_init__(self) -> None:
         for name, unit in (("min_area", "hectares"), ("simplify", "metres")):
@@ -128,16 +129,17 @@ def vectorize(
     """Write the polygons of a cover and return their number.
 
     Args:
-        cover: What `classify` wrote, or another raster of class ids.
-        output: GeoPackage (.gpkg), GeoJSON (.geojson) or GeoParquet (.parquet). Its layer `cover` has `class_id`,
-            `name`, `hectares` and `mean_confidence` (percent; null without `confidence`), in the cover's CRS, or as
-            GeoJSON in longitude and latitude.
-        settings: How.
-        confidence: Raster of the run that wrote the cover.
-        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
-            not say so itself.
-        probabilities: Raster of the run that wrote the cover; needed for cells.
-        overwrite: Replace an output that exists.
+        cover: A cover that `classify` wrote, or another raster of class ids.
+        output: The file to write: GeoPackage (.gpkg), GeoJSON (.geojson) or GeoParquet (.parquet). Its layer `cover`
+            has `class_id`, `name`, `hectares` and `mean_confidence` (percent; null without `confidence`), in the
+            cover's CRS, or as GeoJSON in longitude and latitude.
+        settings: How the polygons are made; None takes the defaults.
+        confidence: Raster of confidence from the run that wrote the cover; None leaves `mean_confidence` null.
+        legend: A cover, model, card, QML or table (id,name,color) with the meaning of the ids of `cover`; None where
+            `cover` has it itself.
+        probabilities: Raster of probabilities from the run that wrote the cover, which cells need; None where there are
+            no cells.
+        overwrite: Whether an output that exists is replaced.
         **choices: Fields of `VectorSettings`, such as `min_area=1`.
 
     Raises:
@@ -160,10 +162,10 @@ def check_vector(output: Path, settings: VectorSettings, *, with_probabilities: 
     """Refuse what can't be written, before any work.
 
     Args:
-        output: Its ending is the format.
-        settings: How it is to be made.
-        with_probabilities: There is, or will be, a raster of them.
-        placed: The cover has a place on the ground.
+        output: The file to write; its ending chooses the format.
+        settings: How the polygons are made.
+        with_probabilities: Whether there is, or will be, a raster of probabilities.
+        placed: Whether the cover has a place on the ground.
 
     Raises:
         OutputError: The file's ending is unknown, pyarrow is missing, or the cover needs a place.
@@ -186,18 +188,18 @@ def stage_vector(
     confidence: Path | None,
     probabilities: Path | None,
 ) -> tuple[Staged, int]:
-    """Write the polygons into a folder.
+    """Write the polygons under a temporary name.
 
     Args:
-        cover: To draw.
-        output: Where they are to go; its ending is the format.
-        folder: For this file and temporary ones, on the same disk.
-        settings: How.
-        confidence: Raster on the cover's grid.
-        probabilities: Raster on the cover's grid.
+        cover: The cover.
+        output: Name that the file is to get; its ending chooses the format.
+        folder: Folder for this file and other temporary ones, on the disk of the output.
+        settings: How the polygons are made.
+        confidence: Raster of confidence with the cover's geobox; None where there is none.
+        probabilities: Raster of probabilities with the cover's geobox; None where there is none.
 
     Returns:
-        The file, to be published, and its number of polygons.
+        The finished file, to be published, and the number of its polygons.
 
     Raises:
         LandmapError: See `landmap.errors`.
@@ -214,7 +216,7 @@ def stage_vector(
 
 
 def _features(cover: Cover, regions: Regions, folder: Path, settings: VectorSettings) -> Iterator[Features]:
-    """Polygons in the cover's CRS, in batches; an empty one first, for covers without data."""
+    """Make polygons in the cover's CRS, in batches; the first one is empty, for covers without data."""
     yield _rows(regions, cover, np.empty(0, np.int64), np.empty(0, object))
     numbers = folder / "numbers.tif"
     drawn = polygons(numbers, write_numbers(cover, regions, numbers))

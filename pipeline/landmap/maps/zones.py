@@ -1,4 +1,4 @@
-"""Zones such as districts, and how much of each class lies in each."""
+"""Zones such as districts are read, and the share of each class in each zone is computed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,11 @@ from landmap.tiling import Window
 from landmap_models.legend import NODATA
 
 MAX_CELLS = 4_000_000
-"""Pixels of a zone that are looked at at once."""
-
-
+"""Pixels of a zone that are read at once."""
 STEPS = 101
-"""Values of confidence: 0 to 100 %."""
-
-
+"""Number of values of confidence: 0 to 100 %."""
 NO_CODE = 65535
+"""Code of a pixel without data; see `_Codes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +37,28 @@ class Zones:
     """Named polygons; they may overlap."""
 
     path: str
-    """Where they lie."""
+    """Name of their file."""
     ids: tuple[Any, ...]
-    """What tells them apart: texts or numbers."""
+    """Names of the zones, each once: texts or numbers."""
     geometry: npt.NDArray[Any]
     """Shapely's polygons `(n,)`."""
     crs: str
-    """As WKT."""
+    """Coordinate reference system as WKT."""
     warnings: tuple[str, ...]
-    """What was found to be odd, in plain words."""
+    """What the user should know of them."""
 
 
 def read_zones(path: str | os.PathLike[str], id_column: str, layer: str | None = None) -> Zones:
-    """Read zones from anything with polygons that GeoPandas reads.
+    """Read zones from a vector file.
 
     Args:
-        path: The vector file with the zones.
-        id_column: What names each zone.
-        layer: Name of its layer; None where it has one of polygons.
+        path: Any file of polygons that GeoPandas reads.
+        id_column: Name of the column with the name of each zone.
+        layer: Name of the layer; None where the file has one layer of polygons.
 
     Raises:
-        ZoneError: It can't be opened, or holds something else than polygons with a CRS.
-        SettingsError: There is no such column, or it does not tell the zones apart.
+        ZoneError: The file can't be opened, or holds something else than polygons with a CRS.
+        SettingsError: There is no such column, or zones in it have no name or the same one.
     """
     import shapely
 
@@ -92,7 +89,7 @@ def _ids(path: str | os.PathLike[str], frame: Any, id_column: str) -> tuple[Any,
 
 
 def _few(names: Sequence[Any]) -> str:
-    """Some of many, in words."""
+    """List the first names, and say how many more there are."""
     shown = ", ".join(map(str, names[:5]))
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
@@ -100,22 +97,22 @@ def _few(names: Sequence[Any]) -> str:
 def zone_shares(
     cover: Cover, confidence: Path | None, zones: Zones
 ) -> tuple[list[tuple[Any, tuple[ClassShare, ...]]], list[str]]:
-    """Share of every class in each zone.
+    """Compute the share of every class in each zone.
 
-    A pixel on a border counts by the part that lies in the zone (exactextract), so that zones that share out the cover
-    add up to it.
+    A pixel on a border counts by the part of it that lies in the zone (exactextract), so that the zones of a partition
+    add up to the cover.
 
     Args:
-        cover: To be shared out.
-        confidence: Raster of the run that wrote it.
-        zones: In any CRS.
+        cover: The cover.
+        confidence: Raster of confidence from the run that wrote the cover; None where there is none.
+        zones: The zones, in any CRS.
 
     Returns:
-        Each zone's id with its classes, and warnings.
+        The id of each zone with the shares of its classes, and warnings.
 
     Raises:
-        SceneError: A raster can't be read, or they don't belong together.
-        ZoneError: The cover has no CRS.
+        SceneError: A raster can't be read, or the two don't belong together.
+        ZoneError: The cover has no place on the ground, or the zones can't be brought to its CRS.
     """
     placed, says = _pixel_coordinates(zones, cover)
     inside = np.flatnonzero(_touching(placed, cover))
@@ -134,10 +131,10 @@ def zone_shares(
 
 
 def _pixel_coordinates(zones: Zones, cover: Cover) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    """Geometry in columns from the left and rows from the *bottom*, so that any geotransform will do.
+    """Bring zones to columns from the left and rows from the *bottom*, which works for any geotransform.
 
     Returns:
-        What of the zones lies around the cover, and how doubtful borders were read, in words.
+        The zones around the cover, and in words how borders were read that could mean two areas.
     """
     import shapely
 
@@ -154,17 +151,17 @@ def _pixel_coordinates(zones: Zones, cover: Cover) -> tuple[npt.NDArray[Any], tu
 
 
 def _touching(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[np.bool_]:
-    """Which of them lie in part on the cover."""
+    """Return which geometries, in pixel coordinates, lie at least in part on the cover, `(n,)`."""
     import shapely
 
     return np.asarray(shapely.intersects(geometry, shapely.box(0, 0, cover.geobox.width, cover.geobox.height)))
 
 
 def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.float64]]:
-    """Pixels, sum of percent, and hectares by class, `(3, 256)`, of each zone.
+    """Compute pixels, sum of percent, and hectares by class, `(3, 256)`, of each zone.
 
-    exactextract gives the share of each distinct value. A value here says class and confidence at once, so that one
-    look at the pixels is enough.
+    exactextract gives the share of each distinct value. A value here is a code of class and confidence together, so
+    that pixels are read once.
     """
     from exactextract import exact_extract
     from exactextract.feature import JSONFeatureSource
@@ -190,7 +187,7 @@ def _sums(cover: Cover, confidence: Path | None, geometry: npt.NDArray[Any]) -> 
 
 
 def _by_class(zone: dict[str, Any], areas: PixelAreas) -> npt.NDArray[np.float64]:
-    """Shares of codes → pixels, sum of percent, hectares by class, `(3, 256)`."""
+    """Turn shares of codes into pixels, sum of percent and hectares by class, `(3, 256)`."""
     codes = np.asarray(zone["unique"], np.int64) - 1
     if not len(codes):
         return np.zeros((3, 256))
@@ -202,7 +199,7 @@ def _by_class(zone: dict[str, Any], areas: PixelAreas) -> npt.NDArray[np.float64
 
 
 class _Codes:
-    """1 + class id * 101 + percent, read when a rectangle of it is asked for, as exactextract asks an array."""
+    """Codes 1 + class id * 101 + percent of a cover, read when exactextract takes a rectangle of this array."""
 
     def __init__(self, cover: Cover, classes: Any, percent: Any) -> None:
         self._path, self._classes, self._percent, self.shape = cover.path, classes, percent, cover.geobox.shape
@@ -218,7 +215,7 @@ class _Codes:
 
 
 class _Weights:
-    """Area of each pixel, made when a rectangle of it is asked for."""
+    """Areas of the pixels of a cover, computed when exactextract takes a rectangle of this array."""
 
     def __init__(self, areas: PixelAreas, shape: tuple[int, int]) -> None:
         self._areas, self.shape = areas, shape
