@@ -1,1 +1,1 @@
-"""A map is compared with reference data, or with another map."""
+"""Maps are assessed by reference data, and compared with other maps."""

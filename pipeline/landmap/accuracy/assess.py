@@ -1,4 +1,4 @@
-"""The recipe of an assessment: a map and reference data become accuracies and areas with 95 % intervals."""
+"""A map is assessed: with reference data it gives accuracies and areas with 95 % intervals."""
 
 from __future__ import annotations
 
@@ -33,27 +33,29 @@ def assess(
     sample: int | None = None,
     seed: int = 0,
 ) -> Assessment:
-    """Judge a map by reference data.
+    """Estimate the accuracy of a map, and the area of its classes, by reference data.
 
     Points are taken to be a random sample, stratified by mapped class or simple. The pixels of polygons are counted,
     but give no intervals, as they are no independent sample. A raster is compared pixel by pixel, or by a sample of it.
+    The estimators are in `landmap.accuracy.estimators`, with their source.
 
     Args:
         cover: A cover that landmap wrote, or another raster of class ids.
         reference: CSV (x and y in the map's CRS, or lon and lat; any separator, decimal points or commas), GeoPackage,
             GeoJSON, Shapefile or Parquet of points or polygons, or a raster of class ids.
-        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
-            not say so itself.
-        class_column: Column of class names or ids.
-        layer: Name of the reference's layer; None where it has one of points or polygons.
-        warp: Take a raster on another grid from its nearest pixels.
-        sample: Draw so many pixels in each mapped class from a raster, in place of all.
-        seed: Of the sample.
+        legend: A cover, model, card, QML or table (id,name,color) with the meaning of the ids of `cover`; None where
+            `cover` has it itself.
+        class_column: Name of the column with class names or ids, of points and polygons.
+        layer: Name of the reference's layer; None where it has one layer of points or polygons.
+        warp: Whether the nearest pixels of a raster are taken if it has another geobox; otherwise that is an error.
+        sample: Number of pixels to draw in each mapped class from a raster; None takes all pixels.
+        seed: Seed of the random numbers by which the sample is drawn.
 
     Raises:
         SceneError: The cover can't be read, or is none.
         ReferenceDataError: The reference can't be read, its classes are not the map's, or no place of it is on the map.
-        GeoreferenceError: The map or the reference has no place on the ground, or a raster lies on another grid.
+        GeoreferenceError: The map or the reference has no place on the ground, or a raster has another geobox.
+        SettingsError: A sample is wanted of something else than a raster.
     """
     opened = read_cover(cover, legend)
     opened.areas()  # a map without a place is refused before the reference is read
@@ -68,14 +70,20 @@ def assess(
             f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
             f"{left.without_class} have no class, {left.two_classes} have two. {tally.hint or 'Is the CRS right?'}"
         )
-    says = found.says if isinstance(found, Polygons) else ()
-    return _assessment(opened, Path(reference).name, design, tally, says)
+    warnings = found.warnings if isinstance(found, Polygons) else ()
+    return _assessment(opened, Path(reference).name, design, tally, warnings)
 
 
 def write_assessment(
     found: Assessment, report: Path | None = None, table: Path | None = None, *, overwrite: bool = False
 ) -> None:
     """Write an assessment as JSON, and its classes as CSV.
+
+    Args:
+        found: The assessment.
+        report: File for the assessment as JSON; None writes none.
+        table: File for estimates and confusion matrix as CSV; None writes none.
+        overwrite: Whether files that exist are replaced.
 
     Raises:
         OutputError: A file exists and `overwrite` is not set, or can't be written.
@@ -97,12 +105,12 @@ def check_assessment_outputs(
 
     Args:
         report: File for the assessment as JSON; None writes none.
-        table: File for the confusion matrix as CSV; None writes none.
-        *inputs: What will be read.
-        overwrite: Replace files that exist.
+        table: File for estimates and confusion matrix as CSV; None writes none.
+        *inputs: Files that will be read, which no output may replace; None is passed over.
+        overwrite: Whether files that exist are replaced.
 
     Raises:
-        OutputError: See `outputs.check_outputs` and `outputs.check_ending`.
+        OutputError: See `check_outputs` and `check_ending`.
     """
     check_outputs([file for file in (report, table) if file is not None], *inputs, overwrite=overwrite)
     for file, endings, what in ((report, TEXTS, "JSON file"), (table, TABLES, "CSV file")):
@@ -118,7 +126,7 @@ def _counted(cover: Cover, reference: Points | Polygons | Raster, sample: int | 
     return POLYGONS if isinstance(reference, Polygons) else CENSUS, tally_areas(cover, reference)
 
 
-def _assessment(cover: Cover, reference: str, design: str, tally: Tally, says: Sequence[str]) -> Assessment:
+def _assessment(cover: Cover, reference: str, design: str, tally: Tally, warnings: Sequence[str]) -> Assessment:
     square = np.ix_(cover.ids, cover.ids)
     counts = tally.pairs[square]
     places = counts.sum(axis=1)
@@ -154,8 +162,8 @@ def _assessment(cover: Cover, reference: str, design: str, tally: Tally, says: S
         hectares=total,
         unsampled=tuple(c.name for c in classes if c.mapped_hectares > 0 and not c.samples),
         unknown_hectares=float(tally.mapped[UNKNOWN_ID]),
-        warnings=(*says, *_warnings(design, tally, classes, counts)),
-        places=tally.says,
+        warnings=(*warnings, *_warnings(design, tally, classes, counts)),
+        places=tally.places,
     )
 
 
@@ -177,7 +185,7 @@ def _left_out(tally: Tally, ids: list[int]) -> LeftOut:
 
 
 def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], counts: Ints) -> list[str]:
-    """What makes the numbers worth less than they look."""
+    """Say what makes the numbers less certain than they look."""
     found = []
     left = _left_out(tally, [c.id for c in classes])
     total = int(counts.sum()) + left.outside + left.on_nodata + left.on_unknown + left.without_class

@@ -12,35 +12,35 @@ from landmap.accuracy.estimators import CLASS_METRICS, Z
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number that was estimated from a sample, and how sure it is."""
+    """A number that is estimated from a sample, with its standard error."""
 
     value: float | None
-    """None where nothing is known."""
+    """The estimate; None where it is not defined."""
     standard_error: float | None
-    """None where it is not defined."""
+    """Its standard error; None where it is not defined."""
     most: float
-    """The largest value that is possible; the least is 0."""
+    """The largest possible value; the smallest is 0."""
 
     @property
     def half_width(self) -> float | None:
-        """Half of the 95 % interval, before it is cut at what is possible."""
+        """Half the width of the 95 % interval, before it is cut; None where it is not defined."""
         return None if self.standard_error is None else Z * self.standard_error
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval, cut at what is possible."""
+        """Lower and upper end of the 95 % interval, cut at the possible values; None where it is not defined."""
         if self.value is None or self.half_width is None:
             return None
         return max(0.0, self.value - self.half_width), min(self.most, self.value + self.half_width)
 
     def to_dict(self) -> dict[str, float | None]:
-        """`value`, `standard_error`, and `low` and `high` of the 95 % interval."""
+        """Return `value`, `standard_error`, and `low` and `high` of the 95 % interval."""
         low, high = self.interval or (None, None)
         return {"value": self.value, "standard_error": self.standard_error, "low": low, "high": high}
 
 
 def estimate(value: float, error: float, most: float) -> Estimate:
-    """An estimate of which NaN is not known."""
+    """Make an estimate of a value and its standard error, where NaN means that it is not defined."""
     known = not math.isnan(value)
     return Estimate(
         float(value) if known else None, None if math.isnan(error) or not known else float(error), float(most)
@@ -49,22 +49,24 @@ def estimate(value: float, error: float, most: float) -> Estimate:
 
 @dataclass(frozen=True, slots=True)
 class ClassAccuracy:
-    """One class: how it was mapped, and how much of it there is."""
+    """Accuracies and area of one class."""
 
     id: int
+    """Class id."""
     name: str
+    """Class name."""
     mapped_hectares: float
-    """Area that shows this class on the map."""
+    """Area that is mapped as this class, in hectares."""
     samples: int
-    """Reference places there."""
+    """Number of reference places that are mapped as this class."""
     reference_samples: int
-    """Reference places that are of this class, wherever."""
+    """Number of reference places that are of this class by the reference."""
     estimates: Mapping[str, Estimate]
     """The estimates of `CLASS_METRICS`, by key."""
 
     @property
     def users(self) -> Estimate:
-        """User's accuracy: of what is mapped as this class, the share that is of it."""
+        """User's accuracy: of the area mapped as this class, the share that is of it."""
         return self.estimates["users_accuracy"]
 
     @property
@@ -74,11 +76,11 @@ class ClassAccuracy:
 
     @property
     def hectares(self) -> Estimate:
-        """True area in hectares."""
+        """True area of this class in hectares."""
         return self.estimates["area_hectares"]
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values."""
+        """Return the class as values that JSON can hold."""
         return {
             "id": self.id,
             "name": self.name,
@@ -91,14 +93,14 @@ class ClassAccuracy:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Reference places that say nothing of the map's classes, by the reason."""
+    """Numbers of reference places that can't be used, by reason."""
 
     outside: int
-    """Points, or whole polygons, beyond the map's border."""
+    """Points, or whole polygons, outside the map."""
     on_nodata: int
-    """Where the map has no data."""
+    """Places where the map has no data."""
     on_unknown: int
-    """Where the map says that it does not know."""
+    """Places where the map's class is Unknown."""
     without_class: int
     """Points or polygons without a class."""
     two_classes: int
@@ -107,46 +109,46 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """A map judged by reference data."""
+    """Accuracies and areas of a map, estimated by reference data."""
 
     cover: str
     """File name of the map."""
     reference: str
     """File name of the reference."""
     design: str
-    """Where the reference places come from, and whether that allows intervals: "stratified sample", "polygons" (no
-    intervals), "census" (all pixels; there is nothing to estimate)."""
+    """Kind of reference places: "stratified sample", "polygons" (which allow no intervals), or "census" (all pixels, so
+    that nothing is estimated)."""
     estimates: Mapping[str, Estimate]
     """The estimates of `MAP_METRICS`, by key."""
     classes: tuple[ClassAccuracy, ...]
     """Every class of the map's legend, by id."""
     confusion: tuple[tuple[int, ...], ...]
-    """Reference places by mapped class (row) and reference class (column)."""
+    """Number of reference places by mapped class (row) and reference class (column)."""
     left_out: LeftOut
-    """Reference places that were not used."""
+    """Numbers of reference places that were not used."""
     hectares: float
-    """Area that the estimates are of."""
+    """Area to which the estimates apply, in hectares."""
     unsampled: tuple[str, ...]
-    """Mapped classes without any reference place: the estimates are not of their area."""
+    """Mapped classes without any reference place; the estimates don't apply to their area."""
     unknown_hectares: float
-    """Area where the map says that it does not know; no estimate is of it."""
+    """Area where the map's class is Unknown, in hectares; the estimates don't apply to it."""
     warnings: tuple[str, ...]
-    """What to know before the numbers are trusted."""
+    """What the user should know before trusting the numbers."""
     places: str = ""
-    """How places were read where the reference does not say it itself, in words; empty where it does."""
+    """How coordinates of points were read, in words; "" where the reference has a CRS itself."""
 
     @property
     def overall(self) -> Estimate:
-        """Overall accuracy: share of the area that is mapped right."""
+        """Overall accuracy: share of the area that is mapped right, 0 to 1."""
         return self.estimates["overall_accuracy"]
 
     @property
     def samples(self) -> int:
-        """Reference places that were used."""
+        """Number of reference places that were used."""
         return sum(map(sum, self.confusion))
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-able values."""
+        """Return the assessment as values that JSON can hold."""
         return {
             "cover": self.cover,
             "reference": self.reference,
@@ -168,7 +170,7 @@ class Assessment:
         }
 
     def table(self) -> list[list[Any]]:
-        """A line for each class, the titles first: estimates, then its row of the confusion matrix."""
+        """Return a row for each class, the titles first: its estimates, then its row of the confusion matrix."""
         names = [c.name for c in self.classes]
         metrics = [metric.key + part for metric in CLASS_METRICS for part in ("", "_low", "_high")]
         titles = ["id", "class", "mapped_hectares", "samples", *metrics]
@@ -180,3 +182,4 @@ class Assessment:
 
 
 SAMPLE, POLYGONS, CENSUS = "stratified sample", "polygons", "census"
+"""Kinds of reference places, see `Assessment.design`."""

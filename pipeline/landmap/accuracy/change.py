@@ -1,4 +1,4 @@
-"""Two maps of one place: what became of what."""
+"""Two maps of one place are compared pixel by pixel: how much of each class became which other class."""
 
 from __future__ import annotations
 
@@ -28,29 +28,31 @@ from landmap_models.arrays import Bytes, Ints
 from landmap_models.legend import MAX_CLASS_ID, NODATA, UNKNOWN, UNKNOWN_ID, LandClass
 
 PALE = 0.75
-"""How far unchanged classes are drawn towards white, so that changes stand out in the full colour of the new class."""
+"""How much unchanged classes are lightened, 0 to 1, so that changes stand out in the full colour of the new class."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of what between two maps."""
+    """The transitions between the classes of two maps."""
 
     before: Cover
+    """The first map."""
     after: Cover
+    """The second map, with the same classes."""
     warped: bool
-    """The second map was brought to the grid of the first."""
+    """Whether the second map was warped to the geobox of the first."""
     pixels: tuple[tuple[int, ...], ...]
-    """Pixels by class before (row) and after (column), in the order of the legend."""
+    """Number of pixels by class before (row) and after (column), in the order of the legend."""
     transitions: tuple[tuple[float, ...], ...]
-    """The same in hectares."""
+    """Area in hectares by class before (row) and after (column), in the order of the legend."""
     unknown_pixels: int
-    """Pixels with data in both, of which one map or the other says Unknown."""
+    """Number of pixels with data in both maps that are Unknown in one of them."""
     unknown_hectares: float
-    """Their area."""
+    """Area of these pixels in hectares."""
     nodata_pixels: int
-    """Pixels without data in one map or the other."""
+    """Number of pixels without data in one of the maps."""
     nodata_hectares: float
-    """Their area."""
+    """Area of these pixels in hectares."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,35 +61,35 @@ class Change:
 
     @property
     def total(self) -> int:
-        """Pixels that have a class in both maps."""
+        """Number of pixels that have a class in both maps."""
         return sum(map(sum, self.pixels))
 
     @property
     def changed(self) -> int:
-        """Pixels of which the class is another."""
+        """Number of pixels whose class has changed."""
         return self.total - sum(row[i] for i, row in enumerate(self.pixels))
 
     def hectares(self) -> list[list[float]]:
-        """The transition matrix in hectares, rows before, columns after."""
+        """Return the transition matrix in hectares: rows before, columns after."""
         return [list(row) for row in self.transitions]
 
     @property
     def compared_hectares(self) -> float:
-        """Area that has a class in both maps."""
+        """Area that has a class in both maps, in hectares."""
         return math.fsum(n for row in self.transitions for n in row)
 
     @property
     def changed_hectares(self) -> float:
-        """Area of which the class is another."""
+        """Area whose class has changed, in hectares."""
         return math.fsum(n for i, row in enumerate(self.transitions) for j, n in enumerate(row) if i != j)
 
     @property
     def changed_share(self) -> float | None:
-        """Share of that in what was compared; None where nothing was."""
+        """Changed share of the compared area, 0 to 1; None where nothing was compared."""
         return self.changed_hectares / self.compared_hectares if self.total else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON-able values."""
+        """Return the change as values that JSON can hold."""
         return {
             "before": Path(self.before.path).name,
             "after": Path(self.after.path).name,
@@ -102,7 +104,7 @@ class Change:
         }
 
     def table(self) -> list[list[Any]]:
-        """The transition matrix in hectares, with titles."""
+        """Return the transition matrix in hectares, with titles."""
         rows = zip(self.names, self.hectares(), strict=True)
         return [["before \\ after, ha", *self.names], *([name, *row] for name, row in rows)]
 
@@ -122,18 +124,19 @@ def compare_maps(
 
     Args:
         before: A cover that landmap wrote, or another raster of class ids.
-        after: Another, with the same classes.
-        output: Also write a raster of changes, see `change_classes`.
-        legend: A cover, model, card, QML or table (id,name,color) that says what the ids mean of a map that does not
-            say so itself.
-        report: Also write the transition matrix as JSON.
-        table: Also write it as CSV.
-        warp: Take the second map from its nearest pixels where its grid is another; otherwise that is refused.
-        overwrite: Replace outputs that exist.
+        after: A later map with the same classes.
+        output: File for a raster of changes, see `change_classes`; None writes none.
+        legend: A cover, model, card, QML or table (id,name,color) with the meaning of the ids of a map that does not
+            have it itself; None where both maps have it.
+        report: File for the transition matrix as JSON; None writes none.
+        table: File for the transition matrix as CSV; None writes none.
+        warp: Whether the nearest pixels of the second map are taken if it has another geobox; otherwise that is an
+            error.
+        overwrite: Whether outputs that exist are replaced.
 
     Raises:
-        GeoreferenceError: The grids differ, or the maps have no place on the ground.
-        SceneError: One can't be read or is no cover, or their classes differ.
+        GeoreferenceError: The geoboxes differ, or the maps have no place on the ground.
+        SceneError: A map can't be read or is no cover, or their classes differ.
         OutputError: An output exists, can't be written, or would need more than 254 values.
     """
     files = [Path(path) if path is not None else None for path in (output, report, table)]
@@ -156,7 +159,7 @@ def compare_maps(
 
 
 def _differ(one: Cover, other: Cover, *, warp: bool) -> bool:
-    """Whether the second map must be warped."""
+    """Return whether the second map must be warped."""
     if (one.ids, one.names) != (other.ids, other.names):
         raise SceneError(
             f"Expected two maps of the same classes. {one.path} has {_listed(one)}; {other.path} has {_listed(other)}"
@@ -171,7 +174,7 @@ def _differ(one: Cover, other: Cover, *, warp: bool) -> bool:
 
 
 def _listed(cover: Cover) -> str:
-    """Names, with their ids where these are not counted from 0."""
+    """List class names, with their ids unless these are 0, 1, 2 and so on."""
     counted = cover.ids == list(range(len(cover.ids)))
     return ", ".join(c.name if counted else f"{c.id} {c.name}" for c in cover.classes)
 
@@ -224,20 +227,20 @@ def _write(found: Change, onto: GeoBox | None, counts: Ints, files: list[Path | 
 
 
 def change_classes(classes: tuple[LandClass, ...], counts: Ints) -> tuple[npt.NDArray[np.uint8], tuple[LandClass, ...]]:
-    """Values of a raster of changes, and what they mean.
+    """Return the values of a raster of changes, and what they mean.
 
-    A class that stays keeps its id. Changes that occur come after the last class's, by class before, then after:
-    "Forest → River". 254 is where one map or the other says Unknown, 255 where one has no data.
+    A class that stays keeps its id. Changes that occur have the ids after the last class's, ordered by class before,
+    then after, and names such as "Forest → River". 254 means that one of the maps is Unknown, 255 that one has no data.
 
     Args:
-        classes: Of both maps.
-        counts: Pixels by value before (row) and after (column), `(256, 256)`.
+        classes: Classes of both maps.
+        counts: Number of pixels by value before (row) and after (column), `(256, 256)`.
 
     Returns:
-        Value of each pair, `(256, 256)` uint8, and the values' names and colours.
+        Value of each pair, `(256, 256)` uint8, and names and colours of the values.
 
     Raises:
-        OutputError: More changes occur than a byte can tell apart.
+        OutputError: More changes occur than a byte has values.
     """
     ids = np.array([c.id for c in classes])
     first = int(ids.max()) + 1

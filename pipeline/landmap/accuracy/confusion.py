@@ -1,4 +1,4 @@
-"""A map and its reference, place by place: how often which class of the one meets which of the other."""
+"""Confusion matrices are counted: how often each class of a map meets each class of its reference."""
 
 from __future__ import annotations
 
@@ -18,35 +18,44 @@ from landmap_models.arrays import Bytes, Doubles, Ints
 from landmap_models.legend import UNKNOWN, UNKNOWN_ID
 
 VALUES = 256
-"""A byte has so many."""
+"""Number of values of a byte."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What was counted; class ids, 254 (Unknown) and 255 (nodata) are rows and columns."""
+    """Counts of reference places; rows and columns are class ids, 254 (Unknown) and 255 (nodata)."""
 
     pairs: Ints
-    """Places by value of the map (row) and of the reference (column), `(256, 256)`."""
+    """Number of places by value of the map (row) and of the reference (column), `(256, 256)`."""
     mapped: Doubles
-    """Hectares of the population by value of the map, `(256,)`."""
+    """Area of the map in hectares by value, `(256,)`."""
     pair_hectares: Doubles | None = None
-    """Of the pairs, likewise, where each of them is a pixel; None where they are points."""
+    """Area in hectares of each pair, `(256, 256)`, where places are pixels; None where they are points."""
     outside: int = 0
-    """Points, or whole polygons, beyond the map's border."""
+    """Number of points, or whole polygons, outside the map."""
     hint: str = ""
-    """Why they may lie there, in words."""
-    says: str = ""
-    """How the places were read, in words."""
+    """Why they may lie there, in words; "" where no reason is found."""
+    places: str = ""
+    """How coordinates of points were read, in words; "" where the reference has a CRS itself."""
     without_class: int = 0
-    """Points or polygons that have none."""
+    """Number of points or polygons without a class."""
     two_classes: int = 0
-    """Pixels in polygons of different classes."""
+    """Number of pixels in polygons of different classes."""
     same_pixel: int = 0
-    """Points that lie in a pixel where another is already."""
+    """Number of points in a pixel in which another point lies."""
 
 
 def tally_points(cover: Cover, points: Points) -> Tally:
-    """Count points by the pixel that they lie in, and the pixels of the whole map."""
+    """Count points by the pixel in which they lie, and the pixels of the whole map.
+
+    Args:
+        cover: The map.
+        points: Reference points.
+
+    Raises:
+        GeoreferenceError: The map has no place on the ground.
+        SceneError: The map can't be read, or has other ids than its legend.
+    """
     inside = (
         (points.rows >= 0)
         & (points.rows < cover.geobox.height)
@@ -69,7 +78,7 @@ def tally_points(cover: Cover, points: Points) -> Tally:
         np.zeros(VALUES) if mapped is None else mapped,
         outside=int((~inside).sum()),
         hint=points.hint,
-        says=points.says,
+        places=points.places,
         without_class=int((inside & (points.ids == NO_CLASS)).sum()),
         same_pixel=len(use) - len(np.unique(rows * cover.geobox.width + cols)),
     )
@@ -77,6 +86,10 @@ def tally_points(cover: Cover, points: Points) -> Tally:
 
 def tally_areas(cover: Cover, reference: Polygons | Raster) -> Tally:
     """Count every pixel for which there is a reference, and the pixels of the whole map.
+
+    Args:
+        cover: The map.
+        reference: Reference polygons, or a raster.
 
     Raises:
         ReferenceDataError: The reference has ids that the map has not.
@@ -104,9 +117,10 @@ def tally_sample(cover: Cover, reference: Raster, size: int, seed: int) -> Tally
 
     Args:
         cover: The map.
-        reference: A raster of the truth.
-        size: Pixels in each class; all where it has fewer. Only pixels that have a class in both rasters are drawn.
-        seed: Equal seeds draw equal pixels.
+        reference: A raster of true classes.
+        size: Number of pixels to draw in each class; all where a class has fewer. Only pixels that have a class in both
+            rasters are drawn.
+        seed: Seed of the random numbers; equal seeds draw equal pixels.
     """
     whole = tally_areas(cover, reference)
     square = np.ix_(cover.ids, cover.ids)
@@ -117,7 +131,7 @@ def tally_sample(cover: Cover, reference: Raster, size: int, seed: int) -> Tally
     pairs, passed = np.zeros((VALUES, VALUES), np.int64), np.zeros(len(wanted), np.int64)
     for _, values, truth in _both(cover, reference):
         for i, class_id in enumerate(cover.ids):
-            # Drawn are ranks among the pixels of the class, counted row by row from the top.
+            # What is drawn are ranks among the pixels of the class, counted row by row from the top.
             candidates = truth[(values == class_id) & known[truth]]
             first, last = np.searchsorted(wanted[i], (passed[i], passed[i] + len(candidates)))
             pairs[class_id] += np.bincount(candidates[wanted[i][first:last] - passed[i]], minlength=VALUES)
@@ -129,17 +143,17 @@ def tally_sample(cover: Cover, reference: Raster, size: int, seed: int) -> Tally
 
 
 class PairCounter:
-    """Counts how often each value of one raster meets each of another on the same grid, and over what area."""
+    """Counts how often each value of one raster meets each value of another with the same geobox, and their area."""
 
     def __init__(self, areas: PixelAreas) -> None:
-        """Start from nothing.
+        """Start with counts of 0.
 
         Args:
-            areas: Of the pixels of the grid.
+            areas: Areas of the pixels.
         """
         self._areas = areas
         self.pixels: Ints = np.zeros((VALUES, VALUES), np.int64)
-        """By value of the one (row) and of the other (column)."""
+        """Number of pixels by value of the one raster (row) and of the other (column), `(256, 256)`."""
         self._units: Ints = np.zeros((VALUES, VALUES), np.int64)
 
     def add(self, window: Window, one: Bytes, other: Bytes) -> None:
@@ -151,7 +165,7 @@ class PairCounter:
 
     @property
     def hectares(self) -> Doubles:
-        """Area of each pair, as `pixels`."""
+        """Area of each pair in hectares, `(256, 256)`, as `pixels`."""
         return self._areas.hectares(self._units)
 
 

@@ -1,4 +1,4 @@
-"""How accurate a map is, and how much of each class there is: estimates from a stratified sample. NumPy only.
+"""Accuracies of a map and areas of its classes are estimated from a stratified sample. NumPy only.
 
 The estimators of Olofsson, Foody, Herold, Stehman, Woodcock and Wulder (2014): Good practices for estimating area and
 assessing accuracy of land change. Remote Sensing of Environment 148, 42-57, doi:10.1016/j.rse.2014.02.015. The
@@ -16,9 +16,9 @@ import numpy.typing as npt
 from landmap_models.arrays import Doubles
 
 Z = 1.96
-"""Standard errors on either side of an estimate that make a 95 % interval, as in the paper.
+"""Number of standard errors on either side of an estimate that make a 95 % interval, as in the paper.
 
-A normal distribution is taken for granted: where few samples show a rare error, the interval is somewhat too narrow.
+A normal distribution is assumed: where few samples show a rare error, the interval is somewhat too narrow.
 """
 
 
@@ -27,7 +27,9 @@ class Estimated:
     """Values and their standard errors, of one shape; NaN where they are not defined."""
 
     values: Doubles
+    """Estimates."""
     errors: Doubles
+    """Standard errors, of the same shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ def stratified(counts: npt.NDArray[np.number], mapped: Doubles, *, independent: 
 
 
 def _producers_errors(producers: Doubles, true: Doubles, weights: Doubles, spread: Doubles) -> Doubles:
-    """Equation (7), with shares of the area in place of numbers of pixels."""
+    """Compute the standard errors of producer's accuracies: equation (7), with shares of the area, `(q,)`."""
     variances = weights[:, None] ** 2 * spread
     own = np.diagonal(variances)
     others = variances.sum(axis=0) - own
@@ -131,7 +133,7 @@ def _producers_errors(producers: Doubles, true: Doubles, weights: Doubles, sprea
 
 
 def _divided(above: npt.NDArray[np.number], below: npt.NDArray[np.number], otherwise: Doubles) -> Doubles:
-    """A quotient, and another value where there is nothing to divide by."""
+    """Divide two arrays; where the divisor is 0, the result is that of `otherwise`."""
     out = np.broadcast_to(otherwise, np.broadcast_shapes(above.shape, below.shape)).copy()
     np.divide(above, below, out=out, where=below > 0)
     return out

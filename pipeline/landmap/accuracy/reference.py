@@ -1,4 +1,4 @@
-"""What was seen on the ground: points, polygons or a raster, each place with its class."""
+"""Reference data are read: points, polygons or a raster, each place with its true class."""
 
 from __future__ import annotations
 
@@ -28,50 +28,52 @@ from landmap_models.legend import NODATA, UNKNOWN_ID
 VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
 """Endings of files of points or polygons."""
 DEGREES = (("lon", "lat"), ("long", "lat"), ("lng", "lat"), ("longitude", "latitude"))
-"""Titles of a table's columns with longitude and latitude (EPSG:4326)."""
+"""Titles of columns with longitude and latitude (EPSG:4326)."""
 IN_MAP_CRS = (("x", "y"), ("easting", "northing"), ("east", "north"), ("point_x", "point_y"), ("xcoord", "ycoord"))
 """Titles of columns with coordinates in the map's CRS."""
 WGS84 = "EPSG:4326"
 NO_CLASS = -1
+"""Id of a place without a class."""
 EDGE = 1e-3
-"""Of a pixel: a polygon that reaches no farther into the map only touches its border."""
+"""Part of a pixel; a polygon that reaches no farther into the map only touches its border."""
 LISTED = 8
-"""Strange values that an error message lists."""
+"""Number of unknown class names that an error message lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Single places: the sample itself."""
+    """n points with their classes."""
 
     rows: Ints
-    """Row of the map's pixel that each lies in, `(n,)`; anywhere, also outside the map."""
+    """Row of the map's pixel in which each point lies, `(n,)`; it may lie outside the map."""
     cols: Ints
-    """Column likewise."""
+    """Column of that pixel, `(n,)`."""
     ids: Ints
-    """Class ids, `(n,)`; -1 where none is given."""
-    says: str = ""
-    """How the file was understood, in words, where it does not say itself."""
+    """Class ids, `(n,)`; -1 where a point has no class."""
+    places: str = ""
+    """How coordinates were read, in words; "" where the file has a CRS itself."""
     hint: str = ""
-    """Why most of those outside the map may lie there, in words; empty where nothing is seen."""
+    """Why most of the points outside the map may lie there, in words; "" where no reason is found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Polygons:
-    """Areas of one class each."""
+    """Polygons of one class each."""
 
     frame: Any
-    """GeoDataFrame in the map's CRS with a column `id`."""
+    """GeoDataFrame in the map's CRS, with class ids in the column `id`."""
     without_class: int
-    """Polygons that were left out as they have none."""
+    """Number of polygons that are left out, as they have no class."""
     outside: int = 0
-    """Polygons no part of which lies on the map."""
-    says: tuple[str, ...] = ()
-    """How borders were read that could mean two areas, and what is left out, in words."""
+    """Number of polygons of which no part lies on the map."""
+    warnings: tuple[str, ...] = ()
+    """How borders were read that could mean two areas, and which polygons are left out."""
 
     def strips(self, cover: Cover) -> Iterator[Bytes]:
-        """Class ids on the map's grid, as `Cover.windows` cuts it: pixels whose centre is inside, elsewhere 255.
+        """Draw the polygons as class ids `(height, width)` for each of `cover.windows()`.
 
-        Where polygons of different classes overlap, nobody says which is true: 254.
+        A pixel has the class of the polygon in which its centre lies; 255 where there is none, and 254 where polygons
+        of different classes overlap, as nothing says which is true.
         """
         for window in cover.windows():
             place = raster_window(window)
@@ -83,7 +85,7 @@ class Polygons:
 
 
 def _burnt(frame: Any, shape: tuple[int, int], place: Affine) -> Bytes:
-    """Class ids of polygons on a grid; 255 where none is, 254 where classes overlap."""
+    """Draw polygons as class ids of a shape and geotransform; 255 where there is none, 254 where classes overlap."""
     found = np.full(shape, NODATA, np.uint8)
     for class_id, alike in frame.groupby("id"):
         here = rasterize(alike.geometry, shape, transform=place, dtype=np.uint8) > 0
@@ -93,12 +95,13 @@ def _burnt(frame: Any, shape: tuple[int, int], place: Affine) -> Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """A map of the truth."""
+    """A raster of true classes."""
 
     map: Cover
+    """The raster; it may have another geobox than the map."""
 
     def strips(self, cover: Cover) -> Iterator[Bytes]:
-        """Class ids on the map's grid, as `Cover.windows` cuts it; 255 where there is no data."""
+        """Read class ids `(height, width)` for each of `cover.windows()`; 255 where there is no data."""
         onto = cover.geobox if geobox_difference(self.map.geobox, cover.geobox) else None
         return (self.map.read(window, onto) for window in cover.windows())
 
@@ -111,18 +114,18 @@ def read_reference(
     layer: str | None = None,
     warp: bool = False,
 ) -> Points | Polygons | Raster:
-    """Open reference data for a map.
+    """Read reference data for a map.
 
     Args:
-        path: A table of points (CSV and its kin), anything of `VECTORS`, or a raster of class ids.
+        path: A table of points (CSV and the like), a vector file with an ending of `VECTORS`, or a raster of class ids.
         cover: The map.
-        class_column: Has class names, or ids, of points and polygons.
-        layer: Name of its layer; None where it has one of points or polygons.
-        warp: Take a raster on another grid from its nearest pixels.
+        class_column: Name of the column with class names or ids, of points and polygons.
+        layer: Name of the layer; None where the file has one layer of points or polygons.
+        warp: Whether the nearest pixels of a raster are taken if it has another geobox; otherwise that is an error.
 
     Raises:
-        ReferenceDataError: It can't be read, or its classes are not those of the map.
-        GeoreferenceError: A raster lies on another grid, and `warp` is not set; or something has no CRS.
+        ReferenceDataError: The file can't be read, or its classes are not those of the map.
+        GeoreferenceError: A raster has another geobox, and `warp` is not set; or points or polygons have no CRS.
     """
     path = Path(path)
     if path.suffix.lower() in ENDINGS:
@@ -170,12 +173,12 @@ def _table_points(path: Path, cover: Cover, class_column: str) -> Points:
     in_degrees = pair in DEGREES
     rows, cols = _pixels(x, y, WGS84 if in_degrees else cover.geobox.crs, cover)
     taken = f"longitude and latitude ({WGS84})" if in_degrees else "coordinates in the map's CRS"
-    says = f"{table.titles[places[0]]} and {table.titles[places[1]]} taken as {taken}"
-    return Points(rows, cols, ids, says, _hint(x, y, ~_inside(rows, cols, cover), cover, in_degrees=in_degrees))
+    read_as = f"{table.titles[places[0]]} and {table.titles[places[1]]} taken as {taken}"
+    return Points(rows, cols, ids, read_as, _hint(x, y, ~_inside(rows, cols, cover), cover, in_degrees=in_degrees))
 
 
 def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: Cover, *, in_degrees: bool) -> str:
-    """What would bring most of the places outside the map onto it, in words."""
+    """Say what would bring most of the points outside the map onto it; "" where nothing would."""
     own, other = (WGS84, cover.geobox.crs) if in_degrees else (cover.geobox.crs, WGS84)
     titles = "x and y" if in_degrees else "lon and lat"
     for words, place in (
@@ -189,7 +192,7 @@ def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: Cover, 
 
 
 def _pixels(x: Doubles, y: Doubles, crs: str | None, cover: Cover) -> tuple[Ints, Ints]:
-    """Rows and columns of the map's pixels that places lie in; -1 where a place is none."""
+    """Return rows and columns of the map's pixels in which points lie; -1 where a point has no coordinates."""
     x, y = coordinates(x, y, crs or "", cover.geobox)
     x, y = (np.where(np.isfinite(axis), axis, np.nan) for axis in (x, y))
     t = ~cover.geobox.transform
@@ -225,7 +228,7 @@ def _vector(path: Path, cover: Cover, class_column: str, layer: str | None) -> P
 
 
 def _polygons(frame: Any, ids: Ints, cover: Cover) -> Polygons:
-    """Polygons of a table with a CRS, each with its class, around a map."""
+    """Bring polygons to the CRS of a map, and keep those that lie on it and have a class."""
     import geopandas
     import shapely
 
@@ -241,7 +244,7 @@ def _polygons(frame: Any, ids: Ints, cover: Cover) -> Polygons:
 
 
 def _left_out(polygons: int, outside: int, without_class: int, beyond: int) -> list[str]:
-    """What of polygons is not used, in words."""
+    """Say which polygons are not used, or only in part."""
     found = []
     if outside or without_class:
         found.append(
@@ -254,7 +257,7 @@ def _left_out(polygons: int, outside: int, without_class: int, beyond: int) -> l
 
 
 def _whole(cover: Cover, more: float) -> Any:
-    """The outline of a map, turned as the map is, and moved outwards by so many units of its CRS."""
+    """Return the outline of a map as a polygon in its CRS, moved outwards by a number of CRS units."""
     from shapely import Polygon
 
     corners = (0, 0), (cover.geobox.width, 0), (cover.geobox.width, cover.geobox.height), (0, cover.geobox.height)
@@ -262,7 +265,7 @@ def _whole(cover: Cover, more: float) -> Any:
 
 
 def _place(column: str, columns: Sequence[str], path: Path) -> int:
-    """Place of the column with the classes, in capitals or small letters."""
+    """Return the index of the column with the classes, in capitals or small letters."""
     if column in columns:
         return list(columns).index(column)
     found = [i for i, name in enumerate(columns) if name.casefold() == column.casefold()]
@@ -273,7 +276,7 @@ def _place(column: str, columns: Sequence[str], path: Path) -> int:
 
 
 def _class_ids(values: Iterable[Any], column: str, path: Path, cover: Cover) -> Ints:
-    """Class ids of cells of a table, by name (capitals or not) or by number; -1 where the cell is empty."""
+    """Read cells of a table as class ids, by name (in capitals or small letters) or by number; -1 for empty cells."""
     known = {c.name.casefold(): c.id for c in cover.classes} if _distinct(cover.names) else {}
     known |= {str(c.id): c.id for c in cover.classes} | {c.name: c.id for c in cover.classes} | {"": NO_CLASS}
     texts = [_text(value) for value in values]
@@ -289,7 +292,7 @@ def _class_ids(values: Iterable[Any], column: str, path: Path, cover: Cover) -> 
 
 
 def _distinct(names: Sequence[str]) -> bool:
-    """Whether names differ by more than capitals."""
+    """Return whether names differ by more than capitals."""
     return len({name.casefold() for name in names}) == len(names)
 
 
