@@ -1,4 +1,4 @@
-"""Pixels of a chunk become chips. NumPy only."""
+"""Pixels of a scene, and how the pixels of a chunk are padded and cut into chips. NumPy only."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from landmap_models.arrays import Bools, Floats
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """A rectangle of a scene."""
+    """The pixels of a window of a scene."""
 
     values: Floats
-    """Reflectance, `(height, width, bands)`, bands in the model's order. Meaningless where not valid."""
+    """Reflectance, `(height, width, bands)`, bands in the model's order. Undefined where not valid."""
     valid: Bools
     """True where every band of the model has data, `(height, width)`."""
     spectrum: Floats | None = None
-    """Reflectance of red, green and near infrared, `(height, width, 3)`, for the model's near-infrared prior and at its
-    level; NaN in near infrared where that has no data. None where the prior is not used."""
+    """Reflectance of red, green and near infrared, `(height, width, 3)`, at the level of the model's NIR prior; NaN in
+    near infrared where that has no data. None where the prior is not used."""
     inside: Bools | None = None
-    """True where a class is wanted, `(height, width)`; windows see what lies outside all the same. None: everywhere."""
-    why: Reasons | None = None
-    """Why pixels get no class, by number; None where nobody asked."""
+    """True where a class is wanted, `(height, width)`; windows of the model see the pixels outside, too. None for
+    all."""
+    reason_numbers: Reasons | None = None
+    """Number of the reason why a pixel gets no class, `(height, width)`; None where reasons are not counted."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[:2] != self.valid.shape:
@@ -36,19 +37,19 @@ class Pixels:
 
     @property
     def mapped(self) -> Bools:
-        """Where the cover gets a class, `(height, width)`."""
+        """True where the map gets a class, `(height, width)`."""
         return self.valid if self.inside is None else self.valid & self.inside
 
 
 def fill_nodata(pixels: Pixels, fill: Floats) -> Pixels:
-    """Give the pixels without data the value `fill`, `(bands,)`; `valid` stays as it is, the spectrum is dropped."""
+    """Replace the values of pixels without data by `fill`, `(bands,)`; `valid` stays, the spectrum is dropped."""
     if pixels.valid.all():
         return Pixels(pixels.values, pixels.valid)
     return Pixels(np.where(pixels.valid[..., None], pixels.values, fill), pixels.valid)
 
 
 def reflect(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
-    """Positions from start to stop, where those at or beyond `size` are mirrored at the last pixel, as often as needed.
+    """Indexes from start to stop, mirrored at the last pixel as often as needed where they are `size` or more.
 
     `reflect(2, 8, 5)` is 2, 3, 4, 3, 2, 1: the last pixel itself is not repeated (NumPy's "reflect").
     """
@@ -60,16 +61,16 @@ def reflect(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
 
 
 def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int) -> Pixels:
-    """Continue pixels beyond the right and lower edge of their scene by reflection; what is added is not valid.
+    """Pad pixels beyond the right and lower edge of their scene by reflection; padding is not valid.
 
-    The spectrum is dropped: it is used for a scene's own cells only.
+    The spectrum is dropped, as it is used for cells inside the scene only.
 
     Args:
-        pixels: Of `read`.
-        read: Where they lie in the scene.
-        wanted: Which pixels are wanted; may reach beyond the scene.
-        height: Rows of the scene.
-        width: Columns of the scene.
+        pixels: The pixels of the window `read`.
+        read: The window that was read, inside the scene.
+        wanted: The window that is wanted, which may reach beyond the scene.
+        height: Number of rows of the scene.
+        width: Number of columns of the scene.
     """
     if read == wanted:
         return Pixels(pixels.values, pixels.valid)
@@ -83,13 +84,13 @@ def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int
 
 
 def chip_views(values: Floats, chip_size: int, stride: int) -> Floats:
-    """Every chip of a chunk as a view, `(rows, cols, chip_size, chip_size, bands)`; nothing is copied."""
+    """Every chip of a chunk, `(rows, cols, chip_size, chip_size, bands)`, as a view: nothing is copied."""
     windows = np.lib.stride_tricks.sliding_window_view(values, (chip_size, chip_size), axis=(0, 1))
     return windows[::stride, ::stride].transpose(0, 1, 3, 4, 2)
 
 
 def valid_share(valid: Bools, chip_size: int, stride: int) -> Floats:
-    """Share of usable pixels in every window of a chunk, `(rows, cols)`, 0 to 1.
+    """Share of valid pixels in every window of a chunk, `(rows, cols)`, 0 to 1.
 
     Height and width of `valid` are multiples of `stride`.
     """

@@ -1,4 +1,4 @@
-"""What the user can choose, checked where it is set."""
+"""The settings of a map, in three groups. Each checks its values when it is made."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from landmap.errors import SettingsError
 from landmap_models.sentinel2 import LEVELS, SCL_CLASSES, Level
 
 DEFAULT_MEMORY = 2_000_000_000
-"""Bytes that a run may need unless told otherwise: a laptop has them, and a worker of a cluster, too."""
+"""Bytes of memory that a run may need by default: as many as a laptop or a worker of a cluster has to spare."""
 STRIDES = (64, 32, 16, 8)
-"""Strides that `auto` chooses from, in pixels, coarsest first."""
+"""Strides in pixels from which the plan chooses, coarsest first."""
 
 NEUTRAL_SETTINGS = ("chunk", "memory", "batch_size", "threads")
-"""Settings that change no pixel; the output does not name them, so that it is the same byte for byte."""
+"""Settings that change no pixel. The tags of an output leave them out, so that its bytes do not depend on them."""
 
 ScaleName = Literal["auto", "dn", "reflectance", "8bit"]
 SCALE_NAMES: tuple[ScaleName, ...] = ("auto", "dn", "reflectance", "8bit")
 
 CLOUDS = ("auto", "none", "s2cloudless")
 MASKED_CLASSES = ("cloud", "shadow", "snow", "saturated")
-"""Left out where a scene classification is used and nothing else is said."""
+"""Classes that are left out by default where a scene classification is used."""
 FILE_SETTINGS = ("model", "scl", "mask", "aoi")
-"""Settings that may name files."""
+"""Names of the settings that may hold a path."""
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DEVICE = re.compile(r"auto|cpu|gpu:\d{1,3}")
@@ -37,21 +37,24 @@ DEVICE = re.compile(r"auto|cpu|gpu:\d{1,3}")
 
 @dataclass(frozen=True)
 class ReadingSettings:
-    """How a scene's bands and numbers are understood, and for which model."""
+    """How the bands and numbers of a scene are read, and for which model."""
 
     model: str = "default"
     """Name of a packaged model, or the path of a .keras file."""
     bands: str | Sequence[int] | Mapping[str, int] | None = None
-    """Band numbers, "3,2,1" in the model's order, "B04=3,B03=2,B02=1", or the names of the file's bands in its order,
-    "B02,B03,B04,B08" (or the like in Python); None: by name."""
+    """Which band of the file is which: numbers from 1 in the model's order, "3,2,1"; pairs, "B04=3,B03=2,B02=1"; or the
+    names of the file's bands in their order, "B02,B03,B04,B08". Python may give a sequence of numbers or a mapping.
+    None finds them by the names in the file."""
     use_nir: bool = True
-    """Use near infrared (B08) where the scene has it and the model knows what to do with it."""
+    """Whether near infrared (B08) is used where the scene has it and the model has a NIR prior."""
     scale: ScaleName | float = "auto"
-    """What a unit of the file means: DN/10000, reflectance, 8 bits over the model's range, or reflectance per unit."""
+    """What one unit of the file's values is: "dn" (1/10000 of a reflectance of 1), "reflectance", "8bit" (255 is the
+    upper end of the model's range), or a number, the reflectance per unit. "auto" takes it from the file."""
     offset: Literal["auto"] | float = "auto"
-    """Added to the file's values before scaling, in the file's own units (-1000 for baseline 04.00 and later)."""
+    """Number that is added to the file's values before scaling, in the file's units; -1000 for baseline 04.00 and
+    later. "auto" takes it from the file."""
     level: Literal["auto"] | Level = "auto"
-    """Product level of the scene."""
+    """Product level of the scene. "auto" takes it from the file, its name or its product."""
 
     def __post_init__(self) -> None:
         if isinstance(self.scale, str) and self.scale not in SCALE_NAMES:
@@ -74,35 +77,37 @@ class AreaSettings:
     """
 
     clouds: Literal["auto", "none", "s2cloudless"] = "auto"
-    """auto: leave out what the product's own classification calls cloud, shadow or snow, if it has one; none: map that,
-    too; s2cloudless: leave out what the library of that name takes for cloud in an L1C scene with the bands for it."""
+    """How clouds are found. "auto" leaves out cloud, shadow and snow by the product's own classification, if it has
+    one; "none" maps them; "s2cloudless" leaves out cloud that the library of that name finds in an L1C scene of all
+    bands."""
     scl: str | os.PathLike[str] | None = None
-    """Scene classification by which pixels are left out: a raster (SCL, or L1C's MSK_CLASSI), or auto for the scene's
-    own, which then must have one."""
+    """Scene classification by which pixels are left out: the path of a raster (SCL, or L1C's MSK_CLASSI), or "auto" for
+    that of the product, which must have one. None uses none, except by `clouds` or `mask_classes`."""
     mask_classes: str | Sequence[str] | None = None
-    """Names in `SCL_CLASSES` of what is left out, such as "cloud,shadow"; given alone, `scl` is auto. None:
-    `MASKED_CLASSES`."""
+    """Names in `SCL_CLASSES` of the classes that are left out, such as "cloud,shadow". If it is given without `scl`,
+    that is "auto". None leaves out `MASKED_CLASSES`."""
     mask: str | os.PathLike[str] | None = None
-    """Raster by which pixels are left out: where it has certain values or no data; of any grid."""
+    """Path of a raster on any grid: pixels are left out where it has the values of `mask_values`, or no data."""
     mask_values: str | Sequence[float] | None = None
-    """Values of `mask` that are left out, such as "0,3"; None: 0, or what MSK_CLASSI marks, if it is one."""
+    """Values of `mask` that are left out, such as "0,3". None leaves out 0, or the flags of an MSK_CLASSI."""
     invert_mask: bool = False
-    """Leave out what `mask` would leave in, and the other way round: for masks whose 1 is cloud."""
+    """Whether all other values of `mask` are left out instead: for masks whose 1 is cloud."""
     aoi: str | os.PathLike[str] | None = None
-    """Vector file with polygons, outside of which all is left out."""
+    """Path of a vector file with polygons: pixels outside of them are left out. None maps all."""
     aoi_layer: str | None = None
-    """Name of its layer, where it has several of polygons."""
+    """Name of the layer of `aoi`; None where the file has one layer of polygons."""
     window: Sequence[int] | None = None
-    """Column, row, width and height of the part that is mapped, as if the scene had been cut out."""
+    """Column, row, width and height in pixels of the part that is mapped, as a scene of its own. None maps all."""
     bbox: Sequence[float] | None = None
-    """West, south, east and north of that part, in the scene's CRS (after `warp`), widened to whole pixels.
+    """West, south, east and north of the part that is mapped, in the scene's CRS after `warp`, widened to whole pixels.
 
-    In degrees west may be more than east: over 180°.
+    In degrees west may be more than east: the part then goes over 180°. None maps all.
     """
     bbox_crs: str | None = None
-    """Another CRS that `bbox` is in, such as EPSG:4326."""
+    """CRS of `bbox`, such as "EPSG:4326"; None for the scene's."""
     warp: Literal["auto"] | None = None
-    """auto: bring a scene that lies in degrees or Web Mercator, or has other pixels, to UTM and the model's pixels."""
+    """Whether a scene in degrees or Web Mercator, or with other pixels than the model's, is warped to UTM and the
+    model's pixel size ("auto"), or stays on its grid (None)."""
 
     def __post_init__(self) -> None:
         if self.clouds not in CLOUDS:
@@ -151,42 +156,47 @@ class AreaSettings:
 
     @property
     def classification(self) -> str | None:
-        """Where the scene classification lies, or auto; None where none is asked for."""
+        """Path of the scene classification, or "auto"; None where none is asked for."""
         return os.fspath(self.scl) if self.scl else "auto" if self.mask_classes else None
 
     @property
     def area_files(self) -> list[str]:
-        """Files besides the scene that say which of its pixels are mapped."""
+        """Paths of the files besides the scene that decide which of its pixels are mapped."""
         return [os.fspath(name) for name in (self.scl, self.mask, self.aoi) if name and name != "auto"]
 
 
 @dataclass(frozen=True)
 class ComputeSettings:
-    """How densely, in what and in which pieces classes are computed, and what is done to them afterwards."""
+    """How classes are computed: how densely, in which precision and chunks, and how they are cleaned up."""
 
     stride: int | None = None
-    """Pixels between windows; None lets the plan choose."""
+    """Pixels from one window of the model to the next; None lets the plan choose."""
     chunk: int | None = None
-    """Height and width of a chunk in pixels; None lets the plan choose. Changes memory, never the result."""
+    """Height and width of a chunk in pixels; None lets the plan choose. It changes the memory needed, never the map."""
     memory: int = DEFAULT_MEMORY
-    """Bytes that the whole process may need, about; decides the chunks where `chunk` does not. Never the result."""
+    """Bytes of memory that the process should need at most, about. They decide the chunks if `chunk` is None, never the
+    map."""
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """In which the model computes. auto: the fastest that the device has, if it gives the same classes as float32 on
-    99.9 % of a sample of the scene's windows."""
+    """Number format in which the model computes. "auto" takes the fastest of the device, if it gives the same classes
+    as float32 on 99.9 % of a sample of the scene's windows."""
     device: str = "auto"
-    """auto (the first GPU, else the processor), cpu, or gpu:N, counted from 0."""
+    """Device on which the model computes: "cpu", "gpu:N" with N from 0, or "auto" for the first GPU, else the
+    processor."""
     smooth: bool = False
-    """Take the class of each pixel from probabilities interpolated between cells: rounder borders, no finer ones."""
+    """Whether probabilities are interpolated between cells before each pixel gets its class: borders get rounder, not
+    finer."""
     unknown_below: int | None = None
-    """Pixels whose confidence is below so many percent become "Unknown" (254); None: none does."""
+    """Percent of confidence below which a pixel becomes "Unknown" (254); None for never."""
     sieve: int | None = None
-    """Connected regions of fewer pixels get the class of their largest neighbour; None: all are kept."""
+    """Number of pixels below which a connected region gets the class of its largest neighbour; None keeps all
+    regions."""
     batch_size: int = 256
-    """Chips predicted at once, where they are predicted one by one."""
+    """Number of chips in a batch, for models that predict chip by chip."""
     threads: int = 2
-    """Chunks in work at the same time: while one is predicted the next is read."""
+    """Number of chunks that are processed at the same time: while one is predicted the next is read."""
     force: bool = False
-    """Go on without georeference, with a pixel size that is not the model's, or on workers with other versions."""
+    """Whether to go on without georeference, with another pixel size than the model's, or on workers of other
+    versions."""
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
@@ -206,7 +216,7 @@ class ComputeSettings:
 
 @dataclass(frozen=True)
 class Settings(ComputeSettings, AreaSettings, ReadingSettings):
-    """All that can be chosen about a map. Functions that need less take one of its groups."""
+    """All settings of a map. Functions that need less take one of the three groups."""
 
     def __post_init__(self) -> None:
         ReadingSettings.__post_init__(self)
@@ -215,7 +225,7 @@ class Settings(ComputeSettings, AreaSettings, ReadingSettings):
 
     @property
     def files(self) -> list[str]:
-        """Files that are read besides the scene: the model, unless it is a packaged one, and what masks it."""
+        """Paths of the files that are read besides the scene: the model (or its packaged name) and the masks."""
         return [os.fspath(self.model), *self.area_files]
 
 
@@ -291,10 +301,10 @@ def _is_count(value: object) -> bool:
 
 
 def with_choices(settings: Settings | None, choices: Choices) -> Settings:
-    """Settings with some fields replaced.
+    """Replace some fields of settings, of the defaults if `settings` is None.
 
     Raises:
-        SettingsError: A field that settings do not have, or a value that can't be meant.
+        SettingsError: There is no such field, or a value is not allowed.
     """
     known = [f.name for f in dataclasses.fields(Settings)]
     if unknown := set(choices) - set(known):

@@ -23,17 +23,17 @@ class Window:
     """A rectangle of pixels."""
 
     row_off: int
-    """First row, counted from the scene's top."""
+    """First row, counted from 0 at the scene's upper edge."""
     col_off: int
-    """First column, counted from the scene's left."""
+    """First column, counted from 0 at the scene's left edge."""
     height: int
-    """Rows."""
+    """Number of rows."""
     width: int
-    """Columns."""
+    """Number of columns."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Height and width in pixels."""
         return self.height, self.width
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The half-open range start to stop."""
+    """A range of whole numbers, from `start` up to and without `stop`."""
 
     start: int
     stop: int
@@ -59,13 +59,13 @@ class Axis:
     pixels: int
     """Length of the scene along this axis."""
     chip_size: int
-    """Pixels in a window."""
+    """Height or width of a window in pixels."""
     stride: int
-    """Pixels in a cell."""
+    """Height or width of a cell in pixels."""
 
     @property
     def reach(self) -> int:
-        """Cells in a window."""
+        """Number of cells along a window."""
         return self.chip_size // self.stride
 
     @property
@@ -79,7 +79,7 @@ class Axis:
         return max(1, self.cells - self.reach + 1)
 
     def widened(self, cells: Span, margin: int) -> Span:
-        """These cells and `margin` more on each side, as far as there are any."""
+        """These cells and `margin` cells more on each side, as far as the scene has any."""
         return Span(max(0, cells.start - margin), min(self.cells, cells.stop + margin))
 
     def windows_over(self, cells: Span) -> Span:
@@ -87,7 +87,7 @@ class Axis:
         return Span(max(0, cells.start - self.reach + 1), min(self.windows, cells.stop))
 
     def pixels_of_cells(self, cells: Span) -> Span:
-        """The pixels of these cells, none beyond the scene."""
+        """The pixels of these cells that lie in the scene."""
         return Span(cells.start * self.stride, min(self.pixels, cells.stop * self.stride))
 
     def pixels_of_windows(self, windows: Span) -> Span:
@@ -112,17 +112,17 @@ class Chunk:
     index: int
     """Number of the chunk, in row-major order."""
     cell_rows: Span
-    """Owned cells."""
+    """Rows of cells that it owns."""
     cell_cols: Span
-    """Owned cells."""
+    """Columns of cells that it owns."""
     blended_rows: Span
-    """Cells whose probabilities it needs: those it owns, and some around them where the cover is smoothed."""
+    """Rows of cells whose probabilities it needs: those it owns, and some around them if the map is smoothed."""
     blended_cols: Span
-    """Cells whose probabilities it needs."""
+    """Columns of cells whose probabilities it needs."""
     window_rows: Span
-    """Windows that cover one of these."""
+    """Rows of windows that cover one of these cells."""
     window_cols: Span
-    """Windows that cover one of these."""
+    """Columns of windows that cover one of these cells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ class Grid:
 
     @property
     def reach(self) -> int:
-        """Cells in a window along one axis."""
+        """Number of cells along a window."""
         return self.chip_size // self.stride
 
     @property
@@ -167,12 +167,12 @@ class Grid:
         return self.rows.windows * self.cols.windows
 
     def chunks(self, chunk_height: int, chunk_width: int, margin: int = 0) -> Iterator[Chunk]:
-        """Cut the cells into chunks of about these many pixels, row by row.
+        """Cut the cells into chunks of about the height and width wanted, row by row.
 
         Args:
-            chunk_height: Pixels; rounded up to whole cells.
-            chunk_width: Pixels; rounded up to whole cells.
-            margin: Cells around its own whose probabilities a chunk needs, too.
+            chunk_height: Height of a chunk in pixels; rounded up to whole cells.
+            chunk_width: Width of a chunk in pixels; rounded up to whole cells.
+            margin: Number of cells around its own whose probabilities a chunk needs, too.
         """
         rows = list(_cut(self.rows.cells, -(-chunk_height // self.stride)))
         cols = list(_cut(self.cols.cells, -(-chunk_width // self.stride)))
@@ -198,11 +198,11 @@ class Grid:
         return _window(self.rows.pixels_of_cells(chunk.blended_rows), self.cols.pixels_of_cells(chunk.blended_cols))
 
     def padded_window(self, chunk: Chunk) -> Window:
-        """The pixels that a chunk's windows look at; may reach beyond the scene at the right and lower edge."""
+        """The pixels that a chunk's windows cover; they may reach beyond the scene's right and lower edge."""
         return _window(self.rows.pixels_of_windows(chunk.window_rows), self.cols.pixels_of_windows(chunk.window_cols))
 
     def read_window(self, chunk: Chunk) -> Window:
-        """What a chunk reads: inside the scene, and enough to make `padded_window` by reflection."""
+        """The pixels that a chunk reads: inside the scene, and enough to fill `padded_window` by reflection."""
         return _window(self.rows.pixels_to_read(chunk.window_rows), self.cols.pixels_to_read(chunk.window_cols))
 
 

@@ -57,7 +57,10 @@ def cover_chunk(
     if pixels is None:
         return _empty(np.zeros(window.shape, np.bool_), classifier, how)
     place = _within(window, grid.read_window(chunk))
-    owned, left_out = pixels.mapped[place], () if pixels.why is None else count_reasons(pixels.why[place])
+    owned, left_out = (
+        pixels.mapped[place],
+        () if pixels.reason_numbers is None else count_reasons(pixels.reason_numbers[place]),
+    )
     if not owned.any():
         return replace(_empty(owned, classifier, how), left_out=left_out)
     return replace(_covered(pixels, owned, grid, chunk, classifier, how), left_out=left_out)
