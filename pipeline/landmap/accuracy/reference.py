@@ -240,7 +240,7 @@ def _polygons(frame: Any, ids: Ints, cover: Cover) -> Polygons:
     beyond = int((inside & ~shapely.covered_by(shapes, _whole(cover, pixel / 2))).sum())
     kept = placed[(ids != NO_CLASS) & inside].reset_index(drop=True)
     outside, without = int((~inside).sum()), int((inside & (ids == NO_CLASS)).sum())
-    return Polygons(kept, without, outside, (*found.says, *_left_out(len(ids), outside, without, beyond)))
+    return Polygons(kept, without, outside, (*found.warnings, *_left_out(len(ids), outside, without, beyond)))
 
 
 def _left_out(polygons: int, outside: int, without_class: int, beyond: int) -> list[str]:

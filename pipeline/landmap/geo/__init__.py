@@ -1,1 +1,1 @@
-"""Where a raster lies on the Earth: its grid, the areas of its pixels, longitudes around 180°."""
+"""Where a raster lies on the Earth: its geobox, the areas of its pixels, coordinates around 180°."""

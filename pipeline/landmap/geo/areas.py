@@ -1,7 +1,7 @@
-"""How large the pixels of a raster are on the ground: one answer for all that adds up areas.
+"""Areas of the pixels of a raster on the ground, for everything that adds up areas.
 
-Areas are kept as whole numbers of a unit, so that a sum does not depend on the order in which rectangles come, and
-tables, polygons and pages of one run agree to the last digit.
+Areas are whole numbers of a unit, so that a sum does not depend on the order of windows, and tables, polygons and pages
+of one run agree to the last digit.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from landmap.tiling import Window
 from landmap_models.arrays import Doubles
 
 TRUE_WITHIN = 0.005
-"""A projection whose own areas differ by no more than this from those on the ellipsoid is true to the ground.
+"""Share by which a projection's areas may differ from those on the ellipsoid and still be used as they are.
 
 In UTM that is so throughout a zone and 60 km beyond (at most 0.3 %), and there a pixel of 10 m has the 100 m² that its
 coordinates say, as in any GIS."""
 BLOCK_METRES = 2000
-"""Areas are measured over blocks of about this size, and interpolated linearly in between: right to 1e-7."""
+"""Side in metres of the blocks whose areas are measured; between them areas are interpolated, exact to 1e-7."""
 FEWEST_BLOCKS, MOST_BLOCKS = 4, 1024
-"""Along either axis: enough for a slope across a small raster, and bearable for one of the whole Earth."""
+"""Number of blocks along either axis: enough for a small raster, not too many for one of the whole Earth."""
 WHOLE = 2**24
-"""Units in the largest pixel, where pixels differ: rounding to whole ones changes an area by less than 1e-7."""
+"""Units in the largest pixel, if pixels differ: rounding to whole units changes an area by less than 1e-7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class PixelAreas:
     units: Doubles
     """Units in a pixel at the centre of each block, `(block rows, block columns)`."""
     row_centres: Doubles
-    """Where these centres lie, in rows from the upper edge, `(block rows,)`."""
+    """Positions of these centres in rows from the upper edge, `(block rows,)`."""
     col_centres: Doubles
-    """The same in columns, `(block columns,)`."""
+    """Positions of these centres in columns from the left edge, `(block columns,)`."""
     shared_columns: int
-    """So many columns are given one area: less than 150 m, in which it does not change."""
+    """Number of neighbouring columns that share one area: less than 150 m, over which it does not change."""
 
     def of(self, window: Window) -> Doubles:
-        """Area of each pixel of a rectangle in whole units, `(height, width)`; not to be written to."""
+        """Area of each pixel of a window in whole units, `(height, width)`, as a read-only array."""
         rows = _interpolated(self.units, self.row_centres, window.row_off + np.arange(window.height) + 0.5)
         if len(self.col_centres) == 1:
             return np.broadcast_to(np.rint(rows).clip(0), window.shape)
@@ -56,16 +56,16 @@ class PixelAreas:
         return np.repeat(shared, self.shared_columns, axis=1)[:, start : start + window.width]
 
     def hectares(self, units: npt.NDArray[np.number]) -> Doubles:
-        """Sums of units as hectares, of any shape."""
+        """Convert sums of units, an array of any shape, to hectares."""
         return np.asarray(units * self.unit, np.float64)
 
 
 def pixel_areas(geobox: GeoBox) -> PixelAreas | None:
-    """Areas of a raster's pixels; None where it has no place on the ground.
+    """Measure the pixels of a raster; None if it has no place on the ground.
 
-    Where the CRS is projected and true to the ground (see `TRUE_WITHIN`) on the whole raster, all pixels have the area
-    that the CRS says. Elsewhere (degrees, Web Mercator) each has its own, on the CRS's ellipsoid: the same for a row
-    where rows follow the parallels.
+    If the CRS is projected and its areas are true within `TRUE_WITHIN` on the whole raster, all pixels have the area
+    that the CRS gives. Otherwise (degrees, Web Mercator) each has its own area on the CRS's ellipsoid, the same in a
+    row if rows follow the parallels.
     """
     from pyproj import CRS
 
@@ -86,7 +86,7 @@ def pixel_areas(geobox: GeoBox) -> PixelAreas | None:
 
 
 def pixel_hectares(geobox: GeoBox) -> float | None:
-    """Area of a pixel in the middle of a raster; None where it has no place on the ground."""
+    """Area of a raster's middle pixel in hectares; None if it has no place on the ground."""
     areas = pixel_areas(geobox)
     if areas is None:
         return None
@@ -94,7 +94,7 @@ def pixel_hectares(geobox: GeoBox) -> float | None:
 
 
 def _measured_blocks(geobox: GeoBox) -> tuple[Doubles, Doubles, Doubles]:
-    """Mean area in m2 of the pixels of each block, and where their centres lie, in rows and in columns."""
+    """Mean pixel area of each block in m², `(block rows, block columns)`, and its centre in rows and columns."""
     rows, cols = (_edges(length, ground_pixel_size(geobox)) for length in (geobox.height, geobox.width))
     points = _on_ellipsoid(geobox, rows, cols)
     # The area of a quadrangle by its diagonals, in space: neither 180° nor a pole is a border there. What lacks for
@@ -106,13 +106,13 @@ def _measured_blocks(geobox: GeoBox) -> tuple[Doubles, Doubles, Doubles]:
 
 
 def _edges(length: int, pixel: float) -> Doubles:
-    """Where blocks begin and end along an axis, in pixels: not always whole ones."""
+    """Edges of the blocks along an axis, in pixels, not always whole."""
     wanted = max(FEWEST_BLOCKS, math.ceil(length * pixel / BLOCK_METRES))
     return np.linspace(0, length, min(wanted, MOST_BLOCKS, length) + 1)
 
 
 def _on_ellipsoid(geobox: GeoBox, rows: Doubles, cols: Doubles) -> Doubles:
-    """Where edges cross, in metres from the Earth's centre, `(rows, columns, 3)`; not finite off the Earth."""
+    """Corners of the blocks in metres from the Earth's centre, `(rows, columns, 3)`; not finite off the Earth."""
     from pyproj import CRS, Geod, Transformer
 
     crs = CRS.from_wkt(geobox.crs or "")
@@ -129,7 +129,7 @@ def _on_ellipsoid(geobox: GeoBox, rows: Doubles, cols: Doubles) -> Doubles:
 
 
 def _interpolated(values: Doubles, centres: Doubles, at: npt.NDArray[np.floating]) -> Doubles:
-    """Values between, and in a straight line beyond, those at centres along the first axis."""
+    """Values at positions along the first axis, linear between the centres and beyond them."""
     if len(centres) == 1:
         return np.broadcast_to(values, (len(at), *values.shape[1:]))
     below = np.clip(np.searchsorted(centres, at) - 1, 0, len(centres) - 2)

@@ -1,4 +1,4 @@
-"""Where a raster lies, and how long the sides of its pixels are on the ground."""
+"""Where a raster lies: its geobox, the size of its pixels on the ground, the direction of north."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from affine import Affine
 from landmap.tiling import Window
 
 NORTHWARD = 1e-4
-"""Degrees of latitude, some ten metres: the step that shows where north is."""
+"""Degrees of latitude, about ten metres: the step by which the direction of north is found."""
 LIKE_THE_MODELS = 0.8, 1.25
-"""Pixels of so many times the model's size on the ground, at most, are as good as the model's."""
+"""Smallest and largest pixel on the ground, in sizes of the model's, that the model takes as its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def geobox_of(file: Any) -> GeoBox:
 
 
 def misplaced(geobox: GeoBox) -> list[str]:
-    """Why a raster has no place on the ground, in words, and what to do; empty where it has one."""
+    """Explain why a raster has no place on the ground and what to do about it; empty if it has one."""
     if geobox.crs is None:
         return [
             "expected a coordinate reference system (CRS), found none: give it one (gdal_edit -a_srs EPSG:…), or "
@@ -80,10 +80,10 @@ def _numbers(geobox: GeoBox) -> str:
 
 
 def pixel_sides(geobox: GeoBox) -> tuple[float, float]:
-    """Width and height of a pixel in metres, by the CRS where it is projected.
+    """Width and height of a pixel in metres by the CRS.
 
-    Where it is geographic, both are the side of a square as large as a pixel on the ellipsoid: what is square in
-    degrees is not so on the ground, and yet is what people have.
+    For a geographic CRS both are the side of a square with the area of a pixel on the ellipsoid: a pixel that is square
+    in degrees is not square on the ground.
     """
     from pyproj import CRS
 
@@ -97,14 +97,14 @@ def pixel_sides(geobox: GeoBox) -> tuple[float, float]:
 
 
 def ground_pixel_size(geobox: GeoBox) -> float:
-    """Side in metres of a square as large as a pixel in the middle of the scene; NaN where that is not on the Earth."""
+    """Side in metres of a square with the area of the raster's middle pixel; NaN where that is not on the Earth."""
     return math.sqrt(math.prod(ground_pixel_sides(geobox)))
 
 
 def ground_pixel_sides(geobox: GeoBox) -> tuple[float, float]:
-    """Width and height in metres of a pixel in the middle of the scene, on the ellipsoid.
+    """Width and height in metres of the raster's middle pixel on the ellipsoid.
 
-    NaN where that is nowhere on the Earth: a local CRS, or coordinates that its projection does not know.
+    NaN where that is nowhere on the Earth: in a local CRS, or at coordinates that its projection does not know.
     """
     from pyproj import CRS, Geod, Transformer
 
@@ -122,23 +122,28 @@ def ground_pixel_sides(geobox: GeoBox) -> tuple[float, float]:
 
 
 def are_square(sides: tuple[float, float]) -> bool:
-    """Whether a pixel is as wide as it is high, within 1 %."""
+    """Whether width and height of a pixel are equal within 1 %."""
     return math.isclose(*sides, rel_tol=0.01)
 
 
-def shown_sides(sides: tuple[float, float]) -> str:
-    """Width and height of a pixel in words, without the unit: "20" of a square one, else "10 x 30"."""
+def sides_text(sides: tuple[float, float]) -> str:
+    """Width and height of a pixel as a text without unit: "20" for a square, else "10 x 30"."""
     return f"{sides[0]:.3g}" if are_square(sides) else f"{sides[0]:.3g} x {sides[1]:.3g}"
 
 
 def has_model_pixels(geobox: GeoBox, resolution: float) -> bool:
-    """Whether pixels are about as large on the ground as a model's, in both directions."""
+    """Whether width and height of a pixel on the ground are about the model's pixel size.
+
+    Args:
+        geobox: Where the raster lies.
+        resolution: Pixel size of the model in metres.
+    """
     low, high = LIKE_THE_MODELS
     return all(low <= side / resolution <= high for side in ground_pixel_sides(geobox))
 
 
 def crs_name(wkt: str) -> str:
-    """A coordinate reference system by its code, if it has one, else by its name."""
+    """The code of a coordinate reference system, such as "EPSG:32633", or its name if it has none."""
     from pyproj import CRS
 
     crs = CRS.from_wkt(wkt)
@@ -146,21 +151,21 @@ def crs_name(wkt: str) -> str:
     return ":".join(code) if code else crs.name
 
 
-def extent(geobox: GeoBox) -> str:
-    """Where a grid lies, in words."""
-    return f"lies at {four(*geobox.bounds)} in {crs_name(geobox.crs) if geobox.crs else 'an unknown CRS'}"
+def place_text(geobox: GeoBox) -> str:
+    """Where a raster lies, as the end of a sentence: "lies at 500000 to 509600, … in EPSG:32633"."""
+    return f"lies at {bounds_text(*geobox.bounds)} in {crs_name(geobox.crs) if geobox.crs else 'an unknown CRS'}"
 
 
-def four(west: float, south: float, east: float, north: float) -> str:
-    """Bounds in words."""
+def bounds_text(west: float, south: float, east: float, north: float) -> str:
+    """Bounds as a text: west to east, south to north."""
     return f"{west:.10g} to {east:.10g}, {south:.10g} to {north:.10g}"
 
 
 def north(geobox: GeoBox) -> tuple[float, float] | None:
-    """Where true north is in the middle of the scene: a step to the right and one down, in pixels, of length 1.
+    """Direction of true north in the middle of a raster, as a step of length 1: right and down in pixels.
 
-    None where the scene has no place on the Earth. A grid's own north is up to 3 degrees off it in UTM, and anything
-    at all near a pole.
+    None where the raster has no place on the Earth. Grid north is up to 3 degrees off true north in UTM, and more near
+    a pole.
     """
     from pyproj import CRS, Transformer
 

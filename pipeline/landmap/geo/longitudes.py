@@ -1,8 +1,8 @@
-"""Places in another CRS, also where its coordinates go round the Earth and jump: at 180° in most.
+"""Coordinates and boxes in another CRS, also where x goes round the Earth and jumps, at 180° in most CRSs.
 
 180.1°, -179.9° and 540.1° are one meridian. Here longitudes (and eastings of cylindrical projections such as Web
-Mercator, which jump likewise) are continuous: a box's east is never less than its west, but may lie beyond 180°. What
-is compared is first moved by whole turns, so that it lies close together.
+Mercator, which jump likewise) are continuous: a box's east is never less than its west, but may lie beyond 180°. Before
+places are compared, they are moved by whole turns to lie close together.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ Box = tuple[float, float, float, float]
 """West, south, east and north; west is less than east, which may lie beyond the range of the CRS."""
 
 STEPS = 20
-"""Parts of each edge of a box that is brought to another CRS, where a straight line is bent."""
+"""Number of parts into which each edge of a box is cut, as a straight line is bent in another CRS."""
 NATURAL = "Longitude of natural origin"
-"""What PROJ calls the middle of a cylindrical projection."""
+"""PROJ's name of the middle of a cylindrical projection."""
 ROUNDING = 1e-9
 """Share of a turn by which coordinates may be off."""
 
 
 @lru_cache(maxsize=64)
 def turn(crs: str | None) -> float | None:
-    """How far x goes once round the Earth: 360 in degrees, 40,075,017 in Web Mercator.
+    """Length of x once round the Earth: 360 in degrees, 40,075,017 in Web Mercator.
 
     Args:
-        crs: As WKT.
+        crs: Coordinate reference system as WKT, or None.
 
     Returns:
-        A length in the CRS's own unit. None where x does not go round, as in UTM, or there is no CRS.
+        A length in the CRS's unit. None where x does not go round, as in UTM, or there is no CRS.
     """
     from pyproj import CRS, Transformer
 
@@ -56,7 +56,7 @@ def turn(crs: str | None) -> float | None:
 
 
 def _period(equator: Doubles, parallel: Doubles) -> float | None:
-    """A turn, if x and y on two parallels, `(2, 8)` at each eighth of them, are those of a cylindrical projection."""
+    """Length of a turn if two parallels, x and y at each eighth of them `(2, 8)`, are of a cylindrical projection."""
     whole = 8 * float(np.median(np.diff(equator[0])))
     if not whole > 0:
         return None
@@ -81,7 +81,7 @@ def seam(crs: str | None) -> float | None:
 
 
 def over_seam(box: Box, crs: str | None) -> bool:
-    """Whether a box leaves the range that its CRS has by itself, such as -180 to 180°."""
+    """Whether a box leaves the range of x of its CRS, such as -180 to 180°."""
     edge, whole = seam(crs), turn(crs)
     if edge is None or whole is None:
         return False
@@ -90,7 +90,7 @@ def over_seam(box: Box, crs: str | None) -> bool:
 
 
 def near(x: Any, middle: float, crs: str | None) -> Doubles:
-    """Coordinates moved by whole turns to lie within half a turn of the middle; others stay what they are."""
+    """Move x coordinates by whole turns to within half a turn of the middle; in a CRS without turns they stay."""
     x, whole = np.asarray(x, np.float64), turn(crs)
     if whole is None:
         return np.asarray(x)
@@ -99,16 +99,16 @@ def near(x: Any, middle: float, crs: str | None) -> Doubles:
 
 
 def coordinates(x: Any, y: Any, crs: str, geobox: GeoBox) -> tuple[Doubles, Doubles]:
-    """Bring points to the CRS of a grid, on that side of 180° on which the grid lies.
+    """Transform points to the CRS of a raster, to that side of 180° on which the raster lies.
 
     Args:
-        x: Their coordinates to the east.
-        y: To the north.
-        crs: That of the points, as WKT.
-        geobox: One with a CRS.
+        x: Coordinates of the points to the east.
+        y: Coordinates of the points to the north.
+        crs: CRS of the points as WKT.
+        geobox: Where the raster lies; it has a CRS.
 
     Returns:
-        Coordinates; infinite where the grid's CRS has none for a point.
+        x and y; infinite where the raster's CRS has no place for a point.
 
     Raises:
         RuntimeError: pyproj knows no way from the one CRS to the other.
@@ -122,13 +122,13 @@ def boxes_in(box: Box, source: str, target: str) -> list[Box]:
     """The smallest boxes around a box in another CRS.
 
     Args:
-        box: A box in the first CRS.
-        source: The first CRS, as WKT.
-        target: The other, as WKT.
+        box: A box in the source CRS.
+        source: CRS of the box as WKT.
+        target: The other CRS as WKT.
 
     Returns:
-        One, as a rule. Two where the other CRS is torn in the middle of the box, and does not go on in a straight line
-        beyond the tear. None where it has no place for the box.
+        One box, as a rule. Two boxes where the other CRS is torn in the middle of the box and does not go on in a
+        straight line beyond the tear. No box where the other CRS has no place for it.
 
     Raises:
         RuntimeError: pyproj knows no way from the one CRS to the other.
@@ -148,7 +148,7 @@ def boxes_in(box: Box, source: str, target: str) -> list[Box]:
 
 
 def outline(box: Box, source: str, target: str) -> tuple[Doubles, Doubles]:
-    """Points along the border of a box in another CRS, the first one again at the end; only those that it knows."""
+    """Points along the border of a box in another CRS, closed; without those for which it has no place."""
     west, south, east, north = box
     right, up = along_edges()
     x, y = transformed(west + (east - west) * right, south + (north - south) * up, source, target)
@@ -157,7 +157,7 @@ def outline(box: Box, source: str, target: str) -> tuple[Doubles, Doubles]:
 
 
 def along_edges() -> tuple[Doubles, Doubles]:
-    """Points along the edges of a square of side 1, from its origin and back there, as x and y."""
+    """Points along the edges of the unit square from its origin and back, as x and y."""
     along, zero, one = np.arange(STEPS) / STEPS, np.zeros(STEPS), np.ones(STEPS)
     return np.concatenate([along, one, 1 - along, zero, [0]]), np.concatenate([zero, along, one, 1 - along, [0]])
 
@@ -171,7 +171,7 @@ def degrees() -> str:
 
 
 def transformed(x: Any, y: Any, source: str, target: str) -> tuple[Doubles, Doubles]:
-    """Points in another CRS, as PROJ gives them: on either side of the seam; infinite where it has none.
+    """Points in another CRS as PROJ gives them, on either side of the seam; infinite where it has no place for them.
 
     Raises:
         RuntimeError: pyproj knows no way from the one CRS to the other.
@@ -187,7 +187,7 @@ def _around(x: Doubles, y: Doubles) -> Box:
 
 
 def _torn(x: Doubles) -> list[npt.NDArray[np.bool_]]:
-    """Which points of an outline lie on each side of a tear; without one no two neighbours are half the whole apart."""
+    """Masks of the points on each side of a tear. Without a tear no two neighbours are half the whole apart."""
     places = np.sort(x)
     gaps = np.diff(places, append=places[-1])
     widest = int(gaps.argmax())
@@ -197,14 +197,14 @@ def _torn(x: Doubles) -> list[npt.NDArray[np.bool_]]:
 
 
 def _with_pole(x: Doubles, y: Doubles, whole: float, crs: str) -> Box:
-    """All longitudes, and all between an outline and the pole in it."""
+    """The box of all longitudes between an outline and the pole that it goes round."""
     end = pole(crs)
     south, north = (float(y.min()), end) if y.mean() > 0 else (-end, float(y.max()))
     return float(x.min()), south, float(x.min()) + whole, north
 
 
 def pole(crs: str) -> float:
-    """The y of the North Pole in a CRS that has a `turn`; where that is infinite, what is as good as that."""
+    """The y of the North Pole in a CRS that has a `turn`; a large number where it is infinite."""
     from pyproj import CRS
 
     whole = turn(crs) or math.inf
@@ -212,7 +212,7 @@ def pole(crs: str) -> float:
 
 
 def turns(box: Box, other: Box, crs: str | None) -> list[float]:
-    """How far a box is to be moved to the east, by whole turns of its CRS, to touch another; empty where it can't."""
+    """Distances to the east, by whole turns of the CRS, that move a box to touch another; none where none does."""
     west, south, east, north = box
     left, bottom, right, top = other
     if south > top or north < bottom:
@@ -226,9 +226,9 @@ def turns(box: Box, other: Box, crs: str | None) -> list[float]:
 
 
 def touch(geobox: GeoBox, other: GeoBox) -> bool:
-    """Whether a grid seems to touch another one, by boxes around them; both have a CRS.
+    """Whether two rasters with a CRS touch, by boxes around them.
 
-    Not where pyproj knows no way from the one CRS to the other.
+    False where pyproj knows no way from the one CRS to the other.
     """
     crs, others = geobox.crs or "", other.crs or ""
     try:
@@ -238,10 +238,10 @@ def touch(geobox: GeoBox, other: GeoBox) -> bool:
 
 
 def continuous(box: Sequence[float], crs: str | None) -> Box | None:
-    """A box as people write it, whose west is more than its east where 180° lies between (RFC 7946).
+    """Make a box continuous that is written with west more than east, as 180° lies between (RFC 7946).
 
     Returns:
-        The same with an east beyond 180°, where that is so. None where it is no box in its CRS.
+        The box with an east beyond 180°, if so. None if it is no box in its CRS.
     """
     west, south, east, north = box
     if west > east:
@@ -250,7 +250,7 @@ def continuous(box: Sequence[float], crs: str | None) -> Box | None:
 
 
 def as_written(box: Box, crs: str | None) -> Box:
-    """A box as people write it: in the range of its CRS, with west more than east where 180° lies between."""
+    """Write a box in the range of its CRS, with west more than east where 180° lies between (RFC 7946)."""
     edge, whole = seam(crs), turn(crs)
     if edge is None or whole is None or not over_seam(box, crs):
         return box
@@ -262,10 +262,10 @@ def as_written(box: Box, crs: str | None) -> Box:
 
 
 def unbroken(geobox: GeoBox) -> GeoBox:
-    """A grid that goes over the seam of its CRS, in a CRS whose seam is on the far side of the Earth.
+    """Turn the CRS of a raster that goes over its seam, so that the seam lies on the far side of the Earth.
 
-    GDAL brings coordinates into a CRS's own range before it looks what is there, and misses what lies beyond. Grids
-    within that range, and those whose CRS has none, are returned as they are.
+    GDAL moves coordinates into the CRS's range before it looks them up, and misses what lies beyond. Rasters within
+    that range, and those whose CRS has none, are returned unchanged.
     """
     from pyproj import CRS
 
@@ -273,50 +273,50 @@ def unbroken(geobox: GeoBox) -> GeoBox:
     if edge is None or whole is None or geobox.crs is None or not over_seam(box, geobox.crs):
         return geobox
     east = (box[0] + box[2]) / 2 - (edge - whole / 2)
-    crs = _turned(CRS.from_wkt(geobox.crs), math.remainder(360 * east / whole, 360))
+    crs = _shifted_crs(CRS.from_wkt(geobox.crs), math.remainder(360 * east / whole, 360))
     if crs is None:
         return geobox
     return GeoBox(geobox.height, geobox.width, Affine.translation(-east, 0) @ geobox.transform, crs.to_wkt())
 
 
-def _turned(crs: Any, degrees: float) -> Any | None:
-    """A CRS whose middle lies farther to the east; None for a kind without one. Heights go."""
+def _shifted_crs(crs: Any, degrees: float) -> Any | None:
+    """Move the middle of a CRS to the east; None for kinds without a middle. A vertical part is dropped."""
     from pyproj import CRS
     from pyproj.crs import BoundCRS
 
     if crs.is_compound:
-        return _turned(crs.sub_crs_list[0], degrees)
+        return _shifted_crs(crs.sub_crs_list[0], degrees)
     if crs.is_bound:
-        inner = _turned(crs.source_crs, degrees)
+        inner = _shifted_crs(crs.source_crs, degrees)
         return inner and BoundCRS(inner, crs.target_crs, crs.coordinate_operation)
-    said = crs.to_json_dict()
-    said.pop("id", None)
-    said["name"] += ", turned"
-    if said["type"] == "GeographicCRS":
-        said.pop("datum_ensemble", None)
-        return CRS.from_json_dict(said | {"datum": _turned_datum(crs, degrees)})
-    if said["type"] != "ProjectedCRS":
+    fields = crs.to_json_dict()
+    fields.pop("id", None)
+    fields["name"] += ", turned"
+    if fields["type"] == "GeographicCRS":
+        fields.pop("datum_ensemble", None)
+        return CRS.from_json_dict(fields | {"datum": _shifted_datum(crs, degrees)})
+    if fields["type"] != "ProjectedCRS":
         return None
-    said["conversion"].pop("id", None)
-    for param in said["conversion"]["parameters"]:
+    fields["conversion"].pop("id", None)
+    for param in fields["conversion"]["parameters"]:
         param["value"] += degrees if param["name"] == NATURAL else 0
-    return CRS.from_json_dict(said)
+    return CRS.from_json_dict(fields)
 
 
-def _turned_datum(crs: Any, degrees: float) -> dict[str, Any]:
+def _shifted_datum(crs: Any, degrees: float) -> dict[str, Any]:
     """The datum of a CRS with another prime meridian, as PROJJSON."""
-    said, meridian = crs.datum.to_json_dict(), crs.prime_meridian
+    fields, meridian = crs.datum.to_json_dict(), crs.prime_meridian
     was = math.degrees(meridian.longitude * meridian.unit_conversion_factor)
-    kept = {key: said[key] for key in ("ellipsoid", "id") if key in said}  # by its number PROJ finds ways to others
+    kept = {key: fields[key] for key in ("ellipsoid", "id") if key in fields}  # by its number PROJ finds ways to others
     return kept | {
         "type": "GeodeticReferenceFrame",
-        "name": said["name"].removesuffix(" ensemble"),
+        "name": fields["name"].removesuffix(" ensemble"),
         "prime_meridian": {"name": "turned", "longitude": was + degrees},
     }
 
 
 def span(boxes: Sequence[Sequence[float]]) -> tuple[float, float]:
-    """The west and the east, in degrees, of the smallest box around others; west is more if 180° lies between."""
+    """West and east in degrees of the smallest box around others; west is more than east if 180° lies between."""
     spans = sorted((west, east if west <= east else east + 360) for west, _, east, _ in boxes)
     reached = max(east for _, east in spans) - 360
     gaps = []

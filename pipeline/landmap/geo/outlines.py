@@ -1,4 +1,4 @@
-"""Polygons in any CRS, brought to that of a grid: what lies around it, also where that is cut or torn at 180°."""
+"""Polygons in any CRS, transformed to that of a raster, also where they are cut or torn at 180°."""
 
 from __future__ import annotations
 
@@ -31,39 +31,40 @@ Shapes = npt.NDArray[Any]
 """Shapely's geometries `(n,)`."""
 
 MARGIN = 0.1
-"""How far beyond a grid polygons are kept, in parts of its longer side."""
+"""Width of the frame around a raster in which polygons are kept, as a share of its longer side."""
 EDGE = 10
-"""An edge that is brought to another CRS is cut into parts of a 200th of the grid's: within a pixel of where it is."""
-SAID = 3
-"""Borders that could mean two areas of which it is told how they were read."""
+"""Each part of a raster's outline (see `along_edges`) is cut into as many again before edges are transformed: a 200th
+of its side, which keeps edges within a pixel."""
+MOST_MESSAGES = 3
+"""Most messages about edges that could mean two areas."""
 DIGITS = 7
-"""Of degrees: a centimetre."""
+"""Decimals of degrees: a centimetre."""
 AT_SEAM = 3e-8
-"""Share of a turn, a metre at the equator: what ends so close to 180° is taken to end there."""
+"""Share of a turn, a metre at the equator, within which an edge that ends close to 180° is taken to end there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outlines:
-    """Polygons in the CRS of a grid."""
+    """Polygons in the CRS of a raster."""
 
     shapes: Shapes
-    """MultiPolygons `(n,)`, in the order in which they were given; empty where nothing of one lies around the grid."""
+    """MultiPolygons `(n,)` in the order of the input; empty where nothing of a polygon lies around the raster."""
     joined: bool
-    """Whether they were put together of parts on both sides of 180°, or where else their CRS ends."""
-    says: tuple[str, ...]
-    """How borders were read that could mean two areas, in words."""
+    """Whether parts on both sides of 180°, or of another seam of their CRS, were put together."""
+    warnings: tuple[str, ...]
+    """How edges were read that could mean two areas."""
 
 
 def outlines(shapes: Shapes, crs: str, geobox: GeoBox) -> Outlines:
-    """Bring polygons to the CRS of a grid.
+    """Transform polygons to the CRS of a raster.
 
-    Only what lies around the grid is kept, as what lies far off may have no place in its CRS. Edges follow the CRS in
-    which they are given. In degrees a polygon may lie anywhere by whole turns, and in parts on both sides of 180°.
+    Only parts around the raster are kept, as parts far off may have no place in its CRS. Edges are straight in the CRS
+    of the polygons. In degrees a polygon may be shifted by whole turns, and lie in parts on both sides of 180°.
 
     Args:
-        shapes: Shapely's polygons and multi-polygons `(n,)`, valid or not.
-        crs: Theirs, as WKT.
-        geobox: One with a CRS.
+        shapes: Shapely polygons and multi-polygons `(n,)`, valid or not.
+        crs: CRS of the polygons as WKT.
+        geobox: Where the raster lies; it has a CRS.
 
     Raises:
         RuntimeError: pyproj knows no way from the one CRS to the other.
@@ -71,21 +72,24 @@ def outlines(shapes: Shapes, crs: str, geobox: GeoBox) -> Outlines:
     import shapely
 
     frames = [_grown(box, crs) for box in boxes_in(geobox.bounds, geobox.crs or "", crs)]
-    found, says = _uncut(shapes, crs, frames)
+    found, warnings = _joined_at_seam(shapes, crs, frames)
     around = _around(shapely.make_valid(found), crs, frames)
     if not _same(crs, geobox.crs):
         around = shapely.segmentize(around, _spacing(geobox, crs))
     placed = shapely.transform(around, lambda points: _placed(points, crs, geobox))
     lost = ~np.isfinite(shapely.bounds(placed)).all(axis=1) & ~shapely.is_empty(placed)
     if lost.any():
-        says = (*says, f"{lost.sum()} polygons have corners that are nowhere in {crs_name(geobox.crs or '')}: left out")
+        warnings = (
+            *warnings,
+            f"{lost.sum()} polygons have corners that are nowhere in {crs_name(geobox.crs or '')}: left out",
+        )
         placed[lost] = shapely.MultiPolygon()
     kept = [_polygonal(shape) for shape in shapely.make_valid(placed)]
-    return Outlines(np.array(kept, object), any(over_seam(box, crs) for box in frames), says)
+    return Outlines(np.array(kept, object), any(over_seam(box, crs) for box in frames), warnings)
 
 
 def _placed(points: Doubles, crs: str, geobox: GeoBox) -> Doubles:
-    """Corners in the CRS of a grid; those that are off the edge of their CRS by rounding are taken to lie on it."""
+    """Corners in the CRS of a raster; those off the edge of their CRS by rounding are moved onto it."""
     found = np.stack(coordinates(points[:, 0], points[:, 1], crs, geobox), axis=1)
     off = ~np.isfinite(found).all(axis=1)
     x, y = (points[off] * (1 - ROUNDING)).T
@@ -94,7 +98,7 @@ def _placed(points: Doubles, crs: str, geobox: GeoBox) -> Doubles:
 
 
 def _grown(box: Box, crs: str) -> Box:
-    """A box with a margin; not one of longitudes where it already has them all, around a pole."""
+    """Add a margin to a box; not in longitude if it has all of them, around a pole."""
     west, south, east, north = box
     aside = above = MARGIN * max(east - west, north - south)
     if east - west >= (turn(crs) or math.inf) * (1 - ROUNDING):
@@ -109,13 +113,13 @@ def _same(crs: str, other: str | None) -> bool:
 
 
 def _spacing(geobox: GeoBox, crs: str) -> float:
-    """A 200th of the longer side of a grid in another CRS, by most of its border: some of it may be torn or tiny."""
+    """Length of 1/200 of a raster's longer side in another CRS, by most of its border, as some may be torn or tiny."""
     x, y = outline(geobox.bounds, geobox.crs or "", crs)
     return float(np.quantile(np.hypot(np.diff(x), np.diff(y)), 0.7)) / EDGE
 
 
 def _around(shapes: Shapes, crs: str, frames: list[Box]) -> Shapes:
-    """What of polygons lies in frames, moved there by whole turns; parts on both sides of 180° become one."""
+    """Cut polygons to frames after moving them there by whole turns; parts on both sides of 180° become one."""
     import shapely
 
     found = np.full(len(shapes), shapely.MultiPolygon(), object)
@@ -131,7 +135,7 @@ def _around(shapes: Shapes, crs: str, frames: list[Box]) -> Shapes:
 
 
 def _moved(shapes: Shapes, east: float, crs: str, frame: Box) -> Shapes:
-    """Polygons moved to the east. Where the seam lies in the frame, what ends close to it does so exactly."""
+    """Move polygons to the east. If the seam lies in the frame, edges that end close to it end on it."""
     import shapely
 
     edge, whole = seam(crs), turn(crs)
@@ -146,39 +150,39 @@ def _moved(shapes: Shapes, east: float, crs: str, frame: Box) -> Shapes:
 
 
 def _polygonal(shape: Any) -> Any:
-    """The polygons of any geometry, without points and lines, at which it only touched something."""
+    """The polygons of a geometry, without the points and lines in which it only touches another."""
     import shapely
 
     parts = shapely.get_parts(shapely.get_parts(shape))
     return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon" and not part.is_empty])
 
 
-def _uncut(shapes: Shapes, crs: str, frames: list[Box]) -> tuple[Shapes, tuple[str, ...]]:
-    """Polygons whose borders go on beyond 180°, where these jump from one end of their CRS to the other instead.
+def _joined_at_seam(shapes: Shapes, crs: str, frames: list[Box]) -> tuple[Shapes, tuple[str, ...]]:
+    """Make polygons continuous beyond 180° whose edges jump from one end of their CRS to the other there.
 
-    RFC 7946 wants them cut there; a border from 179 to -179° may then also mean the long way round, and does where only
-    that comes near the frames. What goes all the way round, from -180 to 180°, is no jump.
+    RFC 7946 wants polygons cut there. An edge from 179 to -179° may also mean the long way round, and does if only that
+    comes near the frames. An edge all the way round, from -180 to 180°, is no jump.
 
     Returns:
-        Polygons, and how such borders were read, in words.
+        Polygons, and messages that say how such edges were read.
     """
     import shapely
 
     whole = turn(crs)
     if whole is None:
         return shapes, ()
-    found, says = shapes.copy(), dict[str, None]()
+    found, warnings = shapes.copy(), dict[str, None]()
     west, _, east, _ = shapely.bounds(shapes).T
     for i in np.flatnonzero(east - west > whole / 2):
         parts = [_read(part, crs, whole, frames) for part in shapely.get_parts(shapes[i])]
         if any(words for _, words in parts):
             found[i] = shapely.union_all([part for part, _ in parts])
-            says |= {words: None for _, words in parts if words}
-    return found, tuple(says)[:SAID]
+            warnings |= {words: None for _, words in parts if words}
+    return found, tuple(warnings)[:MOST_MESSAGES]
 
 
 def _read(polygon: Any, crs: str, whole: float, frames: list[Box]) -> tuple[Any, str]:
-    """A polygon as it is meant, and why, in words; "" where there is no doubt."""
+    """A polygon as it is meant, and a message that says why; empty if it has one meaning only."""
     import shapely
 
     rings = [shapely.get_coordinates(ring) for ring in shapely.get_rings(polygon)]
@@ -195,17 +199,17 @@ def _read(polygon: Any, crs: str, whole: float, frames: list[Box]) -> tuple[Any,
 
 
 def _jumps(ring: Doubles, whole: float) -> npt.NDArray[np.bool_]:
-    """Which edges of a ring `(n, 2)` are longer than half a turn, but no whole turn, `(n - 1,)`."""
+    """Mask of the edges of a ring `(n, 2)` that are longer than half a turn but no whole turn, `(n - 1,)`."""
     length = np.abs(np.diff(ring[:, 0]))
     return np.asarray((length > whole / 2) & (length < whole * (1 - ROUNDING)))
 
 
 def _short_way(rings: list[Doubles], whole: float, pole: float) -> Any:
-    """The polygon of an outer ring and of holes whose jumps lead on in the same direction."""
+    """The polygon of an outer ring and holes, with edges that jump made continuous."""
     import shapely
     from shapely import affinity
 
-    outer, *holes = [shapely.make_valid(shapely.Polygon(_led_on(ring, whole, pole))) for ring in rings]
+    outer, *holes = [shapely.make_valid(shapely.Polygon(_continuous_ring(ring, whole, pole))) for ring in rings]
     west, _, east, _ = outer.bounds
     for hole in holes:
         left, _, right, _ = hole.bounds
@@ -214,8 +218,8 @@ def _short_way(rings: list[Doubles], whole: float, pole: float) -> Any:
     return outer
 
 
-def _led_on(ring: Doubles, whole: float, pole: float) -> Doubles:
-    """A ring without jumps; if it then does not close, it goes round a pole and is closed along that."""
+def _continuous_ring(ring: Doubles, whole: float, pole: float) -> Doubles:
+    """Make a ring continuous; if it then does not close, it goes round a pole and is closed along that."""
     x, y = ring.T
     turned = np.round(np.diff(x) / whole) * _jumps(ring, whole)
     x = x - whole * np.append(0, np.cumsum(turned))
@@ -235,13 +239,13 @@ def _comes_near(shape: Any, crs: str, frames: list[Box]) -> bool:
 
 
 def degrees_outline(geobox: GeoBox) -> Any | None:
-    """The border of a grid in degrees (WGS84), cut at 180° as RFC 7946 wants it; a pole lies inside where it should.
+    """The border of a raster in degrees (WGS84), cut at 180° as RFC 7946 wants it, also around a pole.
 
     Args:
-        geobox: One with a CRS.
+        geobox: Where the raster lies; it has a CRS.
 
     Returns:
-        Shapely's polygon, or where it is cut a multi-polygon. None where some of the border is nowhere on the Earth.
+        A Shapely polygon, or a multi-polygon if it is cut. None where some of the border is nowhere on the Earth.
     """
     import shapely
 
@@ -250,12 +254,12 @@ def degrees_outline(geobox: GeoBox) -> Any | None:
     x, y = transformed(corners[0], corners[1], geobox.crs or "", degrees())
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         return None
-    ring = _led_on(np.stack([x, y], axis=1).round(DIGITS), 360, 90)
+    ring = _continuous_ring(np.stack([x, y], axis=1).round(DIGITS), 360, 90)
     return _cut(shapely.make_valid(shapely.Polygon(ring)))
 
 
 def _cut(polygon: Any) -> Any:
-    """A polygon in degrees, whose parts beyond 180° are moved to where they are within -180 to 180°."""
+    """Cut a polygon in degrees at 180° and move the parts beyond into -180 to 180°."""
     import shapely
     from shapely import affinity
 

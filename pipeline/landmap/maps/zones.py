@@ -147,7 +147,7 @@ def _pixel_coordinates(zones: Zones, cover: Cover) -> tuple[npt.NDArray[Any], tu
     t = ~cover.geobox.transform
     matrix, origin = np.array([[t.a, -t.d], [t.b, -t.e]]), (t.c, cover.geobox.height - t.f)
 
-    return np.asarray(shapely.transform(found.shapes, lambda points: points @ matrix + origin)), found.says
+    return np.asarray(shapely.transform(found.shapes, lambda points: points @ matrix + origin)), found.warnings
 
 
 def _touching(geometry: npt.NDArray[Any], cover: Cover) -> npt.NDArray[np.bool_]:

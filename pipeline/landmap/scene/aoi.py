@@ -16,7 +16,7 @@ from affine import Affine
 from rasterio.features import geometry_mask
 
 from landmap.errors import SceneError
-from landmap.geo.geobox import GeoBox, crs_name, four
+from landmap.geo.geobox import GeoBox, bounds_text, crs_name
 from landmap.geo.longitudes import as_written, boxes_in
 from landmap.geo.outlines import outlines
 from landmap.io.remote import name_of, redacted
@@ -106,7 +106,7 @@ def read_area(path: str, geobox: GeoBox, scene: str, layer: str | None = None) -
     parts = [part for part in shapely.get_parts(shapely.get_parts(pixels)) if part.geom_type == "Polygon"]
     number = f"{len(polygons)} polygon{'s' * (len(polygons) > 1)}"
     where = f"{name_of(path)}{f' (layer {layer})' if layer else ''}"
-    warnings = tuple(f"{redacted(path)}: {words}" for words in found.says)
+    warnings = tuple(f"{redacted(path)}: {words}" for words in found.warnings)
     return AreaOfInterest(
         shapely.to_wkb(shapely.MultiPolygon(parts)), text=f"outside of {where}, {number}", warnings=warnings
     )
@@ -130,10 +130,10 @@ def _polygons_of(path: str, layer: str | None) -> Any:
 
 def _elsewhere(polygons: Any, geobox: GeoBox, path: str) -> SceneError:
     crs = polygons.crs.to_wkt()
-    there = [four(*as_written(box, crs)) for box in boxes_in(geobox.bounds, geobox.crs or "", crs)]
+    there = [bounds_text(*as_written(box, crs)) for box in boxes_in(geobox.bounds, geobox.crs or "", crs)]
     return SceneError(
-        f"{redacted(path)}: expected an area that touches the scene. It lies at {four(*polygons.total_bounds)}, the "
-        f"scene at {' and '.join(there) or 'no place that is known there'} (in {crs_name(crs)})"
+        f"{redacted(path)}: expected an area that touches the scene. It lies at {bounds_text(*polygons.total_bounds)}, "
+        f"the scene at {' and '.join(there) or 'no place that is known there'} (in {crs_name(crs)})"
     )
 
 

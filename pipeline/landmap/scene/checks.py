@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from landmap.errors import GeoreferenceError
-from landmap.geo.geobox import ground_pixel_sides, ground_pixel_size, has_model_pixels, misplaced, shown_sides
+from landmap.geo.geobox import ground_pixel_sides, ground_pixel_size, has_model_pixels, misplaced, sides_text
 from landmap.scene.scene import Scene
 from landmap.scene.warp import can_be_warped, is_too_coarse
 from landmap_models.model_file.card import ModelCard
@@ -44,7 +44,7 @@ def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
     if SIZES[0] <= ratio <= SIZES[1]:
         return []
     return [
-        f"its pixels are {shown_sides(sides)} m, {_times(ratio)} those the model was trained on "
+        f"its pixels are {sides_text(sides)} m, {_times(ratio)} those the model was trained on "
         f"({card.resolution:g} m); a class would mean something else. {_better_pixels(scene, card)}"
     ]
 
@@ -65,7 +65,7 @@ def _better_pixels(scene: Scene, card: ModelCard) -> str:
 def _interpolated(scene: Scene, card: ModelCard) -> list[str]:
     if scene.source.warp is None or max(scene.source.warp.pixel_sides) <= SIZES[1] * card.resolution:
         return []
-    sides = shown_sides(scene.source.warp.pixel_sides)
+    sides = sides_text(scene.source.warp.pixel_sides)
     return [
         f"its pixels of {sides} m are interpolated to the model's {card.resolution:g} m: "
         "what is smaller than them stays unseen"

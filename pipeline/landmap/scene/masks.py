@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.errors import SceneError
-from landmap.geo.geobox import GeoBox, extent, geobox_of
+from landmap.geo.geobox import GeoBox, geobox_of, place_text
 from landmap.geo.longitudes import touch
 from landmap.io.reading import read_until_stable
 from landmap.io.remote import redacted
@@ -224,6 +224,6 @@ def _check_place(geobox: GeoBox, path: str, scene: Source) -> None:
         )
     if not touch(geobox, scene.geobox):
         raise SceneError(
-            f"{path}: expected a mask that touches the scene, which {extent(scene.geobox)}. Received: one that "
-            f"{extent(geobox)}"
+            f"{path}: expected a mask that touches the scene, which {place_text(scene.geobox)}. Received: one that "
+            f"{place_text(geobox)}"
         )

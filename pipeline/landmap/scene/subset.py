@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from landmap.errors import SceneError, SettingsError
-from landmap.geo.geobox import GeoBox, extent, four, geobox_of
+from landmap.geo.geobox import GeoBox, bounds_text, geobox_of, place_text
 from landmap.geo.longitudes import Box, boxes_in, continuous, turns
 from landmap.scene.raster_source import RasterSource
 from landmap.scene.warp import BLOCK_SHAPE, Warp, find_warp
@@ -97,8 +97,10 @@ def _around(bbox: Sequence[float], bbox_crs: str | None, geobox: GeoBox, path: s
     left, top = (max(0.0, min(places) + SLACK) for places in (cols, rows))
     right, bottom = min(geobox.width, max(cols) - SLACK), min(geobox.height, max(rows) - SLACK)
     if not (left < right and top < bottom):
-        there = f"{four(*bbox)}{f' in {bbox_crs}' if bbox_crs else ''}"
-        raise SceneError(f"{path}: expected a bbox that touches the scene, which {extent(geobox)}. Received: {there}")
+        there = f"{bounds_text(*bbox)}{f' in {bbox_crs}' if bbox_crs else ''}"
+        raise SceneError(
+            f"{path}: expected a bbox that touches the scene, which {place_text(geobox)}. Received: {there}"
+        )
     first_row, first_col = math.floor(top), math.floor(left)
     return Window(first_row, first_col, math.ceil(bottom) - first_row, math.ceil(right) - first_col)
 

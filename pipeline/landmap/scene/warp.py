@@ -32,7 +32,7 @@ from landmap.geo.geobox import (
     has_model_pixels,
     misplaced,
     pixel_sides,
-    shown_sides,
+    sides_text,
 )
 from landmap.geo.longitudes import degrees, near, turn, unbroken
 from landmap_models.arrays import Bools, Doubles
@@ -327,7 +327,7 @@ def _check_enlargement(geobox: GeoBox, metres: float, path: str) -> None:
         sides = ground_pixel_sides(geobox)
         side = "" if are_square(sides) else "the longer side "
         raise GeoreferenceError(
-            f"{path}: its pixels are about {shown_sides(sides)} m, {side}{max(sides) / metres:.3g} times the model's "
+            f"{path}: its pixels are about {sides_text(sides)} m, {side}{max(sides) / metres:.3g} times the model's "
             f"{metres:g} m: expected at most {MAX_ENLARGEMENT:g} times, as interpolation shows nothing that they do "
             "not hold. Get finer ones"
         )
