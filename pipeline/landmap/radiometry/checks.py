@@ -1,4 +1,4 @@
-"""What looks wrong about a scene's radiometry, in plain words."""
+"""Checks of a scene's radiometry. Each returns warnings, as texts for the user."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ UNITS = (
     ("0.01", 0.01, "like percent"),
     ("0.001", 0.001, "like thousandths"),
 )
-"""Usual units of a file besides 8 bits: the option --scale, reflectance per unit, and what such values look like."""
+"""Usual units of a file besides 8 bits: the value of `--scale`, reflectance per unit, and a text for such values."""
 
 
 def radiometry_warnings(radiometry: Radiometry, evidence: Evidence, card: ModelCard) -> list[str]:
-    """What was assumed, what costs certainty, and what does not look like anything the model was trained on."""
+    """Warn of what was assumed, what makes the map less sure, and what differs from the chips of the training."""
     assumed = [f"--{name} {radiometry.origins[name].removeprefix('assumed: ')}" for name in radiometry.assumed]
     found = [f"assumed, since the file does not say: {'; '.join(assumed)}"] if assumed else []
     if not evidence.is_enough and not evidence.is_empty:
@@ -49,7 +49,7 @@ def radiometry_warnings(radiometry: Radiometry, evidence: Evidence, card: ModelC
 
 
 def _dispute(stated: Stated, evidence: Evidence, radiometry: Radiometry) -> str:
-    """What speaks for the offset that was taken: with the wrong one, dark pixels would be darker than black."""
+    """Explain which of two offsets in the metadata was taken, as the other makes dark pixels darker than black."""
     taken, other = radiometry.offset[0], (stated.disputed or (math.nan,))[0]
     text = f"the metadata contradict themselves: {radiometry.origins['offset']}, yet they give an offset of {other:g}"
     if evidence.is_enough:
@@ -60,18 +60,18 @@ def _dispute(stated: Stated, evidence: Evidence, radiometry: Radiometry) -> str:
 
 
 def implausible(sample: Floats, radiometry: Radiometry, card: ModelCard, indexes: tuple[int, ...] = ()) -> list[str]:
-    """Compare a sample with what the model was trained on.
+    """Compare a sample with the chips that the model was trained on.
 
     Args:
         sample: Values of valid pixels as they are in the file, `(n, bands)`, at least one.
-        radiometry: What was decided for them.
-        card: The model's.
-        indexes: Numbers of the bands in the file, from 1, for what to type; () where they can't be given.
+        radiometry: How they become reflectance.
+        card: Card of the model, which has statistics of the chips.
+        indexes: Numbers of the bands in the file, from 1, for the option in the warning; empty if it takes none.
 
     Returns:
-        One plain sentence for each thing that looks wrong.
+        Warnings, one sentence each.
     """
-    # Haze that was added would lend light to a scene that is black, and blue to one whose bands are swapped.
+    # Added haze would brighten a scene that is black, and make blue one whose bands are swapped.
     without_haze = _without_haze(radiometry, card).to_model(sample)
     return _wrong_scale(sample, radiometry, card) or [
         *_wrong_offset(sample, radiometry, card),
@@ -97,14 +97,14 @@ def _wrong_scale(sample: Floats, radiometry: Radiometry, card: ModelCard) -> lis
 
 
 def _have_own_scales(radiometry: Radiometry) -> bool:
-    """Whether bands differ in scale: then one of them may be wrong alone."""
+    """Whether bands differ in scale, so that a single one may be wrong."""
     return len(set(radiometry.scale)) > 1
 
 
 def _odd_bands(sample: Floats, radiometry: Radiometry, card: ModelCard) -> str:
-    """Which bands are far too dark or bright at the scene's own level, in words; "" where none is.
+    """Name the bands that are far too dark or bright at the scene's own level; empty if there are none.
 
-    For bands of different scales. Clear water is truly dark in one band, hence a limit lower than that for all bands.
+    For bands of different scales. Clear water is dark in one band, so the limit is lower than that for all bands.
     """
     median, bright = np.percentile(_without_haze(radiometry, card).to_model(sample), (50, 99), axis=0)
     black = bright < 0.1 * np.array([b.p01 for b in card.bands])
@@ -123,11 +123,11 @@ def _names(card: ModelCard, chosen: npt.NDArray[np.bool_]) -> str:
 
 
 def _brightness(sample: Floats, radiometry: Radiometry, card: ModelCard) -> str:
-    """What is wrong with how bright a scene is at its own level, in words; "" where nothing is."""
+    """Explain why a scene is too dark or too bright at its own level; empty if it is neither."""
     median, bright = np.percentile(_without_haze(radiometry, card).to_model(sample), (50, 99), axis=0)
     black = 0.3 * np.array([b.p01 for b in card.bands])
     if radiometry.level == "L1C" or "level" in radiometry.assumed:
-        # 8 bits read as digital numbers stay below this, and look like L2A; only a lake that is known to be L2A may.
+        # 8 bits taken for digital numbers stay below this and look like L2A; only a lake known to be L2A is so dark.
         black = np.maximum(black, 256 * DN_SCALE)
     if (median > 1.5).all():
         return f"reflectance around {median.max():.0f} can't be"
@@ -135,9 +135,9 @@ def _brightness(sample: Floats, radiometry: Radiometry, card: ModelCard) -> str:
 
 
 def _better_scale(sample: Floats, radiometry: Radiometry, card: ModelCard) -> tuple[str, str] | None:
-    """What values look like, and the options that read them so; None where no usual unit makes a scene of them.
+    """Find the unit that the values look like: a text, and the options for it; None if no usual unit fits.
 
-    Of the units and offsets that do, the one whose scene is as bright as those the model knows.
+    Of the units and offsets that fit, the one whose scene is about as bright as the chips of the training is taken.
     """
     usual = np.array([b.median for b in card.bands])
     units = (*UNITS, ("8bit", card.reflectance_range[1] / 255, "like 8 bits"))
@@ -157,12 +157,12 @@ def _better_scale(sample: Floats, radiometry: Radiometry, card: ModelCard) -> tu
 
 
 def _offset_option(offset: float, radiometry: Radiometry) -> str:
-    """How an offset is given along with another scale; "" where nothing else would be taken."""
+    """The option for an offset, to be given with another scale; empty if the default is the same."""
     return "" if offset == 0 and not any(radiometry.offset) else f" --offset {round(offset, 6) + 0.0:g}"
 
 
 def _shift(sample: Floats, radiometry: Radiometry, card: ModelCard) -> str:
-    """Whether dark pixels are all "brighter" than the model knows by an offset, or "darker", or all is "bright"."""
+    """Whether dark pixels are "brighter" than those of the training by an offset, or "darker", or all are "bright"."""
     dark, median = np.percentile(radiometry.to_model(sample), (1, 50), axis=0)
     trained_dark = np.array([b.p01 for b in card.bands])
     trained_span = np.array([b.p99 - b.p01 for b in card.bands])
@@ -195,9 +195,9 @@ def _wrong_offset(sample: Floats, radiometry: Radiometry, card: ModelCard) -> li
 
 
 def _one_offset(sample: Floats, radiometry: Radiometry, card: ModelCard) -> list[str]:
-    """Whether Sentinel-2's offset was left in one band alone: its dark pixels are brighter by that, the others' sound.
+    """Warn if Sentinel-2's offset was left in one band alone, whose dark pixels are brighter by that.
 
-    Not asked of red, which red ground brightens alone, nor where the scale is assumed, as of a stretched picture.
+    Red is not checked, as red ground brightens it alone, nor a scene whose scale is assumed, as of a stretched picture.
     """
     if "scale" in radiometry.assumed:
         return []
@@ -214,7 +214,7 @@ def _one_offset(sample: Floats, radiometry: Radiometry, card: ModelCard) -> list
 
 
 def _other_offset(sample: Floats, radiometry: Radiometry, card: ModelCard, step: float) -> str:
-    """The option for an offset that is higher by a step, in brackets; "" where that makes no better scene."""
+    """The option for an offset that is higher by a step, in brackets; empty if that fits no better."""
     offset = tuple(number + step for number in radiometry.offset)
     tried = replace(radiometry, offset=offset)
     if len(set(offset)) > 1 or _shift(sample, tried, card) or _brightness(sample, tried, card):
@@ -223,7 +223,7 @@ def _other_offset(sample: Floats, radiometry: Radiometry, card: ModelCard, step:
 
 
 def _fill(sample: Floats) -> str:
-    """What to do about values that no offset explains."""
+    """Advise on values that no offset explains."""
     low = sample.min(axis=0)
     share = float((sample == low).all(axis=1).mean())
     if share > 0.001 and len(set(low.tolist())) == 1:
@@ -232,10 +232,10 @@ def _fill(sample: Floats) -> str:
 
 
 def _swapped(reflectance: Floats, radiometry: Radiometry, card: ModelCard, indexes: tuple[int, ...]) -> list[str]:
-    """Whether red outshines blue in dark pixels; haze does the opposite at the top of the atmosphere.
+    """Warn if red is brighter than blue in dark pixels: at the top of the atmosphere haze makes blue brighter.
 
-    Not asked of a scene that is known to be corrected. Where the level was assumed, a large difference counts: swapped
-    bands themselves look corrected, having red's darkness in B02. Scenes without dark pixels (deserts) tell nothing.
+    A scene that is known to be L2A is not checked. If the level was assumed, only a large difference counts, as swapped
+    bands themselves look corrected: B02 is as dark as red. Nothing follows from scenes without dark pixels (deserts).
     """
     names, assumed = card.band_names, "level" in radiometry.assumed
     if not {"B04", "B02"} <= set(names) or (radiometry.level == "L2A" and not assumed):

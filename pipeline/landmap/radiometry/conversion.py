@@ -3,7 +3,7 @@
     reflectance = (value + offset) * scale
     at the model's level = gain * reflectance + bias
 
-`landmap.radiometry.resolve` finds the four numbers, `landmap.radiometry.checks` doubts them.
+`landmap.radiometry.resolve` finds the four numbers, `landmap.radiometry.checks` checks them.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from landmap_models.arrays import Floats
 from landmap_models.sentinel2 import Level
 
 LEAST_PIXELS = 100
-"""Nothing is decided by the dark or bright ones of fewer pixels, of which a percentile is not one."""
+"""Least number of pixels of which a percentile (their dark or bright ones) decides or checks anything."""
 LEAST_FOR_UNIT = 10
-"""Fewer pixels do not even tell what a unit is, which is a matter of powers of ten."""
+"""Least number of pixels that decide what a unit is, which is a matter of powers of ten."""
 
 DARKEST = -0.01
-"""Correction hardly leaves less reflectance than this in any band. Darker means a wrong offset."""
+"""Least reflectance that atmospheric correction leaves in a band. Less means a wrong offset."""
 
 ZERO_BELOW = 0.05
-"""Where an offset leaves 0 this far below reflectance 0, it is no measurement: it stands for what was not seen."""
+"""If an offset brings 0 this far below reflectance 0, a 0 is no measurement but stands for no data."""
 
 HAZE: Mapping[str, tuple[float, float]] = {
     "B02": (0.84, 0.075),
@@ -45,23 +45,23 @@ own haze differs: classes of a converted scene are less certain than those of a 
 
 @dataclass(frozen=True, slots=True)
 class Stated:
-    """What the metadata of a product say of its files' values; None where nothing. One entry per model band."""
+    """What the metadata of a product state of its files' values, one entry per model band; None if nothing."""
 
     scales: tuple[float, ...] | None = None
     """Reflectance per unit."""
     offsets: tuple[float, ...] | None = None
     """Added before scaling, in the files' units."""
     disputed: tuple[float, ...] | None = None
-    """Other offsets, which the same metadata give, too: they contradict themselves."""
+    """Other offsets in the same metadata, which contradict `offsets`."""
     level: Level | None = None
     """Product level."""
     origins: Mapping[str, str] = field(default_factory=dict)
-    """Where "scale", "offset" and "level" come from, in words."""
+    """For "scale", "offset" and "level" a text that says where the value comes from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a file says of its radiometry, and a sample of its values. One entry per model band throughout."""
+    """What a file states of its radiometry, and a sample of its values. Tuples have one entry per model band."""
 
     path: str
     """Name of the file."""
@@ -82,25 +82,25 @@ class Evidence:
     sample: Floats
     """Values of valid pixels as they are in the file, `(n, bands)`, none 0 in every band; may be empty."""
     zero_share: float = 0.0
-    """Share of the sampled pixels that are 0 in every band, and yet declared valid."""
+    """Share of the sampled pixels that are 0 in every band although declared valid, 0 to 1."""
     complete: bool = True
-    """Whether every pixel was looked at for data: where the sample is empty then, the scene is."""
+    """Whether every pixel was searched for data, so that the scene is empty if the sample is."""
     stated: Stated = field(default_factory=Stated)
-    """What is said beside the file, where it is of a product."""
+    """What the metadata of a product state; nothing for a raster."""
     band_indexes: tuple[int, ...] = ()
-    """Numbers of the bands in the file, from 1; () where a product's own names say which file is which."""
+    """Numbers of the bands in the file, from 1; empty for a product, whose names say which file is which."""
     band_count: int = 0
-    """How many bands the file has, those besides the model's included; 0 where that is not known."""
+    """Number of bands in the file, also those that the model does not use; 0 if not known."""
 
     def tag_of_each_band(self, key: str) -> str | None:
-        """What the file's tag says of any band: its text, or the entry that a list has for each band of the file."""
+        """The text of a tag of the file for each band: all of it, or the one entry of a list of equal entries."""
         text = self.tags.get(key)
         entries = re.split(r"[\s,;]+", text.strip()) if text else []
         return entries[0] if len(entries) == self.band_count and len(set(entries)) == 1 else text
 
     @property
     def is_float(self) -> bool:
-        """Whether the values are floats, of which nothing but their size tells what they mean."""
+        """Whether the values are floats, whose unit only their size tells."""
         return self.dtype.startswith("float")
 
     @property
@@ -110,7 +110,7 @@ class Evidence:
 
     @property
     def is_enough(self) -> bool:
-        """Whether the sample has enough pixels to decide or check anything by dark or bright ones."""
+        """Whether the sample has enough pixels for percentiles (dark or bright pixels) to mean something."""
         return len(self.sample) >= LEAST_PIXELS
 
     @property
@@ -120,14 +120,14 @@ class Evidence:
 
     @property
     def too_few(self) -> str:
-        """How many pixels were looked at, in words, where that is too few to decide anything."""
+        """How many pixels were found, as a text, for a sample of too few pixels."""
         if not len(self.sample):
             return "no pixel was looked at"
         return f"only {len(self.sample)} pixels with data were found"
 
     @property
     def is_reflectance(self) -> bool:
-        """Whether the values are seen to be floats of the size of reflectance.
+        """Whether the values are floats of the size of reflectance, by the sample.
 
         Reflectance beyond 2 is rare even on snow; digital numbers start at hundreds.
         """
@@ -145,21 +145,21 @@ class Radiometry:
     level: Level
     """Product level of the scene."""
     haze: tuple[tuple[float, float], ...]
-    """Gain and bias that bring the reflectance to the model's level; (1, 0) where the levels agree."""
+    """Gain and bias of each band that bring reflectance to the model's level; (1, 0) if the levels agree."""
     origins: Mapping[str, str]
-    """Where "scale", "offset", "level" and "haze" come from, in words."""
+    """For "scale", "offset", "level" and "haze" a text that says where the value comes from."""
     assumed: tuple[str, ...] = ()
-    """Those that neither the user nor the file gave."""
+    """Names of the values that neither the user nor the file gave."""
     warnings: tuple[str, ...] = ()
-    """What looks wrong, in plain words."""
+    """What looks wrong about it."""
 
     @property
     def has_dark_zeros(self) -> bool:
-        """Whether 0 may be a dark pixel; not where an offset leaves it far below any reflectance."""
+        """Whether 0 may be a dark pixel. It is none if an offset brings it far below any reflectance."""
         return all(offset * scale > -ZERO_BELOW for offset, scale in zip(self.offset, self.scale, strict=True))
 
     def to_model(self, values: npt.NDArray[np.generic]) -> Floats:
-        """Reflectance at the model's level of values `(..., bands)` as they are in the file."""
+        """Convert values `(..., bands)` as they are in the file to reflectance at the model's level."""
         gain = [haze[0] * scale for scale, haze in zip(self.scale, self.haze, strict=True)]
         bias = [
             haze[0] * scale * offset + haze[1]

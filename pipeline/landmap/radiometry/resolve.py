@@ -1,7 +1,7 @@
-"""What a scene's numbers mean: scale, offset and product level, with every decision on record.
+"""What a scene's numbers mean: its scale, offset and product level, each with its origin.
 
-Each comes from the user, from the file, or is assumed; the plan says which. Nothing is ever inferred from an
-acquisition date: products were reprocessed, and public archives differ in whether the offset is still in.
+Each comes from the user, from the file, or is assumed; the plan says which. Nothing is inferred from the date of
+sensing, as products were reprocessed, and public archives differ in whether the offset is still in the values.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ from landmap_models.sentinel2 import (
 )
 
 DARK_BLUE = 0.05
-"""Air alone scatters more than this in B02 at the top of the atmosphere: darker pixels have been corrected (L2A)."""
+"""Reflectance in B02 that air alone scatters at the top of the atmosphere: darker pixels have been corrected (L2A)."""
 
 FLAT = 0.015
-"""The air makes B02 brighter than B04 in dark pixels by more than this at the top of the atmosphere."""
+"""Reflectance by which air makes B02 brighter than B04 in dark pixels at the top of the atmosphere, at least."""
 
 QUANTIFICATION_TAGS = ("QUANTIFICATION_VALUE", "BOA_QUANTIFICATION_VALUE")
 OFFSET_TAGS = ("RADIO_ADD_OFFSET", "BOA_ADD_OFFSET")
 SCALE_TAG, ADDED_TAG = "SCALE_FACTOR", "ADD_OFFSET"
-"""CF's names of what GDAL calls scale and offset, where they came into a file as mere text."""
+"""Names of scale and offset in the CF conventions, where they are tags of a file."""
 LEVEL_TAGS = ("PROCESSING_LEVEL", "PRODUCT_LEVEL", "PRODUCT_TYPE", "PRODUCT_URI", "LEVEL", "PRODUCT")
 
 
 LEFT_OVER = 50.0
-"""A unit that the user says is so many times what the tags say: the tags are of the values before they were scaled."""
+"""If the user's scale is more than so many times that of the tags, the tags are left over from before scaling."""
 UNSEEN = 0.005
-"""Tags that leave less reflectance than this to the brightest pixels of floats are of the values before scaling."""
+"""If tags give the brightest pixels of floats less reflectance than this, they are left over from before scaling."""
 
 BandNumbers = tuple[tuple[float, ...], str]
-"""A number for each band, and where it comes from, in words."""
+"""A number for each band, and a text that says where they come from."""
 
 
 def decide(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> Radiometry:
-    """Decide scale, offset and level of a scene, and how it is brought to the model's level.
+    """Resolve scale, offset and level of a scene, and how it is brought to the model's level.
 
     Raises:
         SceneError: The file contradicts itself, what its floats mean is not known, or no haze model is known for a
@@ -74,7 +74,7 @@ def decide(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> Ra
 def scale_and_offset(
     evidence: Evidence, card: ModelCard, settings: ReadingSettings
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Reflectance per unit, and what is added before, of each band that the evidence is of.
+    """Resolve the scale (reflectance per unit) and the offset (added before scaling) of each band.
 
     Raises:
         SceneError: The file contradicts itself.
@@ -84,7 +84,7 @@ def scale_and_offset(
 
 
 def is_stated(evidence: Evidence) -> bool:
-    """Whether metadata or tags say what a unit of the values is."""
+    """Whether metadata or tags state the scale of the values."""
     return _stated_scale(evidence) is not None
 
 
@@ -111,14 +111,14 @@ def _scale(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> Ba
 
 
 def _given_scale(card: ModelCard, settings: ReadingSettings) -> float | None:
-    """Reflectance per unit as the user gave it; None where not."""
+    """The scale that the user gave, in reflectance per unit; None if none was given."""
     if not isinstance(settings.scale, str):
         return float(settings.scale)
     return {"dn": DN_SCALE, "reflectance": 1.0, "8bit": card.reflectance_range[1] / 255}.get(settings.scale)
 
 
 def _stated_scale(evidence: Evidence) -> BandNumbers | None:
-    """Reflectance per unit as metadata or tags say, the most trusted first; None where none does.
+    """The scale that metadata or tags state, the most trusted first; None if none does.
 
     The product's speak of digital numbers, and so of no 8 bits: a picture of a product keeps the tags of the product.
     """
@@ -136,7 +136,7 @@ def _stated_scale(evidence: Evidence) -> BandNumbers | None:
 
 
 def _sane_scale(evidence: Evidence) -> BandNumbers | None:
-    """As `_stated_scale`, for one who has the user's word: None where tags make no sense."""
+    """As `_stated_scale`, but None where tags make no sense, for scenes whose scale the user gave."""
     try:
         return _stated_scale(evidence)
     except SceneError:
@@ -144,7 +144,7 @@ def _sane_scale(evidence: Evidence) -> BandNumbers | None:
 
 
 def _is_left_over(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> bool:
-    """Whether scale and offset as metadata or tags say them are of the values before somebody scaled them.
+    """Whether the stated scale and offset are left over from before somebody scaled the values.
 
     By the user's word where there is one, else by the values: floats of the size of reflectance, of which the tags
     would leave next to nothing.
@@ -162,7 +162,7 @@ def _is_left_over(evidence: Evidence, card: ModelCard, settings: ReadingSettings
 
 
 def _scale_of_floats(evidence: Evidence, count: int) -> BandNumbers:
-    """What a unit of floats is of which nothing says it: by their size.
+    """The scale of floats for which none is stated, by their size.
 
     Raises:
         SceneError: Too few of them were seen.
@@ -178,7 +178,7 @@ def _scale_of_floats(evidence: Evidence, count: int) -> BandNumbers:
 
 
 def _stretch(evidence: Evidence, card: ModelCard, settings: ReadingSettings) -> tuple[float, str] | None:
-    """Reflectance per unit of ESA's true-colour image, and why that; None where the scene is none."""
+    """The scale of ESA's true-colour image, and where it comes from; None if the scene is none."""
     name = re.split(r"[/\\]", evidence.path)[-1]
     if settings.scale != "auto" or evidence.dtype != "uint8" or not is_true_color(name):
         return None
@@ -218,12 +218,12 @@ def _offset(evidence: Evidence, scale: tuple[float, ...], card: ModelCard, setti
 
 
 def _is_of_numbers(offset: tuple[float, ...], scale: tuple[float, ...], evidence: Evidence) -> bool:
-    """Whether an offset of floats is in digital numbers, and they are not: it would be a reflectance of more than 2."""
+    """Whether an offset is in digital numbers though the floats are not: its reflectance would be more than 2."""
     return evidence.is_float and max(abs(o * s) for o, s in zip(offset, scale, strict=True)) > 2
 
 
 def _offsets_by_source(evidence: Evidence) -> dict[str, BandNumbers]:
-    """Offsets by where they stand, the most trusted first; () where there are none."""
+    """Offsets by the place where they are stated, the most trusted first; empty tuples where there are none."""
     of_bands = _band_offsets(evidence)
     found = {"band offsets": (of_bands if any(of_bands) else (), "the file's band offsets")}
     if evidence.dtype == "uint8":  # a picture of a product keeps the tags of the product
@@ -238,7 +238,7 @@ def _offsets_by_source(evidence: Evidence) -> dict[str, BandNumbers]:
 
 
 def _band_offsets(evidence: Evidence) -> tuple[float, ...]:
-    """GDAL's or CF's offsets in the file's own units: they are added after scaling, Sentinel-2's before."""
+    """GDAL's or CF's offsets, which are added after scaling, as offsets that are added before, in the file's units."""
     offsets, scales = evidence.offsets, evidence.scales
     if not any(offsets) and (added := _numbers(evidence, (ADDED_TAG,))):
         offsets = added
@@ -255,7 +255,7 @@ def _band_offsets(evidence: Evidence) -> tuple[float, ...]:
 
 
 def _numbers(evidence: Evidence, keys: Sequence[str]) -> tuple[float, ...] | None:
-    """One number a band from the band's tags, else the file's, by the first key that is there."""
+    """A number for each band by the first of several tags of the band, else of the file; None if there is none."""
     for key in keys:
         texts = [tags.get(key, evidence.tag_of_each_band(key)) for tags in evidence.band_tags]
         if any(text is not None for text in texts):
@@ -291,7 +291,7 @@ def _level(evidence: Evidence, reflectance: Floats, card: ModelCard, settings: R
 
 
 def _stated_level(evidence: Evidence, settings: ReadingSettings) -> tuple[Level, str] | None:
-    """The product level by what the user, metadata, tags or names say, and which of them; None where none does."""
+    """The product level that the user, metadata, tags or names state, and which of them; None if none does."""
     if settings.level != "auto":
         return settings.level, "given with --level"
     if evidence.stated.level:
@@ -313,12 +313,12 @@ def _stated_level(evidence: Evidence, settings: ReadingSettings) -> tuple[Level,
 
 
 def _is_product(folder: str) -> bool:
-    """Whether a folder's name is a product's: ESA's SAFE, or "S2A_33UUP_20230813_0_L2A" of the archives on AWS."""
+    """Whether a folder has the name of a product: ESA's SAFE, or "S2A_33UUP_20230813_0_L2A" as on AWS."""
     return folder.upper().endswith(".SAFE") or re.match(r"S2[A-D]_", folder.upper()) is not None
 
 
 def _dark(evidence: Evidence, reflectance: Floats) -> dict[str, float]:
-    """1st percentile by band, where that means something: not of few pixels, nor of 8 bits, which were stretched."""
+    """1st percentile of reflectance by band; empty for few pixels and for 8 bits, which were stretched."""
     if evidence.dtype == "uint8" or not evidence.is_enough:
         return {}
     dark = np.percentile(reflectance, 1, axis=0)
@@ -328,7 +328,7 @@ def _dark(evidence: Evidence, reflectance: Floats) -> dict[str, float]:
 def haze_between(
     level: Level, wanted: Sequence[Level], names: Sequence[str], path: str
 ) -> tuple[tuple[tuple[float, float], ...], str]:
-    """Gain and bias of each band that bring a scene's level to one of those wanted, and what that is, in words.
+    """Gain and bias of each band that bring a scene to one of the levels wanted, and a text that says what they do.
 
     Raises:
         SceneError: No haze model is known for a band.
