@@ -1,4 +1,4 @@
-"""Which band of a file is which: Sentinel-2 names, recognised in the ways people write them."""
+"""Which band of a file is which: Sentinel-2 names in all the ways in which people write them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ NAME_TAGS = ("BANDNAME", "BAND_NAME", "NAME", "LONG_NAME", "COMMON_NAME", "EO:CO
 ALPHA = re.compile(r"alpha|mask|opacity|transparen", re.IGNORECASE)
 """What the description of an alpha band may say."""
 SHOWS_DATA = re.compile(r"alpha|data[ _-]?mask", re.IGNORECASE)
-"""All that the description of a band says which is alpha whatever its colour; dataMask is Sentinel Hub's word."""
+"""Descriptions of bands that are alpha whatever their colour; dataMask is Sentinel Hub's."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileBand:
-    """What a file says of one of its bands."""
+    """What a file states of one of its bands."""
 
     index: int
     """Number in the file, from 1."""
     description: str
-    """GDAL's description, or ""."""
+    """GDAL's description; empty if there is none."""
     color: str
     """GDAL's colour interpretation in small letters, such as "red" or "undefined"."""
     tags: tuple[tuple[str, str], ...]
@@ -34,7 +34,7 @@ class FileBand:
 
     @property
     def name(self) -> str | None:
-        """Sentinel-2 name by description, else by tags; None if neither says."""
+        """Sentinel-2 name by the description, else by the tags; None if neither has one."""
         tags = {key.upper(): value for key, value in self.tags}
         for text in (self.description, *(tags.get(key, "") for key in NAME_TAGS)):
             if name := band_name(text):
@@ -48,9 +48,9 @@ class FileBand:
 
     @property
     def is_alpha(self) -> bool:
-        """Whether it says which pixels are to be seen: by its description, or by its colour, unless that is named.
+        """Whether it is an alpha band by its description, or by its colour if it has no other name.
 
-        GDAL's default colours make the fourth of four bands of 8 bits an alpha, near infrared as well.
+        GDAL's default colours make the fourth of four bands of 8 bits an alpha band, also near infrared.
         """
         if SHOWS_DATA.fullmatch(self.description.strip()):
             return True
@@ -62,7 +62,7 @@ class FileBand:
 
 
 def file_bands(file: Any) -> tuple[FileBand, ...]:
-    """What an open file says of each of its bands."""
+    """What an open file states of each of its bands."""
     return tuple(
         FileBand(i, file.descriptions[i - 1] or "", file.colorinterp[i - 1].name, tuple(file.tags(i).items()))
         for i in file.indexes
@@ -78,16 +78,16 @@ def parse_bands(
     """Read `--bands`: "3,2,1" in the model's order, "B04=3,B03=2,B02=1", or "B02,B03,B04" in the file's order.
 
     Args:
-        given: What the user gave; in Python also a sequence or a mapping of numbers.
+        given: What the user gave: a text, or in Python a sequence or a mapping of numbers.
         wanted: Names of the model's bands in its order.
         optional: Names of bands that may be given, too; as bare numbers they come last.
         others: Names of bands that may be given by name only.
 
     Returns:
-        Number in the file, from 1, by band name; of the optional ones those that were given.
+        Number in the file, from 1, by band name; of the optional bands those that were given.
 
     Raises:
-        SettingsError: Neither form, or not one number for each wanted band.
+        SettingsError: The text has another form, or not one number for each wanted band.
     """
     if isinstance(given, Mapping):
         text = ",".join(f"{name}={number}" for name, number in given.items())
@@ -109,24 +109,24 @@ def parse_bands(
 
 
 def bands_called(bands: Sequence[FileBand], name: str) -> tuple[int, ...]:
-    """Numbers in the file, from 1, of the bands that are called by this Sentinel-2 name; never by position."""
+    """Numbers in the file, from 1, of the bands with this Sentinel-2 name; never by their position."""
     if len(bands) > 1 and all(band.is_numbered for band in bands):
         return ()
     return tuple(band.index for band in bands if band.name == name)
 
 
 def find_bands(bands: Sequence[FileBand], wanted: Sequence[str], path: str) -> dict[str, int]:
-    """Find the model's bands in a file by what the file says of them.
+    """Find the model's bands in a file by their names.
 
     Never by position: bands that are only numbered ("Band 1", "Band 2" …) have no names, since a file's fourth band is
-    seldom B04. Colours count where the file has just as many bands as are wanted, alpha aside: more bands are no
-    picture, whatever a writer's default colours say.
+    seldom B04. Colours count if the file has exactly as many bands as are wanted, without alpha: a file of more bands
+    is no picture, whatever default colours its writer gave it.
 
     Returns:
         Number in the file, from 1, by band name.
 
     Raises:
-        BandError: A band is not there, or there twice; the message lists what is there.
+        BandError: A band is missing, or there twice; the message lists the bands of the file.
     """
     found: dict[str, list[int]] = {}
     numbered = len(bands) > 1 and all(band.is_numbered for band in bands)
@@ -149,7 +149,7 @@ def given_bands(given: dict[str, int], count: int, path: str) -> dict[str, int]:
     """Check the bands that the user gave against the file.
 
     Raises:
-        BandError: A number that the file has not, or the same one twice.
+        BandError: The file has no band of a number, or a number is given twice.
     """
     for name, index in given.items():
         if not 1 <= index <= count:

@@ -1,6 +1,6 @@
-"""A NetCDF or HDF5 file with a variable for each band, as xarray, openEO and odc-stac write it, becomes a product.
+"""A NetCDF or HDF5 file with a variable for each band, as xarray, openEO and odc-stac write it.
 
-Its header is read by xarray, which knows of dates and names of bands; pixels are read by GDAL.
+xarray reads its header, with dates and names of bands; GDAL reads its pixels.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 ENDINGS = (".nc", ".nc4", ".cdf", ".h5", ".hdf5", ".he5")
 COLUMNS = ("x", "lon", "longitude", "easting")
-"""Names of the dimension that counts columns, in small letters,"""
+"""Names of the dimension of columns, in small letters."""
 ROWS = ("y", "lat", "latitude", "northing")
-"""and rows."""
+"""Names of the dimension of rows, in small letters."""
 BANDS = ("band", "bands", "variable", "wavelength", "spectral")
-"""Names of a dimension that counts bands."""
+"""Names of a dimension of bands, in small letters."""
 # GDAL's own default takes only dimensions with the attributes of the CF conventions for places, and turns a raster
 # without a place upside down.
 BY_GDAL = 'vrt://NETCDF:"{}":{}?oo=IGNORE_XY_AXIS_NAME_CHECKS=YES'
-"""What GDAL opens for a variable."""
+"""What GDAL opens for a variable, given file and name."""
 CRS = ("crs_wkt", "spatial_ref", "crs")
-"""Attributes that hold a coordinate reference system."""
+"""Names of attributes that hold a coordinate reference system."""
 UNEVEN = 1e-3
-"""Share of a pixel by which coordinates may be off an even grid."""
+"""Share of a pixel by which coordinates may differ from an even grid."""
 
 
 def find(entry: Traversable, path: str) -> Product | None:
@@ -93,7 +93,7 @@ def _bands(cube: Dataset, path: str) -> Iterator[BandFile]:
 
 
 def _names(values: DataArray, along: Any) -> dict[int, str | None]:
-    """Names of a variable's bands by their number: along a dimension of bands, else its own."""
+    """Names of a variable's bands by number from 1: along a dimension of bands, else the variable's own."""
     if along is None or (along not in values.coords and values.sizes[along] == 1):
         return {1: _named(str(values.name))}
     labels = values[along].values if along in values.coords else ()
@@ -105,7 +105,7 @@ def _named(text: str) -> str | None:
 
 
 def _check_dimensions(values: DataArray, along: Any, path: str) -> None:
-    """Refuse what GDAL would misread: rows and columns that don't come last; and more than one date."""
+    """Refuse what GDAL would misread, rows and columns that are not the last dimensions, and several dates."""
     *others, rows, cols = values.dims if values.ndim > 1 else (None, None, None)
     name, turned = Path(path), "transpose(..., 'y', 'x')"
     if str(rows).lower() not in ROWS or str(cols).lower() not in COLUMNS:
@@ -123,7 +123,7 @@ def _check_dimensions(values: DataArray, along: Any, path: str) -> None:
 
 
 def _line(path: Path, step: str, suffix: str, package: str = "xarray") -> str:
-    """A line for a shell that writes another file of what is meant."""
+    """A shell command that writes a file after a step in xarray, for an error message."""
     made = path.with_name(f"{path.stem}_{suffix}.nc")
     read = f"xarray.open_dataset({str(path)!r}, decode_coords='all')"
     imports = "xarray" if package == "xarray" else f"xarray, {package}"
@@ -131,7 +131,7 @@ def _line(path: Path, step: str, suffix: str, package: str = "xarray") -> str:
 
 
 def _place(cube: Dataset, values: DataArray, path: str) -> Place | None:
-    """Where a variable lies by its coordinates, with the north up; None where it has none."""
+    """The place of a variable by its coordinates, north up; None if it has none."""
     rows, cols = values.dims[-2:]
     if rows not in values.coords or cols not in values.coords:
         return None
@@ -143,7 +143,7 @@ def _place(cube: Dataset, values: DataArray, path: str) -> Place | None:
 
 
 def _axis(coordinates: DataArray, path: str) -> tuple[float, float]:
-    """Where the first pixel begins along an axis, and the size of one."""
+    """Edge of the first pixel along an axis, and the size of a pixel."""
     numbers = coordinates.values.astype(float)
     step = (numbers[-1] - numbers[0]) / max(1, len(numbers) - 1)
     if np.abs(numbers - (numbers[0] + step * np.arange(len(numbers)))).max() > UNEVEN * abs(step):
@@ -152,9 +152,9 @@ def _axis(coordinates: DataArray, path: str) -> tuple[float, float]:
 
 
 def _crs(cube: Dataset, values: DataArray, path: str) -> str:
-    """The CRS that any variable names; degrees where coordinates are longitudes and latitudes.
+    """The CRS that any variable names; degrees if coordinates are longitudes and latitudes.
 
-    Writers often lose which variable has it, but there is only one.
+    Writers often lose which variable has the CRS, but there is only one.
     """
     for attrs in (values.attrs, *(variable.attrs for variable in cube.variables.values()), cube.attrs):
         if text := next((attrs[key] for key in CRS if isinstance(attrs.get(key), str) and attrs[key].strip()), ""):

@@ -1,4 +1,4 @@
-"""A product that SNAP saved as BEAM-DIMAP: `name.dim` says what the files in the folder `name.data` are."""
+"""A product that SNAP saved as BEAM-DIMAP: `name.dim` describes the files in the folder `name.data`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _bands(root: ElementTree.Element, file: Path) -> Iterator[BandFile]:
 
 
 def _band(name: str, image: str, info: ElementTree.Element) -> BandFile:
-    """A band with what is said of its values; a factor of 1 is SNAP's way to say nothing."""
+    """A band with what is stated of its values; a factor of 1 states nothing."""
     factor, added = float(info.findtext("SCALING_FACTOR") or 1), float(info.findtext("SCALING_OFFSET") or 0)
     is_stated = factor != 1 and name != SCL
     used = (info.findtext("NO_DATA_VALUE_USED") or "").strip().lower() == "true"

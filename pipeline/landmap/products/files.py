@@ -1,4 +1,4 @@
-"""Which files an input is read from, and that no output is one of them."""
+"""The files that an input is read from, and the check that no output is one of them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from landmap_models.publish import first_same
 
 
 def check_outputs(paths: Sequence[Path], *inputs: str | os.PathLike[str] | None, overwrite: bool) -> None:
-    """Refuse outputs that would destroy something, before any work. Every command that writes files asks here.
+    """Refuse outputs that would destroy a file, before any work. Every command that writes files calls this.
 
     Args:
-        paths: The outputs.
-        *inputs: All that is read: scenes, with the files of a product and the sources of a VRT, covers, masks, zones,
-            models. None and names of no file are passed over.
-        overwrite: Replace outputs that exist.
+        paths: Paths of the outputs.
+        *inputs: Everything that is read: scenes (with the files of a product and the sources of a VRT), covers, masks,
+            zones, models. None and names of no file are ignored.
+        overwrite: Whether outputs that exist are replaced.
 
     Raises:
-        OutputError: One (or a sidecar of it) exists and `overwrite` is not set, is a file that is read, or belongs to
-            one, is named twice, or has no folder.
+        OutputError: An output or a sidecar of it exists and `overwrite` is not set; or it is a file that is read, or
+            belongs to one; or it is named twice, or its folder does not exist.
     """
     real = [path.resolve() for path in paths]
     files = [file for path in real for file in with_sidecars(path)]
@@ -51,7 +51,7 @@ def check_outputs(paths: Sequence[Path], *inputs: str | os.PathLike[str] | None,
 
 
 def scene_files(scene: str) -> list[str]:
-    """Local files that a scene may be read from, by any of their names, and names of no file at all."""
+    """Local files that a scene may be read from, under any name, and also names that are no file."""
     try:
         product = find_product(scene)
     except SceneError:
@@ -60,7 +60,7 @@ def scene_files(scene: str) -> list[str]:
 
 
 def named_files(names: Sequence[str]) -> list[str]:
-    """Local files that may be read where these names are opened, and names of no file at all."""
+    """Local files that may be read when these names are opened, and also names that are no file."""
     waiting, known = list(names), set()
     while waiting:
         name = waiting.pop()
@@ -73,7 +73,10 @@ def named_files(names: Sequence[str]) -> list[str]:
 
 
 def scene_stamp(path: str) -> dict[str, list[int]]:
-    """The same of a scene that need not be there, or be readable."""
+    """Size in bytes and time of the last change in ns of a scene's local files, by absolute path.
+
+    The scene need not exist or be readable.
+    """
     return {} if is_remote(path) else _stamps(scene_files(path))
 
 
@@ -82,13 +85,13 @@ def _stamps(names: Sequence[str]) -> dict[str, list[int]]:
 
 
 def _stamp(name: str) -> list[int]:
-    """Bytes and time of the last change in ns."""
+    """Size in bytes and time of the last change in ns."""
     state = Path(name).stat()
     return [state.st_size, state.st_mtime_ns]
 
 
 def _with_companions(name: str) -> Iterator[str]:
-    """Local files that an input is read from, and those beside them that would be read with them."""
+    """Local files that an input is read from, and the sidecars that are read with them."""
     for file in scene_files(name):
         yield file
         yield from (file + ending for ending in SIDECARS)
@@ -106,7 +109,7 @@ def _dataset_files(name: str) -> list[str]:
 
 
 def _parts(name: str) -> set[str]:
-    """Paths that a name of GDAL's may hold: `GTIFF_DIR:1:a.tif`, `/vsizip/a.zip/b.tif`, `/vsisubfile/0_9,a.tif`."""
+    """Paths that a GDAL name may contain: `GTIFF_DIR:1:a.tif`, `/vsizip/a.zip/b.tif`, `/vsisubfile/0_9,a.tif`."""
     starts = {0} | {match.end() for match in re.finditer(r'/vsi\w+/|[,=:{"]', name)}
     ends = {len(name)} | {match.start() for match in re.finditer(r'[/}&!?"]', name)}
     return {name[start:end] for start in starts for end in ends if start < end}

@@ -1,4 +1,4 @@
-"""A folder with a file for each band, as downloads from catalogues have it: what their names and a STAC Item say."""
+"""A folder with a file for each band, as downloaded from a catalogue, understood by file names and a STAC Item."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def _band_file(entry: Traversable, resolution: float | None) -> BandFile | None:
 
 
 def level_of(found: Sequence[BandFile]) -> dict[str, Any]:
-    """Level of a product and where it comes from, as fields of `Product`, by its bands alone; empty where unknown.
+    """Level of a product and its origin, as fields of `Product`, by its band files; empty if unknown.
 
-    It is in their names, or there is a scene classification, which only L2A has.
+    The level is in their names, or follows from a scene classification, which only L2A has.
     """
     levels = {level for band in found if (level := level_in(band.label))}
     if len(levels) == 1:
@@ -79,7 +79,7 @@ def level_of(found: Sequence[BandFile]) -> dict[str, Any]:
 
 
 def cloud_files(folder: Traversable) -> tuple[BandFile, ...]:
-    """L1C's own cloud masks in a folder, and in the folder for masks in it."""
+    """L1C's own cloud masks in a folder and in its folder for quality data."""
     folders = [folder, *(inner for name in QUALITY_FOLDERS if (inner := folder / name).is_dir())]
     return tuple(
         BandFile(name, gdal_path(entry))
@@ -90,7 +90,7 @@ def cloud_files(folder: Traversable) -> tuple[BandFile, ...]:
 
 
 def cloud_file(name: str) -> str | None:
-    """Which of L1C's own cloud masks a file is by its name, MSK_CLASSI or MSK_CLOUDS; None where it is none."""
+    """MSK_CLASSI or MSK_CLOUDS, if a file's name is that of one of L1C's own cloud masks; else None."""
     stem, dot, ending = name.upper().rpartition(".")
     if CLASSI in stem and (dot + ending).lower() in RASTERS:
         return CLASSI
@@ -100,7 +100,7 @@ def cloud_file(name: str) -> str | None:
 def find(entry: Traversable, path: str) -> Product | None:
     """The scene whose bands a folder holds, one file each; None if it holds none.
 
-    A STAC Item beside them says what it would say of its own assets; its addresses are not followed.
+    A STAC Item beside them describes them as it describes its own assets; its links are not followed.
 
     Args:
         entry: A file or folder on a disk or in a zip archive.
@@ -131,7 +131,7 @@ def find(entry: Traversable, path: str) -> Product | None:
 
 
 def _item(folder: Traversable, path: str) -> tuple[Item | None, str]:
-    """The STAC Item in a folder, and its file; None and "" where there is none."""
+    """The STAC Item in a folder and its file; None and "" if there is none."""
     found = []
     for entry in entries(folder):
         if entry.name.lower().endswith(".json") and entry.is_file():
@@ -145,7 +145,7 @@ def _item(folder: Traversable, path: str) -> tuple[Item | None, str]:
 
 
 def _with_item(own: Product, item: Product) -> Product:
-    """The files of a folder with what an item says of its assets."""
+    """Add to the files of a folder what an Item states of its assets."""
     return replace(
         own,
         text=f"{own.text}, beside them {item.text.rpartition(', ')[0]}",
@@ -159,7 +159,7 @@ def _with_item(own: Product, item: Product) -> Product:
 
 
 def _with_asset(band: BandFile, assets: tuple[BandFile, ...]) -> BandFile:
-    """A file with what is said of the asset of its name, else of one of the same band."""
+    """Add to a file what is stated of the asset with its name, else of an asset of the same band."""
     same = [asset for asset in assets if asset.name == band.name]
     asset = next((asset for asset in same if asset.label == band.label), same[0] if same else band)
     return replace(asset, file=band.file, resolution=band.resolution)

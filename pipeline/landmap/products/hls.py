@@ -21,9 +21,9 @@ L30 = {
     "B07": "B12",
     "B09": "B10",
 }
-"""Sentinel-2's band of about the same wavelengths, by Landsat's number: L30's B05 is near infrared, and no red edge."""
+"""Sentinel-2's band of about the same wavelengths by Landsat's number: L30's B05 is near infrared, no red edge."""
 SCALE, NODATA = 1e-4, -9999.0
-"""Of every band, by the HLS user guide; there is no offset."""
+"""Reflectance per unit and nodata value of every band, by the HLS user guide; there is no offset."""
 GUIDE = "the HLS user guide"
 
 

@@ -1,15 +1,14 @@
-"""Which pixels of some bands have data: what the file says of that, and what no reflectance can be.
+"""Which pixels of some bands have data: by what the file declares, and by values that no reflectance can have.
 
-The rule is one for each pixel by itself, so it does not depend on how a scene is cut. A pixel has no data where
+The rule holds for each pixel by itself, so it does not depend on how a scene is cut. A pixel has no data where
 
 - a band holds no number, or one that is infinite or as far from any reflectance as a netCDF file's fill value;
 - a band holds its own nodata value, if that is not 0;
-- a mask or an alpha band of the file says so;
-- every band holds 0, where 0 is the nodata value of one of them, or where nothing is said of nodata at all. 0 in one
-  band alone is dark; but where 0 is declared, 0 beside next to nothing is the edge of what was not seen, resampled or
-  compressed;
+- a mask or an alpha band of the file marks it so;
+- every band holds 0, if 0 is the nodata value of one of them, or if nodata is not declared at all. 0 in one band alone
+  is dark; but if 0 is declared, 0 beside tiny values is the edge of an area without data, resampled or compressed;
 - a band of reflectance holds a negative number that none can have (-9999), or every band the same one out of those that
-  are written for "no data" (65535) or come of it (-1000, where an offset was taken off 0).
+  are used for "no data" (65535) or result from it (-1000, if an offset was subtracted from 0).
 """
 
 from __future__ import annotations
@@ -27,62 +26,63 @@ from landmap.products.bands import file_bands
 from landmap_models.arrays import Bools
 
 FARTHEST = 1e10
-"""Floats at least as far from 0 are fill: 1e20, netCDF's 9.97e36, the largest and least of float32."""
+"""Floats at least as far from 0 as this are fill values: 1e20, netCDF's 9.97e36, the limits of float32."""
 LEAST = -2000
-"""In DN; no band of reflectance has less. An offset of 1000 that is taken off twice leaves -2000."""
+"""Least DN of a band of reflectance: an offset of 1000 that is subtracted twice leaves -2000."""
 LEAST_OF_ALL = {"i": -900, "f": -0.09}
-"""Whole numbers (DN) or floats (DN or reflectance): the same value, not above this, in every band is fill."""
+"""If every band has the same value and it is not above this, it is a fill value; for DN, and for floats."""
 WRITTEN = (32767, 32768, 55536, 55537, 64536, 65535, 2**31 - 1, 2**32 - 1)
-"""In every band they are fill: the largest numbers of their types, and -32768, -10000, -9999 and -1000 as 16 bits
-without a sign hold them."""
+"""If every band has one of these values, it is a fill value: the largest numbers of the data types, and -32768, -10000,
+-9999 and -1000 as unsigned 16 bits."""
 WRITTEN_AS_FLOATS = (3.2767, 6.5535, 32767.0, 65535.0)
+"""The same for floats."""
 FAINT = {"i": 5, "u": 5, "f": 5.0001e-4}
-"""DN or, in floats, reflectance: a pixel of 0 and nothing more is the edge of an area of zeros, where 0 is declared.
+"""Largest value, in DN or for floats in reflectance, beside a 0 that is the edge of an area of declared zeros.
 
 Of 256 such pixels at the edge of a public L2A scene most held 0 and 1, some up to 5; no water is as dark in all bands.
 """
 FAINT_PICTURE = 1
-"""The same in 8 bits."""
+"""The same for 8 bits."""
 SUSPECT = 0.05
-"""Share of a sample that has one value in every band, from which on it may be fill,"""
+"""Share of a sample with one value in every band above which that value may be fill."""
 RARE = 5
-"""if any other colour is so many times as rare."""
+"""Such a value must be so many times as frequent as any other colour."""
 LEAST_SAMPLE = 1000
-"""A sample of fewer pixels shows no such thing."""
+"""Least number of sampled pixels for this check."""
 
 OPAQUE = 0.5
-"""Share of what an alpha band shows that is wholly opaque, at least: all but soft edges."""
+"""Least share of fully opaque pixels in the valid part of an alpha band, which may have soft edges."""
 STRIP = 2**17
-"""Pixels that are looked at together: so many stay in a processor's cache."""
+"""Number of pixels that are processed together: as many as fit in a processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nodata:
-    """What says that pixels of some bands have no data."""
+    """The rule by which pixels of some bands have no data."""
 
     values: tuple[float | None, ...]
-    """The nodata value of each band; None where it declares none that its data type can hold."""
+    """The nodata value of each band; None if it declares none, or one that its data type can't hold."""
     masks: tuple[int, ...] = ()
-    """Numbers, from 1, of bands with a mask beside their values; one of those that share theirs."""
+    """Numbers, from 1, of the bands with a mask; one of several bands that share a mask."""
     alphas: tuple[int, ...] = ()
     """Numbers, from 1, of the file's alpha bands."""
     is_reflectance: bool = True
-    """The bands hold reflectance in some unit; False: numbers of classes, or yes and no."""
+    """Whether the bands hold reflectance in some unit; else they hold class numbers or flags."""
     has_zeros: bool = False
-    """0 in every band is no data."""
+    """Whether 0 in every band is no data."""
     has_dark_zeros: bool = True
-    """0 in one band alone is dark; False: it is no data, as with the file's offset it would be far below 0."""
+    """Whether 0 in one band alone is dark; else it is no data, as the offset brings it far below 0."""
 
     @property
     def is_declared(self) -> bool:
-        """Whether the file says anything of nodata for these bands."""
+        """Whether the file declares any nodata for these bands."""
         return bool(self.masks or self.alphas) or any(value is not None for value in self.values)
 
     def describe(self, names: Sequence[str], dtype: str) -> str:
-        """The rule in words.
+        """Describe the rule as a text.
 
         Args:
-            names: Of the bands.
+            names: Names of the bands.
             dtype: NumPy name of their data type.
         """
         rules = [f"the file's {' and '.join(self._declared(names))}"] if self.is_declared else []
@@ -108,12 +108,12 @@ class Nodata:
 
 
 def nodata_of(file: Any, indexes: Sequence[int], named: Collection[int] = (), *, is_reflectance: bool = True) -> Nodata:
-    """What an open file says of pixels without data in some of its bands.
+    """The nodata rule of some bands of an open file.
 
     Args:
-        file: The open file.
+        file: The open rasterio dataset.
         indexes: Numbers of the bands, from 1.
-        named: Numbers of all bands that are known by a name, and so are no alpha whatever their colour.
+        named: Numbers of all bands that are known by a name, which are no alpha bands whatever their colour.
         is_reflectance: As in `Nodata`.
     """
     found = Nodata(
@@ -126,8 +126,8 @@ def nodata_of(file: Any, indexes: Sequence[int], named: Collection[int] = (), *,
     return replace(found, has_zeros=unsaid or 0 in found.values)
 
 
-def says_so(file: Any, indexes: Sequence[int], nodata: Nodata) -> bool:
-    """Whether a file still says of its bands what it said before."""
+def declares_same(file: Any, indexes: Sequence[int], nodata: Nodata) -> bool:
+    """Whether a file still declares the same nodata for its bands."""
     # As words, in which NaN is like NaN. Colours are asked for only where they count: of a header that was cut short,
     # rasterio raises GDAL's own error at them.
     same = repr(_values(file, indexes)) == repr(nodata.values) and _masks(file, indexes) == nodata.masks
@@ -135,7 +135,7 @@ def says_so(file: Any, indexes: Sequence[int], nodata: Nodata) -> bool:
 
 
 def _masks(file: Any, indexes: Sequence[int]) -> tuple[int, ...]:
-    """Bands with a mask beside their values; one of those that share theirs."""
+    """Numbers of the bands with a mask; one of several bands that share a mask."""
     flags = file.mask_flag_enums
     masked = [i for i in indexes if not {MaskFlags.all_valid, MaskFlags.alpha} & set(flags[i - 1])]
     masks = [i for i in masked if flags[i - 1] != [MaskFlags.nodata]]
@@ -148,21 +148,21 @@ def _alphas(file: Any) -> tuple[int, ...]:
 
 
 def _values(file: Any, indexes: Sequence[int]) -> tuple[float | None, ...]:
-    return tuple(_held(file.nodatavals[i - 1], file.dtypes[i - 1]) for i in indexes)
+    return tuple(_representable(file.nodatavals[i - 1], file.dtypes[i - 1]) for i in indexes)
 
 
-def _held(value: float | None, dtype: str) -> float | None:
-    """A nodata value where the data type can hold it; rasterio has seen to those that are too large."""
+def _representable(value: float | None, dtype: str) -> float | None:
+    """A nodata value if the data type can hold it; rasterio drops those that are too large."""
     whole = value is None or np.dtype(dtype).kind == "f" or float(value).is_integer()
     return value if whole else None
 
 
 def has_data(values: npt.NDArray[Any], nodata: Nodata) -> Bools:
-    """Where pixels have data by their values alone, `(height, width)`.
+    """Mask of the pixels that have data by their values alone, `(height, width)`.
 
     Args:
-        values: As they are in the file, `(bands, height, width)`.
-        nodata: Of these bands.
+        values: Values as they are in the file, `(bands, height, width)`.
+        nodata: The nodata rule of these bands.
     """
     _, height, width = values.shape
     valid = np.empty((height, width), np.bool_)
@@ -180,7 +180,7 @@ def _has_data(values: npt.NDArray[Any], nodata: Nodata) -> Bools:
         if value:  # zeros are looked at together
             valid &= band != values.dtype.type(value)
     if nodata.has_zeros:
-        valid &= ~_blank(low, high, nodata)
+        valid &= ~_zeros(low, high, nodata)
         if not nodata.has_dark_zeros:
             valid &= (values != 0).all(axis=0)
     if nodata.is_reflectance:
@@ -189,19 +189,19 @@ def _has_data(values: npt.NDArray[Any], nodata: Nodata) -> Bools:
 
 
 class Fills:
-    """Counts the pixels that are without data by a constant which the file does not declare."""
+    """Counts the pixels that have no data by a constant that the file does not declare."""
 
     def __init__(self) -> None:
         self.pixels = 0
         self.constants: Counter[float] = Counter()
 
     def count(self, values: npt.NDArray[Any], nodata: Nodata, unmasked: Bools) -> None:
-        """Count in a rectangle.
+        """Count in a window.
 
         Args:
-            values: As they are in the file, `(bands, height, width)`.
-            nodata: Of these bands.
-            unmasked: Which pixels no mask and no alpha band hides, `(height, width)`.
+            values: Values as they are in the file, `(bands, height, width)`.
+            nodata: The nodata rule of these bands.
+            unmasked: Pixels that are valid by masks and alpha bands, `(height, width)`.
         """
         low, high = values.min(axis=0), values.max(axis=0)
         found = ~_numbers(low, high) & ~np.isnan(low)
@@ -215,7 +215,7 @@ class Fills:
         self.constants.update(np.where(low < 0, low, high)[found].tolist())
 
     def warnings(self) -> list[str]:
-        """What was found, in words; nothing where nothing was."""
+        """Warn of the constants that were found, with their shares."""
         if not self.constants:
             return []
         listed = sorted(f"{value:.7g} ({share_text(n / self.pixels)})" for value, n in self.constants.most_common(3))
@@ -227,13 +227,13 @@ class Fills:
 
 
 def constant_warnings(values: npt.NDArray[np.float32], nodata: Nodata) -> list[str]:
-    """Constants that may be fill though reflectance can be so, in words; they are mapped like any value.
+    """Warn of constants that may be fill although reflectance can have them; they are mapped like any value.
 
-    Where a file holds few different numbers, as one of percent, grey pixels are no fill: others are as frequent.
+    In a file of few different numbers, such as percent, grey pixels are no fill, as other colours are as frequent.
 
     Args:
-        values: A sample of pixels with data, as they are in the file, `(n, bands)`.
-        nodata: Of these bands.
+        values: A sample of pixels with data, with values as they are in the file, `(n, bands)`.
+        nodata: The nodata rule of these bands.
     """
     if values.shape[0] < LEAST_SAMPLE or values.shape[1] < 2:
         return []
@@ -250,7 +250,7 @@ def constant_warnings(values: npt.NDArray[np.float32], nodata: Nodata) -> list[s
 
 
 def _constant_warning(constant: np.float32, share: float, nodata: Nodata) -> str:
-    """What to do about a constant; to declare it as well as another nodata value is not possible."""
+    """Advise on a constant: declare it as nodata, or mask it if another nodata value is declared."""
     value = f"{constant:.0f}" if float(constant).is_integer() else str(constant)
     declared = any(known is not None and np.isfinite(known) for known in nodata.values)
     mend = f"declare it (gdal_edit -a_nodata {value})"
@@ -263,19 +263,19 @@ def _constant_warning(constant: np.float32, share: float, nodata: Nodata) -> str
 
 
 def share_text(share: float) -> str:
-    """A share, 0 to 1, in percent; never 0 % where there is some."""
+    """A share, 0 to 1, as a text in percent; never 0 % for a share above 0."""
     return "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
 
 def _numbers(low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Bools:
-    """Where every band holds a number that is not absurd, by the least and largest of them."""
+    """Mask of the pixels whose bands all hold plausible numbers, by their least and largest."""
     if low.dtype.kind != "f":
         return np.ones(low.shape, np.bool_)
     return np.asarray((low > -FARTHEST) & (high < FARTHEST))  # NaN is neither
 
 
-def _blank(low: npt.NDArray[Any], high: npt.NDArray[Any], nodata: Nodata) -> Bools:
-    """Where every band is 0, or as good as 0 in a pixel that has a 0."""
+def _zeros(low: npt.NDArray[Any], high: npt.NDArray[Any], nodata: Nodata) -> Bools:
+    """Mask of the pixels that are 0 in every band, or tiny beside a 0."""
     faint = (
         0.0 if not nodata.is_declared else FAINT_PICTURE if low.dtype.itemsize == 1 else FAINT.get(low.dtype.kind, 0)
     )
@@ -283,7 +283,7 @@ def _blank(low: npt.NDArray[Any], high: npt.NDArray[Any], nodata: Nodata) -> Boo
 
 
 def _fill(low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Bools:
-    """Where no reflectance can be what a band holds, or all of them alike, by the least and largest of them."""
+    """Mask of the pixels with a value that no reflectance can have, by their least and largest band."""
     kind = low.dtype.kind
     if low.dtype.itemsize == 1 or kind not in "iuf":
         return np.zeros(low.shape, np.bool_)
@@ -303,13 +303,13 @@ def _fill(low: npt.NDArray[Any], high: npt.NDArray[Any]) -> Bools:
 
 
 def alpha_warning(number: int, values: npt.NDArray[np.float32], zero_share: float, hint: str) -> str | None:
-    """Why an alpha band may be none, in words; None where it looks like one.
+    """Warn that a band which is taken as alpha may be none; None if it looks like an alpha band.
 
     Args:
-        number: Of the band, from 1.
-        values: A sample of it, `(n, 1)`, none 0.
-        zero_share: Share of the sampled pixels that are 0.
-        hint: What to do if it is none.
+        number: Number of the band in the file, from 1.
+        values: A sample of its values without zeros, `(n, 1)`.
+        zero_share: Share of the sampled pixels that are 0, 0 to 1.
+        hint: What the user can do if it is none.
     """
     if not len(values) or (values == values.max()).mean() >= OPAQUE:
         return None

@@ -1,4 +1,4 @@
-"""A product that is delivered as many files, and what its metadata say of them."""
+"""A product: the files of one scene, by band, and what their metadata state. Each reader of products returns one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from landmap.settings import ReadingSettings
 from landmap_models.sentinel2 import Level
 
 REMOTE = {"http": "/vsicurl/", "https": "/vsicurl/", "s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}
-"""How the names begin under which GDAL reads what lies elsewhere, by the scheme of a URL."""
+"""GDAL's prefixes for remote files, by the scheme of the URL."""
 
 SCL = "SCL"
 """Name of the scene classification among band files."""
@@ -22,7 +22,7 @@ _CLASSIFICATION = re.compile(r"(?<![0-9A-Z])SCL(?![0-9A-Z])|SCENE[ _-]CLASSIFICA
 
 
 def names_classification(text: str) -> bool:
-    """Whether a name is that of a scene classification: SCL, as ESA has it, or SNAP's quality_scene_classification."""
+    """Whether a file or band is named as a scene classification: SCL, or SNAP's quality_scene_classification."""
     return _CLASSIFICATION.search(text.upper()) is not None
 
 
@@ -33,88 +33,88 @@ CLASSI, CLOUDS = "MSK_CLASSI", "MSK_CLOUDS"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where metadata say that a raster lies."""
+    """The place of a raster by its metadata, which may speak of it at another resolution."""
 
     crs: str
     """Anything that rasterio takes for a coordinate reference system, such as "EPSG:32633"."""
     transform: Affine
-    """From (column, row) to CRS coordinates, at the shape below."""
+    """Maps (column, row) to CRS coordinates, for a raster of `shape`."""
     shape: tuple[int, int]
-    """Rows and columns."""
+    """Number of rows and columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class BandFile:
-    """A band's file, and what the product's metadata say of its values: None where they say nothing."""
+    """The file of a band, and what the product's metadata state of its values; None where they state nothing."""
 
     name: str
     """Sentinel-2 name, SCL, MSK_CLASSI or MSK_CLOUDS."""
     file: str
     """What GDAL opens."""
     number: int | None = None
-    """Of the band in a file of several, from 1; None: the file holds this band alone."""
+    """Number of the band in its file, from 1; None if the file holds this band alone."""
     resolution: float | None = None
-    """Metres, by its name or the metadata."""
+    """Pixel size in metres, by its name or the metadata."""
     scale: float | None = None
     """Reflectance per unit."""
     offset: float | None = None
-    """Added before scaling, in the file's units."""
+    """Number added before scaling, in the file's units."""
     disputed_offset: float | None = None
-    """Another offset, which the same metadata give, too: one of the two is wrong."""
+    """Another offset in the same metadata: one of the two is wrong."""
     nodata: float | None = None
-    """Value of pixels that were not seen."""
+    """Value of pixels without data."""
     place: Place | None = None
-    """Where it lies, for a file that does not say."""
+    """Where the raster lies, for a file without georeference."""
 
     @property
     def label(self) -> str:
-        """Name of the file alone; of a variable in a file with its name, as in cube.nc:B04."""
+        """Name of the file without folders; with the name of the variable in it, as in cube.nc:B04."""
         return self.file.split("?")[0].rsplit("/", 1)[-1].replace('"', "")
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """The files of one scene, by band, and what their metadata say. Small and picklable: no pixels, no open file."""
+    """The files of one scene, by band, and what their metadata state. Small and picklable: no pixels, no open file."""
 
     path: str
-    """As the user gave it."""
+    """What the user gave."""
     text: str
-    """What it is, in words."""
+    """What it is, for the plan."""
     bands: tuple[BandFile, ...]
-    """Every band's file; of a band that comes in several resolutions each."""
+    """The files of all bands, in every resolution that is there."""
     scl: tuple[BandFile, ...] = ()
-    """Its scene classification, in every resolution that is there."""
+    """The files of its scene classification, in every resolution that is there."""
     clouds: tuple[BandFile, ...] = ()
-    """L1C's own cloud masks."""
+    """The files of L1C's own cloud masks."""
     unread_clouds: tuple[str, ...] = ()
-    """Names of files or assets that classify clouds in a form that landmap does not read, such as bits."""
+    """Names of files or assets that classify clouds in a format that landmap does not read, such as bits."""
     cloud_cover: float | None = None
-    """Percent of cloud by its metadata; `origins` say where, as "clouds"."""
+    """Percent of cloud by its metadata; None if they don't state it."""
     level: Level | None = None
-    """Product level."""
+    """Product level; None if it is not stated."""
     origins: Mapping[str, str] = field(default_factory=dict)
-    """Where "scale", "offset", "level" and "clouds" come from, in words."""
+    """For "scale", "offset", "level" and "clouds" a text that says where the value comes from."""
     absent: tuple[str, ...] = ()
     """Files that the metadata list and that are not there."""
     warnings: tuple[str, ...] = ()
-    """What looks wrong about it, in words."""
+    """What looks wrong about it."""
     files: tuple[str, ...] = ()
-    """Local files of metadata; those of the bands aside."""
+    """Local files of its metadata, without those of the bands."""
 
     def local_files(self) -> list[str]:
-        """Files on this machine that the product may be read from; names that GDAL alone understands among them."""
+        """Local files that the product may be read from, some by names that only GDAL understands."""
         names = [*self.files, *(band.file for band in (*self.bands, *self.scl, *self.clouds))]
         return [name for name in names if not name.startswith(tuple(REMOTE.values()))]
 
     def choose(self, name: str, resolution: float) -> BandFile:
-        """The file of a band whose resolution is nearest to the one wanted, the finer of two as near.
+        """The file of a band whose pixel size is nearest to the one wanted, the finer of two as near.
 
         Args:
-            name: Sentinel-2 name.
-            resolution: Metres wanted.
+            name: Sentinel-2 name of the band.
+            resolution: Pixel size wanted, in metres.
 
         Raises:
-            BandError: There is none, or several between which nothing decides.
+            BandError: There is no file, or several files without different resolutions.
         """
         there = [band for band in self.bands if band.name == name]
         if not there:
@@ -135,7 +135,7 @@ class Product:
         return f"{found} ({self.text})"
 
     def interpolated(self) -> list[str]:
-        """What is interpolated because a finer file is missing that the metadata list, in words."""
+        """Warn of bands that are interpolated because a finer file that the metadata list is missing."""
         finest = min((band.resolution for band in self.bands if band.resolution), default=0)
         return [
             f"{band.label} is interpolated: {absent[0].split('/')[-1]}, which the metadata list, is not there"
@@ -144,19 +144,19 @@ class Product:
         ]
 
     def absent_of(self, name: str) -> list[str]:
-        """Names of the files of a band that the metadata list and that are not there, the finest first."""
+        """Names of the files of a band that the metadata list and that are missing, the finest first."""
         found = [file for file in self.absent if name in re.split("[/_.]", file)]
         return sorted(found, key=lambda file: int((re.findall(r"_(\d{2})m$", file) or [0])[0]))
 
     def stated(self, bands: Sequence[BandFile], settings: ReadingSettings) -> Stated:
-        """What the metadata say of the values of these bands, in this order; nothing of what the user gave.
+        """What the metadata state of the values of some bands, without what the user gave instead.
 
         Args:
-            bands: Of this product.
+            bands: Bands of this product; the result has their order.
             settings: `scale` and `offset` are used.
 
         Raises:
-            SceneError: They speak of some of the bands and not of others.
+            SceneError: The metadata state a value for some of the bands and not for others.
         """
         disputed = [band.disputed_offset for band in bands if band.disputed_offset is not None]
         return Stated(

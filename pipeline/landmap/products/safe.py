@@ -1,4 +1,4 @@
-"""A Sentinel-2 product in ESA's own layout (SAFE), L1C or L2A, old naming or compact, on a disk or in a zip archive."""
+"""A Sentinel-2 product in ESA's layout (SAFE), L1C or L2A, with old or compact names, in a folder or a zip archive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from landmap.products.scene_names import check_one_scene
 from landmap_models.sentinel2 import OFFSET_BASELINE, SENTINEL2, Level, band_code
 
 METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml|S2\w_\w{4}_MTD_SAFL(1C|2A)_.*\.xml")
-"""Names of the file that describes a product: compact naming, and that of products until 2016."""
+"""Names of the file that describes a product: compact names, and those of products until 2016."""
 OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 QUANTIFICATIONS = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE", "QUANTIFICATION_VALUE")
 COVERAGE = "Cloud_Coverage_Assessment"
@@ -26,31 +26,31 @@ IMAGES = ("IMAGE_FILE", "IMAGE_ID", "IMAGE_FILE_2A", "IMAGE_ID_2A")
 
 @dataclass(frozen=True, slots=True)
 class SafeMetadata:
-    """What the metadata file of a product says."""
+    """What the metadata file of a product states."""
 
     name: str
-    """Of the file."""
+    """Name of the file."""
     level: Level
     """Product level."""
     baseline: str
-    """Processing baseline, such as "05.11"; "" where it isn't named."""
+    """Processing baseline, such as "05.11"; empty if it is not stated."""
     sensed: str
-    """Start of sensing, ISO 8601; "" where it isn't named."""
+    """Start of sensing in ISO 8601; empty if it is not stated."""
     quantification: tuple[str, float] | None
-    """Digital numbers for a reflectance of 1, and the name under which they stand."""
+    """Name of the metadata element and digital numbers for a reflectance of 1; None if they are not stated."""
     offsets: Mapping[str, float]
-    """Added before scaling, by band; empty where there is none."""
+    """Number added before scaling, by band; empty if there is none."""
     offset_name: str
-    """The name under which they stand."""
+    """Name of the metadata element of the offsets."""
     nodata: float | None
-    """Value of pixels that were not seen."""
+    """Value of pixels without data; None if it is not stated."""
     images: tuple[str, ...]
-    """Files of bands, without their ending, as they are listed."""
+    """The files of bands that are listed, without their endings."""
     cloud_cover: float | None = None
-    """Percent of cloud; None where it isn't named."""
+    """Percent of cloud; None if it is not stated."""
 
     def origins(self) -> dict[str, str]:
-        """Where scale, offset and level come from, in words."""
+        """Texts that say where scale, offset, level and clouds come from."""
         found = {"level": f"{self.name} says Level-{self.level.removeprefix('L')}"}
         if self.quantification:
             found["scale"] = f"{self.name} says {self.quantification[0]} {self.quantification[1]:g}"
@@ -66,7 +66,7 @@ class SafeMetadata:
         return found
 
     def describe(self, band: BandFile) -> BandFile:
-        """The band with what the metadata say of its values."""
+        """Add to a band what the metadata state of its values."""
         scale = 1 / self.quantification[1] if self.quantification else None
         offset = self.offsets.get(band.name) if self.offsets else 0.0
         return replace(band, scale=scale, offset=offset, nodata=self.nodata)
@@ -78,7 +78,7 @@ def product_folder(path: Path) -> Path:
 
 
 def find_metadata(folder: Traversable) -> Traversable | None:
-    """The file in a folder that describes a product, or None."""
+    """The file in a folder that describes a product; None if there is none."""
     return next((entry for entry in entries(folder) if METADATA.fullmatch(entry.name)), None)
 
 
@@ -108,7 +108,7 @@ def _product(root: Traversable, metadata: Traversable, path: str, granule: str |
         root: The product's folder.
         metadata: The file in it that describes it.
         path: What the user gave, for messages.
-        granule: Name of the granule wanted, of a product that has several.
+        granule: Name of the granule that is wanted of several; None for the only one.
 
     Raises:
         SceneError: The metadata can't be understood, or there are several granules.
@@ -135,7 +135,7 @@ def _product(root: Traversable, metadata: Traversable, path: str, granule: str |
 
 
 def _granule(root: Traversable, granule: str | None, path: str) -> Traversable | None:
-    """The folder of the granule; the product's own where it has no granules, None where there is none."""
+    """The folder of the granule; the product's own if it has no folder of granules; None if that is empty."""
     granules = root / "GRANULE"
     if not granules.is_dir():
         return root
@@ -147,7 +147,7 @@ def _granule(root: Traversable, granule: str | None, path: str) -> Traversable |
 
 
 def _image_folder(root: Traversable, granule: Traversable | None) -> Traversable | None:
-    """Where the bands lie: in the granule's IMG_DATA; beside the metadata where there is no granule."""
+    """The folder of the bands: IMG_DATA of the granule, or that of the metadata if there is no granule."""
     if granule is root or granule is None:
         return granule
     images = granule / "IMG_DATA"
@@ -160,15 +160,15 @@ def _absent(images: tuple[str, ...], bands: list[BandFile]) -> tuple[str, ...]:
 
 
 def parse_metadata(text: bytes, name: str, path: str) -> SafeMetadata:
-    """Read a product's metadata file.
+    """Parse a product's metadata file.
 
     Args:
-        text: Its content.
-        name: Its name.
+        text: Content of the file.
+        name: Name of the file.
         path: What the user gave, for messages.
 
     Raises:
-        SceneError: It is no XML, or does not say what it must.
+        SceneError: It is no XML, or lacks what it must state.
     """
     try:
         return _parse(ElementTree.fromstring(text), name)
@@ -212,7 +212,7 @@ def _texts(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
 
 
 def _offsets(root: ElementTree.Element, tag: str) -> dict[str, float]:
-    """By band: the metadata number them and say which number is which band; the numbers follow the wavelengths."""
+    """Offsets by band. The metadata number the bands by wavelength, and state which number is which band."""
     names = {str(number): name for number, name in enumerate(SENTINEL2)}
     for element in root.iter("Spectral_Information"):
         names[element.get("bandId", "")] = band_code(element.get("physicalBand", "").lower()) or ""

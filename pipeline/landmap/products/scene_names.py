@@ -1,6 +1,6 @@
-"""What the name of a file or band says of its scene: when and where it was taken, by which satellite, at which level.
+"""What the name of a file or band states of its scene: date, place, satellite and level.
 
-Bands of two dates or places, put together, would be a scene that never was: `check_one_scene` refuses them.
+Bands of two dates or places are no scene: `check_one_scene` refuses them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FORMS = (
     rf"(?<!\d){YEAR}[-_. ]?(?P<name>{'|'.join(MONTHS)})[a-z]*[-_. ]?(?P<day>\d\d?)(?!\d)",
     r"(?<![0-9A-Z])(?P<year>1[5-9]|2\d|3\d)(?P<month>0[1-9]|1[0-2])(?P<day>[0-3]\d)(?![0-9A-SU-Z])",
 )
-"""How dates are written, each with the year in full but for the last, YYMMDD, which counts from 2015 on."""
+"""Forms of dates, all with a full year except the last, YYMMDD, which counts from 2015 on."""
 DATE = tuple(re.compile(form, re.IGNORECASE) for form in _FORMS)
 SQUARE = re.compile(r"T?(\d{2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])")
 """A square of the MGRS grid, such as T33UUP or 33UUP; the letters I and O are not used."""
@@ -41,8 +41,8 @@ SATELLITE = re.compile(
 def dates_in(text: str) -> list[date]:
     """Dates in a name in their order, with the time of day (`datetime`) where it follows.
 
-    Understood are 20230813, 2023-08-13, 2023_08_13, 13.08.2023, 13Aug2023, 2023225 (day of the year), 230813, and each
-    of these in other words. Numbers that are no dates are passed over.
+    The forms are 20230813, 2023-08-13, 2023_08_13, 13.08.2023, 13Aug2023, 2023225 (day of the year) and 230813, also
+    inside longer names. Numbers that are no dates are ignored.
     """
     found: dict[int, date] = {}
     for form in DATE:
@@ -69,7 +69,7 @@ def _date_of(match: re.Match[str]) -> date | None:
 
 
 def _month_and_day(groups: dict[str, str]) -> tuple[int, int]:
-    """Of 08/13 the second is the day, whatever comes first elsewhere; which it is of 08/05 does not matter here."""
+    """In 08/13 the second number is the day, wherever the day comes first; in 08/05 the order does not matter here."""
     day = int(groups["day"])
     month = MONTHS.index(groups["name"].lower()) + 1 if groups.get("name") else int(groups["month"])
     return (day, month) if month > 12 >= day else (month, day)
@@ -85,16 +85,16 @@ def _satellites_in(text: str) -> set[str]:
 
 
 def check_one_scene(names: Sequence[str], path: str, advice: str, beside: Sequence[str] = ()) -> None:
-    """Refuse bands whose names speak of several dates, places, satellites or levels.
+    """Refuse bands whose names state several dates, places, satellites or levels.
 
     Args:
         names: Names of the files of bands, or descriptions of the bands of one file.
         path: What the user gave, for messages.
-        advice: What to do about it, as a sentence without its full stop.
-        beside: Names of what goes with them, such as a scene classification; they may say less of the scene.
+        advice: What the user can do, as a sentence without its full stop.
+        beside: Names of files that go with them, such as a scene classification; they may state less of the scene.
 
     Raises:
-        SceneError: They are not of one scene; names two of them.
+        SceneError: The bands are not of one scene; the message names two of them.
     """
     for number, name in enumerate((*names[1:], *beside), start=1):
         for what in _differences(names[0], name, strict=number < len(names)):
@@ -105,10 +105,10 @@ def check_one_scene(names: Sequence[str], path: str, advice: str, beside: Sequen
 
 
 def name_warnings(names: Sequence[str]) -> list[str]:
-    """What looks as if bands were of several scenes though no date says so, in words.
+    """Warn if bands may be of several scenes although no dates differ.
 
     Args:
-        names: Names of the files of bands. Where each tells the same date nothing else in them matters; otherwise they
+        names: Names of the files of bands. If each has the same date, nothing else in them matters; otherwise they
             should differ in the band and its resolution alone.
     """
     if all(dates_in(name) for name in names):
@@ -130,7 +130,7 @@ def _rest_of(name: str) -> list[str]:
 
 
 def _differences(first: str, second: str, *, strict: bool) -> Iterator[str]:
-    """In what two names contradict each other, in words; strictly also where only one tells a date or a place."""
+    """Texts that say in what two names differ; if strict, also if only one has a date or a place."""
     for what, read, counts in (
         ("date", _times_in, strict),
         ("MGRS square", _squares_in, strict),

@@ -1,4 +1,4 @@
-"""When a scene was taken, as far as its name and tags say."""
+"""The time at which a scene was sensed, by its name and tags."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ PRODUCT = re.compile(
     r"S2[A-D]_MSIL(?:1C|2A)_|(?<![A-Z0-9])T\d{2}[A-Z]{3}_|S2[A-D]_\d{1,2}[A-Z]{3}_|HLS\.[SL]30\.T\d{2}[A-Z]{3}\."
     r"|SENTINEL2[A-D]_"
 )
-"""How the names of products of Sentinel-2 begin, and those of the files in them: ESA's, of the catalogue earth-search,
-HLS, Theia. The date that follows is that of sensing; in other names it may be any."""
+"""Start of the names of Sentinel-2 products and their files: ESA's, earth-search's, HLS and Theia. The date that
+follows is that of sensing; in other names it may be another one."""
 LONGEST = len("20230813T100559")
-"""Letters of a date with its time."""
+"""Length of a date with its time."""
 TAGS = ("DATATAKE_1_DATATAKE_SENSING_START", "SENSING_TIME", "PRODUCT_START_TIME", "ACQUISITIONDATETIME")
-"""Tags that say when light was caught, the most exact first. TIFFTAG_DATETIME is not among them: it says when the file
-was written."""
+"""Tags with the time of sensing, the most exact first. TIFFTAG_DATETIME is the time at which a file was written."""
 LAUNCH = datetime(2015, 6, 23, tzinfo=UTC)
-"""Sentinel-2A's: no scene is older."""
+"""Launch of Sentinel-2A: no scene is older."""
 
 
 def sensing_time(scene: str) -> date | None:
-    """When a scene was sensed by its tags, else by its name: a `datetime`, or a day alone; None where neither tells."""
+    """Time at which a scene was sensed, by its tags, else its name: a `datetime` or a day; None if neither has it."""
     return _by_tags(scene) or _by_name(scene)
 
 
@@ -47,10 +46,10 @@ def _by_name(scene: str) -> date | None:
 
 
 def parse_time(text: str) -> datetime:
-    """A time as ISO 8601 writes it, in UTC where it names no zone.
+    """Parse a time in ISO 8601, which is UTC if it names no zone.
 
     Raises:
-        SettingsError: It is none.
+        SettingsError: The text is no time.
     """
     try:
         found = datetime.fromisoformat(text)

@@ -1,4 +1,4 @@
-"""A STAC Item (1.0 or 1.1) as a product: which asset is which band, and what it says of their values."""
+"""A STAC Item (1.0 or 1.1) as a product: which asset is which band, and what it states of their values."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ NO_DATA_ROLES = frozenset(("thumbnail", "overview", "visual", "metadata"))
 LEVEL_KEYS = ("processing:level", "product:type", "s2:product_type", "s2:product_uri")
 BASELINE_KEYS = ("s2:processing_baseline", "processing:version", "sentinel:processing_baseline")
 UNREAD_CLOUDS = re.compile(r"fmask|clm(_r\d)?|qa60|cloud([ _-]?mask)?", re.IGNORECASE)
-"""Keys of assets that classify clouds in other forms than Sentinel-2's own products do."""
+"""Keys of assets that classify clouds in other formats than those of Sentinel-2's products."""
 CLOUD_COVER = "eo:cloud_cover"
 OFFSET_APPLIED = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
-"""Properties that say that the offset of -1000 has been added to the pixels of the GeoTIFF assets."""
+"""Properties which state that the offset of -1000 is already added to the pixels of the GeoTIFF assets."""
 
 
 def item_product(item: Item, path: str) -> Product:
-    """The scene that an item describes.
+    """The scene that an Item describes.
 
     Args:
-        item: As read.
+        item: The Item.
         path: What the user gave.
 
     Raises:
-        SceneError: What the item says of an asset can't be understood.
+        SceneError: A field of an asset can't be understood.
     """
     found = item_bands(item, path)
     bands = tuple(band for band in found if band.name != SCL)
@@ -57,24 +57,24 @@ def item_product(item: Item, path: str) -> Product:
 
 
 def data_assets(item: Item) -> dict[str, str]:
-    """Path or address of an item's assets with data, by key; of all where none has that role."""
+    """Path or URL of an Item's assets with the role "data" by key; of all assets if none has it."""
     data = {key: asset for key, asset in item.assets.items() if "data" in (asset.roles or ())} or item.assets
     return {key: asset_path(asset) for key, asset in data.items()}
 
 
 def asset_path(asset: Asset) -> str:
-    """Path or address of an asset's file, as a user would give it."""
+    """Path or URL of an asset's file, as a user would give it."""
     href = asset.get_absolute_href() or asset.href
     return _gdal_name(href) if href.startswith("file:") else href
 
 
 def item_bands(item: Item, path: str) -> list[BandFile]:
-    """The assets of an item that are one band each; of the same band in several formats the GeoTIFF.
+    """The assets of an Item that hold one band each; of a band in several formats the GeoTIFF.
 
-    Where there is none, the bands of its assets that name several.
+    If there are none, the bands of the assets that name several.
 
     Raises:
-        SceneError: What the item says of an asset can't be understood.
+        SceneError: A field of an asset can't be understood.
     """
     found: dict[tuple[str, float | None], BandFile] = {}
     several: list[BandFile] = []
@@ -167,7 +167,7 @@ def _resolution(key: str, fields: Mapping[str, Any], where: str) -> float | None
 
 
 def _place(fields: Mapping[str, Any], item: Item) -> Place | None:
-    """Where an asset lies by the extension "proj", which may say it of the asset or of the item."""
+    """The place of an asset by the extension "proj", in the fields of the asset or of the Item."""
     known = {**item.properties, **fields}
     code, transform, shape = (known.get(f"proj:{what}") for what in ("code", "transform", "shape"))
     code = code or (f"EPSG:{known['proj:epsg']}" if known.get("proj:epsg") else None)
@@ -177,7 +177,7 @@ def _place(fields: Mapping[str, Any], item: Item) -> Place | None:
 
 
 def _gdal_name(href: str) -> str:
-    """The name under which GDAL reads a part of what lies behind a URL; by the URL itself it would fetch all of it."""
+    """GDAL's name for a URL by which it reads parts of the file; by the URL itself it would fetch all of it."""
     scheme, separator, rest = href.partition("://")
     if scheme == "file":
         return unquote(rest)
@@ -197,7 +197,7 @@ def _level(item: Item) -> tuple[Level | None, str]:
 
 
 def baseline(item: Item) -> str:
-    """The processing baseline that an item names, such as "05.09", or ""."""
+    """The processing baseline that an Item states, such as "05.09"; empty if it states none."""
     return next((str(item.properties[key]) for key in BASELINE_KEYS if key in item.properties), "")
 
 
@@ -208,7 +208,7 @@ def _words(item: Item, level: Level | None) -> str:
 
 
 def _applied(item: Item, asset: Asset) -> bool:
-    """Whether an item says that the offset is in an asset's pixels already. Said of GeoTIFF: JP2 are ESA's own."""
+    """Whether an Item states that the offset is already added to an asset's pixels; never for ESA's own JP2."""
     return _is_geotiff(asset) and any(item.properties.get(key) is True for key in OFFSET_APPLIED)
 
 

@@ -1,4 +1,4 @@
-"""A JSON file or an address on the web → the STAC Items in it, each with a name of its own."""
+"""Reads the STAC Items in a JSON file or behind a URL, and names each of them."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ if TYPE_CHECKING:
 TIMEOUT = 30
 """Seconds within which a server has to answer."""
 LISTED = 5
-"""Items that an error lists."""
+"""Number of Items that an error lists."""
 
 
 def may_be_item(path: str) -> bool:
-    """Whether a path is that of JSON, or the address of an item in a catalogue."""
+    """Whether a path has the ending of JSON, or is the URL of an Item in a catalogue."""
     parts = urlsplit(path)
     ending = parts.path.lower().endswith((".json", ".geojson"))
     return ending or (parts.scheme in ("http", "https") and re.search(r"/items/[^/]+/?$", parts.path) is not None)
 
 
 def is_url(path: str) -> bool:
-    """Whether a path is an address on the web."""
+    """Whether a path is a URL with http or https."""
     return urlsplit(path).scheme in ("http", "https")
 
 
 def address(file: str, item: Item) -> str:
-    """What names an Item of an ItemCollection: `items.json#S2B_33UUP_20230813_0_L2A`."""
+    """The name of one Item of an ItemCollection: `items.json#S2B_33UUP_20230813_0_L2A`."""
     return f"{file}#{item.id}"
 
 
 def split_address(path: str) -> tuple[str, str]:
-    """The file that a path names, and the id of an Item in it, or "" where the path names none."""
+    """Split a path into the file and the id of an Item in it; the id is empty if the path names none."""
     file, separator, name = path.rpartition("#")
     return (file, name) if separator and (is_url(path) or not Path(path).exists()) else (path, "")
 
 
 def read_item(path: str) -> Item | None:
-    """The one STAC Item that a path names; None where there is no file, or other JSON.
+    """Read the one STAC Item that a path names; None if there is no file, or other JSON.
 
     Args:
-        path: A JSON file or a URL; of an ItemCollection with the Item's `address`.
+        path: A JSON file or a URL; for one Item of an ItemCollection its `address`.
 
     Raises:
-        SceneError: It can't be read, is no JSON, is something else of STAC, or holds several Items and none is named.
+        SceneError: It can't be read, is no JSON, is another STAC object, or holds several Items and none is named.
     """
     file, name = split_address(path)
     if not is_url(file) and not Path(file).is_file():
@@ -69,12 +69,12 @@ def read_item(path: str) -> Item | None:
 
 
 def read_items(file: str) -> list[Item]:
-    """The STAC Items in a JSON file or behind a URL: one, or those of an ItemCollection; none where it is other JSON.
+    """Read the STAC Items in a JSON file or behind a URL: one, or those of an ItemCollection; none of other JSON.
 
-    Relative addresses of an Item in a collection are relative to where it says that it lies itself, else to the file.
+    Relative links of an Item in a collection are relative to its own "self" link, if it has one, else to the file.
 
     Raises:
-        SceneError: It can't be read, is no JSON, or is something else of STAC.
+        SceneError: It can't be read, is no JSON, or is another STAC object.
     """
     content, href = _json(_read(file), file), file if is_url(file) else str(Path(file).absolute())
     if parts := _features(content):
@@ -84,21 +84,21 @@ def read_items(file: str) -> list[Item]:
 
 
 def parse_item(text: bytes, href: str, where: str) -> Item | None:
-    """The STAC Item in the content of a file; None where it is other JSON.
+    """Parse the STAC Item in the content of a file; None if it is other JSON.
 
     Args:
         text: The file's content, JSON in UTF-8.
-        href: Absolute path or URL of the file, to which its addresses are relative.
+        href: Absolute path or URL of the file, to which its links are relative.
         where: Name of the file, for messages.
 
     Raises:
-        SceneError: It is no JSON, or something else of STAC.
+        SceneError: It is no JSON, or another STAC object.
     """
     return _checked(_json(text, where), href, where)
 
 
 def _features(content: object) -> list[Mapping[str, Any]]:
-    """The Items of an ItemCollection; none where it is something else, such as a GeoJSON file of shapes."""
+    """The Items of an ItemCollection; none of anything else, such as a GeoJSON file of shapes."""
     parts = content.get("features") if isinstance(content, Mapping) else None
     are_items = isinstance(parts, list) and all(isinstance(part, Mapping) and "assets" in part for part in parts)
     return list(parts) if are_items and parts else []

@@ -16,9 +16,9 @@ NAME = re.compile(r"SENTINEL2\w_[0-9-]+_L[23]A_T\w{5}_\w_V[0-9-]+_(FRE|SRE|FRC)_
 CLOUD_MASK = re.compile(r"SENTINEL2\w_.*_CLM_R\d\.tiff?", re.IGNORECASE)
 METADATA = re.compile(r"SENTINEL2\w_.*_MTD_ALL\.xml", re.IGNORECASE)
 KINDS = ("FRE", "FRC", "SRE")
-"""Kinds of reflectance, the preferred first: without the slope of the ground (of a date, of a month), as it is."""
+"""Kinds of reflectance, the preferred first: corrected for slopes (of a date, of a month), and not corrected."""
 QUANTIFICATION, NODATA = 10_000.0, -10_000.0
-"""Digital numbers for a reflectance of 1, and the value of no data, by Theia's format: the metadata may be missing."""
+"""Digital numbers for a reflectance of 1 and nodata value by Theia's format, as the metadata may be missing."""
 
 
 def find(entry: Traversable, path: str) -> Product | None:
@@ -57,7 +57,7 @@ def find(entry: Traversable, path: str) -> Product | None:
 
 
 def _cloud_masks(folder: Traversable) -> tuple[str, ...]:
-    """Names of its masks of cloud and shadow (CLM, bits), in the bands' folder or that of masks."""
+    """Names of the masks of cloud and shadow (CLM, as bits) in the folder of bands or in that of masks."""
     places = [folder, *([folder / "MASKS"] if (folder / "MASKS").is_dir() else [])]
     return tuple(entry.name for place in places for entry in entries(place) if CLOUD_MASK.fullmatch(entry.name))
 
@@ -70,7 +70,7 @@ def _words(name: str, kinds: list[str], count: int) -> str:
 
 
 def _metadata(file: Traversable, path: str) -> tuple[float, float]:
-    """Digital numbers for a reflectance of 1, and the value of no data."""
+    """Digital numbers for a reflectance of 1, and the nodata value."""
     try:
         root = ElementTree.fromstring(file.read_bytes())
         quantification = float(root.findtext(".//REFLECTANCE_QUANTIFICATION_VALUE") or QUANTIFICATION)

@@ -1,7 +1,7 @@
 """Files of one band each become one raster: the text of a VRT, which GDAL opens as it opens a file.
 
 Bands of other pixel sizes are interpolated when they are read: bilinear, as reflectance is continuous (a scene
-classification is not: nearest), and without mixing in pixels that were not seen. Half a coarse pixel at the edge of
+classification by the nearest pixel), and without mixing in pixels without data. Half a coarse pixel at the edge of
 those gets the value of its neighbours. Nothing is computed or written here.
 """
 
@@ -29,45 +29,45 @@ Element = ElementTree.Element
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the file of a band says of itself."""
+    """What the file of a band states of itself."""
 
     band: BandFile
-    """Which it is."""
+    """The band and its file."""
     geobox: GeoBox
     """Where its pixels lie, by the file, or else by the metadata."""
     dtype: str
-    """NumPy name."""
+    """NumPy name of the data type."""
     block_shape: tuple[int, int]
-    """Rows and columns that the file stores together."""
+    """Rows and columns of a block, which the file stores together."""
     own_nodata: float | None
-    """The file's nodata value."""
+    """The file's nodata value; None if it has none."""
     masked: bool
-    """The file has a mask beside its values."""
+    """Whether the file has a mask beside its values."""
     scale: float
-    """GDAL's; 1 where the file has none."""
+    """GDAL's scale; 1 if the file has none."""
     offset: float
-    """GDAL's, after scaling; 0 where the file has none."""
+    """GDAL's offset, added after scaling; 0 if the file has none."""
     tags: Mapping[str, str]
-    """Of the file and its band."""
+    """Tags of the file and its band."""
 
     @property
     def nodata(self) -> float | None:
-        """Value of pixels that were not seen: the file's own, where the metadata say no other one than 0.
+        """Value of pixels without data: the file's own, if the metadata state none but 0.
 
-        0 of the metadata is a rule for all bands together, beside what the files declare.
+        0 in the metadata is a rule for all bands together, besides what the files declare.
         """
         return self.own_nodata if self.own_nodata is not None and not self.band.nodata else self.band.nodata
 
 
 def read_header(band: BandFile, path: str) -> Header:
-    """Open a band's file for what it says of itself.
+    """Read the header of a band's file.
 
     Args:
-        band: Which.
+        band: The band and its file.
         path: The product, for messages.
 
     Raises:
-        SceneError: It can't be read, or holds another number of bands than the product says.
+        SceneError: It can't be read, or holds another number of bands than the product states.
     """
     where = f"{path}: band {band.name}, {band.label}"
     with open_raster(band.file, where) as file:
@@ -86,7 +86,7 @@ def read_header(band: BandFile, path: str) -> Header:
 
 
 def _number(file: Any, band: BandFile, where: str) -> int:
-    """Of the band in its file, from 1."""
+    """Number of the band in its file, from 1."""
     if band.number is None and file.count != 1:
         raise SceneError(f"{where}: expected a file of one band. Received: {file.count} bands")
     if band.number is not None and band.number > file.count:
@@ -95,7 +95,7 @@ def _number(file: Any, band: BandFile, where: str) -> int:
 
 
 def _place(file: Any, band: BandFile, where: str) -> GeoBox:
-    """By the file itself; where it has no place, by the metadata, which may speak of it at another resolution."""
+    """The geobox of the file; if it has none, that of the metadata, which may be of another resolution."""
     if band.place is None or (file.crs and file.transform != Affine.identity()):
         return geobox_of(file)
     rows, cols = band.place.shape
@@ -111,9 +111,9 @@ def vrt_text(headers: Sequence[Header], grid: Header, *, masks: bool = True) -> 
     """The text of a VRT with a band for each file, described by its Sentinel-2 name.
 
     Args:
-        headers: Of the files, in the order wanted. All cover the same ground.
-        grid: The one whose shape and transform the raster gets.
-        masks: Masks of the files become masks of the bands; or else what they hide becomes nodata.
+        headers: Headers of the files, in the order of the bands; all cover the same ground.
+        grid: Header of the file whose geobox and blocks the raster gets.
+        masks: Whether masks of the files become masks of the bands; else masked pixels become nodata.
     """
     geobox = grid.geobox
     root = ElementTree.Element("VRTDataset", rasterXSize=str(geobox.width), rasterYSize=str(geobox.height))
@@ -152,15 +152,15 @@ def _add_band(root: Element, number: int, header: Header, grid: Header, *, masks
 
 
 def _add_values(band: Element, header: Header, grid: Header, *, folds: bool) -> None:
-    """The file's own values. Those that are left out, as the metadata name another nodata value, become nodata.
+    """Add the file's own values. Its own nodata becomes that of the metadata, if they state another one.
 
-    With `folds` those that the file's mask hides, too, and what no reflectance can be.
+    With `folds` masked pixels and fill values become nodata, too.
     """
     skipped = header.own_nodata if header.own_nodata != header.nodata else None
-    hides, fill = header.masked and folds, _fill_to_nodata(header) if folds else ""
-    source = ElementTree.SubElement(band, "ComplexSource" if hides or fill or skipped is not None else "SimpleSource")
+    masks, fill = header.masked and folds, _fill_to_nodata(header) if folds else ""
+    source = ElementTree.SubElement(band, "ComplexSource" if masks or fill or skipped is not None else "SimpleSource")
     _add_place(source, header.band.file, header.band.number or 1, header, grid)
-    if hides:
+    if masks:
         ElementTree.SubElement(source, "UseMaskBand").text = "true"
     if skipped is not None:
         ElementTree.SubElement(source, "NODATA").text = repr(skipped)
@@ -169,9 +169,9 @@ def _add_values(band: Element, header: Header, grid: Header, *, folds: bool) -> 
 
 
 def _fill_to_nodata(header: Header) -> str:
-    """A table by which GDAL turns what no reflectance can be into nodata, so that it is not mixed in; "" for none.
+    """A table by which GDAL turns fill values into nodata, so that they are not averaged; empty if none is needed.
 
-    What counts as fill only where every band holds it is left: a band does not know of the others.
+    Values that are fill only if every band has them are left, as a band does not know the others.
     """
     kind = header.dtype[0]
     if kind not in "if" or header.band.name == SCL:
@@ -182,7 +182,7 @@ def _fill_to_nodata(header: Header) -> str:
 
 
 def _add_interpolated(band: Element, header: Header, grid: Header) -> None:
-    """The file's values on another grid: by way of a VRT of its own, which knows what must not be mixed in."""
+    """Add the file's values on another grid, through a VRT of its own that keeps nodata out of averages."""
     if header.nodata is None:  # none is declared: 0 it is, as everywhere
         unseen = 0.0 if header.dtype[0] in "iu" else float("nan")
         header = replace(header, band=replace(header.band, nodata=unseen))
@@ -192,7 +192,7 @@ def _add_interpolated(band: Element, header: Header, grid: Header) -> None:
 
 
 def _add_mask(band: Element, header: Header, grid: Header) -> None:
-    """The mask beside a file's values, by the nearest of its pixels."""
+    """Add the mask of a file, by the nearest of its pixels."""
     mask = ElementTree.SubElement(ElementTree.SubElement(band, "MaskBand"), "VRTRasterBand", dataType="Byte")
     number = f"mask,{header.band.number or 1}"
     _add_place(ElementTree.SubElement(mask, "SimpleSource"), header.band.file, number, header, grid)

@@ -16,7 +16,7 @@ from landmap.errors import ReadError
 from landmap.geo.geobox import geobox_of
 from landmap.io.reading import read_error, read_with_retries
 from landmap.io.remote import is_remote, is_uncached
-from landmap.products.nodata import Fills, Nodata, has_data, nodata_of, says_so
+from landmap.products.nodata import Fills, Nodata, declares_same, has_data, nodata_of
 from landmap.scene.source import Source, Values
 from landmap.scene.warp import read_warped
 from landmap.tiling import Window
@@ -207,7 +207,7 @@ def _check_same(file: Any, source: RasterSource) -> None:
     If a server fails to deliver a sidecar file once, GDAL takes it for one that does not exist.
     """
     same = (file.height, file.width) == source.geobox.shape
-    if not (same and says_so(file, source.band_indexes, source.nodata)):
+    if not (same and declares_same(file, source.band_indexes, source.nodata)):
         raise ReadError(f"{source.redacted_path}: can't be read as a raster: it has changed since it was planned with")
 
 
