@@ -129,6 +129,18 @@ def test_no_two_modules_import_each_other() -> None:
         visit(name, ())
 
 
+@pytest.mark.parametrize("path", [*MODULES, *MODEL_MODULES], ids=lambda path: module_name(path))
+def test_no_module_gives_one_name_twice(path: Path) -> None:
+    """Of two constants of one name the second would count for functions above it, too."""
+    names: list[str] = []
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign):
+            names += [inner.id for target in node.targets for inner in ast.walk(target) if isinstance(inner, ast.Name)]
+    assert not {name for name in names if names.count(name) > 1}
+
+
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts[1:]
     return ".".join(part for part in parts if part != "__init__")

@@ -42,8 +42,8 @@ Read = Callable[[RasterWindow, tuple[int, int] | None], tuple[npt.NDArray[Any], 
 """Reads a rectangle of a raster on its own grid, thinned out to a shape: values and validity, as `read_warped` does."""
 BLOCK_SHAPE = 128, 512
 """Rows and columns that GDAL warps together, unless the raster is smaller."""
-TOLERANCE = 0.01
-"""Pixels by which GDAL may misplace one."""
+GDAL_TOLERANCE = 0.01
+"""Error in pixels with which GDAL may approximate where a pixel comes from."""
 PROBES = 9
 """Along each side of a block, places of which it is asked where they lie in the raster."""
 MARGIN = 3
@@ -150,7 +150,7 @@ def _warped(
                 height=rows,
                 width=cols,
                 resampling=Resampling.nearest if shape else Resampling[warp.resampling],
-                tolerance=TOLERANCE,
+                tolerance=GDAL_TOLERANCE,
                 UNIFIED_SRC_NODATA="NO",
                 XSCALE=warp.scale,  # or else GDAL takes it anew for each block, and what is averaged over changes there
                 YSCALE=warp.scale,
@@ -238,8 +238,8 @@ def _transformed(geobox: GeoBox, source: GeoBox, cols: Doubles, rows: Doubles) -
 
 MAX_ENLARGEMENT = 3.0
 """Pixels of more than so many times the model's size are refused: no interpolation shows what they do not hold."""
-TOLERANCE = 1.05
-"""They may be so much larger on the ground: 30 m of UTM are 30.01 m in the middle of a zone, an arc second 30.9 m."""
+SIZE_TOLERANCE = 1.05
+"""Factor by which they may be larger on the ground: 30 m of UTM are 30.01 m in mid-zone, an arc second is 30.9 m."""
 AVERAGED = 2.0
 """Where pixels become this much larger their values are averaged; bilinear would skip some."""
 MAX_MISFIT = 0.5
@@ -314,7 +314,7 @@ def _around(geobox: GeoBox, target: CRS, metres: float) -> GeoBox:
 
 def is_too_coarse(geobox: GeoBox, metres: float) -> bool:
     """Whether pixels are too wide or too high on the ground to be interpolated to a model's, of so many metres."""
-    return max(ground_pixel_sides(geobox)) > MAX_ENLARGEMENT * TOLERANCE * metres
+    return max(ground_pixel_sides(geobox)) > MAX_ENLARGEMENT * SIZE_TOLERANCE * metres
 
 
 def can_be_warped(geobox: GeoBox) -> bool:
