@@ -1,1 +1,1 @@
-"""A map is shown to people: pages and pictures."""
+"""Results are shown to people: pages, pictures, and facts of how a map was made."""

@@ -1,4 +1,4 @@
-"""One page that shows a map and says how it was made: a single file that needs no network."""
+"""A page that shows a map and says how it was made: one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ MAX_SIDE = 2048
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """What a report is made from."""
+    """A map and its scene, of which a page is made."""
 
     scene: Scene
-    """What was classified."""
+    """The scene that was classified."""
     cover: Path
-    """Its cover; it may have a temporary name."""
+    """Its cover; the file may have a temporary name."""
     confidence: Path | None = None
-    """Its confidence, if there is one; as the cover."""
+    """Raster of its confidence, which may have a temporary name; None where there is none."""
     legend: str | os.PathLike[str] | None = None
-    """A file that says what the cover's ids mean; None: the cover itself."""
+    """File with the meaning of the cover's ids; None where the cover has it itself."""
     plan: Plan | None = None
-    """What the cover was made by, where that is known; otherwise its tags must do."""
+    """Plan by which the cover was made; None where it is not known, and the cover's tags are used."""
     warnings: Sequence[str] = ()
-    """Those that are not in the cover's tags."""
+    """Warnings that are not in the cover's tags."""
 
 
 def write_report(
@@ -74,14 +74,15 @@ def write_report(
     """Write a page about a cover: one HTML file.
 
     Args:
-        scene: What was classified.
-        cover: What `classify` wrote for it, or another raster of class ids on its grid.
-        output: The HTML file.
-        settings: `bands`, `scale`, `offset` and `level`, if they were given to `classify`.
-        confidence: What `classify` wrote, too.
-        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
-            not say so itself.
-        overwrite: Replace a file that exists.
+        scene: The scene that was classified.
+        cover: The cover that `classify` wrote for it, or another raster of class ids with its geobox.
+        output: The HTML file to write.
+        settings: Settings that were given to `classify`, of which `bands`, `scale`, `offset` and `level` matter; None
+            takes the defaults.
+        confidence: Raster of confidence that `classify` wrote, too; None where there is none.
+        legend: A cover, model, card, QML or table (id,name,color) with the meaning of the ids of `cover`; None where
+            `cover` has it itself.
+        overwrite: Whether a file that exists is replaced.
 
     Raises:
         SceneError: One of the rasters can't be read, or they don't belong together.
@@ -100,7 +101,7 @@ def check_report(output: Path) -> None:
     """Refuse what can't be written, before any work.
 
     Raises:
-        OutputError: The name is no page's, or jinja2 is not installed.
+        OutputError: The name does not end in .html, or jinja2 is not installed.
     """
     if output.suffix.lower() != ".html":
         raise OutputError(f"{output}: expected a file name that ends in .html")
@@ -109,7 +110,7 @@ def check_report(output: Path) -> None:
 
 
 def render(made: Map) -> str:
-    """The page as HTML.
+    """Return the page about a map as HTML.
 
     Raises:
         SceneError: One of the rasters can't be read, or they don't belong together.
@@ -119,7 +120,7 @@ def render(made: Map) -> str:
 
 
 def _content(made: Map) -> dict[str, Any]:
-    """What the template shows."""
+    """Return the values that the template shows."""
     scene, cover = made.scene, read_cover(made.cover, made.legend)
     legend, areas = cover.legend, _areas(made, cover)
     shown, classes = composite(scene, MAX_SIDE), thinned_classes(made.cover, MAX_SIDE)
@@ -145,7 +146,7 @@ def _content(made: Map) -> dict[str, Any]:
 
 
 def _data(scene: Scene, legend: Sequence[LandClass], width: int, height: int) -> dict[str, Any]:
-    """What the script reads."""
+    """Return the values that the script reads, for a picture of some width and height in pixels."""
     metres = metres_per_pixel(scene)
     return {
         "width": width,
@@ -157,7 +158,7 @@ def _data(scene: Scene, legend: Sequence[LandClass], width: int, height: int) ->
 
 
 def _areas(made: Map, cover: Cover) -> dict[str, Any]:
-    """Rows of the table and what is said below it."""
+    """Return the rows of the table of areas, and the text below it."""
     counter = count_cover(cover, made.confidence)
     shares = counter.shares(cover.legend)
     found = sorted((c for c in shares if c.pixels), key=lambda c: -c.pixels)
@@ -187,7 +188,7 @@ def _areas(made: Map, cover: Cover) -> dict[str, Any]:
 
 
 def _numbers(share: ClassShare) -> dict[str, str]:
-    """As they are printed."""
+    """Write the numbers of a row as they are printed."""
     return {
         "hectares": "" if share.hectares is None else f"{share.hectares:,.{0 if share.hectares >= 100 else 1}f}",
         "share": percent_words(share.share),

@@ -1,4 +1,4 @@
-"""Scene and cover as pictures small enough to show, and what a map is drawn with: legend, scale bar."""
+"""Scenes and covers become pictures that are small enough to show, with a scale bar."""
 
 from __future__ import annotations
 
@@ -31,59 +31,65 @@ WHITE = 0.275
 STRIP = 1024
 """Rows of a scene that are read at once."""
 CACHE_BYTES = 256 * 2**20
-"""Holds the blocks of a strip of a full-size scene."""
+"""Size of GDAL's block cache in bytes; it holds the blocks of a strip of a full scene."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composite:
-    """Three bands as a picture."""
+    """Three bands of a scene as a picture."""
 
     bands: tuple[str, ...]
-    """Shown as red, green and blue."""
+    """Names of the bands that are drawn as red, green and blue; one name is drawn as grey."""
     picture: Bytes
     """Red, green, blue and opacity, `(height, width, 4)`; opacity is 0 where the scene has no data."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Name of the composite for people."""
         return "true colour" if self.bands == TRUE_COLOR else ", ".join(self.bands)
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleBar:
-    """A length on the ground that is easily read."""
+    """A round length on the ground, to be drawn on a map."""
 
     metres: float
-    """1, 2 or 5 times a power of ten."""
+    """Length in metres: 1, 2 or 5 times a power of ten."""
     pixels: float
-    """How long that is."""
+    """Length in pixels of the picture."""
 
     @property
     def label(self) -> str:
-        """As it stands beside the bar."""
+        """Text beside the bar, such as "5 km"."""
         return f"{self.metres / 1000:g} km" if self.metres >= 1000 else f"{self.metres:g} m"
 
 
 def scale_bar(pixel: float, most: float) -> ScaleBar:
-    """The longest bar of at most so many pixels, each of so many metres."""
+    """Return the longest scale bar that fits.
+
+    Args:
+        pixel: Width of a pixel of the picture in metres.
+        most: Largest length of the bar in pixels.
+    """
     power = 10 ** math.floor(math.log10(pixel * most))
     metres = max(factor * power for factor in (1, 2, 5) if factor * power <= pixel * most)
     return ScaleBar(metres, metres / pixel)
 
 
 def metres_per_pixel(scene: Scene) -> float | None:
-    """Width of a pixel on the ground in the middle of a scene; None where it has no place there."""
+    """Return the width of a pixel in the middle of a scene in metres; None where it has no place on the ground."""
     return None if misplaced(scene.geobox) else ground_pixel_sides(scene.geobox)[0]
 
 
 def composite(scene: Scene, most: int) -> Composite:
-    """A scene in true colour, stretched over what EuroSAT's pictures show.
+    """Draw a scene in true colour, with the range of reflectance that EuroSAT's pictures have.
 
-    Where the model does without true colour its first bands are shown, each stretched over 96 % of its own pixels.
+    If the model does not use all of red, green and blue, its first bands are drawn, each stretched over the middle 96 %
+    of its pixels.
 
     Args:
-        scene: What to show.
-        most: Pixels along the longer side; of larger scenes every so many are taken.
+        scene: The scene.
+        most: Largest number of pixels along the longer side; larger scenes are thinned to the nearest pixels.
     """
     is_true = set(TRUE_COLOR) <= set(scene.source.band_names)
     bands = (
@@ -106,10 +112,10 @@ def composite(scene: Scene, most: int) -> Composite:
 
 
 def _thinned_scene(scene: Scene, most: int) -> tuple[npt.NDArray[np.generic], Bools]:
-    """`scene.source.read` of the whole, at most so many pixels along the longer side.
+    """Read values and validity of a whole scene, thinned to at most `most` pixels along the longer side.
 
-    Strip by strip: values and the mask of each band are read one after the other, and blocks that no longer are in
-    GDAL's cache would be decoded each time.
+    It is read strip by strip: values and the mask of each band are read one after the other, and blocks that are not
+    in GDAL's cache any more would be decoded each time.
     """
     height, width = thinned(scene.geobox.height, scene.geobox.width, most)
     number = -(-scene.geobox.height // STRIP)
@@ -127,10 +133,10 @@ def _thinned_scene(scene: Scene, most: int) -> tuple[npt.NDArray[np.generic], Bo
 
 
 def check_cover(scene: Scene, cover: Path) -> None:
-    """Refuse a raster that does not lie where the scene does.
+    """Refuse a cover that does not lie where the scene does.
 
     Raises:
-        SceneError: It can't be read, lies elsewhere, or has another shape.
+        SceneError: The cover can't be read, lies elsewhere, or has another shape.
     """
     with open_raster(cover) as file:
         same = file.shape == scene.geobox.shape and file.transform.almost_equals(scene.geobox.transform)
@@ -139,15 +145,22 @@ def check_cover(scene: Scene, cover: Path) -> None:
 
 
 def hex_color(rgb: Sequence[int]) -> str:
-    """A colour as "#rrggbb"; what follows red, green and blue is left out."""
+    """Return a colour as "#rrggbb", given red, green and blue, 0 to 255; an opacity after them is left out."""
     return "#{:02x}{:02x}{:02x}".format(*rgb[:3])
 
 
 def thinned_classes(path: Path, most: int) -> Bytes:
-    """A cover's class ids `(height, width)`, at most so many along the longer side; 255 where it has no data.
+    """Read class ids of a cover, thinned to the nearest pixels; 255 where it has no data.
+
+    Args:
+        path: The cover.
+        most: Largest number of pixels along the longer side.
+
+    Returns:
+        Class ids, `(height, width)` of the picture.
 
     Raises:
-        SceneError: It can't be read.
+        SceneError: The cover can't be read.
     """
     with open_raster(path) as file:
         whole = Window(0, 0, file.height, file.width)
@@ -155,10 +168,17 @@ def thinned_classes(path: Path, most: int) -> Bytes:
 
 
 def thinned_values(path: Path, most: int) -> Bytes:
-    """A raster's values `(height, width)`, at most so many along the longer side. Never averaged: they may be ids.
+    """Read the first band of a raster, thinned to the nearest pixels.
+
+    Args:
+        path: The raster.
+        most: Largest number of pixels along the longer side.
+
+    Returns:
+        Values, `(height, width)` of the picture.
 
     Raises:
-        SceneError: It can't be read.
+        SceneError: The raster can't be read.
     """
     with open_raster(path) as file:
         shape = thinned(file.height, file.width, most)
@@ -166,20 +186,29 @@ def thinned_values(path: Path, most: int) -> Bytes:
 
 
 def thinned(height: int, width: int, most: int) -> tuple[int, int]:
-    """Rows and columns when no side may be longer than `most`."""
+    """Return height and width of a picture of a raster, of which no side is longer than `most` pixels."""
     shrink = max(1.0, max(height, width) / most)
     return max(1, round(height / shrink)), max(1, round(width / shrink))
 
 
 def photo(picture: Bytes) -> str:
-    """Red, green, blue and opacity `(height, width, 4)` as WebP, a tenth the size of a PNG."""
+    """Return a picture as an address that contains it as WebP, which has a tenth the size of a PNG.
+
+    Args:
+        picture: Red, green, blue and opacity, `(height, width, 4)`.
+    """
     from PIL import Image
 
     return _address(Image.fromarray(picture), "webp", quality=82, method=4)
 
 
 def palette_image(values: Bytes, colors: Mapping[int, tuple[int, int, int]]) -> str:
-    """Values `(height, width)` by their colours, exactly; what has none is transparent."""
+    """Return an address that contains values in their exact colours, as PNG.
+
+    Args:
+        values: Values `(height, width)`.
+        colors: Red, green and blue by value; a value without a colour is transparent.
+    """
     from PIL import Image
 
     image = Image.fromarray(values)
@@ -188,7 +217,7 @@ def palette_image(values: Bytes, colors: Mapping[int, tuple[int, int, int]]) -> 
 
 
 def percent_colors() -> dict[int, tuple[int, int, int]]:
-    """Colours of 0 to 100 percent."""
+    """Return red, green and blue for each percentage from 0 to 100."""
     stops = np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in RAMP.values()])
     parts = [np.interp(np.arange(101), list(RAMP), stops[:, i]).round().astype(int).tolist() for i in range(3)]
     return dict(enumerate(zip(*parts, strict=True)))

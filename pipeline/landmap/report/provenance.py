@@ -1,4 +1,4 @@
-"""How a cover was made, in words: what its tags and its plan say, without folders and keys."""
+"""Facts of how a cover was made, from its tags and its plan, without folders and secrets."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FACTS = (
     ("LANDMAP_NIR", "Near infrared"),
     ("LANDMAP_VERSION", "landmap"),
 )
-"""Tags of a cover, and what they are called."""
+"""Tags of a cover, and their names for people."""
 
 
 def facts(scene: Scene, cover: Cover, plan: Plan | None) -> list[tuple[str, str]]:
-    """Say how a cover was made: names of facts, and their texts.
+    """Return how a cover was made, as names of facts and their texts.
 
     Args:
         scene: The scene that was classified.
@@ -59,12 +59,12 @@ def facts(scene: Scene, cover: Cover, plan: Plan | None) -> list[tuple[str, str]
 
 
 def plan_text(plan: Plan) -> str:
-    """The plan as JSON for people."""
+    """Return a plan as JSON that people read."""
     return without_folder(json.dumps(plan.to_dict(), indent=1, ensure_ascii=False), plan.scene)
 
 
 def without_folder(text: str, scene: Scene) -> str:
-    """A text that names the scene by its name alone, and no key that its address may hold."""
+    """Replace the path of a scene in a text by its name, without folder and without secrets in its address."""
     for path in (scene.source.path, json.dumps(scene.source.path, ensure_ascii=False)[1:-1]):
         text = text.replace(path, name_of(scene.source.path))
     return text
@@ -91,7 +91,7 @@ def _radiometry(decided: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _short(value: Any) -> str:
-    """One number where all bands have the same."""
+    """Write a value, or one number where all bands have the same."""
     if not isinstance(value, list):
         return str(value)
     numbers = [f"{number:.6g}" for number in value]
@@ -99,6 +99,6 @@ def _short(value: Any) -> str:
 
 
 def _given(settings: Mapping[str, Any]) -> str:
-    """Settings that are not those by default."""
+    """List the settings that differ from the defaults."""
     default = dataclasses.asdict(Settings())
     return ", ".join(f"{k} {v}" for k, v in settings.items() if v != default.get(k)) or "as by default"

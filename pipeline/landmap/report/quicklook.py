@@ -39,13 +39,14 @@ def write_quicklook(
     """Draw a scene in true colour beside its cover with legend, scale bar and north arrow, as PNG.
 
     Args:
-        scene: What was classified.
-        cover: What `classify` wrote for it, or another raster of class ids on its grid.
-        output: The PNG file.
-        settings: `bands`, `scale`, `offset` and `level`, if they were given to `classify`.
-        legend: A cover, model, card, QML or table (id,name,color) that says what the ids of `cover` mean, where it does
-            not say so itself.
-        overwrite: Replace a file that exists.
+        scene: The scene that was classified.
+        cover: The cover that `classify` wrote for it, or another raster of class ids with its geobox.
+        output: The PNG file to write.
+        settings: Settings that were given to `classify`, of which `bands`, `scale`, `offset` and `level` matter; None
+            takes the defaults.
+        legend: A cover, model, card, QML or table (id,name,color) with the meaning of the ids of `cover`; None where
+            `cover` has it itself.
+        overwrite: Whether a file that exists is replaced.
 
     Raises:
         SceneError: One of the rasters can't be read, or they don't belong together.
@@ -64,7 +65,7 @@ def check_quicklook(output: Path) -> None:
     """Refuse what can't be drawn, before any work.
 
     Raises:
-        OutputError: It is no PNG, or matplotlib is not installed.
+        OutputError: The name does not end in .png, or matplotlib is not installed.
     """
     if output.suffix.lower() != ".png":
         raise OutputError(f"{output}: expected a file name that ends in .png")
@@ -75,14 +76,14 @@ def check_quicklook(output: Path) -> None:
 def draw_quicklook(
     scene: Scene, cover: Path, output: Path, title: str, legend_file: str | os.PathLike[str] | None = None
 ) -> None:
-    """Draw into a file at once.
+    """Draw a scene beside its cover into a file, which the caller publishes.
 
     Args:
-        scene: What was classified.
-        cover: Its cover; it may have a temporary name.
-        output: The PNG file.
-        title: What the cover is called.
-        legend_file: Says what its ids mean; None: itself.
+        scene: The scene that was classified.
+        cover: Its cover; the file may have a temporary name.
+        output: The PNG file to write.
+        title: Name of the cover in the picture.
+        legend_file: File with the meaning of the cover's ids; None where the cover has it itself.
 
     Raises:
         SceneError: One of the rasters can't be read, or they don't belong together.
@@ -98,9 +99,9 @@ def draw_quicklook(
     figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)
     left, right = figure.subplots(1, 2)
     left.imshow(shown.picture, interpolation="none")
-    left.set_title(_plain(f"{name_of(scene.source.path)}, {shown.name}"), fontsize=10)
+    left.set_title(_escaped(f"{name_of(scene.source.path)}, {shown.name}"), fontsize=10)
     right.imshow(_colors(legend)[classes], interpolation="none")
-    right.set_title(_plain(title), fontsize=10)
+    right.set_title(_escaped(title), fontsize=10)
     _draw_legend(figure, legend, classes)
     _draw_scale_bar(right, scene, width)
     _draw_north(right, scene)
@@ -109,13 +110,13 @@ def draw_quicklook(
     figure.savefig(output, format="png")
 
 
-def _plain(text: str) -> str:
-    """Text in which matplotlib finds no formula."""
+def _escaped(text: str) -> str:
+    """Escape a text, so that matplotlib reads no formula in it."""
     return text.replace("$", r"\$")
 
 
 def _colors(legend: Sequence[LandClass]) -> Bytes:
-    """Red, green, blue and opacity by class id, `(256, 4)`."""
+    """Return red, green, blue and opacity by class id, `(256, 4)`."""
     colors = np.zeros((256, 4), np.uint8)
     for c in legend:
         colors[c.id] = *c.rgb, 255
@@ -128,12 +129,12 @@ def _draw_legend(figure: Any, legend: Sequence[LandClass], classes: Bytes) -> No
     counts = np.bincount(classes.ravel(), minlength=256)
     valid = max(1, counts[:NODATA].sum())
     present = sorted((c for c in legend if counts[c.id]), key=lambda c: -counts[c.id])
-    labels = [Patch(color=c.color, label=_plain(f"{c.name} {100 * counts[c.id] / valid:.0f} %")) for c in present]
+    labels = [Patch(color=c.color, label=_escaped(f"{c.name} {100 * counts[c.id] / valid:.0f} %")) for c in present]
     figure.legend(handles=labels, loc="outside lower center", ncols=5, fontsize=9, frameon=False)
 
 
 def _draw_scale_bar(axes: Any, scene: Scene, width: int) -> None:
-    """A bar in the lower left corner, of at most a third of the picture; none where a pixel has no size."""
+    """Draw a bar in the lower left corner, of at most a third of the picture; none where the scene has no place."""
     from matplotlib.offsetbox import AnchoredOffsetbox, AuxTransformBox, TextArea, VPacker
     from matplotlib.patches import Rectangle
 
@@ -149,7 +150,7 @@ def _draw_scale_bar(axes: Any, scene: Scene, width: int) -> None:
 
 
 def _draw_north(axes: Any, scene: Scene) -> None:
-    """An arrow in the upper right corner; none where the scene has no north."""
+    """Draw an arrow in the upper right corner; none where the scene has no north."""
     if (step := north(scene.geobox)) is None:
         return
     right, down = step
@@ -157,7 +158,7 @@ def _draw_north(axes: Any, scene: Scene) -> None:
     place.patch.set_alpha(0.8)
     place.set(xticks=[], yticks=[])
     place.spines[:].set_visible(False)
-    # There up is positive, as north is in most scenes.
+    # In the inset's coordinates up is positive; in the scene's, down is.
     place.annotate(
         "N",
         (0.85 * right, -0.85 * down),
