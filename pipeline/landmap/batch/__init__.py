@@ -1,1 +1,1 @@
-"""Many scenes are classified: jobs, ledger, catalogue, report."""
+"""Many scenes are classified into one folder: jobs, ledger, STAC catalogue, reports."""

@@ -1,4 +1,4 @@
-"""Where the scenes of a batch are named: folders, globs, CSV, JSON lines, STAC ItemCollections."""
+"""The jobs of a batch are read from folders, globs, CSV, JSON lines and STAC ItemCollections, and checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 ENDING = re.compile(r"(?<=.)\.[A-Za-z][^.]*$")
-"""Of a scene's name; none of "HLS.S30.T33UUP.2023225T100559.v2.0"."""
+"""Pattern of the ending of a scene's name; "HLS.S30.T33UUP.2023225T100559.v2.0" has none."""
 SWITCHES = tuple(f.name for f in fields(Settings) if f.type == "bool")
 
 
@@ -36,54 +36,59 @@ class Job:
     """One scene of a batch."""
 
     scene: str
-    """Anything that GDAL opens as one raster."""
+    """The scene: anything that `classify` takes."""
     output: str
-    """The cover's path inside the batch's folder, with "/" between: `a_cover.tif`, `2023/a.tif`."""
+    """Path of the cover inside the batch's folder, with "/" between its parts: `a_cover.tif`, `2023/a.tif`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Fields of `Settings` for this scene alone."""
     acquired: str | None = None
-    """When the scene was taken, ISO 8601; None: look at its name and tags."""
+    """Time when the scene was taken, ISO 8601; None takes it from the scene's name and tags."""
     source: str | None = None
-    """URL or path of a STAC Item that describes the scene."""
+    """URL or path of a STAC Item that describes the scene; None where there is none."""
 
     @property
     def name(self) -> str:
-        """The output without its ending: what its STAC Item is called."""
+        """Id of the cover's STAC Item: the output without its ending."""
         return PurePosixPath(self.output).with_suffix("").as_posix().replace("/", "-")
 
 
 class Jobs(list[Job]):
-    """Jobs in their order."""
+    """A list of jobs, and what was skipped when it was made."""
 
     def __init__(self, jobs: Iterable[Job], skipped: Iterable[str] = ()) -> None:
         super().__init__(jobs)
         self.skipped = tuple(skipped)
-        """What lies in the folders that were named and is no scene, each with the reason, in words."""
+        """Paths in the given folders that are no scenes, each with the reason."""
 
 
 def default_output(scene: str) -> str:
-    """`<stem>_cover.tif` for a path or URL; what follows the last dot counts as an ending where it begins so."""
+    """Return the output of a scene for which none is named: `<stem>_cover.tif`.
+
+    What follows the last dot of the name is an ending only if it begins with a letter.
+    """
     name = name_of(scene.replace("\\", "/"))  # a list may come from Windows
     return f"{ENDING.sub('', name) or name}_cover.tif"
 
 
 def check_jobs(jobs: Sequence[Job], settings: Settings) -> tuple[Settings, ...]:
-    """Settings of each job, which are sound taken together.
+    """Check the jobs of a batch, and return the settings of each.
 
     Args:
-        jobs: All of a batch.
-        settings: What a job's own options are put on top of.
+        jobs: All jobs of a batch.
+        settings: Settings of the batch, over which a job's own options take precedence.
 
     Raises:
-        SettingsError: There are none, two have one output, an output lies outside the folder, or an option or date
-            can't be meant. Names the scene.
+        SettingsError: There are no jobs, two have the same output, an output lies outside the folder, or an option or
+            date is not valid. The message names the scene.
     """
     if not jobs:
         raise SettingsError("Expected at least one scene. Received an empty list")
     by_name: dict[str, Job] = {}
     for job in jobs:
         _check_output(job)
-        other = by_name.setdefault(job.name.casefold(), job)  # some file systems take no notice of capitals
+        other = by_name.setdefault(
+            job.name.casefold(), job
+        )  # on some file systems a capital is the same as a small letter
         if other is not job:
             raise SettingsError(
                 f"Expected an output of its own for each scene. {redacted(other.scene)} and {redacted(job.scene)} "
@@ -118,9 +123,9 @@ def _settings(job: Job, settings: Settings) -> Settings:
 
 
 def local_path(scene: str) -> Path | None:
-    """A scene's file or folder, of a STAC Item in a list the list; None where there is none of this name.
+    """Return the file or folder of a scene, or the file of the ItemCollection that it is in; None where there is none.
 
-    So it is with a URL, which may be too long for a name.
+    A URL has none; it may even be too long for the name of a file.
     """
     try:
         file = Path(split_address(scene)[0])
@@ -130,7 +135,7 @@ def local_path(scene: str) -> Path | None:
 
 
 def scene_path(text: str, folder: Path) -> str:
-    """A scene as a list in `folder` names it: relative paths are relative to the list."""
+    """Return the path of a scene that a list in `folder` names: relative paths are relative to the list."""
     beside = str(folder / text)
     if local_path(beside):
         return beside
@@ -139,24 +144,27 @@ def scene_path(text: str, folder: Path) -> str:
 
 
 COLUMNS = ("scene", "output", "options", "datetime")
-"""What an entry of a list may have; only the scene is needed."""
+"""Columns, or keys, that an entry of a list may have; only the scene is needed."""
 
 
 def find_jobs(sources: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], asset: str | None = None) -> Jobs:
-    """The jobs that some sources name, in their order.
+    """Find the jobs of a batch.
 
-    A source is a folder (all in it that `classify` takes, or the scene whose bands it holds), a glob, a scene, or a
-    list: CSV (of any separator) with the columns scene,output,options,datetime, JSON lines with these keys, or a STAC
-    ItemCollection. Relative paths in a list are relative to the list. `options` is a JSON object of fields of
-    `Settings`. Where no output is named it is `<scene's stem>_cover.tif`, of a STAC Item `<its id>_cover.tif`.
+    A source is a folder (all scenes in it, or the scene whose bands it holds), a glob, a scene, or a list: CSV (with
+    any separator) with the columns scene,output,options,datetime, JSON lines with these keys, or a STAC ItemCollection.
+    Relative paths in a list are relative to the list. `options` is a JSON object of fields of `Settings`. The output is
+    `<scene's stem>_cover.tif` where none is named; for a STAC Item it is `<its id>_cover.tif`.
 
     Args:
-        sources: One or several.
-        asset: Key of the asset that is the scene, all bands in one raster, for STAC Items; None: an asset for each
-            band, or the only one with data.
+        sources: One source or several.
+        asset: Key of the asset of STAC Items that holds all bands in one raster; None takes the assets that are one
+            band each, or the only asset with data.
+
+    Returns:
+        The jobs in the order of the sources, and what was skipped in folders.
 
     Raises:
-        SettingsError: A list can't be read or understood; names the line.
+        SettingsError: A list can't be read or understood; the message names the line.
         SceneError: A folder holds bands of several scenes.
     """
     each = [sources] if isinstance(sources, str | os.PathLike) else sources
@@ -246,7 +254,7 @@ def _from_stac(path: str, asset: str | None) -> list[Job]:
 
 
 def _item(item: Item, name: str, asset: str | None) -> Job:
-    """The job of one STAC Item: by its bands, as `classify` takes it, or by the raster that holds them all."""
+    """Make the job of one STAC Item: of the Item if its assets are bands, or of the raster that holds them all."""
     where = f"{name}: {item.id}"
     rasters = data_assets(item)
     if asset is not None:

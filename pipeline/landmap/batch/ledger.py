@@ -1,4 +1,4 @@
-"""What became of each scene of a batch: a SQLite file that several runs may share."""
+"""The ledger of a batch: a SQLite file with the state of each job, which several runs may share."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from landmap.io.locks import held, signals_held
 from landmap.io.publish import write_error
 
 NAME = "batch.sqlite"
+"""Name of the file in the batch's folder."""
 VERSION = 1
+"""Version of its schema."""
 BUSY_SECONDS = 60
-"""So long a run waits for another's transaction, which takes milliseconds."""
+"""Seconds that a run waits for another run's transaction, which takes milliseconds."""
 
 WAITING, RUNNING, DONE, FAILED, OUTDATED = "waiting", "running", "done", "failed", "outdated"
-"""States. `outdated`: the output is there, but was made otherwise than it would be now, or changed since."""
+"""States of a job. `outdated` means that the output would be made in another way now, or has been changed since."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -50,66 +52,67 @@ CREATE TABLE IF NOT EXISTS jobs (
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of the ledger."""
+    """One job in the ledger."""
 
     id: int
     """Number of the job."""
     output: str
-    """The cover, relative to the batch's folder."""
+    """Path of the cover, relative to the batch's folder."""
     scene: str
     """Path or URL, without credentials."""
     state: str = WAITING
-    """`waiting`, `running`, `done`, `failed` or `outdated`. Running and yet not held: it was cut short."""
+    """`waiting`, `running`, `done`, `failed` or `outdated`. If no process holds a running job, its run was killed."""
     attempts: int = 0
-    """How often it was started."""
+    """Number of times that it was started."""
     runner: str = ""
     """Host and process that started it last."""
     started: str = ""
-    """When, in UTC."""
+    """Time when it was started last, ISO 8601 in UTC."""
     seconds: float | None = None
-    """How long it took."""
+    """Time that it took in seconds; None where it has not ended."""
     error: str = ""
     """Why it failed, or is outdated."""
     sha256: str = ""
-    """Of the cover."""
+    """SHA-256 of the cover."""
     owns: int = 0
-    """1 where no file of the job was there when it was started, or it was allowed to replace them: should it be cut
-    short, what is there then is its own."""
+    """1 if no file of the job existed when it was started, or if it was allowed to replace them; then what exists after
+    its run was killed is its own."""
     made_with: Mapping[str, Any] = field(default_factory=dict)
-    """Scene, model and settings, as `landmap.run.fingerprint` tells them apart."""
+    """Fingerprint of scene, model and settings, see `landmap.run.fingerprint`."""
     files: Mapping[str, Any] = field(default_factory=dict)
-    """Files written, by their path in the folder, with sha256, bytes and time of change in ns."""
+    """Files that were written, by their path in the folder, with sha256, bytes and time of the last change in ns."""
     result: Mapping[str, Any] = field(default_factory=dict)
-    """Areas, warnings and what else a report says."""
+    """Areas, warnings and whatever else a report says."""
 
 
 JSON_COLUMNS = ("made_with", "files", "result")
+"""Columns that hold JSON."""
 
 
 class Ledger:
     """The file `batch.sqlite` in a batch's folder.
 
-    Which run may work on a job is decided by a lock of the operating system, not by what is written here: it is dropped
-    with its process, so that nobody has to guess whether a process elsewhere is alive. As a second guard a start counts
-    only if nobody has started the job since it was looked at. The journal mode is SQLite's plain one: its faster one
-    (WAL) does not work between machines. On a network file system both need its locks to work, as NFS 4's do.
+    Which run may work on a job is decided by a lock of the operating system, not by what is written here: the system
+    drops it when its process ends, so that no run has to guess whether another is alive. As a second guard a start
+    counts only if no run has started the job since its record was read. The journal mode is SQLite's default: its
+    faster one (WAL) does not work between machines. On a network file system, locks must work, as NFS 4's do.
     """
 
     def __init__(self, folder: Path, *, create: bool = False) -> None:
-        """Open it.
+        """Open the ledger of a batch.
 
         Args:
-            folder: Of the batch.
-            create: Where there is none, begin one.
+            folder: Folder of the batch.
+            create: Whether a ledger is made where there is none; otherwise that is an error.
 
         Raises:
-            OutputError: There is none, it is of another version of landmap, or can't be opened.
+            OutputError: There is no ledger, it is of another version of landmap, or it can't be opened.
         """
         self.folder = folder
         self._path = folder / NAME
         if not create and not self._path.exists():
             raise OutputError(f"{folder}: expected the folder of a batch, with {NAME} in it")
-        with self._told():
+        with self._database_errors():
             self._database = sqlite3.connect(self._path, timeout=BUSY_SECONDS, isolation_level=None)
             self._database.row_factory = sqlite3.Row
             try:
@@ -132,23 +135,30 @@ class Ledger:
         self._database.close()
 
     def enrol(self, jobs: Iterable[tuple[str, str]]) -> None:
-        """Add jobs that are not there yet, by output and scene."""
-        with self._told(), self._transaction():
+        """Add jobs that are not in the ledger yet, given output and scene of each."""
+        with self._database_errors(), self._transaction():
             self._database.executemany("INSERT OR IGNORE INTO jobs (output, scene) VALUES (?, ?)", jobs)
 
     def records(self) -> list[Record]:
-        """All jobs, in the order in which they came."""
-        with self._told(), closing(self._database.execute("SELECT * FROM jobs ORDER BY id")) as rows:
+        """Return all jobs, in the order in which they were added."""
+        with self._database_errors(), closing(self._database.execute("SELECT * FROM jobs ORDER BY id")) as rows:
             return [_record(row) for row in rows]
 
     def get(self, output: str) -> Record:
-        """One job."""
-        with self._told(), closing(self._database.execute("SELECT * FROM jobs WHERE output = ?", (output,))) as rows:
+        """Return the job of an output, which must be in the ledger."""
+        with (
+            self._database_errors(),
+            closing(self._database.execute("SELECT * FROM jobs WHERE output = ?", (output,))) as rows,
+        ):
             return _record(rows.fetchone())
 
     @contextmanager
     def hold(self, name: str | int, *, wait: bool = False) -> Iterator[bool]:
-        """Hold a job, or something else of the batch, for this run alone; yields whether that came about.
+        """Hold a job, or something else of the batch, for this run alone; yields whether this run holds it.
+
+        Args:
+            name: Id of the job, or another name.
+            wait: Whether to wait while another run holds it.
 
         Raises:
             OutputError: The folder is not writable.
@@ -164,9 +174,17 @@ class Ledger:
             yield mine
 
     def start(self, record: Record, scene: str, made_with: Mapping[str, Any], *, owns: bool) -> bool:
-        """Say that a job which is held is being done; False where somebody has started it since `record` was read.
+        """Record that a job is started, which this run holds.
 
-        `owns` stays true if the job was cut short before.
+        Args:
+            record: The job as it was read.
+            scene: Path or URL of the scene, without credentials.
+            made_with: Fingerprint of scene, model and settings.
+            owns: Whether files of the job that exist when its run is killed are its own; it stays true where an earlier
+                run of the job was killed.
+
+        Returns:
+            False where another run has started the job since `record` was read.
         """
         values = (RUNNING, scene, _runner(), now(), int(owns), RUNNING, json.dumps(made_with))
         return self._change(
@@ -177,20 +195,20 @@ class Ledger:
         )
 
     def finish(self, output: str, seconds: float, files: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-        """Say that a job is done."""
+        """Record that a job is done: its seconds, the files that it wrote, and what reports say of it."""
         values = (DONE, seconds, files[output]["sha256"], json.dumps(files), json.dumps(result))
         self._change("state = ?, seconds = ?, sha256 = ?, files = ?, result = ?", values, self.get(output))
 
     def fail(self, output: str, seconds: float, error: str) -> None:
-        """Say that a job failed, and why."""
+        """Record that a job has failed after some seconds, and why."""
         self._change("state = ?, seconds = ?, error = ?", (FAILED, seconds, error), self.get(output))
 
     def mark(self, record: Record, state: str, error: str = "") -> None:
-        """Correct a job's state, nothing having been done."""
+        """Correct the state of a job on which no work was done."""
         self._change("state = ?, error = ?", (state, error), record)
 
     def _change(self, columns: str, values: tuple[Any, ...], record: Record) -> bool:
-        with self._told(), self._transaction():
+        with self._database_errors(), self._transaction():
             done = self._database.execute(
                 f"UPDATE jobs SET {columns} WHERE id = ? AND attempts = ?", (*values, record.id, record.attempts)
             )
@@ -203,7 +221,7 @@ class Ledger:
             yield
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _database_errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, ValueError, TypeError) as error:  # the latter two: a line that can't be understood
@@ -211,17 +229,17 @@ class Ledger:
 
 
 def describe_files(folder: Path, names: Iterable[str]) -> dict[str, Any]:
-    """What tells whether files in a folder stay as they are, by name."""
+    """Return sha256, size in bytes and time of the last change in ns of files in a folder, by name."""
     return {name: {"sha256": sha256(folder / name), **_stamp(folder / name)} for name in names}
 
 
 def missing_files(record: Record, folder: Path) -> list[str]:
-    """Files of a job that are gone."""
+    """Return the files of a job that do not exist any more."""
     return [name for name in record.files if not (folder / name).is_file()]
 
 
 def changed_files(record: Record, folder: Path) -> list[str]:
-    """Files of a job that are not as they were written. Read only where size or time differ, as make and git do."""
+    """Return the files of a job that have changed since. Only those of another size or time are read, as git does."""
     return [
         name
         for name, known in record.files.items()
@@ -232,13 +250,13 @@ def changed_files(record: Record, folder: Path) -> list[str]:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's content."""
+    """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def now() -> str:
-    """The time in UTC, to the second, as ISO 8601 and STAC write it."""
+    """Return the time in UTC, to the second, as ISO 8601 and STAC write it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

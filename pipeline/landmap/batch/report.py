@@ -1,4 +1,4 @@
-"""What became of a batch: numbers for programs, and one page for people."""
+"""Reports of a batch: JSON for programs, and one page for people."""
 
 from __future__ import annotations
 
@@ -14,12 +14,18 @@ from landmap.io.publish import write_text
 from landmap.report.templates import fill
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
+"""Names of the reports in the batch's folder."""
 ORDER = (FAILED, OUTDATED, RUNNING, WAITING, DONE)
-"""What needs somebody's attention comes first."""
+"""States in the order of the page: what needs attention comes first."""
 
 
 def summarise(records: Sequence[Record], skipped: Sequence[str] = ()) -> dict[str, Any]:
-    """A batch as JSON-able values: counts, areas of all that is done, every scene, and what was skipped as none."""
+    """Return a batch as values that JSON can hold: counts, areas of all covers that are done, and every scene.
+
+    Args:
+        records: Jobs in the ledger.
+        skipped: Paths that are no scenes, each with the reason.
+    """
     states = Counter(record.state for record in records)
     return {
         "landmap": version("landmap"),
@@ -34,7 +40,12 @@ def summarise(records: Sequence[Record], skipped: Sequence[str] = ()) -> dict[st
 
 
 def write_reports(folder: Path, records: Sequence[Record], skipped: Sequence[str] = ()) -> tuple[Path, Path]:
-    """Write `report.json` and `report.html` in place of those that are there.
+    """Write `report.json` and `report.html` in place of those that exist.
+
+    Args:
+        folder: Folder of the batch.
+        records: Jobs in the ledger.
+        skipped: Paths that are no scenes, each with the reason.
 
     Raises:
         OutputError: The disk is full, or the like.
@@ -51,7 +62,7 @@ def _entry(record: Record) -> dict[str, Any]:
 
 
 def _hectares(records: Sequence[Record]) -> dict[str, float]:
-    """Area of each class in the covers that are done, which may overlap."""
+    """Sum the area of each class in hectares over the covers that are done, which may overlap."""
     found: dict[str, float] = {}
     for record in records:
         for c in record.result.get("classes", ()) if record.state == DONE else ():
@@ -60,14 +71,19 @@ def _hectares(records: Sequence[Record]) -> dict[str, float]:
 
 
 def page(title: str, content: Mapping[str, Any]) -> str:
-    """The report as one HTML page that needs no other file."""
+    """Return the report as one HTML page that needs no other file.
+
+    Args:
+        title: Title of the page.
+        content: Return value of `summarise`.
+    """
     jobs = sorted(content["jobs"], key=lambda job: ORDER.index(job["state"]))
     shown = {state: number for state, number in content["states"].items() if number or state in (DONE, FAILED)}
     return fill("batch", title=title, content=content, jobs=jobs, states=shown, areas=_areas)
 
 
 def _areas(job: Mapping[str, Any]) -> list[tuple[str, str, float, str]]:
-    """Name, colour, share in percent and area of the classes of one scene, the largest first."""
+    """Return name, colour, share in percent and area of the classes of one scene, the largest first."""
     classes = sorted(job.get("classes", ()), key=lambda c: -c["pixels"])
     return [
         (c["name"], c["color"], 100 * c["share"], "" if c["hectares"] is None else f"{c['hectares']:,.1f} ha")

@@ -1,4 +1,4 @@
-"""The recipe for many scenes: each is classified once, whatever ends a run, and however many runs there are."""
+"""Many scenes are classified: each once, even if runs are killed, and by however many runs at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from landmap.batch.jobs import Job, Jobs
 from landmap.batch.ledger import DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
 from landmap.batch.report import write_reports
 from landmap.batch.stac import item_path, make_item, write_collection, write_item
-from landmap.batch.tasks import Task, begin_folder, damage, judge, make_tasks
+from landmap.batch.tasks import Task, begin_folder, damage, decide, make_tasks
 from landmap.errors import ClusterLostError, LandmapError, OutputError, warnings_only_collected
 from landmap.executors.base import Executor
 from landmap.executors.connect import Scheduler, connected
@@ -31,28 +31,28 @@ from landmap_models.inference.classifier import Classifier
 LOG = logging.getLogger("landmap")
 
 LISTED = 20
-"""Things passed over that are each a warning."""
+"""Number of skipped paths that get a warning each."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What became of the scenes of a run."""
+    """The state of the scenes of a batch after a run."""
 
     folder: Path
-    """Where everything lies."""
+    """Folder of the batch."""
     records: tuple[Record, ...]
-    """A line of the ledger for each job of this run, in its order."""
+    """Record of each job of this run, in the order of the jobs."""
     files: tuple[Path, ...]
-    """Reports and, if anything is done, the Collection."""
+    """Reports and, if any scene is done, the Collection."""
 
     @property
     def counts(self) -> Counter[str]:
-        """Scenes by state."""
+        """Number of scenes by state."""
         return Counter(record.state for record in self.records)
 
     @property
     def all_done(self) -> bool:
-        """Whether nothing is left."""
+        """Whether all scenes are done."""
         return self.counts[DONE] == len(self.records)
 
 
@@ -61,7 +61,7 @@ class _Run:
     folder: Path
     ledger: Ledger
     before: Mapping[str, Record]
-    """The jobs as this run found them."""
+    """Records as this run found them, by output."""
     overwrite: bool
     retry_failed: bool
     classifier: Classifier | None
@@ -85,28 +85,29 @@ def run_batch(
 ) -> BatchResult:
     """Classify many scenes into one folder, and describe them there as a STAC catalogue.
 
-    The ledger `batch.sqlite` in the folder knows what is done; a run does the rest. Several runs, on several machines,
-    may share the work: each scene is done by one of them, and each returns when all are done. A scene that fails stops
-    nothing; it is left alone from then on unless it has changed, or `retry_failed`.
+    The ledger `batch.sqlite` in the folder records what is done; a run does the rest. Several runs, on several
+    machines, may share the work: each scene is done by one of them, and each run returns when all scenes are done. A
+    scene that fails does not stop the others; later runs leave it out unless it has changed, or `retry_failed` is set.
 
     Each scene that fails, has failed before or is outdated is logged as a warning of the logger "landmap", with the
     reason; other news is logged at level INFO. What is to be known of each map is in its record and in the reports.
 
     Args:
-        jobs: From `find_jobs`, or made by hand. What `find_jobs` passed over is logged, and listed in the reports.
-        output: The folder. It may have a catalogue and reports only if they are a batch's.
-        settings: For all scenes; a job's options are put on top.
-        confidence: Also write the class's probability in percent, as `<cover>_confidence.tif`.
-        overwrite: Do again what was made otherwise, or changed since, and replace files that exist.
-        retry_failed: Do again what failed.
-        classifier: Use this one in place of the model that the settings name.
+        jobs: Jobs from `find_jobs`, or made by hand. What `find_jobs` skipped is logged, and listed in the reports.
+        output: Folder of the batch, which may exist if it holds a batch. A catalogue or reports of others are refused.
+        settings: Settings for all scenes, over which a job's options take precedence; None takes the defaults.
+        confidence: Whether the probability of the class in percent is written, too, as `<cover>_confidence.tif`.
+        overwrite: Whether covers that were made in another way, or have changed, are made again, and files that exist
+            are replaced.
+        retry_failed: Whether scenes that failed are done again.
+        classifier: Classifier that is used in place of the model that the settings name; None uses that model.
         executor: Executes the chunks; see `landmap.classify`.
         scheduler: Address, scheduler file or client of a Dask cluster; see `landmap.classify`.
         workers: Number of processes that are started for this batch; see `landmap.classify`.
         progress: Called after each scene with the number of scenes that were dealt with and of all; None: nothing is.
 
     Raises:
-        SettingsError: The list or an option can't be meant; before any work.
+        SettingsError: The jobs or an option are not valid; before any work.
         ModelError: A model can't be found; before any work.
         OutputError: The folder can't be used.
     """
@@ -136,7 +137,12 @@ def _log_skipped(skipped: Sequence[str]) -> None:
 
 
 def batch_status(output: str | os.PathLike[str]) -> tuple[Record, ...]:
-    """Every job of a batch as it is now: what was cut short is waiting, and lost or changed files are noticed.
+    """Return the record of every job of a batch as it is now.
+
+    A job whose run was killed is waiting, and one whose files are lost or changed is outdated.
+
+    Args:
+        output: Folder of the batch.
 
     Raises:
         OutputError: There is no batch in the folder.
@@ -148,7 +154,7 @@ def batch_status(output: str | os.PathLike[str]) -> tuple[Record, ...]:
 
 def _as_it_is(ledger: Ledger, record: Record) -> Record:
     if record.state == RUNNING:
-        with suppress(OutputError), ledger.hold(record.id) as mine:  # a folder that is not ours to write in tells less
+        with suppress(OutputError), ledger.hold(record.id) as mine:  # no lock is to be had in a read-only folder
             if mine and ledger.get(record.output) == record:
                 return dataclasses.replace(record, state=WAITING, error="its run was cut short")
     if record.state == DONE and (wrong := damage(record, ledger.folder)):
@@ -157,7 +163,7 @@ def _as_it_is(ledger: Ledger, record: Record) -> Record:
 
 
 def _work(run: _Run, tasks: Sequence[Task], progress: Progress | None) -> None:
-    """Everything that nobody else has in work, then what others had, should they have left it unfinished."""
+    """Do all jobs that no other run is doing, then those of other runs if they have left them unfinished."""
     total, left = len(tasks), list(tasks)
     for wait in (False, True):
         if wait and left:
@@ -170,23 +176,23 @@ def _work(run: _Run, tasks: Sequence[Task], progress: Progress | None) -> None:
 
 
 def _attempt(run: _Run, task: Task, *, wait: bool) -> bool:
-    """Do a job if there is something to do; False where another run has it in work."""
+    """Do a job if it is to be done; return False where another run is doing it."""
     output = task.job.output
     with run.ledger.hold(run.before[output].id, wait=wait) as mine:
         if not mine:
             return False
         record = run.ledger.get(output)
         retry = run.retry_failed and record.attempts == run.before[output].attempts  # not by another run since
-        verdict = judge(record, task, run.folder, overwrite=run.overwrite, retry=retry)
-        if verdict.state == WAITING:
-            if verdict.why:
-                LOG.info("%s: %s: doing it again", redacted(task.job.scene), verdict.why)
-            _do(run, task, record, overwrite=verdict.overwrite)
+        decision = decide(record, task, run.folder, overwrite=run.overwrite, retry=retry)
+        if decision.state == WAITING:
+            if decision.reason:
+                LOG.info("%s: %s: doing it again", redacted(task.job.scene), decision.reason)
+            _do(run, task, record, overwrite=decision.overwrite)
         else:
-            if verdict.state != DONE:
-                LOG.warning("%s", _named(record.scene, verdict.why))
-            if (verdict.state, verdict.why) != (record.state, record.error):
-                run.ledger.mark(record, verdict.state, verdict.why)
+            if decision.state != DONE:
+                LOG.warning("%s", _named(record.scene, decision.reason))
+            if (decision.state, decision.reason) != (record.state, record.error):
+                run.ledger.mark(record, decision.state, decision.reason)
     return True
 
 
@@ -202,7 +208,7 @@ def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
     begin = time.perf_counter()
     try:
         files, result = _make(run, task, overwrite=overwrite, fresh=fresh)
-    except ClusterLostError:  # no fault of this scene's: it is left as by a killed run, to be done again
+    except ClusterLostError:  # not the scene's fault: it is left as a killed run leaves it, to be done again
         raise
     except Exception as error:  # whatever is wrong with one scene, the others can be done
         words = str(error) if isinstance(error, LandmapError) else f"{type(error).__name__}: {error}"
@@ -214,7 +220,7 @@ def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
 
 
 def _make(run: _Run, task: Task, *, overwrite: bool, fresh: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Cover and Item of one scene: the files written, and what the report says of them."""
+    """Write cover and Item of one scene; return the files that are written, and what the report says of them."""
     folder, job = run.folder, task.job
     cover, item = folder / job.output, folder / item_path(job.output)
     cover.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +256,7 @@ def _report(result: Result, job: Job) -> dict[str, Any]:
 
 
 def _publish(ledger: Ledger, skipped: Sequence[str]) -> tuple[Path, ...]:
-    """Reports and Collection of all that the ledger knows, one run at a time: who comes last knows most."""
+    """Write reports and Collection of all jobs in the ledger, one run at a time: the last run has the latest state."""
     with ledger.hold("publish", wait=True):
         records = ledger.records()
         reports = write_reports(ledger.folder, records, skipped)

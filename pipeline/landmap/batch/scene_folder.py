@@ -1,4 +1,4 @@
-"""A folder → the scenes in it, which is whatever `classify` takes, and what is passed over, with the reason."""
+"""The scenes in a folder are found, and what is skipped, with the reason."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ RASTERS = frozenset(
         *(".dat", ".bil", ".bip", ".bsq", ".ers", ".pix", ".kea"),
     )
 )
-"""Endings of what is a scene unless it turns out to be none; whatever else GDAL opens is to be given by itself."""
+"""Endings of files that are taken for scenes; a scene with another ending must be named by itself."""
 BESIDE = frozenset((*SIDECARS, ".qml", ".hdr", ".tfw", ".tifw", ".jgw", ".j2w", ".wld", ".prj", ".md5", ".sha256"))
-"""Endings of what belongs to a raster beside it, or to an archive."""
+"""Endings of files that belong to a raster beside them, or to an archive."""
 WORKING = ".landmap"
 """Ending of the folder that an unfinished map keeps beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneFolder:
-    """What is in a folder."""
+    """The content of a folder."""
 
     scenes: tuple[Path, ...]
-    """Each is one scene for `classify`, by name."""
+    """Scenes for `classify`, by name."""
     skipped: tuple[str, ...]
-    """What is none, with the reason, in words. Hidden files, sidecars and landmap's own maps are not told."""
+    """Paths that are no scenes, each with the reason. Hidden files, sidecars and landmap's own maps are not listed."""
 
 
 def scenes_in(folder: Path) -> SceneFolder:
-    """Look through a folder, not through those in it: a folder that holds the bands of a scene is that scene.
+    """Find the scenes in a folder, but not in the folders inside it: one that holds the bands of a scene is that scene.
 
     Raises:
         SceneError: The folder itself holds bands, and they are not of one scene.
@@ -57,14 +57,14 @@ def scenes_in(folder: Path) -> SceneFolder:
 
 
 def _reason(entry: Path) -> str | None:
-    """Why an entry of a folder is no scene, in words; "" where that needs no word, None where it is one."""
+    """Say why an entry of a folder is no scene; None where it is one, and "" where the reason need not be listed."""
     suffix = entry.suffix.lower()
     if entry.name.startswith(".") or suffix in BESIDE or suffix == WORKING or entry.name.lower().endswith(".aux.xml"):
         return ""
     if suffix == ".data" and entry.with_suffix(".dim").is_file():
         return ""  # SNAP's: the scene is the .dim
     if suffix == ".safe":
-        return None  # also one that is broken
+        return None  # a damaged one, too: it fails later, with a message
     try:
         if suffix in (".json", ".geojson"):
             return _reason_of_json(entry)
@@ -73,7 +73,7 @@ def _reason(entry: Path) -> str | None:
         if suffix == ".zip":
             return _reason_of_archive(entry)
     except SceneError as error:
-        # What is meant as a scene and is none fails, and is not passed over.
+        # What is meant as a scene and is none is not skipped: it fails later, with a message.
         return None if entry.is_dir() or suffix == ".zip" else str(error).removeprefix(f"{entry}: ")
     if suffix not in RASTERS:
         return "its ending is that of no scene; give it by itself if it is one"
@@ -103,7 +103,7 @@ def _reason_of_archive(entry: Path) -> str | None:
 
 
 def _is_own(entry: Path) -> bool:
-    """Whether a raster is a map that landmap made."""
+    """Return whether a raster is a map that landmap made."""
     try:
         with open_dataset(entry) as file:
             return LAYER_TAG in file.tags()

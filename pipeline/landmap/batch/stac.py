@@ -1,4 +1,4 @@
-"""A cover as a STAC Item: where it lies, when its scene was taken, what its values mean, what made it."""
+"""Covers become a STAC catalogue: an Item beside each cover, and a Collection of all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 COLLECTION = "collection.json"
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
-"""pystac has no class for it."""
+"""Schema of STAC's extension "processing", for which pystac has no class."""
 
 
 def make_item(
@@ -45,21 +45,21 @@ def make_item(
     source: str | None,
     files: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The STAC Item of a cover that has just been made, to lie beside it.
+    """Make the STAC Item of a cover that has just been made, to lie beside it.
 
-    A scene whose time is not known has no `datetime`; `start_datetime` and `end_datetime`, which STAC then wants, are
-    the launch of Sentinel-2A and now, between which it was taken for certain; or begin and end of a day.
+    An Item of a scene whose time is not known has no `datetime`, and STAC then requires `start_datetime` and
+    `end_datetime`: the launch of Sentinel-2A and now; if the day is known, its begin and end.
 
     Args:
-        result: What `classify` returned.
-        name: The Item's id.
-        folder: Of the batch, with the collection in it.
-        acquired: When the scene was taken: a `datetime`, a day alone, or None where that is not known.
-        source: URL or path of a STAC Item that describes the scene.
+        result: The result of `classify`.
+        name: Id of the Item.
+        folder: Folder of the batch, with the Collection in it.
+        acquired: Time when the scene was taken: a `datetime`, a day alone, or None where it is not known.
+        source: URL or path of a STAC Item that describes the scene; None where there is none.
         files: sha256 and bytes of the outputs, by their path in `folder`.
 
     Returns:
-        The Item as JSON-able values. All links are relative, but those to what has a URL.
+        The Item as values that JSON can hold. All links are relative except those to URLs.
     """
     import pystac
 
@@ -84,7 +84,7 @@ def make_item(
 
 
 def _interval(acquired: date | None, now: datetime) -> tuple[datetime | None, datetime | None]:
-    """Between which times a scene was taken, where the time itself is not known; else None twice."""
+    """Return two times between which a scene was taken; None twice where the time itself is known."""
     if isinstance(acquired, datetime):
         return None, None
     if acquired is None:
@@ -93,7 +93,7 @@ def _interval(acquired: date | None, now: datetime) -> tuple[datetime | None, da
 
 
 def footprint(geobox: GeoBox) -> dict[str, Any] | None:
-    """A raster's outline in degrees (WGS84), as GeoJSON, cut at the antimeridian; None where it has no place."""
+    """Return a raster's outline in degrees (WGS84) as GeoJSON, cut at the antimeridian; None where it has no place."""
     import shapely
 
     found = degrees_outline(geobox) if geobox.crs else None
@@ -104,7 +104,7 @@ def footprint(geobox: GeoBox) -> dict[str, Any] | None:
 
 
 def bounds(geometry: Mapping[str, Any]) -> list[float]:
-    """West, south, east, north in degrees; west is larger than east where the antimeridian lies between (RFC 7946)."""
+    """Return west, south, east and north in degrees; across the antimeridian west is larger than east (RFC 7946)."""
     import shapely
 
     shape = shapely.geometry.shape(geometry)
@@ -140,7 +140,7 @@ def _add_assets(item: pystac.Item, result: Result, folder: Path, files: Mapping[
 
 
 def _classes(classes: Iterable[LandClass], percent: Mapping[int, float] | None = None) -> list[Classification]:
-    """Names and colours; a class's percentage is of the valid pixels."""
+    """Describe classes by STAC's extension "classification"; the percentage of a class is of the valid pixels."""
     from pystac.extensions.classification import Classification
 
     return [
@@ -182,7 +182,7 @@ def _add_processing(item: pystac.Item, result: Result) -> None:
 
 
 def _add_model(item: pystac.Item, result: Result) -> None:
-    """The model after STAC's extension mlm, which wants its file among the assets: without a file there is none."""
+    """Describe the model by STAC's extension "mlm"; it requires the file of the model, so other models are left out."""
     card, path = result.plan.card, result.plan.model_path
     if path is None:
         return
@@ -234,7 +234,7 @@ def _add_links(item: pystac.Item, beside: Path, folder: Path, source: str) -> No
 
 
 def _reference(source: str, beside: Path) -> str:
-    """A relative path to a file, or what else leads to a scene, without credentials."""
+    """Return a relative path to a file, or an address without credentials."""
     if local := local_path(source):
         return Path(os.path.relpath(local.resolve(), beside.resolve())).as_posix()
     return redacted(source)
@@ -245,16 +245,21 @@ def _zulu(time: datetime) -> str:
 
 
 WORLD = [-180.0, -90.0, 180.0, 90.0]
-"""The extent where no Item has a place."""
+"""West, south, east and north of the Collection where no Item has a place."""
 
 
 def item_path(output: str) -> str:
-    """Where the Item of a cover lies, both relative to the batch's folder."""
+    """Return the path of a cover's Item, given the cover's; both are relative to the batch's folder."""
     return PurePosixPath(output).with_suffix(".json").as_posix()
 
 
 def write_item(folder: Path, output: str, item: Mapping[str, Any]) -> None:
     """Write an Item beside its cover.
+
+    Args:
+        folder: Folder of the batch.
+        output: Path of the cover, relative to the folder.
+        item: The Item.
 
     Raises:
         OutputError: The disk is full, or the like.
@@ -263,7 +268,14 @@ def write_item(folder: Path, output: str, item: Mapping[str, Any]) -> None:
 
 
 def write_collection(folder: Path, outputs: Sequence[str]) -> Path | None:
-    """Write the Collection of some covers, anew from their Items; None where there are none.
+    """Write the Collection of some covers from their Items.
+
+    Args:
+        folder: Folder of the batch.
+        outputs: Paths of the covers, relative to the folder.
+
+    Returns:
+        The file that is written; None where no cover has an Item.
 
     Raises:
         OutputError: The disk is full, or the like; or an Item is damaged.

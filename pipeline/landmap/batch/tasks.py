@@ -1,4 +1,4 @@
-"""The jobs of a batch with all that decides their outputs, and the folder that these go to."""
+"""The jobs of a batch get all that decides their outputs, and it is decided which of them are to be done."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from landmap_models.model_file.packaged import find_model
 from landmap_models.publish import first_same
 
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "device", "force")
-"""Settings that make no other cover, or are told apart by what they came to."""
+"""Settings that don't change the cover, or that are part of the fingerprint in another form."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,38 +33,38 @@ class Task:
     """A job, ready to be done."""
 
     job: Job
-    """What."""
+    """The job."""
     settings: Settings
-    """How: those of the batch with the job's own on top."""
+    """Settings of the batch, with the job's own options in place of theirs."""
     confidence: str | None
-    """Where the class's probability goes, beside the cover; None: nowhere."""
+    """Path of the raster of confidence in the batch's folder; None where none is written."""
     made_with: Fingerprint
-    """What decides the outputs: other values, other outputs."""
+    """All that decides the outputs: if it changes, so do they."""
 
     @property
     def rasters(self) -> list[str]:
-        """Rasters to write, relative to the batch's folder."""
+        """Paths of the rasters to write, relative to the batch's folder."""
         return [name for name in (self.job.output, self.confidence) if name]
 
     @property
     def files(self) -> list[str]:
-        """All files to write, but for GDAL's sidecars."""
+        """Paths of all files to write except GDAL's sidecars, relative to the batch's folder."""
         return [*self.rasters, item_path(self.job.output)]
 
 
 def make_tasks(
     jobs: Sequence[Job], settings: Settings, card: ModelCard | None, *, confidence: bool
 ) -> tuple[Task, ...]:
-    """Jobs with what decides their covers; headers of models and files' times are all that is read.
+    """Make the tasks of a batch; only headers of models, and times and sizes of files, are read.
 
     Args:
-        jobs: All of a batch.
-        settings: What a job's own options are put on top of.
-        card: Of a classifier that is not a file; the settings' model is then not used.
-        confidence: Whether the class's probability is written, too.
+        jobs: All jobs of a batch.
+        settings: Settings of the batch, over which a job's own options take precedence.
+        card: Card of a classifier that is used in place of the settings' model; None uses that model.
+        confidence: Whether rasters of confidence are written, too.
 
     Raises:
-        SettingsError: See `check_jobs`; or two jobs would write one file.
+        SettingsError: See `check_jobs`; or two jobs would write the same file.
         ModelError: A model can't be found or has no card.
     """
     models: dict[str, str] = {}
@@ -83,7 +83,7 @@ def make_tasks(
 
 def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) -> Fingerprint:
     options = {name: value for name, value in settings_told(settings).items() if name not in NAMED_ELSEWHERE}
-    local = local_path(job.scene)  # of a URL only the address counts: signatures behind "?" change from day to day
+    local = local_path(job.scene)  # a URL counts without its query: signatures change from day to day
     found = {
         "scene": str(local.resolve()) if local else redacted(job.scene),
         "files": _stamp(job.scene)
@@ -98,16 +98,20 @@ def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) ->
 def _stamp(scene: str) -> dict[str, list[int]]:
     try:
         return scene_stamp(scene)
-    except (OSError, ValueError):  # whoever reads the scene says why it can't be read
+    except (OSError, ValueError):  # when the scene is read, an error says why it can't be
         return {}
 
 
 def begin_folder(folder: Path, tasks: Sequence[Task]) -> None:
     """Make the folder of a batch.
 
+    Args:
+        folder: The folder of the batch, which may exist.
+        tasks: Its tasks.
+
     Raises:
-        OutputError: It lies in no folder, has scenes of the batch in it, or a catalogue or report that is no batch's;
-            or an output is a file that is read.
+        OutputError: The folder around it is missing; it holds scenes of the batch, or a catalogue or report that is not
+            a batch's; or an output is a file that is read.
     """
     if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
         raise OutputError(f"{folder}: expected the name of a folder, in a folder that exists")
@@ -128,46 +132,46 @@ def begin_folder(folder: Path, tasks: Sequence[Task]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is to be done about a job."""
+class Decision:
+    """Whether a job is to be done."""
 
     state: str
-    """`waiting`: do it; else the state that it stays in."""
-    why: str = ""
-    """In words."""
+    """`waiting` where the job is to be done, otherwise the state in which it stays."""
+    reason: str = ""
+    """Why, in words; "" where there is nothing to say."""
     overwrite: bool = False
-    """Whether it may replace files."""
+    """Whether the job may replace files."""
 
 
-def judge(record: Record, task: Task, folder: Path, *, overwrite: bool, retry: bool) -> Verdict:
-    """Whether a job that is held is to be done, and why.
+def decide(record: Record, task: Task, folder: Path, *, overwrite: bool, retry: bool) -> Decision:
+    """Decide whether a job that this run holds is to be done.
 
     Args:
-        record: The ledger's line.
+        record: The job in the ledger.
         task: The job as it is wanted now.
-        folder: Of the batch.
-        overwrite: Whether the user lets files be replaced.
-        retry: Whether it is to be done again if it failed.
+        folder: Folder of the batch.
+        overwrite: Whether the user allows to replace files.
+        retry: Whether the job is to be done again if it has failed.
     """
     if record.state == WAITING:
-        return Verdict(WAITING, overwrite=overwrite)
-    if record.state == RUNNING:  # and nobody holds it; what it left is its own
-        return Verdict(WAITING, "was cut short", overwrite or bool(record.owns))
+        return Decision(WAITING, overwrite=overwrite)
+    if record.state == RUNNING:  # and no process holds it: a killed run has left it, and files of its own
+        return Decision(WAITING, "was cut short", overwrite or bool(record.owns))
     changed = difference(record.made_with, task.made_with)
     if record.state == FAILED:
         why = f"was tried {changed}" if changed else "failed before"
-        return Verdict(WAITING, why, overwrite) if changed or retry else Verdict(FAILED, record.error)
+        return Decision(WAITING, why, overwrite) if changed or retry else Decision(FAILED, record.error)
     why = f"was made {changed}" if changed else damage(record, folder)
     if not why:
-        return Verdict(DONE)
-    is_ours = not changed and not changed_files(record, folder)  # the rest may be replaced by the same
+        return Decision(DONE)
+    is_ours = not changed and not changed_files(record, folder)  # what is missing is made again, the same as it was
     if overwrite or is_ours:
-        return Verdict(WAITING, why, overwrite=True)
-    return Verdict(OUTDATED, f"{why}. Give --overwrite to make it anew, or choose another folder")
+        return Decision(WAITING, why, overwrite=True)
+    return Decision(OUTDATED, f"{why}. Give --overwrite to make it anew, or choose another folder")
 
 
 def damage(record: Record, folder: Path) -> str:
-    """What is wrong with a job's files, in words."""
+    """Say what is wrong with the files of a job; "" where all are as they were written."""
     if gone := missing_files(record, folder):
         return f"{gone[0]} is gone"
     if changed := changed_files(record, folder):
