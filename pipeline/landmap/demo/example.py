@@ -1,6 +1,6 @@
-"""An invented scene that looks like Sentinel-2 Level-1C, with its true classes: for the demo, documents and tests.
+"""An invented scene that resembles Sentinel-2 Level-1C, with its true classes, for the demo, documents and tests.
 
-`landmap.demo.landscape` draws the land; here it is photographed and written.
+`landmap.demo.landscape` draws the land; here its reflectance is computed and written as a scene.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ MIN_SIZE = 64
 NODATA, TRUTH_NODATA = 0, 255
 
 _WEDGE_SLOPE = 0.1  # the orbit's edge moves west by this much per row: 5 % of a square
-_HAZE = (28, 19, 12, 4)  # DN of each band per unit of haze: it scatters blue most
-_SENSOR_NOISE = 6  # DN; what EuroSAT's open water shows
+_HAZE = (28, 19, 12, 4)  # DN of each band per unit of haze, which scatters blue most
+_SENSOR_NOISE = 6  # DN, as in EuroSAT's open water
 _SENSOR_BLUR = 0.5  # standard deviation of the point spread, in pixels
 
 
 @dataclass(frozen=True, slots=True)
 class ExampleFiles:
-    """What `write_example` has written: two GeoTIFFs on the same grid."""
+    """The two GeoTIFFs that `write_example` writes, with the same geobox."""
 
     scene: Path
-    """uint16 DN of `BANDS`, nodata 0."""
+    """The scene: uint16 DN of `BANDS`, nodata 0."""
     truth: Path
-    """uint8 class ids of EuroSAT's legend, nodata 255."""
+    """The true classes: uint8 ids of EuroSAT's legend, nodata 255."""
 
 
 def write_example(path: str | Path, size: int = 2000, seed: int = 0, *, overwrite: bool = False) -> ExampleFiles:
@@ -50,10 +50,10 @@ def write_example(path: str | Path, size: int = 2000, seed: int = 0, *, overwrit
     the same machine; another processor may round a pixel differently.
 
     Args:
-        path: The scene's GeoTIFF.
-        size: Height and width in pixels of 10 m, at least 64. From 600 on, all ten classes are there.
-        seed: Which land to draw.
-        overwrite: Replace existing files.
+        path: The GeoTIFF to write the scene to.
+        size: Height and width in pixels of 10 m, at least 64. From 600 on, all ten classes occur.
+        seed: Seed of the random numbers; each draws another land.
+        overwrite: Whether files that exist are replaced.
 
     Raises:
         SettingsError: The size is below 64.
@@ -98,7 +98,7 @@ def _write(path: Path, values: Bytes | UInt16, nodata: int, names: tuple[str, ..
 
 
 def _expose(land: Land) -> UInt16:
-    """Photograph the land: texture, light, blur, haze and noise. Gives DN, (bands, height, width)."""
+    """Compute DN `(bands, height, width)` of a land, with texture, light, blur, haze and noise."""
     from scipy.ndimage import gaussian_filter
 
     table = np.array([(*s.mean, *s.spread, s.coarse, s.fine) for s in SURFACES.values()], np.float32).T

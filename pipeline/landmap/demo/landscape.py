@@ -1,8 +1,8 @@
-"""An invented land: what lies where, drawn in metres, layer over layer. `landmap.demo.example` photographs it.
+"""An invented landscape is drawn in metres, layer over layer; `landmap.demo.example` makes a scene of it.
 
-Each kind of surface has a mean reflectance, a direction in which its tone varies, and a texture, all rounded from what
-was measured on EuroSAT's chips, and tuned until a model trained on those recognised the land: a demonstration and a
-fixture for tests, not a measure of any model.
+Each kind of surface has a mean reflectance, a direction in which its tone varies, and a texture. The numbers are
+rounded from measurements on EuroSAT's chips, and tuned until a model trained on those recognised the land. The
+landscape is a demonstration and a fixture for tests; accuracies on it say nothing of a model.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from landmap_models.legend import EUROSAT
 
 Int32 = npt.NDArray[np.int32]
 Number = Floats | float
-"""One number, or one for each pixel, (height, width)."""
+"""One number for all pixels, or one for each, `(height, width)`."""
 
 BANDS = ("B02", "B03", "B04", "B08")
-"""Bands that surfaces have a reflectance in."""
+"""Bands in which surfaces have a reflectance."""
 PIXEL = 10.0
 """Height and width of a pixel in metres."""
 
@@ -33,16 +33,16 @@ _HIGHWAY_HALF_BAND = 160  # metres
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """How a kind of ground looks from above. Values are DN = reflectance * 10000 in the order of `BANDS`."""
+    """Reflectance of a kind of surface, as DN = reflectance * 10000, in the order of `BANDS`."""
 
     mean: tuple[int, int, int, int]
     """Mean of each band."""
     spread: tuple[int, int, int, int]
-    """What one unit of tone adds to each band."""
+    """DN that one unit of tone adds to each band."""
     coarse: float
-    """Tone's standard deviation over 50 to 180 m."""
+    """Standard deviation of the tone over 50 to 180 m."""
     fine: float
-    """Tone's standard deviation from pixel to pixel."""
+    """Standard deviation of the tone from pixel to pixel."""
 
 
 SURFACES = {
@@ -63,7 +63,7 @@ SURFACES = {
     "river": Surface((1000, 880, 590, 450), (60, 75, 60, 60), 0.35, 0.15),
     "lake": Surface((820, 600, 360, 190), (28, 38, 24, 14), 0.20, 0.05),
 }
-"""Rounded from clusters of the pixels of EuroSAT's classes."""
+"""Surfaces by name; numbers are rounded from clusters of the pixels of EuroSAT's classes."""
 
 # Class; width and length of a plot and bend of its borders in metres; surfaces by their shares; strength of rows in
 # them; surface and width of borders.
@@ -81,35 +81,45 @@ _CLASS_ID = {c.name: c.id for c in EUROSAT}
 
 @dataclass(frozen=True, slots=True)
 class Land:
-    """What lies on the ground; each stroke covers the earlier ones. Arrays are (height, width), row 0 in the north."""
+    """A landscape while it is drawn; what is drawn covers what was there. Arrays are `(height, width)`, north up."""
 
     rng: np.random.Generator
-    """Source of all that is by chance."""
+    """Source of all random numbers."""
     size: int
     """Height and width in pixels."""
     truth: Bytes
-    """Class id."""
+    """Class id of each pixel."""
     surface: Bytes
-    """Position in `SURFACES`."""
+    """Position in `SURFACES` of each pixel's surface."""
     tone: Floats
-    """How far an object departs from its surface's mean, in units of the surface's spread."""
+    """Difference of each pixel from the mean of its surface, in units of the surface's spread."""
 
     @property
     def metres(self) -> Floats:
-        """How far each column lies from the western edge, or each row from the northern, (size,)."""
+        """Distance of each column from the western edge, or of each row from the northern, in metres, `(size,)`."""
         return np.arange(self.size, dtype=np.float32) * np.float32(PIXEL)
 
     def paint(self, where: Bools, surface: str, tone: Number = 0.0) -> None:
-        """Cover the True pixels with a surface."""
+        """Draw a surface where a mask is True.
+
+        Args:
+            where: Mask `(height, width)`.
+            surface: Name of the surface.
+            tone: Difference from its mean in units of its spread.
+        """
         self.surface[where] = _SURFACE_ID[surface]
         np.copyto(self.tone, tone, where=where)
 
     def classify(self, where: Bools, name: str) -> None:
-        """Say which class the True pixels are."""
+        """Set the class, given its name, where a mask is True."""
         self.truth[where] = _CLASS_ID[name]
 
     def noise(self, metres: float) -> Floats:
-        """A smooth random field, (height, width), of mean 0 and deviation about 1; hills are `metres` apart."""
+        """Return a smooth random field, `(height, width)`, of mean 0 and standard deviation about 1.
+
+        Args:
+            metres: Distance between its hills in metres.
+        """
         knots = math.ceil(self.size * PIXEL / metres) + 2
         away = np.abs(self.metres[:, None] / np.float32(metres) - np.arange(-0.5, knots - 1, dtype=np.float32))
         spline = np.where(away < 0.5, 0.75 - away**2, np.maximum(1.5 - away, 0) ** 2 / 2)  # quadratic B-spline
@@ -119,20 +129,25 @@ class Land:
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """How a grid of streets or field borders divides the land. Arrays are (height, width)."""
+    """Plots between streets or field borders. Arrays are `(height, width)`."""
 
     margin: Floats
-    """Metres from the plot's border."""
+    """Distance of each pixel from the border of its plot in metres."""
     rows: Floats
     """A wave of 35 m across the plot, -1 to 1."""
     chance: Floats
-    """A random number from 0 to 1, the same all over a plot."""
+    """A random number from 0 to 1, the same for all pixels of a plot."""
     tone: Floats
-    """Another one, from -1 to 1."""
+    """A random number from -1 to 1, the same for all pixels of a plot."""
 
 
 def draw_land(size: int, rng: np.random.Generator) -> Land:
-    """A land of size x size pixels: farms, forest, a town, a lake, a river and a highway."""
+    """Draw a landscape with farms, forest, a town, a lake, a river and a highway.
+
+    Args:
+        size: Height and width in pixels.
+        rng: Source of all random numbers.
+    """
     shape = (size, size)
     land = Land(rng, size, np.zeros(shape, np.uint8), np.zeros(shape, np.uint8), np.zeros(shape, np.float32))
     for draw in (_farms, _scrub, _forest, _town, _quarter, _lake, _river, _highway):
@@ -141,7 +156,16 @@ def draw_land(size: int, rng: np.random.Generator) -> Land:
 
 
 def _plots(land: Land, width: Number, length: Number, angle: Number, bend: Number, farm: Int32 | int = 0) -> Plots:
-    """Divide the land into plots, whose borders depart by about `bend` from straight lines; metres and radians."""
+    """Divide the land into plots.
+
+    Args:
+        land: The landscape.
+        width: Width of a plot in metres.
+        length: Length of a plot in metres.
+        angle: Direction of the plots in radians.
+        bend: Distance in metres by which borders differ from straight lines.
+        farm: Number of the farm, on which the plots' random numbers depend.
+    """
     x, y = _turned(land, angle, bend)
     column, x = np.divmod(x, width)  # from here on within the plot
     line, y = np.divmod(y + np.float32(0.37) * column * length, length)  # neighbours' cross borders are not in line
@@ -153,14 +177,14 @@ def _plots(land: Land, width: Number, length: Number, angle: Number, bend: Numbe
 
 
 def _turned(land: Land, angle: Number, bend: Number) -> tuple[Floats, Floats]:
-    """Metres of each pixel along axes that are turned by an angle in radians and bent by some metres."""
+    """Return the metres of each pixel along axes that are turned by an angle in radians and bent by some metres."""
     x, y = land.metres + bend * land.noise(350), land.metres[:, None] + bend * land.noise(350)
     cos, sin = np.cos(angle, dtype=np.float32), np.sin(angle, dtype=np.float32)
     return x * cos + y * sin, y * cos - x * sin
 
 
 def _distance(land: Land, first: tuple[float, float]) -> Floats:
-    """Metres to the nearest of places `_TOWN_SPACING` apart, (height, width); the first stands near `first`."""
+    """Return metres to the nearest of places `_TOWN_SPACING` apart, `(height, width)`; the first is near `first`."""
     steps = range(math.ceil(land.size * PIXEL / _TOWN_SPACING) + 1)
     nearest = np.full((land.size, land.size), np.inf, np.float32)
     for across, down in ((i, j) for j in steps for i in steps):
@@ -171,7 +195,7 @@ def _distance(land: Land, first: tuple[float, float]) -> Floats:
 
 
 def _from_line(land: Land, center: Floats) -> Floats:
-    """Metres from a line that runs south, (height, width); center is how far east it is, in metres, (height,)."""
+    """Return metres from a line that runs south, `(height, width)`; `center` is its x in metres, `(height,)`."""
     slant = np.hypot(np.float32(1), np.gradient(center, np.float32(PIXEL)))
     return np.asarray(np.abs(land.metres - center[:, None]) / slant[:, None])
 
@@ -191,7 +215,7 @@ def _farms(land: Land) -> None:
 
 
 def _farm_numbers(land: Land) -> tuple[Int32, Bytes]:
-    """Number of the farm of each pixel and its row in `_FIELDS`, (height, width). A farm is a Voronoi cell."""
+    """Return the farm of each pixel and its row in `_FIELDS`, `(height, width)`. A farm is a Voronoi cell."""
     from scipy.ndimage import distance_transform_edt
 
     side = math.ceil(land.size * PIXEL / _FARM)
@@ -206,7 +230,7 @@ def _farm_numbers(land: Land) -> tuple[Int32, Bytes]:
 
 
 def _scrub(land: Land) -> None:
-    """Bushes, gullies and winding paths where herbs grow; groups of trees in pastures."""
+    """Draw bushes, gullies and winding paths where herbs grow, and groups of trees in pastures."""
     where, relief = land.truth == _CLASS_ID["HerbaceousVegetation"], land.noise(420)
     gullies = np.abs(land.noise(110))  # small along branching lines
     land.paint(where, "scrub", 0.7 * relief + gullies - 0.8)
@@ -215,7 +239,7 @@ def _scrub(land: Land) -> None:
 
 
 def _forest(land: Land) -> None:
-    """The great forest in the west and woods elsewhere, with few tracks."""
+    """Draw the large forest in the west and woods elsewhere, with few tracks."""
     edge, sweep = land.noise(300), land.noise(1500)
     where = (land.metres + 60 * edge + 250 * sweep < 1700) | (sweep + 0.1 * edge < -1.9)
     land.classify(where, "Forest")
@@ -224,7 +248,7 @@ def _forest(land: Land) -> None:
 
 
 def _town(land: Land) -> None:
-    """Houses in gardens along streets."""
+    """Draw towns: houses in gardens along streets."""
     where = _distance(land, _TOWN) + 160 * land.noise(500) < 800
     land.classify(where, "Residential")
     plots = _plots(land, 30, 38, 0.5, bend=15)
@@ -236,7 +260,7 @@ def _town(land: Land) -> None:
 
 
 def _quarter(land: Land) -> None:
-    """An industrial quarter: halls and some lawns on asphalt."""
+    """Draw industrial quarters: halls and some lawns on asphalt."""
     where = _distance(land, _QUARTER) + 60 * land.noise(300) < 520
     land.classify(where, "Industrial")
     lots = _plots(land, 150, 105, 0.3, bend=0)
@@ -247,7 +271,7 @@ def _quarter(land: Land) -> None:
 
 
 def _lake(land: Land) -> None:
-    """A lake with bushes along its shore."""
+    """Draw lakes with bushes along their shores."""
     shore = _distance(land, _LAKE) + 110 * land.noise(600) - 780
     land.paint(shore < 9, "hedge")
     land.classify(shore < 0, "SeaLake")
@@ -255,7 +279,7 @@ def _lake(land: Land) -> None:
 
 
 def _river(land: Land) -> None:
-    """A meandering river, 150 to 400 m wide, with trees along its banks, which count as River too."""
+    """Draw a meandering river, 150 to 400 m wide, with trees along its banks, which have the class River, too."""
     y, turn = land.metres, land.rng.uniform(0, 2 * math.pi, 3).astype(np.float32)
     middle = 2550 + 330 * np.sin(y / 560 + turn[0]) + 80 * np.sin(y / 230 + turn[1])
     bank = _from_line(land, middle) - (137.5 + 62.5 * np.sin(y / 900 + turn[2]))[:, None]
@@ -267,9 +291,9 @@ def _river(land: Land) -> None:
 
 
 def _highway(land: Land) -> None:
-    """A wide road with green verges.
+    """Draw a wide road with green verges.
 
-    EuroSAT calls a chip Highway when one crosses it, so the class is a band around the road, not the asphalt alone.
+    A chip of EuroSAT is Highway if a road crosses it, so the class is a band around the road, not the asphalt alone.
     """
     middle = 2850 + 260 * np.sin(land.metres / 1100 + np.float32(land.rng.uniform(0, 2 * math.pi)))
     distance = _from_line(land, middle).T
