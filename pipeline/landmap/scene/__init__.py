@@ -1,1 +1,1 @@
-"""A raster or product becomes a scene: its bands on one grid, what is masked, pixels on demand."""
+"""A raster or product, opened for a model: its bands on one grid, its masks, and pixels by windows."""

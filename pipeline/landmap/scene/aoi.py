@@ -28,10 +28,10 @@ from landmap.tiling import Window
 from landmap_models.arrays import Bools
 
 PRECISION = 1 / 4096
-"""Pixels to which corners of polygons are rounded: millimetres."""
+"""Share of a pixel to which corners of polygons are rounded: millimetres."""
 
 _DRAWING = Lock()
-"""rasterio silences a warning of its own while it draws, which Python lets only one thread do at a time."""
+"""Lets one thread draw at a time: rasterio suppresses a warning meanwhile, which is not safe in several threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,16 @@ class AreaOfInterest(Mask):
 
 
 def read_area(path: str, geobox: GeoBox, scene: str, layer: str | None = None) -> AreaOfInterest:
-    """Read polygons and bring them to a scene's grid.
+    """Read polygons and transform them to pixels of a scene.
 
     Args:
         path: Any vector file that GeoPandas reads, in any CRS.
-        geobox: The scene's.
-        scene: Its name, for messages.
-        layer: Name of the file's layer; None where it has one of polygons.
+        geobox: Where the scene lies.
+        scene: Name of the scene, for messages.
+        layer: Name of the file's layer; None if it has one layer of polygons.
 
     Raises:
-        SceneError: It can't be read, has no polygons or no CRS, or does not touch the scene.
+        SceneError: The file can't be read, has no polygons or no CRS, or does not touch the scene.
     """
     import shapely
 
@@ -113,7 +113,7 @@ def read_area(path: str, geobox: GeoBox, scene: str, layer: str | None = None) -
 
 
 def _polygons_of(path: str, layer: str | None) -> Any:
-    """The polygons of a file, as GeoSeries, each whole."""
+    """The polygons of a file as a GeoSeries of single polygons."""
     shapes = read_shapes(path, layer, option="--aoi-layer", kinds=("Polygon",), error=SceneError).geometry
     if shapes.crs is None:
         raise SceneError(
@@ -145,7 +145,7 @@ def _polygons(wkb: bytes) -> Any:
 
 
 def _touching(wkb: bytes, window: Window) -> Any:
-    """Polygons that touch a rectangle."""
+    """The polygons that touch a window."""
     import shapely
 
     polygons, (height, width) = _polygons(wkb), window.shape

@@ -1,4 +1,4 @@
-"""A scene that lies nowhere, or whose pixels are not the model's, is refused or warned about."""
+"""Checks that a scene has a place on the ground, and pixels of about the model's size."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from landmap.scene.warp import can_be_warped, is_too_coarse
 from landmap_models.model_file.card import ModelCard
 
 SIZES = 0.499, 1.501
-"""Sides of a pixel on the ground, in the model's, that are accepted: from half to one and a half, and 0.1 % more, as a
-metre of UTM is 1.0004 m in the middle of a zone."""
+"""Smallest and largest side of a pixel on the ground, in pixel sizes of the model, that are accepted: half to one and a
+half, with 0.1 % tolerance, as a metre of UTM is 1.0004 m in the middle of a zone."""
 
 
 def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[str]:
     """Refuse a scene that can't be placed on the ground, or whose pixels are not the model's.
 
     Args:
-        scene: To check.
-        card: Of the model.
-        force: Warn instead of refusing.
+        scene: The scene.
+        card: Card of the model.
+        force: Whether to warn instead of raising an error.
 
     Returns:
         Warnings.
 
     Raises:
-        GeoreferenceError: With the reason and what to do.
+        GeoreferenceError: The scene has no place, or other pixels than the model's.
     """
     found = misplaced(scene.geobox)
     if not found:
@@ -50,7 +50,7 @@ def _wrong_size(scene: Scene, card: ModelCard) -> list[str]:
 
 
 def _better_pixels(scene: Scene, card: ModelCard) -> str:
-    """What to do about pixels that are not the model's."""
+    """Advise on a scene with other pixels than the model's."""
     absent = [file for name in scene.source.band_names if scene.product for file in scene.product.absent_of(name)[:1]]
     if absent:
         names = ", ".join(file.rsplit("/", 1)[-1] for file in absent)
@@ -77,7 +77,7 @@ def _times(ratio: float) -> str:
 
 
 def _ground_warning(scene: Scene, card: ModelCard) -> list[str]:
-    """Metres of a projection are not metres on the ground, in Web Mercator least of all; degrees are not square."""
+    """Warn if pixels on the ground are not of the model's size, as in Web Mercator, or not square, as in degrees."""
     if has_model_pixels(scene.geobox, card.resolution):
         return []
     sides = ground_pixel_sides(scene.geobox)

@@ -1,7 +1,7 @@
-"""Clouds found in the scene itself, by the library s2cloudless: where an L1C scene has its ten bands and no mask.
+"""Clouds found in the pixels of an L1C scene by the library s2cloudless.
 
-It looks at pixels of 60 m, the size that it was made for: means of the scene's own. The whole scene is looked at once,
-before the run, and what comes of it travels with the plan as bits: chunks, workers and a resumed run see the same.
+It gets pixels of 60 m, the size that it was trained on, as means of the scene's own. The whole scene is read once,
+before the run, and the result is part of the plan as bits: chunks, workers and a resumed run use the same mask.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from s2cloudless import S2PixelCloudDetector
 
 BANDS = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
-"""What the library looks at, in its order."""
+"""The bands that the library needs, in its order."""
 METRES = 60
-"""Side of a cell: what the library sees as a pixel."""
+"""Side of a cell on the ground: a pixel of the library."""
 THRESHOLD, AVERAGED, WIDENED = 0.4, 4, 2
-"""Probability above which a cell is cloud, the library's default; radius in cells of the disk that probabilities are
-averaged over before, and by which cloud is widened after, as it advises for 60 m."""
+"""Probability above which a cell is cloud (the library's default), radius in cells of the disk over which probabilities
+are averaged before, and by which clouds are widened after (as its documentation advises for 60 m)."""
 TOGETHER = 170
-"""Cells along a rectangle that is read at once: 1,020 pixels of 10 m."""
+"""Rows and columns of cells that are read at once: 1,020 pixels of 10 m."""
 
 BAND_CARD = ModelCard(
     name="s2cloudless",
@@ -58,7 +58,7 @@ BAND_CARD = ModelCard(
     legend=EUROSAT,
     licence="",
 )
-"""The library's bands, as a scene is opened for a model."""
+"""A card with the library's bands, so that a scene can be opened for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +98,24 @@ def _cells(bits: bytes, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
 
 
 def cell_mask(cells: Bools, side: int, text: str) -> CellMask:
-    """The mask that leaves out cells, `(rows, columns)`, of so many pixels along each side."""
+    """Make the mask that leaves out cells.
+
+    Args:
+        cells: True for cells that are left out, `(rows, columns)`.
+        side: Rows and columns of pixels in a cell.
+        text: What is left out.
+    """
     packed = np.packbits(cells).tobytes()
     rows, cols = cells.shape
     return CellMask(zlib.compress(packed, 9), (rows, cols), side, hashlib.sha256(packed).hexdigest(), text=text)
 
 
 def without_clouds(scene: Scene, settings: Settings) -> Scene:
-    """A scene with what s2cloudless takes for cloud left out. Reads all of its ten bands once.
+    """Add a mask of the clouds that s2cloudless finds to a scene. All of its ten bands are read once.
 
     Args:
-        scene: As opened for a model.
-        settings: What it was opened with.
+        scene: The scene as opened for a model.
+        settings: The settings with which it was opened.
 
     Raises:
         SettingsError: The library is not installed.
@@ -129,7 +135,7 @@ def without_clouds(scene: Scene, settings: Settings) -> Scene:
 
 
 def _bands_of(scene: Scene, settings: Settings) -> Scene:
-    """The ten bands of a scene, as reflectance at the top of the atmosphere, on its grid."""
+    """Open the library's ten bands of a scene on the scene's grid, as top-of-atmosphere reflectance."""
     if find_spec("s2cloudless") is None:
         raise SettingsError(
             "clouds: s2cloudless finds clouds by the library of that name, which is not installed: "
@@ -161,7 +167,7 @@ def _bands_of(scene: Scene, settings: Settings) -> Scene:
 
 
 def _detect(scene: Scene, side: int) -> tuple[Bools, Bools]:
-    """Which cells are cloud, and which hold data, `(rows, columns)`."""
+    """Masks of the cells that are cloud, and of those with data, `(rows, columns)`."""
     from s2cloudless import S2PixelCloudDetector
 
     detector = S2PixelCloudDetector(threshold=THRESHOLD, average_over=AVERAGED, dilation_size=WIDENED)
@@ -177,7 +183,7 @@ def _detect(scene: Scene, side: int) -> tuple[Bools, Bools]:
 
 
 def _probability(detector: S2PixelCloudDetector, values: Floats) -> Floats:
-    """Of each cell, `(rows, columns)`, of reflectance `(rows, columns, bands)`."""
+    """Cloud probability of each cell, `(rows, columns)`, given its reflectance `(rows, columns, bands)`."""
     return np.asarray(detector.get_cloud_probability_maps(values[None])[0], np.float32)
 
 
@@ -188,7 +194,7 @@ def _rectangles(shape: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
 
 
 def _cell_means(scene: Scene, rows: slice, cols: slice, side: int) -> tuple[Floats, Bools]:
-    """Mean reflectance of the pixels with data in each cell, `(rows, columns, bands)`, and which cells have some."""
+    """Mean reflectance of the valid pixels of each cell, `(rows, columns, bands)`, and a mask of cells with any."""
     top, left = rows.start * side, cols.start * side
     window = Window(
         top, left, min(rows.stop * side, scene.geobox.height) - top, min(cols.stop * side, scene.geobox.width) - left
@@ -202,7 +208,7 @@ def _cell_means(scene: Scene, rows: slice, cols: slice, side: int) -> tuple[Floa
 
 
 def _summed(values: Floats, shape: tuple[int, int], side: int) -> Floats:
-    """Sums over cells, `(rows, columns, bands)`, the last of which may be incomplete."""
+    """Sums of pixels by cell, `(rows, columns, bands)`; the last cells may be incomplete."""
     whole = np.zeros((shape[0] * side, shape[1] * side, values.shape[-1]), np.float32)
     whole[: values.shape[0], : values.shape[1]] = values
     return np.asarray(whole.reshape(shape[0], side, shape[1], side, -1).sum(axis=(1, 3)), np.float32)

@@ -1,4 +1,4 @@
-"""What the header of a scene's file says: which band is which, what its numbers mean, which part of it is read."""
+"""What is known of a scene before pixels are read: which band is which, what is stated of it, which part is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from landmap.products.product import CLASSI, CLOUDS, SCL, Product, names_classif
 from landmap.products.scene_names import check_one_scene
 from landmap.radiometry.conversion import Evidence, Stated
 from landmap.scene.clouds import Classification
-from landmap.scene.masks import laid
+from landmap.scene.masks import layer_on
 from landmap.scene.nir import find_nir_band
 from landmap.scene.raster_source import RasterSource, raster_source
 from landmap.scene.scene_masks import classification_file
@@ -39,7 +39,7 @@ class DescribedBands:
     source: Source
     """What reads them."""
     evidence: Evidence
-    """What the file and its product say of their values; without a sample."""
+    """What the file and its product state of their values; without a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +139,9 @@ def _own_clouds(
     scene = subset.apply(bands)
     if classes is not None:
         name = f"band {classes.band_indexes[0]} (SCL)"
-        return Scl(name, (laid(subset.apply(classes, nearest=True), scene),))
+        return Scl(name, (layer_on(subset.apply(classes, nearest=True), scene),))
     if product and (found := classification(bands, product)):
-        return Scl(finest(product.scl).label, (laid(found, scene),))
+        return Scl(finest(product.scl).label, (layer_on(found, scene),))
     masks = {band.name: band.file for band in product.clouds} if product else {}
     file = masks.get(CLASSI, masks.get(CLOUDS))
     return classification_file(file, scene) if file else None
@@ -155,7 +155,7 @@ def _names(file: Any, path: str, whole: Stack | None) -> tuple[str, ...]:
 
 
 def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | None:
-    """Number of the band with the scene classification, from 1, as the user gave it, or by its description."""
+    """Number, from 1, of the band with the scene classification, as given or by its description; None if none."""
     named = (band.index for band in bands if names_classification(band.description))
     return found.get(SCL) or next(named, None)
 
@@ -163,7 +163,7 @@ def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | No
 def _source(
     file: Any, names: tuple[str, ...], found: Mapping[str, int], path: str, whole: Stack | None
 ) -> RasterSource:
-    """What reads some bands of a file, on the file's own grid.
+    """Make the source of some bands of a file, on the file's own grid.
 
     Args:
         file: The open rasterio dataset.
@@ -182,7 +182,7 @@ def _source(
 def _described(
     file: Any, source: RasterSource, subset: Subset, whole: Stack | None, *, has_scl: bool = False
 ) -> DescribedBands:
-    """Bands of a file restricted to a subset, with what the file and its product say of their values."""
+    """Bands of a file restricted to a subset, with what the file and its product state of their values."""
     indexes = source.band_indexes
     evidence = Evidence(
         path=source.redacted_path,
@@ -214,7 +214,7 @@ def _check_kind(file: Any, path: str) -> None:
 
 
 def _advice(file: Any, path: str) -> str:
-    """What to do about a file that holds several rasters, as a sentence without its full stop."""
+    """Advise on a file that holds several rasters, in a sentence without its full stop."""
     if file.driver == "Zarr":
         source, made = repr(path), repr(f"{PurePath(path).stem}.nc")
         return f'Write it as NetCDF: python -c "import xarray; xarray.open_zarr({source}).to_netcdf({made})"'
@@ -235,7 +235,7 @@ def _check_one_dtype(file: Any, indexes: tuple[int, ...], path: str) -> None:
 
 
 def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: ReadingSettings, path: str) -> dict[str, int]:
-    """Numbers in the file, from 1, of the model's bands, and of its optional ones if the user gave them."""
+    """Numbers in the file, from 1, of the model's bands, and of its optional bands if the user gave them."""
     refused = BandError(f"{path}: expected reflectance. Received a palette of colours: already a map, or a picture")
     palettes = {band.index for band in bands if band.color == "palette"}
     if settings.bands is not None:

@@ -1,4 +1,4 @@
-"""Masks that look wrong: they leave in almost nothing, or all, or take clouds for the ground → warnings."""
+"""Checks of masks: warnings of those that leave in almost nothing, or all, or take clouds for the ground."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from landmap.tiling import Window
 from landmap_models.arrays import Bools
 
 ALMOST_ALL = 0.99
-"""A mask that leaves out more of a scene's data than this is worth a warning."""
+"""Share of a scene's data above which a mask that leaves it out is worth a warning."""
 A_THIRD = 1 / 3
-"""So is one of 0 and 1 that leaves in less than this, where nobody said which of the two is left out."""
+"""Share below which a mask of 0 and 1 is worth a warning, if it is not certain which of the two is left out."""
 FEW = 200
-"""Fewer pixels than this, of those that are looked at, say nothing."""
+"""Least number of sampled pixels for a check."""
 BRIGHT = 0.25
-"""Clouds reflect more than this in visible light, even where they are thin,"""
+"""Least reflectance of clouds in visible light, also of thin ones."""
 TWICE = 2
-"""and this many times as much as the ground beside them."""
+"""Least ratio of the reflectance of clouds to that of the ground beside them."""
 MOST_VALUES = 12
-"""So many values of a mask are listed."""
-MENDS = {
+"""Number of values of a mask that a warning lists."""
+ADVICE = {
     "clouds": "--clouds none maps it, clouds and all",
     "scl": "is it the classification of this scene? Without --scl the scene's own is used, if it has one; if the "
     "file's 1 is cloud and its 0 is clear: --mask FILE --invert-mask",
@@ -37,23 +37,23 @@ MENDS = {
     "takes it so; if its first band alone is meant: --mask-values 0",
     "mask inverted": "without --invert-mask it leaves out the other pixels",
 }
-"""What to do about a mask that leaves out too much, by what asked for it."""
+"""Advice on a mask that leaves out too much, by `Mask.option`."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Effect:
-    """What a mask does to a scene, at every so many pixels with data inside the area of interest."""
+    """What a mask does to every n-th pixel with data inside the area of interest."""
 
     left_in: Bools
-    """Whether the mask leaves a pixel in, `(n,)`."""
+    """True for pixels that the mask leaves in, `(n,)`."""
     bright: npt.NDArray[np.float32]
     """Reflectance of the scene's darkest visible band, `(n,)`."""
     reasons: str
-    """What it calls the pixels that it leaves out, in words."""
+    """Why it leaves pixels out, with shares, as a text in brackets; empty for masks without classes."""
 
 
 def mask_warnings(scene: Scene) -> list[str]:
-    """What looks wrong about the masks of a scene, in plain words.
+    """Warn of masks of a scene that look wrong.
 
     Raises:
         SceneError: The scene or a mask can't be read.
@@ -73,23 +73,23 @@ def _warning(scene: Scene, mask: Mask) -> str:
         return ""
     share = float(effect.left_in.mean())
     if 1 - share > ALMOST_ALL:
-        return f"{_left_in(mask, share, effect)}: {MENDS[mask.option]}"
+        return f"{_left_in(mask, share, effect)}: {ADVICE[mask.option]}"
     if by_user and _takes_cloud_for_ground(effect):
         return (
             f"{mask.text}: what it leaves in ({percent_words(share)}) is as bright as cloud, and what it leaves out "
-            f"is not: it looks inverted; {MENDS[mask.option]}"
+            f"is not: it looks inverted; {ADVICE[mask.option]}"
         )
     if mask.option == "mask of flags":
-        return f"{_left_in(mask, share, effect)}: {MENDS[mask.option]}"
+        return f"{_left_in(mask, share, effect)}: {ADVICE[mask.option]}"
     if mask.option == "mask" and share < A_THIRD and _is_ambiguous(scene, mask):
-        return f"{_left_in(mask, share, effect)}: {MENDS['mask']}; if it is meant so: --mask-values 0"
+        return f"{_left_in(mask, share, effect)}: {ADVICE['mask']}; if it is meant so: --mask-values 0"
     return ""
 
 
 def _leaves_nothing_out(scene: Scene, mask: Mask) -> str:
-    """What is wrong with a mask of the user that leaves out nothing where it was looked at, every so many pixels.
+    """Warn of a mask of the user that leaves out nothing, by every n-th pixel and then by all.
 
-    A mask of one value may be that of a scene without clouds: nothing is left out, and nothing is wrong.
+    A mask of one value may be that of a scene without clouds, which is correct.
     """
     if not isinstance(mask, RasterMask):
         return ""
@@ -110,7 +110,7 @@ def _leaves_nothing_out(scene: Scene, mask: Mask) -> str:
 
 
 def _strips(scene: Scene) -> list[Window]:
-    """All of a scene, a strip at a time; of a very large one every so many strips."""
+    """Windows of a few rows that cover a scene, or of a very large scene every n-th of them."""
     every = -(-scene.geobox.height * scene.geobox.width // SEARCHED)
     return [
         Window(row, 0, min(STRIP, scene.geobox.height - row), scene.geobox.width)
@@ -140,7 +140,7 @@ def _effect(scene: Scene, mask: Mask, why: npt.NDArray[np.uint8]) -> _Effect:
 
 
 def _takes_cloud_for_ground(effect: _Effect) -> bool:
-    """Whether what is left in is as bright as cloud, and what is left out as dark as the ground beside it."""
+    """Whether pixels that are left in are as bright as cloud, and those left out as dark as ground."""
     inside, outside = effect.bright[effect.left_in], effect.bright[~effect.left_in]
     if min(len(inside), len(outside)) < FEW // 4:
         return False
@@ -149,7 +149,7 @@ def _takes_cloud_for_ground(effect: _Effect) -> bool:
 
 
 def _is_ambiguous(scene: Scene, mask: Mask) -> bool:
-    """Whether a mask holds nothing but 0 and one other value, and its file leaves open which is which."""
+    """Whether a mask holds only 0 and one other value, and nothing says which of them is left out."""
     if not isinstance(mask, RasterMask) or not mask.by_default:
         return False
     values, valid, _ = thinned_layers(mask.layers)

@@ -1,7 +1,7 @@
-"""A band of a mask on a scene's grid: each of the scene's pixels has the value of the mask's pixel around its middle.
+"""Bands of masks on a scene's grid: each pixel of the scene gets the value of the mask's pixel at its middle.
 
-Where the axes of both grids are parallel, as of products of 60 m beside bands of 10 m, that is looked up by row and
-column; a warp would take far longer.
+If the axes of both grids are parallel, as of masks of 60 m beside bands of 10 m, the value is looked up by row and
+column, as a warp would take far longer.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from landmap.tiling import Window
 from landmap_models.arrays import Bools, Ints
 
 THIN = 512
-"""Rows and columns, at most, at which a mask is looked at to say what share of the scene it leaves out."""
+"""Most rows and columns of the thinned mask by which shares of a scene are estimated."""
 STRIP = 1024
-"""Rows of a mask that are read at once where all of it is looked at."""
+"""Number of rows of a mask that are read at once."""
 SLACK = 1e-6
-"""Pixels by which a middle may miss a border and still be taken to lie on it, and so in the next pixel."""
+"""Distance in pixels within which a pixel's middle counts as lying on a border, and so in the next pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class Layer:
     """A band of a mask."""
 
     source: RasterSource
-    """On the scene's grid, or on its own, whose axes are parallel to the scene's."""
+    """Reads it, on the scene's grid, or on its own grid if the axes are parallel to the scene's."""
     geobox: GeoBox
-    """The scene's."""
+    """Where the scene lies."""
 
     def read(self, window: Window) -> tuple[npt.NDArray[Any], Bools]:
-        """Values in a rectangle of the scene, `(height, width)`, and where there are any.
+        """Read a window of the scene: values and validity, both `(height, width)`.
 
         Raises:
             ReadError: The file can't be read there.
@@ -48,13 +48,13 @@ class Layer:
             values, valid = self.source.read(window)
             return values[..., 0], valid
         rows, cols = (np.arange(start, start + length) for start, length in _spans(window))
-        return _looked_up(self.source, *_rows_and_cols(self.source.geobox, self.geobox, rows, cols))
+        return _at(self.source, *_rows_and_cols(self.source.geobox, self.geobox, rows, cols))
 
     def read_thinned(self, thin: Thin) -> tuple[npt.NDArray[Any], Bools]:
-        """The same of all of the scene, every so many pixels.
+        """Read every n-th pixel of the whole scene: values and validity, both `thin.shape`.
 
-        The mask is read as it is: of classes, overviews of a file, and the coarser levels of JPEG 2000 above all, hold
-        numbers that stand between two classes and are none of them.
+        The mask is read at full resolution: overviews, and the coarser levels of JPEG 2000 above all, hold averages of
+        class numbers, which are none.
 
         Raises:
             ReadError: The file can't be read.
@@ -70,39 +70,39 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Thin:
-    """All of a scene, every so many pixels."""
+    """Every n-th pixel of a whole scene."""
 
     window: Window
-    """The scene."""
+    """The whole scene."""
     step: int
-    """How many rows, and columns, each pixel that is looked at stands for."""
+    """Number n of rows, and of columns, for which each pixel stands."""
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of what is looked at."""
+        """Number of rows and columns of these pixels."""
         return math.ceil(self.window.height / self.step), math.ceil(self.window.width / self.step)
 
 
 def thinned(geobox: GeoBox) -> Thin:
-    """Of a scene so many pixels that few enough are looked at."""
+    """The thinning of a scene to at most `THIN` rows and columns."""
     return Thin(Window(0, 0, geobox.height, geobox.width), math.ceil(max(geobox.height, geobox.width) / THIN))
 
 
 def read_layers(layers: Sequence[Layer], window: Window) -> tuple[npt.NDArray[Any], Bools]:
-    """Values of the bands of a mask in a rectangle, `(height, width, bands)`, and where all have data."""
+    """Read a window of all bands of a mask: values `(height, width, bands)` and where all bands are valid."""
     values, valid = zip(*(layer.read(window) for layer in layers), strict=True)
     return np.stack(values, axis=-1), np.logical_and.reduce(valid)
 
 
 def thinned_layers(layers: Sequence[Layer]) -> tuple[npt.NDArray[Any], Bools, int]:
-    """The same of all of a scene, every so many pixels, and how many these are."""
+    """Read every n-th pixel of all bands of a mask: values, where all bands are valid, and n."""
     thin = thinned(layers[0].geobox)
     values, valid = zip(*(layer.read_thinned(thin) for layer in layers), strict=True)
     return np.stack(values, axis=-1), np.logical_and.reduce(valid), thin.step
 
 
 def are_parallel(one: GeoBox, other: GeoBox) -> bool:
-    """Whether two grids share a CRS and the directions of their axes, those of the CRS."""
+    """Whether two rasters have one CRS, and rows and columns along its axes."""
     same = one.crs == other.crs or (
         one.crs is not None and other.crs is not None and CRS.from_wkt(one.crs) == CRS.from_wkt(other.crs)
     )
@@ -114,7 +114,7 @@ def _spans(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _rows_and_cols(base: GeoBox, geobox: GeoBox, rows: Ints, cols: Ints) -> tuple[Ints, Ints]:
-    """Rows and columns of a raster that lie around the middles of a grid's, both with parallel axes."""
+    """Rows and columns of a raster at the middles of the rows and columns of another one with parallel axes."""
     here, there = geobox.transform, base.transform
     down = (here.f + here.e * (rows + 0.5) - there.f) / there.e
     across = (near(here.c + here.a * (cols + 0.5), _middle(base), base.crs) - there.c) / there.a
@@ -126,8 +126,8 @@ def _middle(base: GeoBox) -> float:
     return (west + east) / 2
 
 
-def _looked_up(source: RasterSource, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
-    """Values at rows and columns of a raster, `(rows, cols)`; beyond its edge there are none."""
+def _at(source: RasterSource, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
+    """Values and validity at rows and columns of a raster, `(rows, cols)`; not valid beyond its edge."""
     shape = len(rows), len(cols)
     inside = [_within(rows, source.geobox.height), _within(cols, source.geobox.width)]
     if not inside[0].any() or not inside[1].any():
@@ -144,15 +144,15 @@ def _within(places: Ints, length: int) -> Bools:
 
 
 def _strips(source: RasterSource, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
-    """As `_looked_up`, a strip of the raster at a time."""
+    """As `_at`, reading a few rows of the raster at a time."""
     strips = rows // STRIP
-    parts = [_looked_up(source, rows[strips == strip], cols) for strip in dict.fromkeys(strips.tolist())]
+    parts = [_at(source, rows[strips == strip], cols) for strip in dict.fromkeys(strips.tolist())]
     values, valid = zip(*parts, strict=True)
     return np.concatenate(values), np.concatenate(valid)
 
 
 def _pixels_of(base: GeoBox, geobox: GeoBox, rows: Ints, cols: Ints) -> tuple[Ints, Ints]:
-    """Row and column of a raster in another CRS around the middle of each of a grid's pixels, `(rows, cols)` both."""
+    """Row and column in a raster, both `(rows, cols)`, at the middle of each pixel of a raster in another CRS."""
     across, down = np.meshgrid(cols + 0.5, rows + 0.5)
     x, y = geobox.transform @ (across.ravel(), down.ravel())
     col, row = ~base.transform @ coordinates(x, y, geobox.crs or "", base)
@@ -161,7 +161,7 @@ def _pixels_of(base: GeoBox, geobox: GeoBox, rows: Ints, cols: Ints) -> tuple[In
 
 
 def _scattered(base: RasterSource, rows: Ints, cols: Ints) -> tuple[npt.NDArray[Any], Bools]:
-    """Values of a raster at pixels anywhere in it, a strip of it at a time; beyond its edge there are none."""
+    """Values and validity at any pixels of a raster, reading a few rows at a time; not valid beyond its edge."""
     values, valid = np.zeros(rows.shape, base.dtype), np.zeros(rows.shape, np.bool_)
     inside = _within(rows, base.geobox.height) & _within(cols, base.geobox.width)
     for strip in np.unique(rows[inside] // STRIP).tolist():

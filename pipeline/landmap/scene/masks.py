@@ -35,32 +35,32 @@ class Rule:
     """Leaves out the pixels where one band of a mask has certain values."""
 
     band: int
-    """Place of the band in the mask, from 0."""
+    """Index of the band in the mask, from 0."""
     values: tuple[float, ...]
-    """Which values."""
+    """The values."""
     reason: str
-    """What these pixels count as."""
+    """Why these pixels are left out."""
     others: bool = False
-    """Leave out all values but these."""
+    """Whether all values but these are left out instead."""
 
     def meets(self, values: npt.NDArray[Any]) -> Bools:
-        """Where the values of a mask, `(height, width, bands)`, are those that are left out."""
+        """Mask of the pixels that are left out, `(height, width)`, given the values `(height, width, bands)`."""
         return np.asarray(np.isin(values[..., self.band], self.values, invert=self.others), np.bool_)
 
 
 def reasons_of(rules: Sequence[Rule], nodata_reason: str) -> tuple[str, ...]:
-    """What rules count pixels as, each once, and last what pixels without data count as, unless that is ""."""
+    """The reasons of rules, each once, and last the reason of pixels without data, if that is not empty."""
     return tuple(dict.fromkeys([*(rule.reason for rule in rules), *([nodata_reason] if nodata_reason else [])]))
 
 
 def apply_rules(values: npt.NDArray[Any], valid: Bools, rules: Sequence[Rule], nodata_reason: str) -> Reasons:
-    """Why pixels are left out, by number in `reasons_of`; the first rule that meets a pixel counts.
+    """Number of the reason in `reasons_of` why a pixel is left out, `(height, width)`, by the first rule that meets it.
 
     Args:
-        values: Of the mask, `(height, width, bands)`.
-        valid: Where it has data, `(height, width)`.
-        rules: The mask's.
-        nodata_reason: What pixels without data count as that no rule meets; "" leaves them in.
+        values: Values of the mask, `(height, width, bands)`.
+        valid: True where the mask has data, `(height, width)`.
+        rules: Rules of the mask.
+        nodata_reason: Reason of pixels without data that no rule meets; empty if they are left in.
     """
     numbers = {reason: i for i, reason in enumerate(reasons_of(rules, nodata_reason), 1)}
     found = np.zeros(valid.shape, np.uint8)
@@ -161,7 +161,7 @@ class RasterMask(Mask):
 
 @dataclass(frozen=True, slots=True)
 class MaskHeader:
-    """What the raster of a mask says of itself."""
+    """The header of the raster of a mask."""
 
     count: int
     """Number of bands."""
@@ -172,7 +172,7 @@ class MaskHeader:
 
 
 def read_mask_header(path: str) -> MaskHeader:
-    """Read what the raster of a mask says of itself.
+    """Read the header of the raster of a mask.
 
     Raises:
         SceneError: The file can't be read.
@@ -185,15 +185,15 @@ def read_mask_header(path: str) -> MaskHeader:
 
 
 def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]) -> tuple[Layer, ...]:
-    """Bands of a raster on a scene's grid, by the nearest of its pixels; each by itself.
+    """Layers of some bands of a raster on a scene's grid, by the nearest of its pixels.
 
     Args:
-        path: File or address of the mask's raster.
-        scene: What they are brought to.
-        choose: Says, of the open file, which bands, from 1.
+        path: Path or URL of the raster.
+        scene: The scene.
+        choose: Returns the numbers of the bands, from 1, given the open file.
 
     Raises:
-        SceneError: It can't be read, has no place, or lies elsewhere.
+        SceneError: The raster can't be read, has no place, or lies elsewhere.
     """
 
     def describe(file: Any) -> tuple[GeoBox, tuple[RasterSource, ...]]:
@@ -206,17 +206,17 @@ def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]
     geobox, sources = read_until_stable(path, describe)
     if geobox != scene.geobox:
         _check_place(geobox, redacted(path), scene)
-    return tuple(laid(source, scene) for source in sources)
+    return tuple(layer_on(source, scene) for source in sources)
 
 
-def laid(source: RasterSource, scene: Source) -> Layer:
-    """A band of a mask, on a grid of its own, on that of a scene."""
+def layer_on(source: RasterSource, scene: Source) -> Layer:
+    """The layer of a band of a mask, on any grid, for a scene."""
     here = scene.geobox
     return Layer(source if are_parallel(source.geobox, here) else warped(source, onto(here)), here)
 
 
 def _check_place(geobox: GeoBox, path: str, scene: Source) -> None:
-    """Refuse a raster that lies nowhere, or elsewhere than the scene."""
+    """Refuse a raster without a place, or one that does not touch the scene."""
     if geobox.crs is None or scene.geobox.crs is None:
         raise SceneError(
             f"{path}: expected a mask on the scene's grid, or a CRS in both to bring it there. Received: no CRS in "

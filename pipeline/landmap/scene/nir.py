@@ -1,7 +1,6 @@
-"""B08 of a scene, for models that know what near infrared adds: found and understood, or why it is not used.
+"""Near infrared (B08) of a scene, for models with a NIR prior: whether it is used, or why not.
 
-Near infrared helps where it is there, and is never needed: whatever is wrong with it leaves a map of true colour, and
-the plan says so.
+Near infrared is never needed: if anything is wrong with it, the map is made by true colour, and the plan says so.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ NOTICED = 0.05
 
 @dataclass(frozen=True, slots=True)
 class NirInput:
-    """What a model's near-infrared prior gets of a scene."""
+    """What a model's NIR prior gets of a scene."""
 
     source: Source
-    """Where B08 lies."""
+    """Reads B08."""
     visible: tuple[int, int]
-    """Positions of red and green among the model's bands."""
+    """Indexes of red and green among the model's bands."""
     radiometry: Radiometry
     """How values of red, green and near infrared become reflectance at the prior's level."""
 
@@ -46,10 +45,10 @@ class NirInput:
         """Reflectance of red, green and near infrared, `(height, width, 3)`.
 
         Args:
-            values: Of the model's bands as they are in the file, `(height, width, bands)`.
-            nir: Of B08 as they are in the file, `(height, width)`.
-            valid: Where the file says that B08 has data, `(height, width)`. A 0 is no data, too: Sentinel-2's code for
-                unseen, and a hole taken for darkness would be taken for water.
+            values: Values of the model's bands as they are in the file, `(height, width, bands)`.
+            nir: Values of B08 as they are in the file, `(height, width)`.
+            valid: True where B08 has data by its file, `(height, width)`. 0 is no data, too: it is Sentinel-2's nodata
+                value, and a hole that is taken for dark would be taken for water.
         """
         stacked = np.concatenate([values[..., list(self.visible)], nir[..., None]], axis=-1)
         out = self.radiometry.to_model(np.asarray(stacked))
@@ -60,12 +59,12 @@ class NirInput:
 def find_nir_band(
     bands: tuple[FileBand, ...], given: int | None, card: ModelCard, settings: ReadingSettings
 ) -> int | str:
-    """Number of B08 in a file, from 1, or why it is not used, in words.
+    """Number of B08 in a file, from 1, or a text that says why it is not used.
 
     Args:
-        bands: Of the file.
-        given: Its number by `--bands`, if that was given for it.
-        card: The model's.
+        bands: The bands of the file.
+        given: Number of B08 by `--bands`; None if not given.
+        card: Card of the model.
         settings: `use_nir` and `bands` are used.
     """
     if card.nir is None:
@@ -88,18 +87,18 @@ def find_nir_band(
 def resolve_nir(
     source: Source, evidence: Evidence, radiometry: Radiometry, card: ModelCard, settings: ReadingSettings
 ) -> NirInput | str:
-    """Decide what the values of B08 mean, or say why it is not used.
+    """Resolve what the values of B08 mean, or return a text that says why it is not used.
 
-    It is used only where its numbers can be trusted as those of the other bands are: reflectance of a known scale.
+    It is used only if its values are as certain as those of the other bands: reflectance of a known scale.
 
     Args:
-        source: Where it lies.
-        evidence: What the file says of it; its sample is that of the model's bands.
-        radiometry: Of the model's bands.
-        card: The model's, with a prior.
+        source: Reads B08.
+        evidence: What is stated of B08, with the sample of the model's bands.
+        radiometry: Radiometry of the model's bands.
+        card: Card of a model with a NIR prior.
         settings: As for the other bands.
     """
-    assert card.nir is not None  # find_infrared has seen to it
+    assert card.nir is not None  # find_nir_band has checked it
     if source.dtype == "uint8" or settings.scale == "8bit":
         return f"8 bits, as of a picture: {ONLY}. Near infrared needs digital numbers or reflectance"
     if source.dtype != evidence.dtype:
@@ -123,7 +122,7 @@ def _visible(card: ModelCard) -> tuple[int, int]:
 def _radiometry(
     scale: float, offset: float, visible: Radiometry, card: ModelCard, prior: NirPrior, path: str
 ) -> Radiometry:
-    """Of red, green and near infrared, to the prior's level."""
+    """Radiometry of red, green and near infrared at the prior's level."""
     places = _visible(card)
     haze, _ = haze_between(visible.level, (prior.level,), (*VISIBLE, NIR_BAND), path)
     return replace(
@@ -136,18 +135,18 @@ def _radiometry(
 
 
 def check_nir(nir: NirInput, found: Sample) -> str | None:
-    """What the values of B08 speak against it, in words; None where nothing does, or too few were seen.
+    """A text that says what is wrong with the values of B08; None if nothing is, or too few are known.
 
     Args:
-        nir: What was decided.
-        found: Values of B08 where it has data.
+        nir: How they become reflectance.
+        found: A sample of its values.
     """
     values = found.values[:, 0]
     if found.complete and not len(values):
         return "without data where it was looked at"
     if len(values) < LEAST_PIXELS:
         return None
-    # At the scene's own level: added haze would lend light to a band that holds none.
+    # At the scene's own level, as added haze would brighten a band that is black.
     own_level = (values + nir.radiometry.offset[2]) * nir.radiometry.scale[2]
     middle, bright = np.percentile(own_level, (50, 99))
     if middle > 1.5 or bright < 0.005:
@@ -176,13 +175,13 @@ def decide_nir(
     card: ModelCard,
     settings: ReadingSettings,
 ) -> NirUse:
-    """Decide whether a scene's near infrared is used, by what is said of it and by a sample of its values.
+    """Decide whether a scene's near infrared is used, by what is stated of it and by a sample of its values.
 
     Args:
-        source: What reads B08.
-        evidence: What is said of its values, and the sample of the scene's other bands.
+        source: Reads B08.
+        evidence: What is stated of its values, with the sample of the scene's other bands.
         scene: The scene's bands and their radiometry.
-        masks: Masks that the windows of a model do not see through.
+        masks: Masks that mask the input of the model.
         label: Where B08 lies, for the text: "band 4", or the name of its file.
         card: Card of a model with a NIR prior.
         settings: As for the other bands.

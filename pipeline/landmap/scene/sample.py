@@ -1,7 +1,7 @@
-"""Values of a scene on which decisions rest: a few places of it, or, where these have no data, where data are.
+"""A sample of a scene's values, by which its radiometry is resolved and checked.
 
-An ordinary scene is sampled at 25 places. Where those hold few pixels with data, every pixel is looked at (a coarser
-copy first, if the file has one), and the sample is read where data were found. It depends on the scene alone, never on
+An ordinary scene is sampled at 25 places. If those have few pixels with data, the whole scene is searched for data (an
+overview first, if the file has one), and the sample is read where data are. It depends on the scene alone, never on
 chunks, threads or the machine.
 """
 
@@ -20,50 +20,50 @@ from landmap.tiling import Window
 from landmap_models.arrays import Bools, Floats, Ints
 
 PLACES = 5
-"""A scene is sampled at this many places along each axis."""
+"""Number of places along each axis at which a scene is sampled."""
 SIZE = 64
-"""A place has this many rows and columns of pixels, or as many as the scene has."""
+"""Rows and columns of pixels in a place, or as many as the scene has."""
 ENOUGH = SIZE * SIZE
-"""Pixels with data below which the places are not trusted to have met what the scene holds."""
+"""Number of pixels with data below which the scene is searched for more."""
 PLACES_WITH_DATA = 100
-"""At most so many places are sampled where data were searched for."""
+"""Most places that are sampled after a search."""
 STRIP = 8192
-"""Columns that are searched together, at most."""
+"""Most columns that are searched together."""
 SEARCHED = 500_000_000
-"""Pixels that are searched for data, at most: four Sentinel-2 tiles. Of a larger scene every so many strips are."""
+"""Most pixels that are searched for data, those of four Sentinel-2 scenes; of a larger scene every n-th strip is."""
 COARSE = 1024
-"""Rows and columns of the coarser copy that is searched first, at most."""
+"""Most rows and columns of the overview that is searched first."""
 
 
 class PixelMask(Protocol):
-    """What leaves pixels of a scene out (`landmap.scene.masks.Mask`)."""
+    """What the sample needs of a `landmap.scene.masks.Mask`."""
 
     def usable(self, window: Window) -> Bools:
-        """Which pixels of a rectangle of the scene are left in, `(height, width)`."""
+        """Pixels of a window of the scene that are left in, `(height, width)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Values of pixels with data, as they are in the file."""
+    """Values of a scene's pixels with data."""
 
     values: Floats
-    """`(n, bands)`; none is 0 in every band."""
+    """Values as they are in the file, `(n, bands)`; none is 0 in every band."""
     zero_share: float
     """Share of the pixels with data that are 0 in every band and were left out, 0 to 1."""
     complete: bool
-    """Every pixel of the scene was looked at: where the sample is empty, the scene is."""
+    """Whether every pixel of the scene was searched, so that the scene is empty if the sample is."""
     fills: Fills
-    """Constants in what was sampled that are no data, though the file does not declare them."""
+    """Constants in the sample that are no data, though the file does not declare them."""
 
 
 def sample(source: Source, masks: Sequence[PixelMask] = ()) -> Sample:
     """Read values of pixels with data from all over a scene.
 
-    Pixels that are 0 in every band, though declared valid, are counted apart: as values they would mislead.
+    Pixels that are 0 in every band, though declared valid, are counted but left out of the values.
 
     Args:
-        source: Bands of the scene.
-        masks: What hides pixels; those are not sampled, unless they are all that there is.
+        source: Reads the scene's bands.
+        masks: Masks whose pixels are not sampled, unless there are no others.
 
     Raises:
         SceneError: The file or a mask can't be read.
@@ -77,16 +77,16 @@ def sample(source: Source, masks: Sequence[PixelMask] = ()) -> Sample:
 
 
 def share_missing(source: Source, other: Source, masks: Sequence[PixelMask] = ()) -> tuple[float, str]:
-    """Share of a scene's pixels with data where another band of it has none, and what stands there instead.
+    """Share of a scene's pixels with data where another band has none, and the value that it has there.
 
     Args:
-        source: Bands of the scene.
-        other: The band, on the same grid. Its zeros are no data.
-        masks: What hides pixels.
+        source: Reads the scene's bands.
+        other: Reads the other band, on the same grid. Its zeros are no data.
+        masks: Masks whose pixels do not count.
 
     Returns:
-        The share of those that were looked at, 0 where they are too few to tell; and the value of most of those without
-        data, in words, or "" where they have several.
+        The share of the sampled pixels, 0 to 1, or 0 if they are too few; and the value of most pixels without data as
+        a text, empty if no value has the majority.
 
     Raises:
         SceneError: A file or a mask can't be read.
@@ -105,12 +105,12 @@ def share_missing(source: Source, other: Source, masks: Sequence[PixelMask] = ()
 
 
 def places_with_data(source: Source, masks: Sequence[PixelMask] = (), number: int = PLACES_WITH_DATA) -> list[Window]:
-    """Places of a scene that hold data, spread evenly over its pixels with data; empty where none were found.
+    """Places of a scene that hold data, spread evenly over its pixels with data; none if it has no data.
 
     Args:
-        source: Bands of the scene.
-        masks: What hides pixels.
-        number: So many places at most.
+        source: Reads the scene's bands.
+        masks: Masks whose pixels do not count.
+        number: Most places.
 
     Raises:
         SceneError: The file or a mask can't be read.
@@ -119,7 +119,7 @@ def places_with_data(source: Source, masks: Sequence[PixelMask] = (), number: in
 
 
 def _search(source: Source, masks: Sequence[PixelMask], first: Sample) -> Sample:
-    """A sample from where data are; the first sample where nothing more is found."""
+    """A sample from places with data; the first sample if there are no more."""
     coarse = _spread(_count_coarse(source), source, PLACES_WITH_DATA)
     if coarse and len((found := _read(source, coarse, masks, first.fills)).values) >= ENOUGH:
         return replace(found, zero_share=max(first.zero_share, found.zero_share))
@@ -139,13 +139,13 @@ def _places(source: Source) -> list[Window]:
 
 
 def _starts(length: int) -> list[int]:
-    """Where places start along an axis."""
+    """First rows, or columns, of the places along an axis."""
     last = max(0, length - SIZE)
     return sorted({round(last * i / (PLACES - 1)) for i in range(PLACES)})
 
 
 def _read(source: Source, places: Sequence[Window], masks: Sequence[PixelMask], fills: Fills) -> Sample:
-    """The sample at some places; what is fill there is counted with what was counted before."""
+    """The sample at some places; fill values are counted in addition to those counted before."""
     if not places:
         return Sample(np.zeros((0, len(source.band_indexes)), np.float32), 0.0, complete=False, fills=fills)
 
@@ -158,7 +158,7 @@ def _read(source: Source, places: Sequence[Window], masks: Sequence[PixelMask], 
 
 
 def _left_in(valid: Bools, masks: Sequence[PixelMask], place: Window) -> Bools:
-    """Which pixels of a place have data that no mask hides."""
+    """Pixels of a place that have data and are left in by all masks."""
     for mask in masks:
         if valid.any():
             valid = valid & mask.usable(place)
@@ -166,7 +166,7 @@ def _left_in(valid: Bools, masks: Sequence[PixelMask], place: Window) -> Bools:
 
 
 def _count_coarse(source: Source) -> Ints:
-    """As `_count`, by a coarser copy in the file; all 0 where there is none. It shows where to look, and no more."""
+    """As `_count`, by an overview in the file; all 0 if there is none. Its values are not used."""
     step = -(-max(source.geobox.shape) // COARSE)
     shape = -(-source.geobox.height // step), -(-source.geobox.width // step)
     counts: Ints = np.zeros(_cells(source), np.int64)
@@ -181,7 +181,7 @@ def _count_coarse(source: Source) -> Ints:
 
 
 def _count(source: Source, masks: Sequence[PixelMask]) -> tuple[Ints, bool]:
-    """How many pixels with data each place has that no mask hides, and whether all of the scene was looked at.
+    """Number of pixels with data in each place, without masked ones, and whether the whole scene was searched.
 
     Places lie edge to edge from the scene's first pixel on; the counts are `(rows, columns)` of them.
     """
@@ -199,7 +199,7 @@ def _count(source: Source, masks: Sequence[PixelMask]) -> tuple[Ints, bool]:
 
 
 def _strips(source: Source) -> list[Window]:
-    """Rectangles that cover the scene, as high as the file's own blocks or a place."""
+    """Windows that cover the scene, as high as the file's blocks or a place."""
     rows = min(-(-source.block_shape[0] // SIZE) * SIZE, COARSE)
     return [
         Window(row, col, min(rows, source.geobox.height - row), min(STRIP, source.geobox.width - col))
@@ -209,7 +209,7 @@ def _strips(source: Source) -> list[Window]:
 
 
 def _in_places(with_value: Bools) -> Ints:
-    """How many pixels are true in each place of a rectangle that starts at one."""
+    """Number of true pixels in each place of a window that starts at one."""
     rows, cols = (np.arange(0, length, SIZE) for length in with_value.shape)
     return np.add.reduceat(np.add.reduceat(with_value.astype(np.int64), rows, axis=0), cols, axis=1)
 

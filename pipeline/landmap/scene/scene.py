@@ -1,4 +1,4 @@
-"""A raster file or a product becomes a scene: where each band lies, what its numbers mean, and pixels on demand.
+"""A scene: a raster or product opened for a model, which reads reflectance by windows.
 
 A `Scene` is a small picklable value. It holds no open file: each read opens what it needs, so that a scene can be sent
 to any thread or process.
@@ -68,11 +68,11 @@ class Scene:
         return self.source.geobox
 
     def left_out(self, window: Window) -> bool:
-        """Whether a mask is known to leave out all of a rectangle, without reading anything."""
+        """Whether a mask is known to leave out all of a window without reading."""
         return any(mask.excludes(window) for mask in self.masks)
 
     def is_empty(self, window: Window) -> bool:
-        """Whether all of a rectangle is nodata and need not be read; see `Source.is_empty`.
+        """Whether a window is known to hold nothing that is mapped, so that it need not be read; see `Source.is_empty`.
 
         Raises:
             SceneError: The file can't be opened.
@@ -80,14 +80,14 @@ class Scene:
         return self.left_out(window) or self.source.is_empty(window)
 
     def read(self, window: Window) -> Pixels:
-        """Read a rectangle.
+        """Read a window.
 
         Args:
-            window: Inside the scene.
+            window: A rectangle inside the scene.
 
         Returns:
-            Reflectance at the model's level and which pixels are valid. A pixel is valid where every band of the model
-            has data and no mask hides it; near infrared may be missing there.
+            Reflectance at the model's level and valid pixels. A pixel is valid if every band of the model has data and
+            no mask of clouds leaves it out; near infrared may be missing there.
 
         Raises:
             ReadError: The file can't be read there.
@@ -107,19 +107,19 @@ class Scene:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why a pixel may get no class; of several the first counts."""
+        """Why a pixel may get no class; of several reasons the first counts."""
         areas, hiding = ([m.reasons for m in self.masks if m.masks_input is hides] for hides in (False, True))
         return tuple(dict.fromkeys([*chain(*areas), NO_DATA, *chain(*hiding)]))
 
     def why_unread(self, window: Window) -> Reasons:
-        """Why the pixels of a rectangle that `is_empty` get no class, by number in `reasons`; nothing is read."""
+        """For a window that `is_empty`, the number in `reasons` of each pixel, `(height, width)`, without reading."""
         numbers_by_mask: list[tuple[Mask | None, Reasons]] = [
             (m, m.reason_numbers(window)) for m in self.masks if not m.masks_input
         ]
         return self._merged([*numbers_by_mask, (None, np.ones(window.shape, np.uint8))])
 
     def _merged(self, numbers_by_mask: Sequence[tuple[Mask | None, Reasons]]) -> Reasons:
-        """What each mask says of some pixels, and the scene itself (None), as one number by the order of `reasons`."""
+        """Merge the reason numbers of each mask, and of the scene itself (None), into numbers of `reasons`."""
         order = self.reasons
         found = np.zeros(numbers_by_mask[0][1].shape, np.uint8)
         for mask, numbers in sorted(
@@ -133,16 +133,18 @@ class Scene:
 def open_scene(
     path: str | os.PathLike[str], settings: Settings | None = None, *, card: ModelCard | None = None
 ) -> Scene:
-    """Open a scene for a model: find its bands and decide its radiometry. Reads headers and a small sample.
+    """Open a scene for a model: find its bands and masks, resolve its radiometry.
 
-    Clouds that `clouds` wants found (s2cloudless) are not looked for here, but by `make_plan`.
+    Only headers and a small sample of pixels are read.
+
+    Clouds are not detected here (`clouds="s2cloudless"`), but by `make_plan`.
 
     Args:
         path: Anything that GDAL opens as one raster (file, URL or /vsi path), a SAFE product (folder or zip), a
             folder with a file for each band, or a STAC Item (file or URL).
         settings: `model`, `bands`, `use_nir`, `scale`, `offset`, `level`, and those of the area: `clouds` to
             `warp`.
-        card: Of a classifier that is not a file; `settings.model` is then not used.
+        card: Card of a classifier that is not a file; None for that of `settings.model`.
 
     Raises:
         SceneError: It can't be opened, holds several rasters or complex numbers, or contradicts itself.
@@ -155,10 +157,10 @@ def open_scene(
 
 
 def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) -> Scene:
-    """Decide what is masked and what the numbers mean, by a header and a small sample of pixels.
+    """Find the masks of a scene and resolve its radiometry, by its header and a small sample of pixels.
 
     Args:
-        header: What is known before pixels are read.
+        header: What is known of the scene before pixels are read.
         card: Card of the model.
         settings: As in `open_scene`.
 
@@ -201,7 +203,7 @@ def _nir(
     card: ModelCard,
     settings: Settings,
 ) -> NirUse:
-    """Whether the scene's near infrared is used; its own values are not sampled where nothing is known of it."""
+    """Decide whether the scene's near infrared is used."""
     if isinstance(header.nir, str):
         return nir_not_used(header.nir) if header.nir_left_out else NirUse(None, header.nir)
     own, index = header.nir, header.nir.source.band_indexes[0]
@@ -233,7 +235,7 @@ def _alpha_warnings(header: SceneHeader, card: ModelCard) -> list[str]:
 
 
 def files_read(scene: Scene) -> dict[str, list[int]]:
-    """Local files that a scene and its masks are read from, by absolute path: bytes, time of the last change in ns."""
+    """Size in bytes and time of the last change in ns of the local files of a scene and its masks, by absolute path."""
     own = [scene.source.path] if scene.product is None else scene.product.local_files()
     names = [*own, *(name for mask in scene.masks for name in mask.files)]
     return _stamps(named_files([name for name in names if not is_remote(name)]))

@@ -1,4 +1,4 @@
-"""Settings → what leaves pixels of a scene out: a classification of clouds, a raster, an area of interest."""
+"""The masks that the settings ask for: a classification of clouds, a raster, an area of interest."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from landmap.scene.source import Source
 from landmap.settings import MASKED_CLASSES, AreaSettings
 
 NOT_THERE = re.compile(r"No such file|does not exist|HTTP response code: 404")
-"""GDAL's words for a file that a product lists and that was not downloaded, or is not kept where the product lies."""
+"""GDAL's messages on a file that a product lists and that was not downloaded."""
 READERS: tuple[Callable[[str, Source, MaskHeader | None], Classification | None], ...] = (find_l1c_mask, find_scl)
-"""Read the classification in a file, if it is of their kind; the most special first. They get the path, the scene, on
-whose grid it is read, and the header of a raster, or None for a file of polygons."""
+"""Readers of the classification in a file, the most special first. Each gets the path, the scene on whose grid it is
+read, and the header of a raster (None for a file of polygons), and returns None for a file of another kind."""
 Own = Callable[[], Classification | None]
-"""Finds the scene's own classification, on its grid; None where it has none."""
+"""Reads the scene's own classification on the scene's grid; the result is None if it has none."""
 
 
 def find_masks(
     scene: Source, own: Own, product: Product | None, settings: AreaSettings
 ) -> tuple[tuple[Mask, ...], Clouds]:
-    """What the settings leave out of a scene, and what is known of clouds in it.
+    """Find the masks that settings ask for, and what is known of clouds in the scene.
 
     Args:
-        scene: What is masked.
-        own: Finds its own classification.
-        product: What it was delivered as.
+        scene: Reads the scene's bands.
+        own: Reads the scene's own classification.
+        product: The product that the scene is; None for a raster.
         settings: `clouds`, `scl`, `mask_classes`, `mask`, `mask_values`, `invert_mask`, `aoi` and `aoi_layer` are
             used.
 
@@ -55,7 +55,7 @@ def find_masks(
 def _by_class(
     scene: Source, own: Own, product: Product | None, settings: AreaSettings
 ) -> tuple[tuple[Mask, ...], Clouds]:
-    """What a classification leaves out, as it is asked for or because the scene brings one."""
+    """The mask of a classification that is asked for, or that the scene has."""
     file = settings.classification
     if file not in (None, "auto"):
         return _used(classification_file(str(file), scene), settings, "scl")
@@ -81,14 +81,14 @@ def _by_class(
 
 
 def _unusable(why: str, settings: AreaSettings) -> Clouds:
-    """What is said of a classification that is there, and can't be understood."""
+    """What is known of clouds if the scene's classification can't be used."""
     asked = " (--clouds none)" if settings.clouds == "none" else ""
     warning = f"clouds are mapped as land{asked}, for the scene's own classification can't be used: {why}"
     return Clouds(f"not used{asked}: {why}", warnings=(warning,))
 
 
 def _used(found: Classification, settings: AreaSettings, asked: str) -> tuple[tuple[Mask, ...], Clouds]:
-    """The mask of a classification, and what is said of it."""
+    """The mask of a classification, and what is known of clouds by it."""
     names = settings.mask_classes or MASKED_CLASSES
     known = [name for name in names if name in found.knows]
     others = [name for name in names if name not in found.knows]
@@ -104,7 +104,7 @@ def _used(found: Classification, settings: AreaSettings, asked: str) -> tuple[tu
 
 
 def _unused(found: Classification, settings: AreaSettings) -> Clouds:
-    """What is said of a classification that nobody wants; no warning where another mask is given in its place."""
+    """What is known of clouds by a classification that is not used; without warning if another mask is given."""
     try:
         shares, of_what = found.shares()
     except SceneError as error:
@@ -143,7 +143,7 @@ def _none(scene: Source, product: Product | None, settings: AreaSettings) -> Clo
 
 
 def _unread(names: Sequence[str], settings: AreaSettings) -> Clouds:
-    """What is said of cloud masks that are there and that landmap can't read."""
+    """What is known of clouds if the product has only cloud masks that landmap can't read."""
     text = (
         f"{', '.join(names)} tells of clouds in a form that is not read (SCL, MSK_CLASSI and MSK_CLOUDS are): make a "
         "raster of it that is 0 where there is cloud, and give it as --mask"
@@ -165,7 +165,7 @@ def classification_file(path: str, scene: Source) -> Classification:
 
 
 def _by_raster(path: str, scene: Source, settings: AreaSettings) -> Mask:
-    """What a raster leaves out: by the values that are named, else 0; no data in any case."""
+    """The mask of a raster: leaves out the values that are given, else 0, and no data in any case."""
     name, given = name_of(path), settings.mask_values
     by_default = given is None and not settings.invert_mask
     if by_default and (name.lower().endswith(".gml") or has_word(name, "CLASSI")):

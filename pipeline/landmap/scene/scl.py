@@ -11,7 +11,7 @@ from landmap.errors import SceneError
 from landmap.io.remote import name_of
 from landmap.left_out import NOT_CLASSIFIED
 from landmap.products.product import SCL
-from landmap.scene.clouds import TOLD, pixels_counted
+from landmap.scene.clouds import LISTED, pixels_counted
 from landmap.scene.mask_layers import Layer, thinned_layers
 from landmap.scene.masks import Mask, MaskHeader, RasterMask, Rule, raster_on
 from landmap.scene.source import Source
@@ -97,5 +97,5 @@ class Scl:
         total = int(counts.sum())
         if not total:
             return {}, "it classifies nothing"
-        numbers = {name: [n for n, reason in SCL_REASONS.items() if reason == name] for name in TOLD}
+        numbers = {name: [n for n, reason in SCL_REASONS.items() if reason == name] for name in LISTED}
         return {name: float(counts[n].sum() / total) for name, n in numbers.items()}, pixels_counted(step)

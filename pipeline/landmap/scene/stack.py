@@ -1,4 +1,4 @@
-"""A product becomes one raster for a model: which of its files, on which grid."""
+"""The band stack of a product: the files that a model needs as one raster, on one grid."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ from landmap_models.model_file.card import NIR_BAND, ModelCard
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """The bands that a model needs of a product, as one raster."""
+    """The bands of a product that a model needs, as one raster."""
 
     vrt: str
     """What GDAL opens: a VRT as text."""
     product: Product
     """The product with these bands alone, in the order of the raster."""
     without_nir: str
-    """Why near infrared is left out although the product has it, in words; else ""."""
+    """Why near infrared is not used although the product has it; empty if it is used or not there."""
     settings: ReadingSettings
-    """What the user gave."""
+    """The settings of the user."""
 
     @property
     def has_zeros(self) -> bool:
-        """Whether the product says that 0 is no data, whatever else its files declare."""
+        """Whether 0 is no data by the product's metadata, whatever its files declare."""
         return any(band.nodata == 0 for band in self.product.bands)
 
     def stated(self, indexes: Sequence[int]) -> Stated:
-        """What the metadata say of bands, given by their numbers in the raster, from 1."""
+        """What the metadata state of bands, given by their numbers in the raster, from 1."""
         return self.product.stated([self.product.bands[index - 1] for index in indexes], self.settings)
 
 
 def stack(product: Product, card: ModelCard, settings: ReadingSettings) -> Stack:
-    """Choose the files that a model needs, and read what they say of themselves.
+    """Choose the files that a model needs and read their headers.
 
     Of a band in several resolutions the one nearest to the model's is taken. The grid is that of the finest band that
-    the model needs; near infrared follows it.
+    the model needs; near infrared is interpolated to it.
 
     Args:
-        product: As recognised.
-        card: The model's.
+        product: The product.
+        card: Card of the model.
         settings: `bands` and `use_nir` are used.
 
     Raises:
-        SettingsError: `bands` are given: a product names its bands.
+        SettingsError: `bands` are given although a product names its bands.
         BandError: A band has no file, or several.
-        SceneError: A file can't be read, holds not just one band, or lies elsewhere than the others.
+        SceneError: A file can't be read, holds several bands, or lies elsewhere than the others.
     """
     if settings.bands is not None:
         raise SettingsError(f"{product.path}: expected no --bands for a product, whose bands have names: leave it out")
@@ -79,12 +79,12 @@ def classification(source: RasterSource, product: Product) -> RasterSource | Non
     """The scene classification (SCL) of a product, on its own grid.
 
     Args:
-        source: The scene, which has been read of the product.
-        product: That.
+        source: Reads the model's bands of the product.
+        product: The product.
 
     Returns:
-        What reads it, with one band of classes 0 to 11, 0 being nodata by the metadata if at all; None where there is
-        none.
+        A source of one band of classes 0 to 11, where 0 is nodata if the metadata state it; None if the product has no
+        classification.
 
     Raises:
         SceneError: It can't be read, or lies elsewhere than the scene.
@@ -111,12 +111,12 @@ def classification(source: RasterSource, product: Product) -> RasterSource | Non
 
 
 def finest(bands: Sequence[BandFile]) -> BandFile:
-    """Of several files of one band the one with the smallest pixels."""
+    """The file with the smallest pixels of several files of one band."""
     return min(bands, key=lambda band: band.resolution or math.inf)
 
 
 def _nir(product: Product, card: ModelCard, settings: ReadingSettings, grid: Header) -> Header | str | None:
-    """B08 where model and user want it; None where it isn't there, or why it can't be used, in words."""
+    """Header of B08 if model and user want it; None if it is not there; a text if it can't be used."""
     unused = card.nir is None or not settings.use_nir or NIR_BAND in card.band_names
     if unused or all(band.name != NIR_BAND for band in product.bands):
         return None
@@ -129,7 +129,7 @@ def _nir(product: Product, card: ModelCard, settings: ReadingSettings, grid: Hea
 
 
 def _check_place(header: Header, grid: Header, path: str) -> None:
-    """Refuse a band in another CRS, or one whose corners lie more than half a pixel off those of the grid."""
+    """Refuse a band in another CRS, or whose corners differ by more than half a pixel from those of the grid."""
     two = f"band {header.band.name}, {header.band.label}, and band {grid.band.name}, {grid.band.label}"
     one, other = (CRS.from_wkt(h.geobox.crs) if h.geobox.crs else None for h in (header, grid))
     if one != other:

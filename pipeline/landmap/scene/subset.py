@@ -20,7 +20,7 @@ from landmap.tiling import Window
 from landmap_models.model_file.card import ModelCard
 
 SLACK = 1e-6
-"""Pixels by which a corner may miss a pixel's border and still be taken to lie on it."""
+"""Distance in pixels within which a corner counts as lying on a pixel's border."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def warped(source: RasterSource, warp: Warp) -> RasterSource:
 
 
 def _part(geobox: GeoBox, path: str, settings: AreaSettings) -> Window | None:
-    """The part of a grid that the settings ask for; None where they ask for none."""
+    """The window that the settings ask for; None if they ask for none."""
     if settings.bbox is not None:
         return _around(settings.bbox, settings.bbox_crs, geobox, path)
     if settings.window is None:
@@ -90,7 +90,7 @@ def _part(geobox: GeoBox, path: str, settings: AreaSettings) -> Window | None:
 
 
 def _around(bbox: Sequence[float], bbox_crs: str | None, geobox: GeoBox, path: str) -> Window:
-    """The smallest window around a box, as far as it lies in the scene."""
+    """The smallest window around a box, cut at the scene's edge."""
     boxes = _in_scene(bbox, bbox_crs, geobox, path)
     corners = [~geobox.transform @ (box[i], box[j]) for box in boxes for i in (0, 2) for j in (1, 3)]
     cols, rows = ([corner[i] for corner in corners] or [math.inf] for i in (0, 1))
@@ -106,7 +106,7 @@ def _around(bbox: Sequence[float], bbox_crs: str | None, geobox: GeoBox, path: s
 
 
 def _in_scene(bbox: Sequence[float], crs: str | None, geobox: GeoBox, path: str) -> list[Box]:
-    """What of a box lies around the scene, in boxes in the scene's CRS: of degrees it may be more than one."""
+    """The parts of a box around the scene, as boxes in the scene's CRS; in degrees there may be several."""
     there, own = _wkt(crs) or geobox.crs, geobox.crs
     box = continuous(bbox, there)
     if box is None:
@@ -131,7 +131,7 @@ def _wkt(crs: str | None) -> str | None:
 
 
 def _parts(box: Box, frame: Box, crs: str) -> list[Box]:
-    """A box, moved by whole turns to a frame around the scene, without what lies farther off than the frame is long."""
+    """Move a box by whole turns to a frame around the scene, and cut it at a frame's length around that."""
     west, south, east, north = frame
     margin = max(east - west, north - south)
     moved = [_moved(box, turn) for turn in turns(box, frame, crs)]

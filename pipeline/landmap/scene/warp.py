@@ -1,4 +1,4 @@
-"""Which grid suits a model, where a scene's own does not."""
+"""Warps: reading a raster on another grid, and finding a grid that suits a model."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ from landmap_models.arrays import Bools, Doubles
 from landmap_models.model_file.card import ModelCard
 
 Read = Callable[[RasterWindow, tuple[int, int] | None], tuple[npt.NDArray[Any], Bools]]
-"""Reads a rectangle of a raster on its own grid, thinned out to a shape: values and validity, as `read_warped` does."""
+"""Reads a window of a raster on its own grid, with every n-th pixel for a shape: values and validity."""
 BLOCK_SHAPE = 128, 512
-"""Rows and columns that GDAL warps together, unless the raster is smaller."""
+"""Rows and columns of a block that GDAL warps at once, unless the raster is smaller."""
 GDAL_TOLERANCE = 0.01
 """Error in pixels with which GDAL may approximate where a pixel comes from."""
 PROBES = 9
-"""Along each side of a block, places of which it is asked where they lie in the raster."""
+"""Number of places along each side of a block that are located in the source raster."""
 MARGIN = 3
-"""Pixels that are read around these places, beside those that are interpolated between."""
+"""Pixels that are read around these places, besides those needed for interpolation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Warp:
-    """To which grid a raster is brought, and how."""
+    """How a raster is warped to another grid."""
 
     geobox: GeoBox
-    """Where its pixels come to lie."""
+    """The other grid."""
     resampling: Literal["nearest", "bilinear", "average"]
-    """How values between pixels are found; those without data are never mixed in."""
+    """How values are interpolated; pixels without data are never used."""
     source: GeoBox | None = None
-    """Where its pixels lay before, for a file that has nothing but control points; None: where it says."""
+    """The raster's own grid, for a file that has only control points; None if the file has one."""
     pixel_sides: tuple[float, float] = (math.nan, math.nan)
-    """Width and height in metres on the ground that a pixel had before, about."""
+    """Width and height of a pixel of the raster's own grid on the ground, in metres."""
     scale: float = 1.0
     """Side of a square as large as such a pixel, in pixels of the grid, at most 1.
 
@@ -70,27 +70,27 @@ class Warp:
 
 
 def onto(geobox: GeoBox) -> Warp:
-    """How a raster of classes or of yes and no is brought to a grid: by the nearest pixel."""
+    """The warp of a raster of classes or flags to another grid, by the nearest pixel."""
     return Warp(geobox, "nearest")
 
 
 def read_warped(
     read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
-    """Values of a rectangle `(height, width, bands)`, and where all bands have data `(height, width)`.
+    """Read a window on the other grid: values `(height, width, bands)`, and their validity `(height, width)`.
 
-    It is put together from blocks that lie fast on the grid: GDAL approximates where pixels come from, over what it
-    warps at once. Were that the rectangle, a pixel would depend on it, and so a cover on its chunks.
+    It is put together from blocks at fixed places of the grid: GDAL approximates where pixels come from over the block
+    that it warps at once. If that were the window, pixels would depend on the window, and so a map on its chunks.
 
     Args:
-        read: Of the raster as it is.
-        source: The grid on which that reads, unless the warp has another.
-        warp: To which grid, and how.
-        place: The rectangle, on that grid.
-        shape: Rows and columns wanted, if not all: every so many pixels are taken then.
+        read: Reads the raster on its own grid.
+        source: The raster's own grid, unless the warp has one.
+        warp: The other grid, and how values are interpolated.
+        place: The window on the other grid.
+        shape: Rows and columns of the result, for every n-th pixel; None for all pixels.
 
     Raises:
-        RasterioError: It can't be read there.
+        RasterioError: The raster can't be read there.
     """
     source = unbroken(warp.source or source)
     warp = replace(warp, geobox=unbroken(warp.geobox))
@@ -121,7 +121,7 @@ def read_warped(
 def _block(
     read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None = None
 ) -> tuple[npt.NDArray[Any], Bools]:
-    """What GDAL warps at once of a rectangle of the grid; see `read_warped`."""
+    """A block of the other grid, which GDAL warps at once; see `read_warped`."""
     parts = [_warped(read, source, warp, place, shape, part) for part in _source_windows(source, warp, place)]
     found, dtype = parts[0]
     for other, _ in parts[1:]:
@@ -132,7 +132,7 @@ def _block(
 def _warped(
     read: Read, source: GeoBox, warp: Warp, place: RasterWindow, shape: tuple[int, int] | None, part: RasterWindow
 ) -> tuple[npt.NDArray[Any], np.dtype[Any]]:
-    """What a rectangle of the source shows of one of the grid, as floats with gaps, and the data type it had."""
+    """Warp a window of the source to one of the other grid: floats, NaN without data, and the source's data type."""
     every = 1 if shape is None else max(1, min(place.height // shape[0], place.width // shape[1]))
     thin = None if every == 1 else (-(-part.height // every), -(-part.width // every))
     values, valid = read(part, thin)
@@ -160,7 +160,7 @@ def _warped(
 
 
 def _store(bands: npt.NDArray[Any], memory: MemoryFile, transform: Affine) -> None:
-    """Write bands `(bands, height, width)` with gaps where GDAL can read them, at a place in no CRS."""
+    """Write bands `(bands, height, width)` with NaN for no data to a file in memory, without CRS."""
     count, height, width = bands.shape
     place = {"transform": transform, "nodata": math.nan}
     with memory.open(driver="GTiff", count=count, height=height, width=width, dtype=bands.dtype, **place) as file:
@@ -168,7 +168,7 @@ def _store(bands: npt.NDArray[Any], memory: MemoryFile, transform: Affine) -> No
 
 
 def _within(transform: Affine, place: RasterWindow, shape: tuple[int, int]) -> Affine:
-    """The transform of a rectangle of a raster that is thinned out to a shape."""
+    """The transform of a window of a raster of which every n-th pixel is read."""
     corner = transform @ Affine.translation(place.col_off, place.row_off)
     return corner @ Affine.scale(place.width / shape[1], place.height / shape[0])
 
@@ -182,7 +182,7 @@ def _with_gaps(values: npt.NDArray[Any], valid: Bools) -> npt.NDArray[Any]:
 
 
 def _without_gaps(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], Bools]:
-    """Values of a data type, 0 where a band has no data, and where all have data."""
+    """Round floats to a data type, with 0 for no data, and return where all bands are valid."""
     valid: Bools = ~np.isnan(values).any(axis=-1)
     if dtype.kind in "iu":
         values = np.floor(values + 0.5)
@@ -190,10 +190,10 @@ def _without_gaps(values: npt.NDArray[Any], dtype: np.dtype[Any]) -> tuple[npt.N
 
 
 def _source_windows(source: GeoBox, warp: Warp, place: RasterWindow) -> list[RasterWindow]:
-    """The rectangles of a raster that are looked at for one of the grid.
+    """The windows of the source that are read for one of the other grid.
 
-    One, of at least a pixel, though that lie far off. Two at both ends of a raster that goes round the Earth, where the
-    seam between them runs through what is asked for.
+    One window of at least a pixel; two at both ends of a raster that goes round the Earth, if the seam between them
+    lies in the window that is asked for.
     """
     rows, cols = (
         np.linspace(start, start + length, PROBES)
@@ -216,7 +216,7 @@ def _source_windows(source: GeoBox, warp: Warp, place: RasterWindow) -> list[Ras
 
 
 def _clipped(places: Doubles, reach: int, size: int) -> tuple[int, int]:
-    """From which to which pixel of an axis something reaches; at least one pixel."""
+    """First pixel, and the one after the last, of places along an axis with a margin; at least one pixel."""
     known = places[np.isfinite(places)]
     if not len(known):
         return 0, size
@@ -225,7 +225,7 @@ def _clipped(places: Doubles, reach: int, size: int) -> tuple[int, int]:
 
 
 def _transformed(geobox: GeoBox, source: GeoBox, cols: Doubles, rows: Doubles) -> tuple[Doubles, Doubles]:
-    """Coordinates of a grid's pixels in the CRS of a raster, close to it; infinite where that has none."""
+    """Coordinates of pixels of a grid in the CRS of the source, on its side of 180°; infinite where it has none."""
     places = CRS.from_wkt(geobox.crs), CRS.from_wkt(source.crs)
     try:
         found = rasterio.warp.transform(*places, *(geobox.transform @ (cols, rows)))  # type: ignore[operator] # arrays
@@ -237,28 +237,28 @@ def _transformed(geobox: GeoBox, source: GeoBox, cols: Doubles, rows: Doubles) -
 
 
 MAX_ENLARGEMENT = 3.0
-"""Pixels of more than so many times the model's size are refused: no interpolation shows what they do not hold."""
+"""Largest pixel, in pixel sizes of the model, that is interpolated: interpolation adds no detail."""
 SIZE_TOLERANCE = 1.05
 """Factor by which they may be larger on the ground: 30 m of UTM are 30.01 m in mid-zone, an arc second is 30.9 m."""
 AVERAGED = 2.0
-"""Where pixels become this much larger their values are averaged; bilinear would skip some."""
+"""Factor by which pixels become larger from which on values are averaged, as bilinear would skip some."""
 MAX_MISFIT = 0.5
-"""Pixels by which a control point may be off the grid that fits all of them best."""
+"""Largest distance in pixels of a control point from the grid that fits all of them best."""
 
 
 def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
-    """How a scene is brought to a grid that suits a model.
+    """Find the warp of a scene to a grid that suits a model.
 
     The grid is north-up, has the model's resolution, and its lines are at multiples of that. It is in the scene's own
     CRS where that is true to the ground, else in the UTM zone of the scene's middle.
 
     Args:
-        file: The scene, open.
-        path: Its name, for messages.
-        card: The model's.
+        file: The scene as an open rasterio dataset.
+        path: Name of the scene, for messages.
+        card: Card of the model.
 
     Returns:
-        None where its own grid suits; and what is done, or why nothing is, in words.
+        The warp, or None if the scene's own grid suits; and a text that says what is done, or why nothing is.
 
     Raises:
         GeoreferenceError: It has no place on the ground, lies beyond UTM, or has far too large pixels.
@@ -287,7 +287,7 @@ def find_warp(file: Any, path: str, card: ModelCard) -> tuple[Warp | None, str]:
 
 
 def _by_points(file: Any, path: str) -> GeoBox:
-    """The grid that a file's control points lie on."""
+    """The grid that fits the control points of a file."""
     points, crs = file.gcps
     # All on one side of 180 degrees, where some may be written to lie on the other.
     x = near([point.x for point in points], points[0].x, crs.to_wkt()).tolist()
@@ -304,7 +304,7 @@ def _by_points(file: Any, path: str) -> GeoBox:
 
 
 def _around(geobox: GeoBox, target: CRS, metres: float) -> GeoBox:
-    """A north-up grid in a CRS that covers another one; its lines are at multiples of the size of its pixels."""
+    """A north-up grid in a CRS that covers another grid, aligned to multiples of its pixel size."""
     geobox = unbroken(geobox)
     crs, size = CRS.from_wkt(geobox.crs), (geobox.width, geobox.height)
     found = calculate_default_transform(crs, target, *size, *geobox.bounds, resolution=metres)
@@ -313,12 +313,12 @@ def _around(geobox: GeoBox, target: CRS, metres: float) -> GeoBox:
 
 
 def is_too_coarse(geobox: GeoBox, metres: float) -> bool:
-    """Whether pixels are too wide or too high on the ground to be interpolated to a model's, of so many metres."""
+    """Whether pixels are too large on the ground to be interpolated to a pixel size in metres."""
     return max(ground_pixel_sides(geobox)) > MAX_ENLARGEMENT * SIZE_TOLERANCE * metres
 
 
 def can_be_warped(geobox: GeoBox) -> bool:
-    """Whether there is a projection to which `find_warp` brings a grid that has a place on the ground."""
+    """Whether `find_warp` knows a projection for a grid that has a place on the ground."""
     return _is_true(geobox) or _utm_zone(geobox)[0] is not None
 
 
@@ -341,7 +341,7 @@ def _is_true(geobox: GeoBox) -> bool:
 
 
 def _utm(geobox: GeoBox, path: str) -> CRS:
-    """The UTM zone of a grid's middle."""
+    """CRS of the UTM zone of a grid's middle."""
     zone, (lon, lat) = _utm_zone(geobox)
     if zone is None:
         raise GeoreferenceError(
@@ -352,7 +352,7 @@ def _utm(geobox: GeoBox, path: str) -> CRS:
 
 
 def _utm_zone(geobox: GeoBox) -> tuple[CRS | None, tuple[float, float]]:
-    """The UTM zone of a grid's middle, None beyond all zones; and the middle's longitude and latitude."""
+    """CRS of the UTM zone of a grid's middle, None beyond all zones, and the middle's longitude and latitude."""
     from pyproj import Transformer
     from pyproj.aoi import AreaOfInterest
     from pyproj.database import query_utm_crs_info

@@ -24,7 +24,7 @@ from landmap.errors import BandError, LandmapError, OutputError, SceneError, Set
 from landmap.inference.plan import make_plan
 from landmap.products.safe import parse_metadata
 from landmap.run.fingerprint import difference, fingerprint
-from landmap.scene.masks import laid
+from landmap.scene.masks import layer_on
 from landmap.scene.scene import Scene, open_scene
 from landmap.scene.stack import classification
 from landmap.settings import Settings
@@ -311,7 +311,7 @@ def test_a_scene_classification_is_known(make_safe: MakeSafe, write_band: WriteB
     assert [(band.file, band.resolution) for band in scene.product.scl[:1]] == [(str(scl), 20)]
     source = classification(scene.source, scene.product)
     assert source
-    found, valid = laid(source, scene.source).read(Window(3, 50, 90, 77))
+    found, valid = layer_on(source, scene.source).read(Window(3, 50, 90, 77))
     np.testing.assert_array_equal(found, classes.repeat(2, axis=0).repeat(2, axis=1)[3:93, 50:127])
     assert valid.all()
     assert opened(make_safe("L1C")).product.scl == ()
