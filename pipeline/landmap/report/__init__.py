@@ -1,1 +1,1 @@
-"""Results are shown to people: pages, pictures, and facts of how a map was made."""
+"""Results for people: pages, pictures, and facts of how a map was made."""
