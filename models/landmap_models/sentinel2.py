@@ -58,7 +58,7 @@ TCI_BLACK = 1
 """Value of a reflectance of 0 in the true-colour image; 0 is no data."""
 
 BandNames = tuple[str | None, ...]
-"""Sentinel-2 name of each band of a file, None for a band that is none or isn't named."""
+"""Sentinel-2 name of each band of a file; None for a band without such a name."""
 
 COMMON_NAMES = {
     "coastal": "B01",
@@ -75,7 +75,7 @@ COMMON_NAMES = {
     "swir16": "B11",
     "swir22": "B12",
 }
-"""Names of the STAC extension "eo" and of earth-search."""
+"""Sentinel-2 names by the band names of the STAC extension "eo" and of the catalogue earth-search."""
 
 _JOINED = (
     (r"\bband[ _-]?(?=\d)", "b"),
@@ -83,27 +83,27 @@ _JOINED = (
     (r"red[ _-]edge[ _-]?", "rededge"),
     (r"narrow[ _-]nir|nir[ _-]narrow", "nir08"),
 )
-"""Names of several words, and the word that they become."""
+"""Patterns of names of several words, and the word that replaces them."""
 _ANGLES = "zenith", "azimuth", "angle", "angles", "incidence", "sza", "saa", "vza", "vaa"
-"""Words by which SNAP and HLS name angles: view_zenith_B4 is not B04."""
+"""Words with which SNAP and HLS name angles: view_zenith_B4 is not B04."""
 _QUALITY = (
     *("qa", "mask", "msk", "scl", "cloud", "snow", "qualit", "quality", "flag", "flags", "uncertainty"),
     *("lost", "nodata"),
     *("detfoo", "detector", "footprint", "defect", "defective", "degraded", "crosstalk"),
     *("satura", "saturated", "saturation"),
 )
-"""Words by which ESA and SNAP name layers of quality: MSK_QUALIT_B04, detector_footprint_B4."""
+"""Words with which ESA and SNAP name layers of quality: MSK_QUALIT_B04, detector_footprint_B4."""
 _NO_BANDS = frozenset((*_ANGLES, *_QUALITY, "std", "stddev", "variance", "count", "ndvi", "index"))
-"""Words that make a layer of what would be a band: the mask of B04 is not B04."""
+"""Words that mark a layer that is no band: the mask of B04 is not B04."""
 _NO_COLORS = frozenset(("not", "non", "inf", "infra", "near", "thermal"))
-"""Words after which a colour is none: "near infra red"."""
+"""Words beside which a colour does not name a band: "near infra red"."""
 
 
 def band_name(text: str) -> str | None:
-    """The Sentinel-2 name in a description, or None.
+    """Find the Sentinel-2 name in a description; None if it has none.
 
     `B04`, `B4`, `b04`, `red`, `B04_10m`, `T33TVM_20241014T101021_B04_60m`, `Band 4`, `sur_refl_B04` and
-    `B4, central wavelength 665 nm` are all B04. A text that names two bands names none. A code counts before colours,
+    `B4, central wavelength 665 nm` are all B04. A text with two bands has no name. A code counts before colours,
     which are vaguer: `B8A (nir)` is B8A, and `B01, coastal blue` is B01.
     """
     text = text.lower()
@@ -119,7 +119,7 @@ def band_name(text: str) -> str | None:
 
 
 def band_code(word: str) -> str | None:
-    """The name that a word in small letters stands for, such as b4 or b8a; None if it is no code of a band."""
+    """The Sentinel-2 name of a code in small letters, such as b4 or b8a; None if a word is no code of a band."""
     match = re.fullmatch(r"b0*(\d{1,2})(a?)", word)
     if not match:
         return None
@@ -128,7 +128,7 @@ def band_code(word: str) -> str | None:
 
 
 def level_in(text: str) -> Level | None:
-    """The product level that a tag or a name speaks of, or None: "S2MSI1C", "Level-2A", "kempen_L2A.tif", "S2A2A"."""
+    """The product level in a tag or a name such as "S2MSI1C", "Level-2A" or "kempen_L2A.tif"; None for none or two."""
     words = re.findall(r"(?:level[-_ ]?|msi_?l?|(?<![a-z0-9])(?:l|s2[a-d]))(1c|2a)(?![a-z0-9])", text.lower())
     found = {word.upper() for word in words}
     return "L1C" if found == {"1C"} else "L2A" if found == {"2A"} else None
@@ -152,7 +152,7 @@ def true_color_scale(level: Level) -> float:
 
 
 def described_bands(descriptions: Sequence[str | None]) -> BandNames | None:
-    """Names by a file's own descriptions; None if it describes no band, or only counts them ("Band 1", "Band 2" …)."""
+    """Names by a file's descriptions; None if none names a band, or if they only count ("Band 1", "Band 2" …)."""
     counted = [re.fullmatch(rf"(band[ _-]?|b){i}", (d or "").strip().lower()) for i, d in enumerate(descriptions, 1)]
     if len(counted) > 1 and all(counted):
         return None
@@ -160,11 +160,11 @@ def described_bands(descriptions: Sequence[str | None]) -> BandNames | None:
     return names if any(names) else None
 
 
-def told_bands(names: Sequence[str]) -> BandNames:
-    """Names that the user gave, in order; what is no Sentinel-2 band stays unnamed.
+def named_bands(names: Sequence[str]) -> BandNames:
+    """Sentinel-2 names of the bands that the user listed, in order; None for other bands.
 
     Raises:
-        DatasetError: None is a Sentinel-2 band, or one is there twice.
+        DatasetError: None is a Sentinel-2 band, or one is listed twice.
     """
     found = tuple(band_name(name) for name in names)
     named = [name for name in found if name]
@@ -177,11 +177,18 @@ def told_bands(names: Sequence[str]) -> BandNames:
 
 
 def places_of(wanted: Sequence[str] | None, there: BandNames, where: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The names and places (from 0) of the wanted bands, or of all if `wanted` is None.
+    """Find bands among those of a file.
+
+    Args:
+        wanted: Names of the bands; None for all bands of the file.
+        there: Names of the file's bands in their order.
+        where: The file, for messages.
+
+    Returns:
+        Names and indexes, from 0, of the bands wanted.
 
     Raises:
-        DatasetError: A wanted band isn't there, is there twice, or is asked for twice; or all are wanted and one has no
-            name.
+        DatasetError: A wanted band is missing, there twice, or wanted twice; or all are wanted and one has no name.
     """
     listed = ", ".join(name or "(no name)" for name in there)
     twice = sorted({name for name in there if name and there.count(name) > 1})

@@ -13,8 +13,8 @@ from landmap_models.sentinel2 import (
     described_bands,
     is_true_color,
     level_in,
+    named_bands,
     places_of,
-    told_bands,
     true_color_level,
 )
 
@@ -83,11 +83,11 @@ def test_bands_that_are_not_there_are_refused(
 @pytest.mark.parametrize("names", [("B04", "B04"), ("VV", "VH")])
 def test_told_bands_must_be_bands(names: tuple[str, ...]) -> None:
     with pytest.raises(DatasetError, match=r"file_bands: expected.*Received: "):
-        told_bands(names)
+        named_bands(names)
 
 
 def test_told_bands_may_hold_others() -> None:
-    assert told_bands(("b4", "SCL", "nir")) == ("B04", None, "B08")
+    assert named_bands(("b4", "SCL", "nir")) == ("B04", None, "B08")
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from landmap_models.datasets.files import decode, identities, read_file
 from landmap_models.datasets.ground import Ground
 from landmap_models.errors import DatasetError
 from landmap_models.inference.input_scale import EIGHT_BIT_REFLECTANCE
-from landmap_models.sentinel2 import TRUE_COLOR, places_of, told_bands
+from landmap_models.sentinel2 import TRUE_COLOR, named_bands, places_of
 
 DIGITAL_NUMBERS = 10_000
 """Value of 16 bits that stands for a reflectance of 1."""
@@ -175,7 +175,7 @@ def open_chips(
             number), 8 and 16 bits mixed, or bands that are missing or that nothing names.
     """
     root = Path(root)
-    given = told_bands(file_bands) if file_bands else None
+    given = named_bands(file_bands) if file_bands else None
     catalogue = find_catalogue(root) if labelled else all_chips(root)
     if labelled:
         _require_classes(root, catalogue, catalogue.problems)

@@ -22,7 +22,7 @@ from landmap_models.model_file.archive import weights_sha256
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
 from landmap_models.publish import first_same
-from landmap_models.sentinel2 import EUROSAT_ORDER, TRUE_COLOR, BandNames, places_of, told_bands
+from landmap_models.sentinel2 import EUROSAT_ORDER, TRUE_COLOR, BandNames, named_bands, places_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _pictures(paths: list[Path], output: str | Path | None, *, overwrite: bool) 
 
 def _read(path: Path, card: ModelCard, file_bands: Sequence[str] | None) -> Floats:
     """Reflectance `(chip_size, chip_size, bands)` of the model's bands."""
-    told = told_bands(file_bands) if file_bands else None
+    told = named_bands(file_bands) if file_bands else None
     try:
         content = path.read_bytes()
     except OSError as error:
