@@ -177,7 +177,7 @@ def _has_data(values: npt.NDArray[Any], nodata: Nodata) -> Bools:
     low, high = values.min(axis=0), values.max(axis=0)
     valid = _numbers(low, high)
     for band, value in zip(values, nodata.values, strict=True):
-        if value:  # zeros are looked at together
+        if value:  # zeros are handled together below
             valid &= band != values.dtype.type(value)
     if nodata.has_zeros:
         valid &= ~_zeros(low, high, nodata)

@@ -165,7 +165,7 @@ def _scale_of_floats(evidence: Evidence, count: int) -> BandNumbers:
     """The scale of floats for which none is stated, by their size.
 
     Raises:
-        SceneError: Too few of them were seen.
+        SceneError: The sample has too few pixels.
     """
     if evidence.tells_unit and not evidence.is_reflectance:
         return (DN_SCALE,) * count, "assumed: dn, as the floats are too large for reflectance"

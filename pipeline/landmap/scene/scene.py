@@ -108,8 +108,8 @@ class Scene:
     @property
     def reasons(self) -> tuple[str, ...]:
         """Why a pixel may get no class; of several reasons the first counts."""
-        areas, hiding = ([m.reasons for m in self.masks if m.masks_input is hides] for hides in (False, True))
-        return tuple(dict.fromkeys([*chain(*areas), NO_DATA, *chain(*hiding)]))
+        areas, clouds = ([m.reasons for m in self.masks if m.masks_input is wanted] for wanted in (False, True))
+        return tuple(dict.fromkeys([*chain(*areas), NO_DATA, *chain(*clouds)]))
 
     def why_unread(self, window: Window) -> Reasons:
         """For a window that `is_empty`, the number in `reasons` of each pixel, `(height, width)`, without reading."""
@@ -169,12 +169,12 @@ def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) ->
     """
     source = header.bands.source
     masks, clouds = find_masks(source, header.own_clouds, header.product, settings)
-    hiding = [mask for mask in masks if mask.masks_input]
-    found = sample(source, hiding)
+    input_masks = [mask for mask in masks if mask.masks_input]
+    found = sample(source, input_masks)
     evidence = replace(header.bands.evidence, sample=found.values, zero_share=found.zero_share, complete=found.complete)
     radiometry = decide(evidence, card, settings)
     source = replace(source, nodata=replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))
-    nir = _nir(header, source, evidence, radiometry, hiding, card, settings)
+    nir = _nir(header, source, evidence, radiometry, input_masks, card, settings)
     warnings = [
         *found.fills.warnings(),
         *constant_warnings(found.values, source.nodata),

@@ -66,7 +66,7 @@ def _by_class(
         if settings.clouds == "none":
             return (), _unused(found, settings)
         if settings.clouds == "s2cloudless" and file is None:
-            return (), Clouds("", found.name)  # told by who looks for clouds
+            return (), Clouds("", found.name)  # `without_clouds` fills it in
         return _used(found, settings, "clouds")
     except SceneError as error:
         if file == "auto":
