@@ -245,7 +245,7 @@ def test_all_or_none(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise OSError(28, "No space left on device")
 
     (tmp_path / "r.html").write_text("old")
-    monkeypatch.setattr("landmap.run.derived.draw_quicklook", fail)
+    monkeypatch.setattr("landmap.run.outputs.draw_quicklook", fail)
     outputs = {"report": tmp_path / "r.html", "quicklook": tmp_path / "q.png", "overwrite": True}
     with pytest.raises(OutputError, match=r"q\.png: can't be written: No space left"):
         landmap.classify(scene, tmp_path / "c.tif", **outputs, classifier=ConstantClassifier())
