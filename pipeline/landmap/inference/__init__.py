@@ -1,1 +1,1 @@
-"""Pixels become classes: the plan, chunks, prediction, stitching."""
+"""Pixels become classes: the plan of a scene, its chunks, their prediction, and how windows are blended."""

@@ -1,4 +1,4 @@
-"""How large chunks may be: memory first, then whole blocks of the file."""
+"""How large chunks are: as large as memory allows, or whole blocks of the file."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from landmap.tiling import Grid
 from landmap_models.model_file.card import ModelCard
 
 CHUNK_PIXELS = 1024 * 1024
-"""A chunk owns about this many pixels unless told otherwise, where chips are predicted one by one."""
+"""Number of pixels that a chunk owns, about, where chips are predicted one by one and `chunk` is not set."""
 BASE_BYTES = 1_050_000_000
-"""What Python, TensorFlow, GDAL and the model need before the first chunk: the most that whole runs on two kinds of
-processors (Intel with AMX, AMD Zen 5) came to, less their chunk."""
+"""Memory that Python, TensorFlow, GDAL and the model need before the first chunk: the most that was measured in whole
+runs on two kinds of processors (Intel with AMX, AMD Zen 5), without their chunk."""
 SMALLEST_TILE = 512
-"""Pixels along the side of the smallest tile that is predicted in one pass: for smaller ones TensorFlow takes other
-kernels, which round otherwise, and a cover must not depend on its chunks."""
+"""Height and width in pixels of the smallest tile that is predicted in one pass. For smaller ones TensorFlow takes
+other kernels, whose rounding differs, and a cover must not depend on its chunks."""
 LARGE_BLOCKS = 200e6
-"""Bytes of decoded blocks above which the plan warns."""
+"""Size in bytes of decoded blocks above which the plan warns."""
 
 
 def itemsize_of(precision: str) -> int:
-    """Bytes of a number; of the largest that may be chosen, where none is."""
+    """Bytes of a number in a precision; for "auto" those of the largest that may be chosen."""
     return 2 if precision in ("bfloat16", "float16") else 4
 
 
 def chunk_shape(
     scene: Scene, grid: Grid, card: ModelCard, method: Method, settings: ComputeSettings, itemsize: int
 ) -> tuple[int, int]:
-    """Rows and columns of pixels that a chunk owns, at most. Changes memory and time, never the result.
+    """Rows and columns of pixels that a chunk owns at most. They change memory and time, never the result.
 
     Args:
         scene: The scene that is read.
@@ -50,23 +50,30 @@ def chunk_shape(
     else:
         free = settings.memory - BASE_BYTES - remembered_bytes(scene)
         tile = math.isqrt(max(0, int(free / bytes_per_pixel(scene, card, method, itemsize))))
-        # What is left without the windows around; a smaller chunk than the smallest tile's would save nothing.
+        # Without the windows that reach over its border; a chunk smaller than the smallest tile would save nothing.
         side = max(grid.stride, max(tile, SMALLEST_TILE) - 2 * grid.chip_size)
         height, width = _even(scene.geobox.height, side, grid.stride), _even(scene.geobox.width, side, grid.stride)
     return min(height, scene.geobox.height), min(width, scene.geobox.width)
 
 
 def _even(length: int, most: int, stride: int) -> int:
-    """Pixels along a chunk when a length is cut into equal ones of at most so many: none leaves its tile half empty."""
+    """Length of a chunk in pixels when a length is cut into equal chunks, so that none leaves its tile half empty.
+
+    Args:
+        length: Length of the scene in pixels.
+        most: Length of a chunk in pixels that must not be exceeded.
+        stride: Pixels of a cell, of which a chunk owns whole ones.
+    """
     cells = -(-length // stride)
     number = -(-cells // max(1, most // stride))
     return -(-cells // number) * stride
 
 
 def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
-    """About a million pixels, in whole blocks of the file so that none is decoded twice; whole rows where striped.
+    """Rows and columns of about a million pixels in whole blocks of the file, so that none is decoded twice.
 
-    Blocks that are larger than four chunks are disregarded: memory is worth more than time.
+    A file in strips is cut into whole rows. Blocks that are larger than four chunks are disregarded: memory is worth
+    more than time.
     """
     rows, cols = scene.source.block_shape
     if rows * cols > 4 * CHUNK_PIXELS:
@@ -84,17 +91,17 @@ def bytes_per_pixel(scene: Scene, card: ModelCard, method: Method, itemsize: int
 
 
 def block_bytes(scene: Scene) -> int:
-    """Memory of the blocks that GDAL decodes at once, one a band."""
+    """Bytes of the blocks that GDAL decodes at the same time, one for each band."""
     return math.prod(scene.source.block_shape) * np.dtype(scene.source.dtype).itemsize * len(scene.source.band_names)
 
 
 def remembered_bytes(scene: Scene) -> int:
-    """Bytes of the blocks that are kept between chunks, or of those that one chunk's read decodes at once."""
+    """Bytes of the decoded blocks that are kept between chunks, or that reading one chunk needs if that is more."""
     return max(SLOW_CACHE_BYTES if stays_open(scene.source.opens) else 0, block_bytes(scene))
 
 
 def large_blocks(scene: Scene) -> list[str]:
-    """The warning for a file of huge blocks, which each read decodes whole."""
+    """The warning about a file of huge blocks, each of which is decoded whole whenever a part of it is read."""
     if block_bytes(scene) < LARGE_BLOCKS:
         return []
     rows, cols = scene.source.block_shape

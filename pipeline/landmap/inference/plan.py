@@ -62,7 +62,7 @@ class Plan:
     """What the user should know before trusting the cover."""
 
     def chunks(self) -> Iterator[Chunk]:
-        """The chunks, row by row."""
+        """Yield the chunks row by row."""
         return self.grid.chunks(*self.chunk_shape, margin=1 if self.settings.smooth else 0)
 
     @property
@@ -72,7 +72,7 @@ class Plan:
 
     @property
     def num_left_out(self) -> int:
-        """Number of chunks that a mask is known to leave out: they are not read."""
+        """Number of chunks that a mask is known to leave out, and that are not read therefore."""
         return sum(self.scene.left_out(self.grid.owned_window(chunk)) for chunk in self.chunks())
 
     @property
@@ -106,12 +106,12 @@ class Plan:
 
     @property
     def map_classes(self) -> tuple[LandClass, ...]:
-        """What the cover may show: the model's classes, and "Unknown" where that was asked for."""
+        """Classes that the cover may have: the model's, and "Unknown" if `unknown_below` is set."""
         return (*self.card.legend, *([UNKNOWN] if self.settings.unknown_below is not None else []))
 
     @property
     def chunk_bytes(self) -> int:
-        """Memory that one chunk needs, about: pixels in several copies, activations, probabilities, decoded blocks."""
+        """Memory in bytes that one chunk needs, about: pixels, activations, probabilities, decoded blocks."""
         height, width = self.tile or max(
             (self.grid.padded_window(c).shape for c in self.chunks()), key=lambda shape: shape[0] * shape[1]
         )
@@ -214,7 +214,7 @@ def _warnings_of(scene: Scene) -> Iterator[str]:
 
 
 def _smaller_than_a_chip(scene: Scene, card: ModelCard) -> list[str]:
-    """The warning for a scene that mirrors have to fill up: the model sees less of the land than it was trained to."""
+    """The warning about a scene smaller than a chip, which is filled up with its mirror image."""
     chip = card.chip_size
     share = min(scene.geobox.height, chip) * min(scene.geobox.width, chip) / chip**2
     if share == 1:
@@ -228,9 +228,9 @@ def _smaller_than_a_chip(scene: Scene, card: ModelCard) -> list[str]:
 
 
 def _stride(scene: Scene, card: ModelCard, config: Mapping[str, Any] | None) -> int:
-    """The finest stride at which windows come in one pass, or else with a bearable number of windows.
+    """The finest stride whose windows are predicted in one pass, or else are few enough.
 
-    Depends on the scene's shape and the model, not on the machine.
+    It depends on the scene's shape and the model, and not on the machine.
     """
     possible = [s for s in STRIDES if card.chip_size % s == 0] or [card.chip_size]
     fine = [
@@ -243,7 +243,12 @@ def _stride(scene: Scene, card: ModelCard, config: Mapping[str, Any] | None) -> 
 
 
 def with_precision(plan: Plan, precision: str) -> Plan:
-    """The plan for a run in this precision: the fewer bytes a number has, the larger its chunks may be."""
+    """The plan for a run in a precision: the fewer bytes a number has, the larger its chunks may be.
+
+    Args:
+        plan: The plan.
+        precision: Name of the number format, such as "bfloat16".
+    """
     itemsize = itemsize_of(precision)
     shape = chunk_shape(plan.scene, plan.grid, plan.card, plan.method, plan.settings, itemsize)
     return dataclasses.replace(plan, chunk_shape=shape)

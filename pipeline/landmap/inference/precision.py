@@ -1,4 +1,4 @@
-"""In which precision a scene is predicted: a reduced one only where it gives the scene's windows the same classes."""
+"""The choice of a precision: a reduced one is taken only if it gives the windows of the scene the same classes."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ if TYPE_CHECKING:  # it imports TensorFlow's start
     from landmap_models.inference.tensorflow import Precision
 
 AGREEMENT = 0.999
-"""Share of windows whose class must be the same as in float32."""
+"""Share of windows, from 0 to 1, whose class must be the same as in float32."""
 WINDOWS = 6000
-"""A sample has about so many windows that see data."""
+"""Number of windows in a sample, about."""
 FEW_WITH_DATA = WINDOWS // 10
-"""Where fewer of them see data, the sample is taken anew where data are."""
+"""If fewer windows of the sample see data, another sample is taken where there are data."""
 FEW_WINDOWS = 50_000
-"""A scene of fewer is done in float32 before anything else is tried."""
+"""A scene of fewer windows is predicted in float32: it takes no longer than a trial of another precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A precision, and why."""
+    """A precision, and why it was chosen."""
 
     precision: Precision
-    """In which the model computes."""
+    """Number format in which the model computes."""
     reason: str
     """The precision and why it was chosen, in words."""
 
 
 def choose_precision(plan: Plan) -> Choice:
-    """The precision that the settings name, or the fastest that changes no class to speak of.
+    """The precision that the settings name, or for "auto" the fastest that changes hardly any class.
+
+    Args:
+        plan: The plan of the scene, from which windows are sampled; its model is a file.
 
     Raises:
         ModelError: The device is not there, or the model can't be loaded.
@@ -65,7 +68,7 @@ def choose_precision(plan: Plan) -> Choice:
 
 
 def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:
-    """Share of sampled windows with the same class in both precisions, and how many there are."""
+    """Share of sampled windows with the same class in both precisions, and the number of windows."""
     chunks = _small_chunks(plan)
     found = _same(plan, fast, _spread(chunks))
     if found.size < FEW_WITH_DATA and len(chunks) > 1:
@@ -93,7 +96,7 @@ def _same(plan: Plan, fast: Precision, chunks: list[Chunk]) -> npt.NDArray[np.bo
 
 
 def _small_chunks(plan: Plan) -> list[Chunk]:
-    """The scene in small chunks, but for those that a mask is known to leave out."""
+    """The scene in small chunks, without those that a mask is known to leave out."""
     side = SMALLEST_TILE - 2 * plan.grid.chip_size
     return [c for c in plan.grid.chunks(side, side) if not plan.scene.left_out(plan.grid.owned_window(c))]
 
@@ -113,7 +116,7 @@ def _with_data(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
 
 
 def _spread(chunks: list[Chunk]) -> list[Chunk]:
-    """So many of the chunks, spread evenly, that they have about `WINDOWS` windows."""
+    """Chunks that are spread evenly over all of them and together have about `WINDOWS` windows."""
     windows = max((len(c.window_rows) * len(c.window_cols) for c in chunks), default=1)
     number = min(len(chunks), -(-WINDOWS // windows))
     return [chunks[(2 * i + 1) * len(chunks) // (2 * number)] for i in range(number)]

@@ -1,4 +1,4 @@
-"""Pixels of a chunk become probabilities of its windows, and those its part of the cover."""
+"""From the pixels of a chunk to its part of the cover: probabilities of windows, of cells, then classes."""
 
 from __future__ import annotations
 
@@ -40,18 +40,21 @@ class ChunkSettings:
 def cover_chunk(
     pixels: Pixels | None, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings
 ) -> ChunkCover:
-    """The whole way of a chunk, from the pixels it read to its part of the cover.
+    """A chunk's part of the cover.
 
-    Where the pixels come with near infrared, and the model with a prior for it, the blended probabilities of each cell
-    are weighed by what near infrared says of that cell.
+    If the pixels have near infrared and the model has a prior for it, the prior updates the blended probabilities of
+    each cell.
 
     Args:
-        pixels: Of `grid.read_window(chunk)`; None where it is known that nothing gets a class, and then it is not
-            counted why.
-        grid: Of the scene.
-        chunk: Which one.
-        classifier: Which model.
-        how: The same for all chunks of the scene.
+        pixels: The pixels of `grid.read_window(chunk)`; None if it is known that none of them gets a class. The reasons
+            are not counted then.
+        grid: Windows and cells of the scene.
+        chunk: The chunk.
+        classifier: Predicts.
+        how: How chunks are predicted; the same for all chunks of the scene.
+
+    Raises:
+        ModelError: The model's answers are no probabilities, or of another shape.
     """
     window = grid.owned_window(chunk)
     if pixels is None:
@@ -73,7 +76,7 @@ def _empty(owned: Bools, classifier: Classifier, how: ChunkSettings) -> ChunkCov
 def _covered(
     pixels: Pixels, owned: Bools, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings
 ) -> ChunkCover:
-    """Classes and confidence of the pixels that a chunk owns, of which at least one gets a class."""
+    """The part of the cover of a chunk that has at least one pixel with a class."""
     probabilities, side = _cells(pixels, grid, chunk, classifier, how)
     if how.smooth:
         around, window = grid.blended_window(chunk), grid.owned_window(chunk)
@@ -85,13 +88,13 @@ def _covered(
 
 
 def _with_unknown(found: ChunkCover, percent: int) -> ChunkCover:
-    """The cover with class 254 wherever the confidence, in whole percent as it is written, is below a threshold."""
+    """The cover with class 254 where the confidence, in whole percent as it is written, is below a threshold."""
     doubtful = found.confidence < percent  # NODATA is above 100
     return replace(found, classes=np.where(doubtful, np.uint8(UNKNOWN_ID), found.classes))
 
 
 def _cells(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings) -> tuple[Floats, int]:
-    """Probabilities of the cells that a chunk needs, and the pixels along their side."""
+    """Probabilities of the cells that a chunk needs, `(rows, cols, classes)`, and the side of a cell in pixels."""
     windows, weights = chunk_windows(pixels, grid, chunk, classifier, how)
     probabilities = cell_probabilities(windows, weights, grid, chunk)
     if classifier.card.nir is None or pixels.spectrum is None:
@@ -104,7 +107,15 @@ def _cells(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, how
 def chunk_windows(
     pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings
 ) -> tuple[Floats, Floats]:
-    """Probabilities of a chunk's windows, `(rows, cols, classes)`, and their valid shares, `(rows, cols)`."""
+    """Probabilities of a chunk's windows, `(rows, cols, classes)`, and their valid shares, `(rows, cols)`.
+
+    Args:
+        pixels: The pixels of `grid.read_window(chunk)`.
+        grid: Windows and cells of the scene.
+        chunk: The chunk.
+        classifier: Predicts.
+        how: How chunks are predicted.
+    """
     filled = fill_nodata(pixels, np.array([b.mean for b in classifier.card.bands], np.float32))
     complete = extend(filled, grid.read_window(chunk), grid.padded_window(chunk), grid.height, grid.width)
     weights = valid_share(complete.valid, grid.chip_size, grid.stride)
@@ -114,19 +125,19 @@ def chunk_windows(
 
 
 def weigh_by_nir(probabilities: Floats, spectrum: Floats, stride: int, prior: NirPrior) -> tuple[Floats, int]:
-    """Probabilities of cells in the light of near infrared.
+    """Update the probabilities of cells by near infrared.
 
-    It is looked at in cells of the size that the prior was fitted on, so that a cover may be finer than its stride.
+    The update is made in cells of the size that the prior was fitted on, so that a cover may be finer than its stride.
 
     Args:
-        probabilities: Blended from windows, `(rows, cols, classes)`.
+        probabilities: Probabilities that were blended from windows, `(rows, cols, classes)`.
         spectrum: Reflectance of red, green and near infrared of the cells' pixels, `(height, width, 3)`; NaN where a
-            pixel has none. May end within the last row and column of cells.
-        stride: Pixels along a cell's side.
-        prior: The model's.
+            pixel has none. It may end within the last row and column of cells.
+        stride: Side of a cell in pixels.
+        prior: The model's prior for near infrared.
 
     Returns:
-        Probabilities of these finer cells, `(rows, cols, classes)`, and the pixels along their side.
+        Probabilities of the finer cells, `(rows, cols, classes)`, and the side of such a cell in pixels.
     """
     side = math.gcd(stride, CELL)
     parts = stride // side
@@ -137,6 +148,6 @@ def weigh_by_nir(probabilities: Floats, spectrum: Floats, stride: int, prior: Ni
 
 
 def _within(window: Window, read: Window) -> tuple[slice, slice]:
-    """Where the pixels of a window lie among those that were read."""
+    """Rows and columns of a window in the array of the window that was read."""
     row, col = window.row_off - read.row_off, window.col_off - read.col_off
     return slice(row, row + window.height), slice(col, col + window.width)

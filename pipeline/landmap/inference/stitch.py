@@ -1,8 +1,8 @@
 """Probabilities of windows become probabilities of cells, then classes. NumPy only.
 
-The probabilities of a cell are the mean of those of all windows that cover it, weighted by the windows' valid share: a
-window that sees little says little. The sums run in a fixed order, so that a cell's result does not depend on the
-chunk that computes it, to the last bit.
+The probabilities of a cell are the mean of those of all windows that cover it, weighted by the windows' valid share, so
+that a window with few valid pixels counts little. The sums run in a fixed order, so that a cell's result does not
+depend on the chunk that computes it, to the last bit.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from landmap_models.legend import NODATA
 
 @dataclass(frozen=True, slots=True)
 class ChunkCover:
-    """What a chunk contributes to the cover, on the pixels that it owns."""
+    """A chunk's part of the cover: the pixels that it owns."""
 
     classes: Bytes
-    """Class ids, `(height, width)`; 254 where the class is not told, 255 where there is no data."""
+    """Class ids, `(height, width)`; 254 where the class is "Unknown", 255 where there is no data."""
     confidence: Bytes
     """Probability of the most probable class in percent, `(height, width)`; 255 where there is no data."""
     probabilities: Bytes | None
-    """Probability of each class in percent, `(classes, height, width)`; None unless asked for."""
+    """Probability of each class in percent, `(classes, height, width)`; None if it is not kept."""
     left_out: tuple[int, ...] = ()
-    """Pixels without a class by the number of the reason; see `left_out.count_reasons`."""
+    """Number of pixels without a class for each reason; see `left_out.count_reasons`."""
 
 
 def cell_probabilities(windows: Floats, weights: Floats, grid: Grid, chunk: Chunk) -> Floats:
@@ -36,9 +36,9 @@ def cell_probabilities(windows: Floats, weights: Floats, grid: Grid, chunk: Chun
 
     Args:
         windows: Probabilities of the chunk's windows, `(window rows, window cols, classes)`.
-        weights: Valid share of the windows, `(window rows, window cols)`.
-        grid: Of the scene.
-        chunk: Which cells and windows.
+        weights: Valid share of the windows, from 0 to 1, `(window rows, window cols)`.
+        grid: Windows and cells of the scene.
+        chunk: The chunk.
 
     Returns:
         `(cell rows, cell cols, classes)`, zero where no covering window has weight.
@@ -65,15 +65,15 @@ def _sum_over_windows(values: Floats, cells: Span, windows: Span, reach: int) ->
 
 
 def cover(probabilities: Floats, valid: Bools, stride: int, *, keep_probabilities: bool = False) -> ChunkCover:
-    """Classes and confidence of a chunk's own pixels.
+    """Classes and confidence of a chunk's own pixels. Each pixel has those of its cell.
+
+    The class is the most probable one, and the lowest id where two are equally probable.
 
     Args:
-        probabilities: Of the chunk's cells, `(cell rows, cell cols, classes)`.
-        valid: Of the chunk's own pixels, `(height, width)`.
-        stride: Pixels in a cell.
-        keep_probabilities: Also return those of every class.
-
-    The class is the most probable one, the lowest id where two are equal.
+        probabilities: Probabilities of the chunk's cells, `(cell rows, cell cols, classes)`.
+        valid: True for each of the chunk's own pixels that gets a class, `(height, width)`.
+        stride: Side of a cell in pixels.
+        keep_probabilities: Return the probabilities of every class, too.
     """
     percent = np.rint(probabilities * 100).astype(np.uint8)
     return ChunkCover(
@@ -88,16 +88,17 @@ def cover(probabilities: Floats, valid: Bools, stride: int, *, keep_probabilitie
 def smooth_cover(
     probabilities: Floats, before: tuple[int, int], valid: Bools, side: int, *, keep_probabilities: bool = False
 ) -> ChunkCover:
-    """As `cover`, from probabilities of pixels: bilinear between the centres of cells, as they are beyond the last.
+    """Classes and confidence of a chunk's own pixels, interpolated bilinearly between the centres of cells.
 
-    Cells without probabilities have no say.
+    Beyond the centres of the outermost cells probabilities are those of the cell. Cells without probabilities do not
+    count.
 
     Args:
-        probabilities: Of the chunk's cells and their neighbours, `(cell rows, cell cols, classes)`.
-        before: Rows and columns of these cells above and left of those that the chunk owns.
-        valid: Of the chunk's own pixels, `(height, width)`.
-        side: Pixels along a cell's side.
-        keep_probabilities: Also return those of every class.
+        probabilities: Probabilities of the chunk's cells and their neighbours, `(cell rows, cell cols, classes)`.
+        before: Number of these cells above and left of those that the chunk owns, `(rows, cols)`.
+        valid: True for each of the chunk's own pixels that gets a class, `(height, width)`.
+        side: Side of a cell in pixels.
+        keep_probabilities: Return the probabilities of every class, too.
     """
     height, width = valid.shape
     (above, below, down), (left, right, across) = (
@@ -123,7 +124,14 @@ def smooth_cover(
 def _neighbours(
     length: int, before: int, side: int, cells: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
-    """For pixels along an axis: the cells whose centres lie before and after theirs, and how far they are between."""
+    """For each pixel along an axis the cells with centres before and after it, and the weight of the latter, 0 to 1.
+
+    Args:
+        length: Number of pixels that the chunk owns along this axis.
+        before: Number of cells before those that the chunk owns.
+        side: Side of a cell in pixels.
+        cells: Number of all cells along this axis.
+    """
     # In units of half a pixel, so that a pixel's share is the same number whatever chunk it is in.
     place = 2 * np.arange(length) + 1 - side
     first = place // (2 * side)
@@ -142,7 +150,13 @@ def _to_pixels(cells: Bytes, valid: Bools, stride: int) -> Bytes:
 
 
 def empty_cover(valid: Bools, num_classes: int, *, keep_probabilities: bool = False) -> ChunkCover:
-    """The cover of a chunk without any valid pixel, of the shape of `valid`."""
+    """The part of the cover of a chunk without any valid pixel.
+
+    Args:
+        valid: An array of the shape of the result, `(height, width)`.
+        num_classes: Number of the model's classes.
+        keep_probabilities: Return the probabilities of every class, too.
+    """
     nothing = np.full(valid.shape, NODATA, np.uint8)
     layers = np.full((num_classes, *valid.shape), NODATA, np.uint8) if keep_probabilities else None
     return ChunkCover(nothing, nothing, layers)

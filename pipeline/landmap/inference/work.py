@@ -1,4 +1,4 @@
-"""What is done to each chunk of a scene, as a small value that any thread or process can be sent."""
+"""The work on the chunks of a scene, as a small value that can be sent to any thread or process."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """Which model predicts, and how: `load` finds the same one in any process that has its file."""
+    """The model that predicts, and how it is loaded: the same in every process that has its file."""
 
     path: Path
-    """The `.keras` file, absolute."""
+    """Absolute path of the `.keras` file."""
     sha256: str
-    """Of its weights."""
+    """SHA-256 of its weights, in hexadecimal digits."""
     batch_size: int
-    """Chips predicted at once, where they are predicted one by one."""
+    """Number of chips that are predicted at once, where they are predicted one by one."""
     precision: Precision
-    """In which it computes."""
+    """Number format in which it computes."""
     device: str
-    """As in `Settings`."""
+    """Device on which it computes, as in `Settings`."""
 
     def load(self, path: Path | None = None) -> Classifier:
-        """The model; a process loads it once.
+        """Load the model; a process loads it once.
 
         Args:
-            path: Where its file lies in this process, if elsewhere.
+            path: Path of its file in this process, if that is another one; None: `self.path`.
 
         Raises:
             ModelError: It can't be loaded, or has changed since the plan was made.
@@ -56,7 +56,12 @@ class ModelFile:
 
 
 def model_file(plan: Plan, precision: Precision) -> ModelFile:
-    """The plan's model; the plan was not made for a classifier that is passed in."""
+    """The model of a plan that was made with a model's file.
+
+    Args:
+        plan: The plan.
+        precision: Number format in which the model computes.
+    """
     assert plan.model_path is not None
     settings = plan.settings
     path = plan.model_path.resolve()
@@ -64,7 +69,11 @@ def model_file(plan: Plan, precision: Precision) -> ModelFile:
 
 
 def load(plan: Plan, precision: Precision) -> Classifier:
-    """The plan's model in this process, which loads it once.
+    """Load a plan's model in this process; a process loads it once.
+
+    Args:
+        plan: The plan; it was made with a model's file.
+        precision: Number format in which the model computes.
 
     Raises:
         ModelError: It can't be loaded, or has changed since the plan was made.
@@ -74,17 +83,23 @@ def load(plan: Plan, precision: Precision) -> Classifier:
 
 @dataclass(frozen=True, slots=True)
 class ChunkWork:
-    """Reads and predicts the chunks of a scene. The same for all of them; no pixels, no model, no open file."""
+    """Reads and predicts the chunks of a scene. It is small and can be pickled: no pixels, no model, no open file."""
 
     scene: Scene
-    """What is read."""
+    """The scene that is read."""
     grid: Grid
-    """Windows and cells."""
+    """Windows and cells of the scene."""
     how: ChunkSettings
     """How chunks are predicted."""
 
     def read(self, chunk: Chunk) -> Pixels | None:
-        """The pixels that a chunk needs; None where the file stores none.
+        """Read the pixels that a chunk needs.
+
+        Args:
+            chunk: The chunk.
+
+        Returns:
+            The pixels; None if it is known without reading that none of the chunk's own pixels gets a class.
 
         Raises:
             SceneError: The scene can't be read there.
@@ -100,12 +115,12 @@ class ChunkWork:
         return self.named(chunk, read)
 
     def predict(self, chunk: Chunk, pixels: Pixels | None, classifier: Classifier) -> ChunkCover:
-        """A chunk's part of the cover.
+        """Predict a chunk's part of the cover.
 
         Args:
-            chunk: Which one.
-            pixels: What `read` returned.
-            classifier: Which model.
+            chunk: The chunk.
+            pixels: What `read` returned for it.
+            classifier: Predicts.
 
         Raises:
             ModelError: The model's answers are no probabilities.
@@ -122,11 +137,25 @@ class ChunkWork:
         return self.named(chunk, predict)
 
     def failed(self, chunk: Chunk, why: str) -> ChunkError:
-        """The error that names a chunk."""
+        """The error that names a chunk.
+
+        Args:
+            chunk: The chunk.
+            why: What went wrong.
+        """
         return ChunkError(f"chunk {chunk.index} ({self.grid.owned_window(chunk)}) failed: {why}")
 
     def named(self, chunk: Chunk, step: Callable[[], Made]) -> Made:
-        """Name the chunk in what goes wrong, where the error does not say by itself what it is about."""
+        """Call a function, and name the chunk in its error unless that is landmap's own.
+
+        Args:
+            chunk: The chunk.
+            step: The function.
+
+        Raises:
+            LandmapError: What the function raised.
+            ChunkError: The function raised an error of another kind.
+        """
         try:
             return step()
         except LandmapError:
@@ -139,7 +168,7 @@ def chunk_work(plan: Plan, *, keep_probabilities: bool) -> ChunkWork:
     """The work that a plan asks for.
 
     Args:
-        plan: In its precision.
-        keep_probabilities: Also return those of every class.
+        plan: The plan, after `with_precision`.
+        keep_probabilities: The probabilities of every class are wanted, too.
     """
     return ChunkWork(plan.scene, plan.grid, plan.chunk_settings(keep_probabilities=keep_probabilities))
