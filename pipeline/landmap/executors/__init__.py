@@ -1,5 +1,6 @@
-"""Chunks on Dask: the only package that imports it.
+"""Where chunks are executed: the only package that imports Dask.
 
-`threads` runs them in this process, `cluster` in others, to which `connect` leads; `worker` is what those do. Whichever
-`Executor` runs them, the cover is the same to the last byte.
+`threads` executes them in this process, `cluster` in the processes of a Dask cluster, which run `worker`; `connect`
+makes the executor that is asked for. A new executor is one more module with the two methods of `base.Executor`. Whichever
+executes the chunks, the cover is the same to the last byte.
 """

@@ -1,4 +1,4 @@
-"""Chunks in the processes of a Dask cluster, on this machine or on many."""
+"""Chunks in the processes of a Dask cluster, on this machine or on many machines."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("landmap")
 
 WORKER_SECONDS = 60
-"""To wait for the first worker."""
+"""Seconds to wait for the first worker."""
 LONELY_SECONDS = 600
-"""To wait for a worker once all are gone: a queue may bring new ones."""
+"""Seconds to wait for a new worker once all are gone: a queue of jobs may start some."""
 COUNT_SECONDS = 5
-"""Between counts of the workers."""
+"""Seconds between two counts of the workers."""
 READ_RETRIES = 2
-"""A network may lose a read; what fails three times is broken."""
+"""Number of times that a failed read is repeated: a network may fail once, and what fails three times is broken."""
 
 
 class ClusterExecutor:
     """An `Executor` on a cluster.
 
-    A chunk is two tasks: read it, predict it. Where workers announce `GPU` resources, prediction takes one, and reading
-    none, so that workers without may read for those with. A bounded number of chunks is in work; the client holds
-    those parts of the cover that it is about to write, and workers the pixels of what they predict next.
+    A chunk is two tasks: one reads it, one predicts it. Where workers announce `GPU` resources, prediction takes one
+    and reading takes none, so that workers without a GPU read for those with one. A bounded number of chunks is in work:
+    the client holds the parts of the cover that it writes next, and workers hold the pixels that they predict next.
     """
 
     def __init__(self, client: Client) -> None:
@@ -60,7 +60,7 @@ class ClusterExecutor:
         self._threads, self._counted = 0, -math.inf
 
     def prepare(self, plan: Plan, classifier: Classifier | None) -> Engine:
-        """Ask the workers what they find, and let one of them choose the precision. See `Executor`.
+        """Check what the workers find, and let one of them choose the precision. See `Executor`.
 
         Args:
             plan: What will be executed. Its setting `force` accepts workers with other versions of landmap, Keras,
@@ -111,10 +111,10 @@ class ClusterExecutor:
         return found
 
     def run(self, work: ChunkWork, chunks: Sequence[Chunk], write: Write) -> None:
-        """Do these chunks. See `Executor`.
+        """Execute chunks on the workers. See `Executor`.
 
         Raises:
-            ChunkError: Workers died of a chunk again and again.
+            ChunkError: Each worker that had a chunk died.
             ClusterLostError: The scheduler went away, or all workers did.
         """
         finished: SimpleQueue[Future] = SimpleQueue()
@@ -136,7 +136,7 @@ class ClusterExecutor:
                 fill()  # before writing, which takes a while
                 write(chunk, cover)
         finally:
-            with suppress(Exception):  # what went wrong is more interesting
+            with suppress(Exception):  # the error that ended the run matters more
                 self._client.cancel([future for future, _ in running.values()])
 
     def _submit(self, work: ChunkWork, chunk: Chunk) -> Future:
@@ -150,7 +150,7 @@ class ClusterExecutor:
             )
 
     def _most(self) -> int:
-        """Chunks to have in work: each thread of a worker has one, and one more waits for it."""
+        """Number of chunks in work: one for each thread of a worker, and one that waits for it."""
         if time.monotonic() - self._counted > COUNT_SECONDS:
             with self._loss_explained():
                 self._threads = sum(self._client.nthreads().values())
@@ -158,7 +158,7 @@ class ClusterExecutor:
         return 2 * max(1, self._threads)
 
     def _next(self, finished: SimpleQueue[Future]) -> Future:
-        """The next future that is done, however it ended."""
+        """The next future that has ended, with a result or an error."""
         lonely = 0
         while True:
             with suppress(Empty):
@@ -177,8 +177,8 @@ class ClusterExecutor:
         """What a task returned.
 
         Args:
-            future: Of it.
-            failed: Makes an error of the reason why there is nothing.
+            future: The task's future.
+            failed: Makes an error of the reason why the task returned nothing.
 
         Raises:
             LandmapError: What the task raised, or what `failed` made.
@@ -195,7 +195,7 @@ class ClusterExecutor:
             ) from error
         except LandmapError:
             raise
-        except Exception as error:  # of Dask's: what was sent can't be read there, or the like
+        except Exception as error:  # one of Dask's: a worker can't unpickle what was sent, or the like
             raise failed(words(error)) from error
 
     @contextmanager
@@ -221,12 +221,12 @@ def _check_versions(found: Mapping[str, Findings]) -> None:
         if other := differing(versions(), finding.versions):
             raise ClusterError(
                 f"worker {address} has {other}: maps may differ from those made here. Install the same versions there, "
-                "or give --force"
+                "or give force=True (--force)"
             )
 
 
 def _check_files(found: Mapping[str, Findings]) -> None:
-    """Name all workers that lack a file in one error."""
+    """Refuse workers that lack a file, all of them in one error."""
     lacking = {address: finding.missing for address, finding in sorted(found.items()) if finding.missing}
     if not lacking:
         return
@@ -238,5 +238,5 @@ def _check_files(found: Mapping[str, Findings]) -> None:
 
 
 def words(error: BaseException) -> str:
-    """An error of Dask's in one line."""
+    """The type and message of an error of Dask's, in one line."""
     return " ".join(f"{type(error).__name__}: {error}".split())

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Scheduler: TypeAlias = "str | os.PathLike[str] | Client | None"
-"""Address or scheduler file of a Dask cluster that runs, or a client of one."""
+"""Address or scheduler file of a running Dask cluster, or a client of one; None: none is given."""
 
 CONNECT_SECONDS = 20
-"""To wait for a scheduler to answer."""
+"""Seconds to wait for a scheduler to answer."""
 THREADS = 2
-"""Of a worker process that is started here: one predicts, one reads."""
+"""Number of threads of a worker process that is started here: one predicts while the other reads."""
 
 
 @contextmanager
@@ -54,15 +54,13 @@ def open_executor(
 
 @contextmanager
 def connected(scheduler: Scheduler, workers: int | None) -> Iterator[Client | None]:
-    """A client of the cluster that is asked for; None where none is.
+    """A client of the cluster that is asked for, or else Dask's default client, or None if there is none.
 
     Args:
-        scheduler: Address ("tcp://host:8786") or scheduler file (JSON) of a cluster that runs; or a client of one,
-            which stays open.
-        workers: Start a cluster of so many processes here, and end it at the end. A script that asks for this needs
-            `if __name__ == "__main__":`, as all that start processes do.
-
-    With neither, the client that the program has made Dask's default is used, if there is one.
+        scheduler: Address ("tcp://host:8786") or scheduler file (JSON) of a running cluster; or a client of one, which
+            stays open. None: none is asked for.
+        workers: Number of processes of a cluster that is started here, and ended at the end of the context. A script
+            that asks for this needs `if __name__ == "__main__":`, like all that start processes. None: none is started.
 
     Raises:
         SettingsError: Both are given.
@@ -80,7 +78,7 @@ def connected(scheduler: Scheduler, workers: int | None) -> Iterator[Client | No
 
 
 def _ambient() -> Client | None:
-    if "distributed" not in sys.modules:  # nobody has made a client, and the import takes a while
+    if "distributed" not in sys.modules:  # nobody has made a client, and the import is slow
         return None
     from distributed import default_client
 
@@ -107,7 +105,7 @@ def _client(address: str) -> Iterator[Client]:
 
 @contextmanager
 def _local(workers: int) -> Iterator[Client]:
-    """A cluster on this machine, whose processes share its cores."""
+    """A client of a new cluster on this machine, whose processes share its cores."""
     from distributed import Client, LocalCluster
 
     cores = max(1, len(os.sched_getaffinity(0)) // workers)

@@ -1,4 +1,4 @@
-"""What runs in the processes of a cluster: functions of small values, and what a process keeps between them."""
+"""Functions that run in the processes of a cluster, and what a process keeps from one call to the next."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ from landmap_models.model_file.archive import read_card
 Versions = dict[str, str]
 
 _sent: dict[str, Path] = {}
-"""Files of models that were sent to this process, by the sha256 of their weights."""
+"""Files of models that were sent to this process, by the SHA-256 of their weights."""
 _predicting = Lock()
-"""Prediction of one chunk uses all of a process's cores; its other threads read meanwhile."""
+"""Held while a chunk is predicted, which uses all cores of the process; its other threads read meanwhile."""
 
 
 @lru_cache(maxsize=1)
 def versions() -> Versions:
-    """Of what decides the pixels of a cover, by name."""
+    """Versions of the packages that decide the pixels of a cover, by their names."""
     return {name: version(name) for name in ("landmap", "keras", "tensorflow")} | {"GDAL": rasterio.__gdal_version__}
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a worker says of itself before any work starts."""
+    """What a worker finds, asked before any work starts."""
 
     versions: Versions
-    """See `versions`."""
+    """Its versions of packages; see `versions`."""
     has_model: bool
-    """Whether it finds the model's file, and in it the weights that the plan names."""
+    """Whether it finds the model's file with the weights that the plan names."""
     missing: tuple[str, ...]
     """Files of the scene that it does not find, or finds with another size."""
     gpus: float
-    """How many `GPU` resources it announces."""
+    """Number of `GPU` resources that it announces."""
 
 
 def report_findings(model: ModelFile | None, files: dict[str, int], dask_worker: Any = None) -> Findings:
-    """See what this process finds.
+    """Report what this process finds.
 
     Args:
-        model: The plan's; None for a classifier that is sent along.
-        files: Bytes of the scene's files, by path.
+        model: The plan's model; None for a classifier that is sent with each task.
+        files: Size in bytes of the scene's files, by path.
         dask_worker: This worker; Dask fills it in.
     """
     return Findings(
@@ -69,7 +69,11 @@ def report_findings(model: ModelFile | None, files: dict[str, int], dask_worker:
 
 
 def prepare(plan: Plan) -> Engine:
-    """Choose a precision by this worker's device, and load the model in it."""
+    """Choose a precision for this worker's device, and load the model.
+
+    Args:
+        plan: The plan; it was made with a model's file.
+    """
     assert plan.model_path is not None
     path = _found(model_file(plan, "float32"))
     choice = choose_precision(replace(plan, model_path=path))
@@ -87,18 +91,20 @@ def predict_chunk(
     """See `ChunkWork.predict`.
 
     Args:
-        work: What is done.
-        chunk: To which one.
-        pixels: What `read_chunk` returned.
-        model: The file of a model, which a process loads once; or a classifier.
-        wanted: Versions that this process must have, too: a worker may have come after the run began. None: any.
+        work: The work on chunks.
+        chunk: The chunk.
+        pixels: What `read_chunk` returned for it.
+        model: The file of a model, which a process loads once, or a classifier.
+        wanted: Versions of packages that this process must have: a worker may have come after the run began. None: any.
 
     Raises:
-        ClusterError: It has others.
+        ClusterError: This process has other versions.
         ModelError: The model is not found here, or its answers are no probabilities.
     """
     if wanted is not None and (other := differing(wanted, versions())):
-        raise ClusterError(f"worker {get_worker().address} has {other}. Install the same versions, or give --force")
+        raise ClusterError(
+            f"worker {get_worker().address} has {other}. Install the same versions, or give force=True (--force)"
+        )
 
     def load() -> Classifier:
         return model.load(_found(model)) if isinstance(model, ModelFile) else model
@@ -109,26 +115,31 @@ def predict_chunk(
 
 
 def differing(wanted: Versions, found: Versions) -> str:
-    """Which versions are others, in words; empty where none is."""
+    """The versions that differ, in words; "" if none does.
+
+    Args:
+        wanted: The client's versions.
+        found: A worker's versions.
+    """
     return ", ".join(
         f"{name} {found.get(name, 'missing')}, not {wanted[name]}" for name in wanted if found.get(name) != wanted[name]
     )
 
 
 class SentModel(WorkerPlugin):  # type: ignore[misc] # of a package without types
-    """The file of a model, sent to every worker, those that come later included, that does not find it itself."""
+    """Sends a model's file to every worker that does not find it, also to those that come later."""
 
     def __init__(self, model: ModelFile) -> None:
         """Read the file.
 
         Args:
-            model: Found here.
+            model: The model; its file lies in this process's file system.
         """
         self.name = f"landmap-{model.sha256}.keras"  # by which it is sent once, whatever the number of runs
         self._model, self._content = model, model.path.read_bytes()
 
     def setup(self, worker: Any) -> None:
-        """Write the file into the worker's own folder."""
+        """Write the file into the worker's own folder. Dask calls this on each worker."""
         if _model_path(self._model) is None:
             path = Path(worker.local_directory) / self.name
             path.write_bytes(self._content)
@@ -148,7 +159,7 @@ def _found(model: ModelFile) -> Path:
 
 @lru_cache(maxsize=4)
 def _model_path(model: ModelFile) -> Path | None:
-    """Where this process finds the weights: where the client does, among the packaged ones, or as they were sent."""
+    """The file with the model's weights in this process: the client's path, a packaged model, or a file that was sent."""
     from landmap_models.model_file.packaged import packaged_models
 
     for path in (model.path, packaged_models().get(model.path.stem), _sent.get(model.sha256)):
