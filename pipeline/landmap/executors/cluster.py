@@ -43,8 +43,9 @@ class ClusterExecutor:
     """An `Executor` on a cluster.
 
     A chunk is two tasks: one reads it, one predicts it. Where workers announce `GPU` resources, prediction takes one
-    and reading takes none, so that workers without a GPU read for those with one. A bounded number of chunks is in work:
-    the client holds the parts of the cover that it writes next, and workers hold the pixels that they predict next.
+    and reading takes none, so that workers without a GPU read for those with one. A bounded number of chunks is in
+    work: the client holds the parts of the cover that it writes next, and workers hold the pixels that they predict
+    next.
     """
 
     def __init__(self, client: Client) -> None:

@@ -159,7 +159,7 @@ def _found(model: ModelFile) -> Path:
 
 @lru_cache(maxsize=4)
 def _model_path(model: ModelFile) -> Path | None:
-    """The file with the model's weights in this process: the client's path, a packaged model, or a file that was sent."""
+    """The file with the model's weights in this process: at the client's path, packaged, or sent; None: none."""
     from landmap_models.model_file.packaged import packaged_models
 
     for path in (model.path, packaged_models().get(model.path.stem), _sent.get(model.sha256)):
