@@ -17,7 +17,7 @@ from landmap.batch.stac import COLLECTION, item_path
 from landmap.errors import OutputError, SettingsError
 from landmap.io.remote import redacted
 from landmap.products.files import scene_stamp
-from landmap.run.fingerprint import Fingerprint, difference, model_says, settings_told
+from landmap.run.fingerprint import Fingerprint, comparable_settings, difference, model_identity
 from landmap.settings import NEUTRAL_SETTINGS, Settings
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard
@@ -71,7 +71,7 @@ def make_tasks(
     tasks = []
     for job, own in zip(jobs, check_jobs(jobs, settings), strict=True):
         if own.model not in models:
-            models[own.model] = model_says(card or read_card(find_model(own.model)))
+            models[own.model] = model_identity(card or read_card(find_model(own.model)))
         beside = f"{PurePosixPath(job.output).with_suffix('')}_confidence.tif" if confidence else None
         tasks.append(Task(job, own, beside, _made_with(job, own, models[own.model], confidence=confidence)))
     files = [name.casefold() for task in tasks for name in task.files]
@@ -82,7 +82,7 @@ def make_tasks(
 
 
 def _made_with(job: Job, settings: Settings, model: str, *, confidence: bool) -> Fingerprint:
-    options = {name: value for name, value in settings_told(settings).items() if name not in NAMED_ELSEWHERE}
+    options = {name: value for name, value in comparable_settings(settings).items() if name not in NAMED_ELSEWHERE}
     local = local_path(job.scene)  # a URL counts without its query: signatures change from day to day
     found = {
         "scene": str(local.resolve()) if local else redacted(job.scene),

@@ -1,1 +1,1 @@
-"""One scene is classified: the recipe, its journal and its outputs."""
+"""The classification of one scene: how a plan is carried out, its journal, its outputs and its result."""

@@ -195,7 +195,7 @@ def _carry_out(plan: Plan, outputs: Outputs, run: _Run) -> Result:
 
 
 def _empty(plan: Plan, counter: ClassCounter) -> list[str]:
-    """The warning for a map that shows nothing."""
+    """The warning about a map without a single class."""
     if counter.nodata < plan.scene.geobox.height * plan.scene.geobox.width:
         return []
     left = " and is left in by the masks" if plan.scene.masks else ""

@@ -1,4 +1,4 @@
-"""What decides the pixels of a cover, by name: finished chunks of a run fit into another only where all is the same."""
+"""What decides the pixels of a cover, by name: finished chunks are reused only in a run with the same fingerprint."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ REASONS = {
     "reading": "with another understanding of the scene's values",
     "chunks": "in other chunks",
 }
-"""What a different value says of the run before."""
+"""How an earlier run was made, if this value differs: the end of a sentence that begins with "was made"."""
 CONSEQUENCES = "reading", "chunks"
-"""They follow from the others, and are worth a word only where none of those differs."""
+"""Values that follow from the others, and are mentioned only if none of those differs."""
 NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
-"""Settings that change no pixel, or are told apart by what they came to."""
+"""Settings that change no pixel, or whose consequence is a value of its own."""
 WORDS = "origins", "assumed", "warnings", "text", "warp_text", "clouds", "option", "by_default"
 UNREAD = "path", "opens", "product", "block_shape", "files", "bits", *WORDS
-"""Fields of a scene that change no value read from it, or are told apart as files."""
+"""Fields of a scene that change no value which is read from it, or are compared as files."""
 
 
 def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: bool) -> Fingerprint:
-    """What decides the pixels of each chunk.
+    """The fingerprint of a run: what decides the pixels of each chunk.
 
-    A scene's files are told apart by size and time of change, those of a VRT, too; a URL is taken to stay the same. A
-    classifier that was passed in is known by its card's `weights_sha256`.
+    A scene's files, also those of a VRT, are compared by size and time of change; what a URL leads to is taken to stay
+    the same. A classifier that was passed in is identified by its card's `weights_sha256`.
 
     Args:
-        plan: For which scene, model and settings.
-        precision: In which the model computes.
-        device: On which, by TensorFlow's name.
-        keep_probabilities: Those of every class are kept, too.
+        plan: The plan, after `with_precision`.
+        precision: Number format in which the model computes.
+        device: TensorFlow's name of the device on which it computes.
+        keep_probabilities: Whether the probabilities of every class are kept, too.
     """
     scene, grid, card = plan.scene, plan.grid, plan.card
-    settings = settings_told(plan.settings) | {"stride": grid.stride}
+    settings = comparable_settings(plan.settings) | {"stride": grid.stride}
     found = {
         "scene": _name(scene.source.path),
         "files": files_read(scene),
         "reading": _pixels_only(dataclasses.asdict(scene)),
-        "model": model_says(card),
+        "model": model_identity(card),
         "precision": precision,
         "device": device,
         "settings": {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE},
@@ -70,25 +70,30 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
     return dict(json.loads(json.dumps(found, default=str)))
 
 
-def settings_told(settings: Settings) -> dict[str, Any]:
-    """Settings by name, without what grants access to the files in them."""
+def comparable_settings(settings: Settings) -> dict[str, Any]:
+    """The settings by name, without secrets in the addresses of files."""
     told = dataclasses.asdict(settings)
     return told | {name: identity(told[name]) for name in FILE_SETTINGS if told[name] is not None}
 
 
-def model_says(card: ModelCard) -> str:
-    """What tells a model from another."""
+def model_identity(card: ModelCard) -> str:
+    """The name, version, weights and card of a model in one text, which differs for different models."""
     return f"{card.name} {card.version}, weights {card.weights_sha256}, card {_sha256(card.to_json())}"
 
 
 def digest(found: Fingerprint) -> bytes:
-    """32 bytes that stand for a fingerprint."""
+    """SHA-256 of a fingerprint, 32 bytes."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).digest()
 
 
 def difference(before: Mapping[str, Any], now: Fingerprint) -> str:
-    """How the run before was made otherwise, in words; empty where it was not. Only what `now` has is compared."""
-    # As JSON, for there NaN is like NaN.
+    """How an earlier run was made otherwise, in words; "" if it was not.
+
+    Args:
+        before: The fingerprint of the earlier run; values that `now` lacks are not compared.
+        now: The fingerprint of this run.
+    """
+    # As JSON, in which NaN equals NaN.
     names = [name for name in REASONS if name in now and json.dumps(before.get(name)) != json.dumps(now[name])]
     if "scene" in names:
         names = [name for name in names if name != "files"]
@@ -106,7 +111,7 @@ def _reason(name: str, before: Any, now: Any) -> str:
 
 
 def _name(path: str) -> str:
-    """Of a scene: in full, but for what grants access to it."""
+    """The whole path or address of a scene, without secrets."""
     return identity(path) if is_remote(path) or not Path(path).exists() else str(Path(path).resolve())
 
 
@@ -115,7 +120,7 @@ def _sha256(text: str) -> str:
 
 
 def _pixels_only(value: Any) -> Any:
-    """Without the fields that change no pixel, at any depth."""
+    """The value without fields that change no pixel, at any depth."""
     if isinstance(value, Mapping):
         return {key: _pixels_only(inner) for key, inner in value.items() if key not in UNREAD}
     return value

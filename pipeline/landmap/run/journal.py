@@ -1,4 +1,4 @@
-"""Finished chunks beside an output that is not: a run that was cut short goes on where it was."""
+"""Finished chunks are kept beside an unfinished output, so that a run which was cut short is resumed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import math
 import threading
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -22,21 +22,21 @@ from landmap.tiling import Chunk, Grid
 
 NAME = "journal.json"
 COUNTS = "<i8"
-"""How counts of pixels are kept behind those, by NumPy's name."""
+"""NumPy's name of the type in which counts of pixels are stored, behind the classes."""
 SEAL = 32
-"""Bytes of a checksum (SHA-256)."""
+"""Length of a checksum (SHA-256) in bytes."""
 
 
 class Journal:
     """The folder `cover.tif.landmap` beside `cover.tif`: a fingerprint, and a file for each finished chunk.
 
     A file is written under another name, brought to the disk (fsync) and renamed: a killed process leaves it whole or
-    not at all. After a power cut the rename may be missing, or on file systems that reorder writes the content: the
-    checksum tells, and the chunk is done again. The checksum is also of the fingerprint and of the chunk's number, so
-    that a file of another run or another chunk is noticed, too.
+    not at all. After a power cut the rename may be missing, or, on file systems that reorder writes, the content: the
+    checksum is wrong then, and the chunk is predicted again. The checksum covers the fingerprint and the chunk's
+    number, too, so that a file of another run or of another chunk is not used.
 
-    The caller holds the output's lock. Leaving the context keeps the folder if a chunk is in it; `discard` removes it.
-    Any thread may load, and keep.
+    The caller holds the output's lock. Leaving the context keeps the folder if there is a chunk in it; `discard`
+    removes it. Any thread may load and keep chunks.
     """
 
     def __init__(
@@ -49,28 +49,28 @@ class Journal:
         *,
         resume: bool = True,
     ) -> None:
-        """Look at nothing yet; entering the context does.
+        """Keep the arguments; the folder is read when the context is entered.
 
         Args:
-            output: The cover.
-            found: Of this run; None where nothing tells its classifier from another, and nothing can be kept.
-            grid: Of the scene.
-            chunks: All of them. A single one is not worth keeping.
-            layers: Classes whose probabilities are kept, too; 0 without.
-            resume: Use what is there; otherwise it is removed.
+            output: File of the cover.
+            found: Fingerprint of this run; None if its classifier can't be identified, and nothing can be kept.
+            grid: Windows and cells of the scene.
+            chunks: All chunks of the scene. A single one is not kept.
+            layers: Number of classes whose probabilities are kept, too; 0 if none are.
+            resume: Reuse finished chunks; otherwise they are removed.
         """
         self.folder = output.with_name(output.name + ".landmap")
         self.reused: set[int] = set()
-        """Numbers of the chunks that need not be done."""
+        """Numbers of the chunks that an earlier run finished."""
         self.warnings: tuple[str, ...] = ()
-        """Why chunks that are there are not used, in plain words."""
+        """Why finished chunks are not reused, in words."""
         self._output, self._found, self._key, self._resume = output, found, digest(found or {}), resume
         self._grid, self._chunks, self._layers = grid, chunks, layers
         self._lock = threading.Lock()  # Dask's threads go on for a while after an interrupt
         self._ended = False
 
     def load(self, chunk: Chunk) -> ChunkCover | None:
-        """The kept part of the cover; None where there is none, or one that is damaged, which is removed then."""
+        """A chunk's part of the cover; None if it is not kept, or damaged. A damaged one is removed."""
         if chunk.index not in self.reused:
             return None
         sealed = self._sealed(chunk)
@@ -83,12 +83,12 @@ class Journal:
         return ChunkCover(values[0], values[1], values[2:] if self._layers else None, tuple(left_out))
 
     def keep(self, chunk: Chunk, cover: ChunkCover) -> None:
-        """Keep a chunk's part of the cover, unless it comes from here.
+        """Keep a chunk's part of the cover, unless it was loaded from here.
 
         Raises:
             OutputError: The disk is full, or the like; or the run has ended.
         """
-        with self._lock, self._told():
+        with self._lock, write_errors(self.folder):
             if self._ended:
                 raise OutputError(f"{self.folder}: can't be written: the run has ended")
             if self._found is None or len(self._chunks) == 1 or chunk.index in self.reused:
@@ -105,14 +105,14 @@ class Journal:
             write_bytes(self._file(chunk), self._seal(chunk, packed) + packed)
 
     def discard(self) -> None:
-        """Remove the folder, but for files that are not the journal's. Nothing can be kept from now on."""
+        """Remove the journal's files, and its folder if nothing else is in it. Nothing can be kept from now on."""
         with self._lock:
             self._ended = True
-            with suppress(OSError):  # the output is complete; what is left over is swept up another time
+            with suppress(OSError):  # the output is complete; what is left is removed by the next run
                 self._empty()
 
     def __enter__(self) -> Journal:
-        with self._told():
+        with write_errors(self.folder):
             if self.folder.is_dir():
                 self._open()
         return self
@@ -127,11 +127,11 @@ class Journal:
                     self._empty()
 
     def _open(self) -> None:
-        """Find out what can be used, and remove the rest."""
-        reason = self._refusal()
+        """Find the chunks that can be reused, and remove the others."""
+        reason = self._why_not()
         if reason or not self._resume:
             if self._resume and any(self.folder.glob("chunk-*.z")):
-                self.warnings = (f"the unfinished run of {self._output.name} {reason}: starting afresh",)
+                self.warnings = (f"the unfinished run of {self._output.name} {reason}: starting over",)
             self._empty()
             return
         for file in self.folder.glob("*.part"):
@@ -143,8 +143,8 @@ class Journal:
             run = f"of the unfinished run of {self._output.name}"
             self.warnings = (f"{run}, {damaged} finished {how} damaged and done again",)
 
-    def _refusal(self) -> str:
-        """Why the run before can't be gone on with, in words; empty where it can."""
+    def _why_not(self) -> str:
+        """Why the earlier run can't be resumed, in words; "" if it can."""
         before = _read(self.folder / NAME)
         if before is None:
             return "left a journal that can't be read"
@@ -154,7 +154,7 @@ class Journal:
         return reason and f"was made {reason}"
 
     def _empty(self) -> None:
-        """Remove what is the journal's; its own file last, so that chunks are never without it."""
+        """Remove the journal's files; the fingerprint last, so that chunks are never without it."""
         for pattern in ("*.part", "chunk-*.z", NAME):
             for file in self.folder.glob(pattern):
                 file.unlink()
@@ -180,11 +180,6 @@ class Journal:
 
     def _file(self, chunk: Chunk) -> Path:
         return self.folder / f"chunk-{chunk.index}.z"
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        with write_errors(self.folder):
-            yield
 
 
 def _read(file: Path) -> Fingerprint | None:

@@ -37,20 +37,20 @@ LOG = logging.getLogger("landmap")
 
 @dataclass(frozen=True, slots=True)
 class Derived:
-    """What is wanted: nothing, unless it is named."""
+    """Polygons and a table that are made of a finished cover in the same run; None of a file: it is not made."""
 
     vector: Path | None = None
-    """Polygons for each class: GeoPackage, GeoJSON or GeoParquet."""
+    """File for the polygons of each class: GeoPackage, GeoJSON or GeoParquet."""
     vector_settings: VectorSettings = field(default_factory=VectorSettings)
-    """How these are made."""
+    """How the polygons are made."""
     summary: Path | None = None
-    """Table of the classes: CSV, JSON or Parquet."""
+    """File for a table of the classes' areas: CSV, JSON or Parquet."""
     zones: Path | None = None
-    """Polygons that share out the table."""
+    """Vector file with polygons, for each of which the table is made; None: it is made for the whole map."""
     zone_id: str | None = None
-    """Column of the zones that names them."""
+    """Column of the zones' file that names them; None only without zones."""
     zone_layer: str | None = None
-    """Name of the layer of the zones; None where their file has one of polygons."""
+    """Layer of the zones in their file; None: the only layer of polygons."""
 
     def __post_init__(self) -> None:
         if self.vector is None and self.vector_settings != VectorSettings():
@@ -59,19 +59,19 @@ class Derived:
             raise SettingsError("zones share out a table: expected --summary FILE, too")
 
     def paths(self) -> list[Path]:
-        """Files to be written."""
+        """The files that will be written."""
         return [path for path in (self.vector, self.summary) if path is not None]
 
     @property
     def inputs(self) -> list[Path]:
-        """Files that are read for them besides the run's rasters."""
+        """The files that are read for these outputs besides the run's rasters."""
         return [] if self.zones is None else [self.zones]
 
     def check_names(self) -> None:
-        """Refuse names that end as no format does that can be written.
+        """Refuse names whose ending is that of no format which can be written.
 
         Raises:
-            OutputError: Says which endings are possible.
+            OutputError: A name has another ending; the message says which are possible.
         """
         if self.vector:
             format_of(self.vector)
@@ -82,8 +82,11 @@ class Derived:
         """Refuse what can't be done, before any work, and read the zones.
 
         Args:
-            with_probabilities: There will be a raster of them.
-            placed: The scene has a place on the ground.
+            with_probabilities: Whether the run writes a raster of all probabilities.
+            placed: Whether the scene has a CRS and a geotransform.
+
+        Returns:
+            The zones; None if none are asked for.
 
         Raises:
             LandmapError: See `landmap.errors`.
@@ -97,24 +100,24 @@ class Derived:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """Where the results go.
+    """The files that a run writes; None of a file: it is not written.
 
     Raises:
         OutputError: A report or quicklook has another ending than it needs, or a library for it is missing.
     """
 
     cover: Path
-    """Class ids."""
+    """File for the class ids (GeoTIFF)."""
     confidence: Path | None = None
-    """Probability of the class in percent."""
+    """File for the probability of each pixel's class in percent (GeoTIFF)."""
     probabilities: Path | None = None
-    """Probability of every class in percent, one band a class."""
+    """File for the probability of every class in percent, one band a class (GeoTIFF)."""
     derived: Derived = field(default_factory=Derived)
-    """What is made of these."""
+    """Polygons and a table that are made of the cover."""
     report: Path | None = None
-    """A page that shows the map and says how it was made."""
+    """File for a page that shows the map and how it was made (HTML)."""
     quicklook: Path | None = None
-    """A picture of the scene beside its cover."""
+    """File for a picture of the scene beside its cover (PNG)."""
 
     def __post_init__(self) -> None:
         if self.report:
@@ -126,9 +129,9 @@ class Outputs:
         """Refuse outputs that would destroy something, or rasters that are named as other formats, before any work.
 
         Args:
-            scene: What is classified.
-            settings: How; they name the model and masks.
-            overwrite: Replace outputs that exist.
+            scene: The scene that is classified.
+            settings: The settings of the run; they name the model and masks.
+            overwrite: Accept outputs that exist.
 
         Raises:
             OutputError: See `check_outputs` and `check_raster`.
@@ -139,15 +142,25 @@ class Outputs:
             check_raster(raster)
 
     def paths(self) -> list[Path]:
-        """Those that are asked for."""
+        """The files that will be written."""
         own = self.cover, self.confidence, self.probabilities, self.report, self.quicklook
         return [*(p for p in own if p is not None), *self.derived.paths()]
 
 
 def open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str) -> dict[str, RasterWriter]:
-    """Writers by the name of the field of `ChunkCover` that they keep; the cover is published last."""
+    """Open a writer for each raster of a run, under the name of the field of `ChunkCover` that it writes.
+
+    Args:
+        stack: Leaving it closes the writers, and removes what was not published.
+        plan: What the rasters are made by.
+        outputs: Says which rasters are wanted.
+        precision: The precision and why it was chosen, in words, for a tag.
+
+    Returns:
+        Writers in the order in which their files are published: the cover comes last.
+    """
     tags = _tags(plan, precision)
-    # Polygons, tables and the report need it; if it is not asked for, it goes with the cover's working files.
+    # Polygons, tables and the report need it. If it is not wanted itself, it stays among the cover's temporary files.
     confidence = outputs.confidence or (outputs.cover if outputs.derived.paths() or outputs.report else None)
     wanted = {
         "probabilities": (outputs.probabilities, Layers(plan.card.legend.names, overviews="AVERAGE")),
@@ -164,7 +177,7 @@ def open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str)
 
 
 def _tags(plan: Plan, precision: str) -> dict[str, str]:
-    """What made the cover. No time and no folder: the same input gives the same bytes everywhere."""
+    """Tags that say how a cover was made. Without time and folders, so that the same input gives the same bytes."""
     described = plan.to_dict()
     return {
         "LANDMAP_VERSION": version("landmap"),
@@ -188,7 +201,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
 
 
 def _settings_tag(settings: Settings) -> str:
-    """Settings as given, as JSON; of the paths of files only the names."""
+    """The settings as JSON, as they were given; of the paths of files only the names."""
     given = dataclasses.asdict(settings)
     given |= {name: name_of(given[name]) for name in FILE_SETTINGS if given[name] is not None}
     return json.dumps({name: value for name, value in given.items() if name not in NEUTRAL_SETTINGS})

@@ -39,12 +39,12 @@ class Result:
 
     @property
     def nodata_pixels(self) -> int:
-        """Pixels in which the scene has no data; what masks leave out is counted apart."""
+        """Number of pixels in which the scene has no data, without those that masks leave out."""
         return self.left_out.get(NO_DATA, 0)
 
     @property
     def left_out_text(self) -> str:
-        """What share of the scene is left out though it has data there, and why, in words; "" where none is."""
+        """The share of the scene that is left out though it has data, and the reasons, in words; "" if nothing is."""
         return left_out_words(self.left_out, self.plan.scene.geobox.height * self.plan.scene.geobox.width)
 
     def __str__(self) -> str:

@@ -329,7 +329,7 @@ def test_a_killed_run_goes_on_and_says_so(write_scene: Callable[..., Path], ordi
     assert not journal.exists()
     shutil.copytree(tmp_path / "copy", journal)
     fresh = CliRunner().invoke(cli, [*options, "--quiet", "--smooth", "--overwrite"])
-    reason = "the unfinished run of cover.tif was made with other settings (smooth): starting afresh"
+    reason = "the unfinished run of cover.tif was made with other settings (smooth): starting over"
     assert (fresh.exit_code, fresh.stdout, fresh.stderr) == (0, "", f"landmap: warning: {reason}\n")
     shutil.copytree(tmp_path / "copy", journal)
     fresh = CliRunner().invoke(cli, [*options, "--no-resume", "--overwrite"])

@@ -195,7 +195,7 @@ def test_a_journal_that_can_not_be_read_is_not_used(scene: Path, cover: Path, wh
     (cover.parent / "cover.tif.landmap/journal.json").write_bytes(b"\xff{")
     result = landmap.classify(scene, cover, classifier=Weak(), **CHOICES)
     assert (result.reused, cover.read_bytes()) == (0, whole)
-    assert result.warnings[0].endswith("left a journal that can't be read: starting afresh")
+    assert result.warnings[0].endswith("left a journal that can't be read: starting over")
 
 
 @dataclass
@@ -239,7 +239,7 @@ def test_what_changes_a_pixel_starts_afresh_and_says_why(
     warned = [str(warning.message) for warning in issued]
     assert tuple(warned) == result.warnings
     if reason:
-        assert warned == [f"the unfinished run of cover.tif was made {reason}: starting afresh"]
+        assert warned == [f"the unfinished run of cover.tif was made {reason}: starting over"]
     else:
         assert "without a checksum of its weights" in warned[0]
     assert not cover.with_name("cover.tif.landmap").exists()
@@ -249,7 +249,7 @@ def test_another_scene_starts_afresh(scene: Path, cover: Path, tmp_path: Path) -
     cut_short(scene, cover)
     (tmp_path / "other.tif").write_bytes(scene.read_bytes())
     result = landmap.classify(tmp_path / "other.tif", cover, classifier=Weak(), **CHOICES)
-    expected = f"the unfinished run of cover.tif was made of another scene ({scene}): starting afresh"
+    expected = f"the unfinished run of cover.tif was made of another scene ({scene}): starting over"
     assert result.warnings == (expected,)
 
 
