@@ -9,20 +9,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What it was measured on, and with."""
+    """The machine and the software that were measured."""
 
     cpu: str
-    """The processor's own name."""
+    """Name of the processor."""
     cores: int
-    """As the system counts them."""
+    """Number of cores, as the system counts them."""
     device: str
-    """TensorFlow's name of what predicted, such as `/CPU:0`."""
+    """TensorFlow's name of the device that predicted, such as `/CPU:0`."""
     landmap: str
-    """Version."""
+    """Version of landmap."""
     tensorflow: str
-    """Version."""
+    """Version of TensorFlow."""
     python: str
-    """Version."""
+    """Version of Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +30,13 @@ class Whole:
     """A classification in a process of its own, as `landmap classify` does it."""
 
     start_seconds: float
-    """From the start of the process to that of the run: imports, and the start of TensorFlow."""
+    """Seconds from the start of the process to the start of the run: imports, and the start of TensorFlow."""
     seconds: float
-    """Of the run: preparation, all chunks, the finished file. TensorFlow has started by then."""
+    """Seconds of the run: preparation, all chunks, the finished file. TensorFlow has started before."""
     peak_bytes: int
-    """The most memory that was resident at once."""
+    """Highest resident memory of the process in bytes."""
     precision: str
-    """In which the model computed, and why, in words."""
+    """The precision in which the model computed, and why it was chosen, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +44,35 @@ class Steps:
     """The steps of the same classification, none of which overlaps with another."""
 
     prepare_seconds: float
-    """Once a run: the model loaded, its precision chosen, its graph made, one prediction included."""
+    """Seconds to load the model, choose its precision and make its graph with a first prediction; once in a run."""
     read_seconds: float
-    """Of all chunks, one after the other, by one thread; the file is likely in the system's memory by now."""
+    """Seconds to read all chunks in one thread; the file is probably in the system's cache."""
     predict_seconds: float
-    """From the pixels of all chunks to their parts of the cover."""
+    """Seconds from the pixels of all chunks to their parts of the cover."""
     write_seconds: float
-    """Of all parts, and of the cloud-optimised GeoTIFF made of them."""
+    """Seconds to write all parts, and the cloud-optimised GeoTIFF made of them."""
     windows: int
-    """Predicted: those that begin in a chunk that is not known to be empty."""
+    """Number of windows that were predicted: those that begin in a chunk that is not known to be empty."""
 
     @property
     def slowest(self) -> str:
-        """Which of the steps that may overlap takes longest: `read`, `predict` or `write`."""
+        """Name of the slowest of the steps that may overlap: `read`, `predict` or `write`."""
         return max(("read", "predict", "write"), key=lambda step: float(getattr(self, f"{step}_seconds")))
 
     @property
     def slowest_seconds(self) -> float:
-        """What that step takes."""
+        """Seconds that the slowest step takes."""
         return max(self.read_seconds, self.predict_seconds, self.write_seconds)
 
     @property
     def windows_per_second(self) -> float:
-        """Of prediction alone."""
+        """Windows a second of prediction alone."""
         return self.windows / self.predict_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What was measured."""
+    """What was measured of a classification."""
 
     scene: str
     """The scene's path; "synthetic" for one made for this."""
@@ -85,25 +85,25 @@ class Bench:
     stride: int
     """Pixels between windows."""
     windows: int
-    """In the scene."""
+    """Number of windows in the scene."""
     chunks: int
-    """In the scene."""
+    """Number of chunks in the scene."""
     chunk_shape: tuple[int, int]
     """Rows and columns of pixels that a chunk owns, at most."""
     tile: tuple[int, int] | None
     """Rows and columns of pixels predicted in one pass; None where chips are predicted one by one."""
     threads: int
-    """Chunks in work at once."""
+    """Number of chunks in work at the same time."""
     model: str
-    """Name and version."""
+    """Name and version of the model."""
     method: str
-    """How windows are predicted, in words."""
+    """How windows were predicted, in words."""
     whole: Whole
-    """The run that is measured."""
+    """The whole run."""
     steps: Steps
-    """Its steps alone."""
+    """The same steps without overlap."""
     machine: Machine
-    """What it was measured on."""
+    """The machine on which it was measured."""
 
     @property
     def mpx(self) -> float:
@@ -112,21 +112,21 @@ class Bench:
 
     @property
     def mpx_per_second(self) -> float:
-        """Of the whole run."""
+        """Millions of pixels a second of the whole run."""
         return self.mpx / self.whole.seconds
 
     @property
     def windows_per_second(self) -> float:
-        """Of the whole run; windows of chunks without data do not count."""
+        """Windows a second of the whole run; windows of chunks without data do not count."""
         return self.steps.windows / self.whole.seconds
 
     @property
     def share(self) -> float:
-        """The whole run in terms of its slowest step: 1.00 is perfect overlap, and less is noise."""
+        """Seconds of the whole run divided by those of its slowest step: 1.00 is perfect overlap, and less is noise."""
         return self.whole.seconds / self.steps.slowest_seconds
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON-able values, with what follows from it."""
+        """All numbers as values that JSON has, those that follow from others included."""
         derived = "mpx", "mpx_per_second", "windows_per_second", "share"
         steps = {name: getattr(self.steps, name) for name in ("slowest", "slowest_seconds", "windows_per_second")}
         return dataclasses.asdict(self) | {

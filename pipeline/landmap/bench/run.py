@@ -1,4 +1,4 @@
-"""Where the time of a classification goes, and what brute force would have taken: measured in one run."""
+"""Measures a classification: the whole of it in a process of its own, then each step alone."""
 
 from __future__ import annotations
 
@@ -45,19 +45,19 @@ if TYPE_CHECKING:  # it imports TensorFlow's start
 
 
 PART = 1024
-"""Height and width in pixels of the example that is repeated; a multiple of the file's blocks."""
+"""Height and width in pixels of the example scene that is repeated; a multiple of the file's blocks."""
 UNSEEN = 200
-"""Columns at the example's right side that may lie beyond the orbit's edge."""
+"""Number of columns at the example's right edge that may have no data, because they lie beyond the orbit's edge."""
 
 
 def write_bench_scene(path: str | Path, size: int, *, overwrite: bool = False) -> Path:
-    """Write a scene as large as wanted in little time: uint16 DN of B04, B03 and B02, tiled, DEFLATE, Level-1C.
+    """Write a synthetic scene of any size in little time: uint16 DN of B04, B03 and B02, tiled, DEFLATE, Level-1C.
 
-    Every other copy of the example is mirrored, so that the joints do not show. No pixel is nodata, though the file
-    declares 0, as Sentinel-2 products do.
+    It repeats an example, of which every other copy is mirrored, so that there are no edges between them. No pixel is
+    nodata, although the file declares 0, as Sentinel-2 products do.
 
     Args:
-        path: The GeoTIFF to write.
+        path: File of the scene (GeoTIFF).
         size: Height and width in pixels of 10 m, at least 64; 10,980 is a full Sentinel-2 product.
         overwrite: Replace a file that exists.
 
@@ -77,7 +77,7 @@ def write_bench_scene(path: str | Path, size: int, *, overwrite: bool = False) -
 
 
 def _example(path: Path) -> tuple[npt.NDArray[np.uint16], dict[str, object]]:
-    """Values `(bands, PART, PART)` without the nodata wedge, and how the file is laid out."""
+    """Values of the example `(bands, PART, PART)` without nodata, and the profile of its file."""
     with rasterio.open(write_example(path, PART).scene) as file:
         values = file.read([3, 2, 1])
         values[:, :, -UNSEEN:] = values[:, :, -2 * UNSEEN : -UNSEEN][:, :, ::-1]
@@ -173,15 +173,15 @@ def precision_of(whole: Whole) -> Precision:
 
 
 def run_whole(plan: Plan, cover: Path, *, overwrite: bool = False) -> Whole:
-    """Do what a plan says in a fresh process, whose memory and start are then the run's own.
+    """Carry out a plan in a new process, so that its memory and start are those of the run.
 
     Args:
-        plan: What to do.
-        cover: The file to write.
+        plan: The plan.
+        cover: File of the cover.
         overwrite: Replace it if it exists.
 
     Raises:
-        LandmapError: See `landmap.errors`; also where the process is killed, as for its memory.
+        LandmapError: See `landmap.errors`; also if the process is killed, for example for its memory.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -207,7 +207,7 @@ def run_whole(plan: Plan, cover: Path, *, overwrite: bool = False) -> Whole:
 
 
 def _send_whole(sender: Connection, plan: Plan, cover: Path, overwrite: bool, began: float) -> None:
-    """In the fresh process. Ctrl-C reaches it, too, but it is the parent who ends it, once, by SIGTERM."""
+    """Run in the new process, and send the result or the error. Ctrl-C is ignored: the parent ends it by SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
@@ -223,9 +223,9 @@ def _send_whole(sender: Connection, plan: Plan, cover: Path, overwrite: bool, be
 
 
 def _peak_bytes() -> int:
-    """The most memory of this process that was resident at once.
+    """Highest resident memory of this process in bytes.
 
-    On Linux `getrusage` would answer for the process that this one was forked from, too.
+    On Linux `getrusage` would also count the process that this one was forked from.
     """
     status = Path("/proc/self/status")
     if found := re.search(r"VmHWM:\s*(\d+) kB", status.read_text() if status.exists() else ""):
@@ -236,12 +236,12 @@ def _peak_bytes() -> int:
 
 
 def measure_steps(plan: Plan, precision: Precision, folder: Path) -> Steps:
-    """Do each step of a plan for all chunks, without overlap. Leaves no file behind.
+    """Time each step of a plan for all chunks, without overlap.
 
     Args:
-        plan: What to do; of a model's file.
-        precision: In which the model computes.
-        folder: Where to write.
+        plan: The plan; it was made with a model's file.
+        precision: Number format in which the model computes.
+        folder: Folder for a temporary file.
 
     Raises:
         LandmapError: See `landmap.errors`.
@@ -265,7 +265,7 @@ def measure_steps(plan: Plan, precision: Precision, folder: Path) -> Steps:
 
 
 def _warm_up(plan: Plan, classifier: Classifier) -> None:
-    """Make the graph."""
+    """Predict once, which makes TensorFlow's graph."""
     bands, size = len(plan.card.bands), plan.card.chip_size
     if plan.tile is None:
         classifier.predict(np.zeros((1, size, size, bands), np.float32))
@@ -276,9 +276,9 @@ def _warm_up(plan: Plan, classifier: Classifier) -> None:
 def _read_and_predict(
     plan: Plan, classifier: Classifier, seconds: dict[str, float]
 ) -> tuple[list[tuple[Window, npt.NDArray[np.uint8]]], int]:
-    """Classes of all chunks, with their places, and how many windows were predicted.
+    """Classes of all chunks with their windows in the scene, and the number of windows that were predicted.
 
-    They are kept until all are there: GDAL writes when it pleases, which would count as reading.
+    Nothing is written meanwhile: GDAL writes its cache at any time, which would count as reading.
     """
     work, parts, windows = chunk_work(plan, keep_probabilities=False), [], 0
     for chunk in plan.chunks():
@@ -294,7 +294,7 @@ def _read_and_predict(
 
 
 def _windows_begun(grid: Grid, chunk: Chunk) -> int:
-    """Windows whose first cell a chunk owns: each window of the scene begins in one chunk."""
+    """Number of windows whose first cell a chunk owns: each window of the scene begins in one chunk."""
     rows, cols = (
         max(0, min(cells.stop, axis.windows) - cells.start)
         for cells, axis in ((chunk.cell_rows, grid.rows), (chunk.cell_cols, grid.cols))
