@@ -1,4 +1,4 @@
-"""`python -m landmap`: for schedulers, which know a Python and not always a PATH."""
+"""`python -m landmap` is the command line, also where no PATH leads to it, as in the jobs of a scheduler."""
 
 from landmap.cli import main
 

@@ -1,16 +1,16 @@
 """Errors that reach the user as one line on stderr.
 
     LandmapError                 (defined in landmap_models.errors, with the branches of models and labelled chips)
-    ├── SettingsError            a setting that can't be meant
+    ├── SettingsError            a setting has a value that can't be meant
     ├── SceneError               a scene can't be opened, read or used
-    │   ├── ReadError            its file can't be opened or read: the only kind that another attempt may mend
-    │   ├── BandError            a band the model needs is not found, or found twice
-    │   └── GeoreferenceError    no CRS or geotransform, or the wrong pixel size
+    │   ├── ReadError            a scene's file can't be opened or read: the only error that a retry may solve
+    │   ├── BandError            a band that the model needs is not found, or found twice
+    │   └── GeoreferenceError    a scene has no CRS or geotransform, or the wrong pixel size
     ├── ReferenceDataError       reference data can't be read, or don't fit the map
     ├── ZoneError                zones can't be read or used
-    ├── ChunkError               a chunk of a scene failed; names its window
-    ├── ClusterError             a Dask cluster is not there, or not fit for the run
-    │   └── ClusterLostError     it went away in the middle
+    ├── ChunkError               a chunk of a scene failed; the message names its window
+    ├── ClusterError             a Dask cluster does not answer, or has workers that can't do the work
+    │   └── ClusterLostError     a scheduler, or all workers, went away during a run
     ├── OutputError              an output exists already or can't be written
     └── BatchError               not every scene of a batch is done
 
@@ -56,7 +56,7 @@ class SceneError(LandmapError):
 
 
 class ReadError(SceneError):
-    """A scene's file can't be opened or read: the only kind of error that another attempt may mend."""
+    """A scene's file can't be opened or read: the only error that a retry may solve."""
 
 
 class BandError(SceneError):
@@ -68,7 +68,7 @@ class GeoreferenceError(SceneError):
 
 
 class ReferenceDataError(LandmapError):
-    """Reference data can't be read, or don't fit the map that they are to judge."""
+    """Reference data can't be read, or don't fit the map."""
 
 
 class ZoneError(LandmapError):
@@ -84,7 +84,7 @@ class ClusterError(LandmapError):
 
 
 class ClusterLostError(ClusterError):
-    """A scheduler, or all workers, went away in the middle of a run: the next scene would fare no better."""
+    """A scheduler, or all workers, went away during a run; the next scene of a batch would fail, too."""
 
 
 class OutputError(LandmapError):
