@@ -42,19 +42,19 @@ for command in (*SCENE_COMMANDS, *BATCH_COMMANDS, *MAP_COMMANDS, *MODEL_COMMANDS
 
 
 def _terminate(number: int, frame: object) -> None:
-    """End as after Ctrl-C, so that temporary files are removed; schedulers stop jobs this way."""
+    """End as after Ctrl-C, so that temporary files are removed. Schedulers of jobs send SIGTERM."""
     raise KeyboardInterrupt
 
 
 def _end_on_signals() -> None:
     signal.signal(signal.SIGTERM, _terminate)
-    # A closed terminal; under nohup it is ignored and stays so. Windows has none.
+    # Sent when the terminal is closed; nohup has it ignored, which it stays. Windows has no such signal.
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _terminate)
 
 
 def _fail(error: LandmapError | OSError) -> NoReturn:
-    """Say one line, nothing where the reader of our output went away, and exit."""
+    """Print the error in one line and exit; print nothing if the reader of stdout went away."""
     if isinstance(error, OSError):
         _drop_output()
     if not isinstance(error, BrokenPipeError):
@@ -69,14 +69,14 @@ def _words(error: LandmapError | OSError) -> str:
 
 
 def _drop_output() -> None:
-    """Send what stdout still holds nowhere: Python would try to write it once more on exit, and complain."""
+    """Discard what stdout still holds: Python would try to write it again at exit, and report that as an error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
 
 
 def _without_gdal_messages(unraisable: Any) -> None:
-    """Leave out messages of GDAL that rasterio can't decode: they quote names as a damaged file has them."""
+    """Ignore messages of GDAL that rasterio can't decode: they quote names out of damaged files."""
     if not isinstance(unraisable.exc_value, UnicodeDecodeError):
         sys.__unraisablehook__(unraisable)
 
@@ -84,17 +84,17 @@ def _without_gdal_messages(unraisable: Any) -> None:
 def main() -> None:
     """Run the command line.
 
-    Errors that landmap raises on purpose and those of the system become one line and exit status 1, or 2 where a
-    setting can't be meant.
+    Errors that landmap raises on purpose and those of the operating system are printed as one line, with exit status 1,
+    or 2 for a setting that can't be meant.
     """
-    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # GDAL's words reach the user inside our own errors
+    logging.getLogger("rasterio").setLevel(logging.CRITICAL)  # GDAL's messages reach the user in landmap's own errors
     sys.unraisablehook = _without_gdal_messages
     _end_on_signals()
     start()
-    arguments = [a for a in sys.argv[1:] if a != "--debug"]  # welcome anywhere in the line
+    arguments = [a for a in sys.argv[1:] if a != "--debug"]  # accepted anywhere in the line
     try:
         cli.main(arguments, prog_name="landmap", standalone_mode=False)
-        sys.stdout.flush()  # here, where a full disk can still be told
+        sys.stdout.flush()  # here, where the error of a full disk can still be printed
     except (LandmapError, OSError) as error:
         if "--debug" in sys.argv:
             raise

@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 
 class BatchGroup(Group):
-    """A group that runs `run` where no other command is named, so that `landmap batch scenes/ -o maps/` works."""
+    """A group whose default command is `run`, so that `landmap batch scenes/ -o maps/` works."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        """Put `run` in front of what is no command."""
+        """Put `run` before arguments that begin with no command."""
         if args and args[0] not in self.commands and args[0] not in context.help_option_names:
             args = ["run", *args]
         return super().parse_args(context, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands, or else files, as of `run`."""
+        """Complete commands, or else files, which are arguments of `run`."""
         return super().shell_complete(ctx, incomplete) or [CompletionItem(incomplete, type="file")]
 
 

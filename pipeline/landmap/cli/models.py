@@ -149,7 +149,7 @@ def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: b
 
 
 def _train_settings(options: dict[str, Any], output: Path | None) -> TrainSettings:
-    """Options that were not given get the default for training from scratch, or for fine-tuning."""
+    """The settings that options ask for; an option that was not given has the default of this kind of training."""
     before = options["start_from"] is not None or options["weights"] != "none"
     options["calibrate"] = not options.pop("no_calibration")
     chosen = recommended(before) | {name: value for name, value in options.items() if value is not None}
@@ -158,7 +158,7 @@ def _train_settings(options: dict[str, Any], output: Path | None) -> TrainSettin
 
 
 def _start_keras() -> None:
-    """Import Keras and have it find its devices, without what its backend has to say of that."""
+    """Import Keras and let it find its devices, without the messages of its backend."""
     import landmap_models.inference.keras_classifier  # noqa: F401 # sets the log level, which counts when the backend is imported
     from landmap_models.inference.tensorflow import quietly
 
@@ -170,7 +170,7 @@ def _start_keras() -> None:
 
 @contextmanager
 def _refused_as_settings() -> Iterator[None]:
-    """What the models refuse about a setting is a mistake in the command line, and has its exit status."""
+    """Turn an error of the models about a setting into one with the exit status of a wrong command line."""
     try:
         yield
     except ModelError as error:

@@ -1,4 +1,4 @@
-"""What the commands print."""
+"""What the commands print on a terminal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def show_gdal_messages() -> None:
-    """Let GDAL's warnings through to stderr, without secrets."""
+    """Print GDAL's warnings on stderr, without secrets."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
     handler.setFormatter(RedactingFormatter())
@@ -49,10 +49,13 @@ def progress_bar(verb: str, unit: str, units: float = 1, *, quiet: bool) -> Iter
     """A bar with rate and time left on a terminal, and silence elsewhere.
 
     Args:
-        verb: What is going on.
-        unit: What the rate counts.
-        units: How many of what is reported make one of these.
-        quiet: No bar.
+        verb: Word before the bar, such as "classifying".
+        unit: Name of the unit of the rate, such as "Mpx".
+        units: Number of reported items in one such unit.
+        quiet: Show no bar.
+
+    Returns:
+        A function to be called with the number of items that are finished and of all.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -73,7 +76,7 @@ def progress_bar(verb: str, unit: str, units: float = 1, *, quiet: bool) -> Iter
 
 
 def training_lines() -> int:
-    """How Keras tells of a training: by a bar on a terminal (1), elsewhere by one line an epoch (2)."""
+    """Keras's `verbose`: a bar on a terminal (1), elsewhere one line for each epoch (2)."""
     return 1 if sys.stdout.isatty() else 2
 
 
@@ -95,7 +98,7 @@ def print_lines(lines: Iterable[str]) -> None:
 
 
 def print_bench(found: Bench) -> None:
-    """Seconds and rates of the run and its steps, how well they overlap, and what brute force came to."""
+    """Print seconds and rates of the run and its steps, and how well they overlap."""
     whole, steps, rows = found.whole, found.steps, found.chunk_shape
     out.print(
         f"{found.scene}: {found.height}x{found.width} px, {found.windows:,} windows of {found.chip_size} px at a "
@@ -127,7 +130,7 @@ def print_bench(found: Bench) -> None:
 
 
 def print_evaluation(found: Evaluation) -> None:
-    """Metrics with their intervals, and where the report lies."""
+    """Print metrics with their intervals, and the files of the report."""
     for name, entry in found.metrics.items():
         if isinstance(entry, dict) and {"value", "low", "high"} <= set(entry) and entry["value"] is not None:
             interval = "" if entry["low"] is None else f" (95 %: {entry['low']:.4f} to {entry['high']:.4f})"
@@ -138,7 +141,7 @@ def print_evaluation(found: Evaluation) -> None:
 
 
 def print_comparison(found: Comparison) -> None:
-    """One line for each network, and where the table lies."""
+    """Print a line for each network, and the folder of the comparison."""
     names = list(found.rows[0].metrics)
     lines = [["network", *(name.replace("_", " ") for name in names), "parameters", "MB", "chips/s", "minutes"]]
     for row in found.rows:
@@ -151,7 +154,7 @@ def print_comparison(found: Comparison) -> None:
 
 
 def print_predictions(found: Sequence[Prediction], *, as_json: bool) -> None:
-    """One line for each image: classes with their probability."""
+    """Print a line for each image: its class with the probability."""
     if as_json:
         out.print(json.dumps([p.to_dict() for p in found], indent=2), markup=False)
         return
@@ -164,7 +167,7 @@ def print_predictions(found: Sequence[Prediction], *, as_json: bool) -> None:
 
 
 def print_assessment(found: Assessment) -> None:
-    """Overall accuracy, a line for each class, and the confusion matrix."""
+    """Print overall accuracy, a line for each class, and the confusion matrix."""
     kind = "all pixels, nothing to estimate" if found.design == CENSUS else found.design
     read = f"; {found.places}" if found.places else ""
     out.print(f"{found.cover} against {found.reference}: {found.samples:,} places ({kind}){read}", markup=False)
@@ -193,7 +196,7 @@ def _value(metric: Metric, e: Estimate) -> str:
 
 
 def print_change(found: Change) -> None:
-    """The transition matrix in hectares, and how much has changed."""
+    """Print the transition matrix in hectares, and how much has changed."""
     present = [i for i, row in enumerate(found.pixels) if any(row) or any(other[i] for other in found.pixels)]
     matrix = found.hectares()
     lines = [["before \\ after, ha", *(found.names[i] for i in present)]]
