@@ -1,4 +1,4 @@
-"""Train several networks on the same chips under one budget, and put what came of it into one table."""
+"""Several networks are trained on the same chips and compared in one table."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from landmap_models.training.train import check_network, make_split, open_data, 
 
 TABLE, PICTURE, RECORD = "comparison.csv", "comparison.png", "comparison.json"
 SPEED_CHIPS = 1024
+"""Number of chips by which inference is timed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +37,27 @@ class Row:
     name: str
     """Name of the network, by which model file and report in the folder are called."""
     metrics: Mapping[str, Mapping[str, float | None]]
-    """`value`, `low` and `high` by name, on the test part."""
+    """Metrics on the test part by name: `value`, `low` and `high`."""
     parameters: int
-    """Weights, all counted."""
+    """Number of weights."""
     megabytes: float
     """Size of the model file in 10^6 bytes."""
     chips_per_second: float
-    """Of inference in batches, on this machine."""
+    """Speed of inference in batches, on this machine."""
     minutes: float
-    """Of all epochs, on this machine."""
+    """Duration of all epochs, on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a comparison found."""
+    """Results of a comparison."""
 
     rows: tuple[Row, ...]
-    """In the order asked for."""
+    """One row for each network, in the given order."""
     output: Path
-    """The folder: the table, a picture, and model and report of each network."""
+    """Folder with the table, a picture, and model and report of each network."""
     warnings: tuple[str, ...]
-    """What makes the numbers look better, or more certain, than they are."""
+    """Warnings of what makes the numbers look better, or more certain, than they are."""
 
 
 def compare(
@@ -71,17 +72,17 @@ def compare(
 ) -> Comparison:
     """Train, measure and time each network.
 
-    A comparison that was stopped goes on where it was when it is started again with the same arguments: what is
-    finished lies in `<output>.unfinished` until all is.
+    A comparison that was stopped resumes when it is started again with the same arguments: finished networks lie in
+    `<output>.unfinished` until all are done.
 
     Args:
-        data: Labelled chips; see `datasets.open_chips`.
-        networks: Settings by name, as `networks_of` makes them.
+        data: Labelled chips; see `open_chips`.
+        networks: Settings of the networks by name, as `networks_of` makes them.
         output: The folder to write.
-        overwrite: Replace a comparison that exists.
-        workers: Threads that load chips.
-        verbose: Of Keras, while it trains.
-        begin: Called with the name of each network before its training.
+        overwrite: Whether an existing comparison may be replaced.
+        workers: Number of threads that load chips.
+        verbose: Output of Keras in training: 0 nothing, 1 a progress bar, 2 a line an epoch.
+        begin: Function that is called with the name of each network before its training.
 
     Raises:
         ModelError: A network can't be built, two would be trained on other chips, or another comparison of this name
@@ -124,7 +125,7 @@ def _check_output(output: Path, data: Path, *, overwrite: bool) -> None:
 
 
 def _open_work(work: Path, chips: ChipFolder, networks: Mapping[str, TrainSettings]) -> Path:
-    """The folder to work in: a new one, or that of the same comparison, as its record says."""
+    """The working folder: a new one, or that of a comparison with the same record."""
     settings = {name: chosen.to_content() for name, chosen in networks.items()}
     record = json.dumps({"data": chips.fingerprint(), "networks": settings}, indent=1)
     held = work / RECORD
@@ -144,11 +145,11 @@ def _measure(
     chips: ChipFolder, settings: TrainSettings, work: Path, workers: int, verbose: int
 ) -> tuple[Row, tuple[str, ...]]:
     path, report = work / f"{settings.name}.keras", work / settings.name
-    check_report(report, overwrite=True)  # what is missing for a report is not to be found out after the training
+    check_report(report, overwrite=True)  # libraries that a report lacks are better named before the training
     card = (
         read_card(path)
         if path.exists()
-        else train(chips, path, settings, resume=True, workers=workers, verbose=verbose, warn=_told_at_the_end)
+        else train(chips, path, settings, resume=True, workers=workers, verbose=verbose, warn=_later)
     )
     found, classifier = (
         evaluate(path, chips, report, part="test", overwrite=True),
@@ -165,12 +166,12 @@ def _measure(
     return row, found.warnings
 
 
-def _told_at_the_end(text: str) -> None:
-    """The evaluation reads what the split warned of from the card, and says it."""
+def _later(text: str) -> None:
+    """Drop a warning: the evaluation reads it from the card and repeats it."""
 
 
 def _speed(classifier: KerasClassifier) -> float:
-    """Chips a second: the best of three, after one that warms up."""
+    """Chips per second: the best of three runs, after one that warms up."""
     card = classifier.card
     chips = np.zeros((SPEED_CHIPS, card.chip_size, card.chip_size, len(card.bands)), np.float32)
     times = []

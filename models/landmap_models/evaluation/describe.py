@@ -1,6 +1,6 @@
-"""A `.keras` file gets its card: one that its user brings, or one that is made of what is told and measured.
+"""A card is written into a `.keras` file: an existing one, or one that is made of given and measured entries.
 
-What maps can't be drawn with is refused here as it is there, by the same checks.
+Models that maps can't be drawn with are refused by the same checks as in `landmap classify`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ from landmap_models.publish import first_same, published
 
 if TYPE_CHECKING:  # these import Keras
     from landmap_models.datasets.chips import ChipFolder
-    from landmap_models.evaluation.described_card import Described, Told
+    from landmap_models.evaluation.described_card import Described, Given
 
 STDIN = "-"
+"""Name of a card that stands for standard input."""
 
 
 def put_card(model: str | Path, card: str | Path, *, output: Path | None = None, overwrite: bool = False) -> ModelCard:
@@ -45,11 +46,11 @@ def put_card(model: str | Path, card: str | Path, *, output: Path | None = None,
         model: The `.keras` file, or the name of a packaged model.
         card: JSON file as `landmap models show --json` prints it; "-" reads standard input.
         output: Where the model with its card is written; None replaces `model`.
-        overwrite: Replace an `output` that exists.
+        overwrite: Whether an existing `output` may be replaced.
 
     Raises:
         ModelError: Maps can't be drawn with the model, or the output exists.
-        CardError: The card has faults, or is not that of these weights; names all of it.
+        CardError: The card has faults, or is that of other weights; the message names all faults.
     """
     path = find_model(model)
     target = _target(path, output, overwrite=overwrite)
@@ -70,7 +71,7 @@ def put_card(model: str | Path, card: str | Path, *, output: Path | None = None,
 
 def describe_file(
     model: str | Path,
-    told: Told,
+    given: Given,
     *,
     template: str | Path | None = None,
     chips: str | Path | None = None,
@@ -79,21 +80,23 @@ def describe_file(
     output: Path | None = None,
     overwrite: bool = False,
 ) -> Described:
-    """Describe a model by what is told of it and measured on chips, and write it with its card.
+    """Describe a model by given entries and measurements on chips, and write it with its card.
 
     Args:
         model: The `.keras` file, or the name of a packaged model.
-        told: What its user says of it.
-        template: Card (JSON), model file or packaged name that stands in for bands, classes, level and resolution.
-        chips: What it is measured on, as in `datasets.open_chips`; a folder without class folders is not labelled.
-        file_bands: Names of the bands of the chips, in order, where they don't say.
-        skip_bad: Leave out chips that can't be used.
-        output: Where the model with its card is written; None replaces `model`.
-        overwrite: Replace an `output` that exists, or a card of these weights.
+        given: Entries that the user gives.
+        template: Card (JSON), model file or packaged name from which bands, classes, level and resolution are taken
+            where they are not given; None: no template.
+        chips: Chips to measure the model on, as in `open_chips`; a folder without class folders has no labels. None:
+            nothing is measured.
+        file_bands: Names of the bands of the chips, in order; None: the files name them.
+        skip_bad: Whether chips that can't be used are left out.
+        output: The file to write; None replaces `model`.
+        overwrite: Whether an existing `output`, or a card of these weights, may be replaced.
 
     Raises:
-        ModelError: Maps can't be drawn with the model, its answers are no probabilities, or the output exists.
-        CardError: Something is neither told nor measured, or contradicts the model; names all of it.
+        ModelError: Maps can't be drawn with the model, it does not predict probabilities, or the output exists.
+        CardError: An entry is neither given nor measured, or contradicts the model; the message names all.
         DatasetError: The chips can't be used, or don't fit the model.
     """
     path = find_model(model)
@@ -105,25 +108,25 @@ def describe_file(
     from landmap_models.evaluation.described_card import make_card
 
     opened = None if chips is None else partial(_open, chips, file_bands, skip_bad)
-    found = make_card(network, told, like, opened, str(path))
+    found = make_card(network, given, like, opened, str(path))
     if found.model is network:
-        _check_name(told.name, weights_sha256(path))
+        _check_name(given.name, weights_sha256(path))
         return dataclasses.replace(found, card=_write(path, found, path, target))
-    _check_name(told.name, "")
+    _check_name(given.name, "")
     with published(target) as changed:
         found.model.save(changed)
         return dataclasses.replace(found, card=_write(changed, found, path, changed))
 
 
 def _write(path: Path, found: Described, origin: Path, target: Path) -> ModelCard:
-    """The file with its card, and the version of Keras that wrote the weights."""
+    """Write the card, with the version of Keras that wrote the weights, into the file."""
     version = keras_version(origin)
     card = dataclasses.replace(found.card, versions={"keras": version} if version else {})
     return write_card(path, card, output=target)
 
 
 def _target(path: Path, output: Path | None, template: str | Path | None = None, *, overwrite: bool) -> Path:
-    """Where to write: never onto a packaged model, or onto the template."""
+    """The file to write, which is never a packaged model or the template."""
     if output is None:
         if path in packaged_models().values():
             raise ModelError(f"{path.stem}: comes with landmap and stays as it is. Write to a file of your own with -o")
@@ -141,7 +144,7 @@ def _target(path: Path, output: Path | None, template: str | Path | None = None,
 
 
 def _refuse_described(path: Path) -> None:
-    """A card of these weights is not to be lost: it may hold what can't be measured again."""
+    """Refuse a file with a card of its weights, which may hold what can't be measured again."""
     if card_text(path) is None or not is_described(path):
         return
     raise ModelError(
@@ -152,7 +155,7 @@ def _refuse_described(path: Path) -> None:
 
 
 def _read_card_file(card: str | Path) -> tuple[str, str]:
-    """Its name for errors, and its text; PowerShell writes UTF-16, others begin UTF-8 with a mark."""
+    """Name and text of a card; PowerShell writes UTF-16, other programs begin UTF-8 with a mark."""
     name = "standard input" if str(card) == STDIN else str(card)
     try:
         raw = sys.stdin.buffer.read() if str(card) == STDIN else Path(card).read_bytes()
@@ -168,7 +171,7 @@ def _read_card_file(card: str | Path) -> tuple[str, str]:
 
 
 def _read_template(template: str | Path) -> ModelCard:
-    """A card of whatever weights: a JSON file's, a model file's or a packaged model's."""
+    """Read a card of any weights from a JSON file, a model file or a packaged model."""
     path = Path(template)
     if str(template) == STDIN or (path.is_file() and path.suffix.lower() == ".json"):
         origin, text = _read_card_file(template)
@@ -179,7 +182,7 @@ def _read_template(template: str | Path) -> ModelCard:
 
 
 def _open(chips: str | Path, file_bands: Sequence[str] | None, skip_bad: bool, bands: tuple[str, ...]) -> ChipFolder:
-    """Labelled chips, or, where no two folders tell classes apart, chips without labels."""
+    """Open labelled chips, or chips without labels where there are no two class folders."""
     with quietly():
         from landmap_models.datasets.chips import open_chips
     from landmap_models.datasets.catalogue import find_catalogue
@@ -189,7 +192,7 @@ def _open(chips: str | Path, file_bands: Sequence[str] | None, skip_bad: bool, b
 
 
 def _check_name(name: str, digest: str) -> None:
-    """A packaged model's name is that of its weights."""
+    """Refuse the name of a packaged model for other weights."""
     packaged = packaged_models().get(name)
     if packaged is not None and weights_sha256(packaged) != digest:
         raise CardError(f"{name}: is a packaged model's name, and these are other weights. Give another: --name NAME")

@@ -1,8 +1,8 @@
-"""The card of a network that was trained elsewhere: what its user says of it, and what can be measured.
+"""The card of a network that was trained elsewhere, from entries that the user gives and from measurements.
 
-Bands, classes and level are told, or taken from the card of a like model (a template). The shape of the input and the
-numbers that it takes are read off the network. Percentiles of the bands and, where chips are labelled, metrics are
-measured on chips. What is none of these is left out: no training, no near-infrared prior.
+Bands, classes and level are given, or taken from the card of a similar model (a template). The shape of the input and
+the numbers that it takes are read from the network. Percentiles of the bands and, where chips are labelled, metrics are
+measured on chips. Other entries are left out: no training, no near-infrared prior.
 """
 
 from __future__ import annotations
@@ -30,85 +30,90 @@ from landmap_models.sentinel2 import band_name
 from landmap_models.training.card import band_profiles
 
 TRIED = 300
-"""Chips at most on which other bands, numbers and orders of classes are tried."""
+"""Most chips on which other bands, numbers and orders of classes are tried."""
 RESOLUTION = 10.0
-"""Metres a pixel where nobody says: Sentinel-2's finest bands."""
+"""Metres a pixel where none is given, those of Sentinel-2's finest bands."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the user says of a network; None where it is not said."""
+class Given:
+    """Entries that the user gives for a network; None where one is not given."""
 
     name: str
-    """For the card."""
+    """Name of the model."""
     bands: tuple[str, ...] | None = None
-    """Sentinel-2 names in input order."""
+    """Sentinel-2 names of the bands, in the order of the input."""
     classes: tuple[str, ...] | None = None
-    """In the order of the outputs."""
+    """Names of the classes, in the order of the outputs."""
     colors: tuple[str, ...] | None = None
-    """Of the classes, as #rrggbb."""
+    """Colours of the classes, as #rrggbb."""
     levels: tuple[str, ...] | None = None
-    """L1C, L2A, or both."""
+    """Product levels of the training: L1C, L2A, or both."""
     version: str | None = None
+    """Version of the model."""
     description: str | None = None
+    """What the model maps, and where it is weak."""
     licence: str | None = None
+    """Licence of the weights, as an SPDX identifier."""
     resolution: float | None = None
-    """Metres a pixel."""
+    """Ground sampling distance of the training, in metres."""
     input: str | None = None
-    """The numbers that the network takes, a name of `input_scale.INPUTS`."""
+    """Name of the numbers that the network takes, one of `input_scale.INPUTS`."""
     softmax: bool = False
-    """Whether the network answers with logits, and a softmax is to follow."""
+    """Whether the network outputs logits, so that a softmax is added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A network as it is to be written."""
+    """A network with its card, as it will be written."""
 
     model: Any
-    """A `keras.Model` of reflectance to probabilities; the one given where nothing had to be added."""
+    """A `keras.Model` from reflectance to probabilities; the given one where nothing had to be added."""
     card: ModelCard
+    """Its card."""
     warnings: tuple[str, ...]
-    """What was assumed, and what the chips speak against."""
+    """Warnings of what was assumed, and of what contradicts the chips."""
 
 
 OpenChips = Callable[[tuple[str, ...]], ChipFolder]
-"""Opens the chips of the bands of these names."""
+"""A function that opens chips with the bands of these names."""
 
 
-def make_card(model: Any, told: Told, template: ModelCard | None, chips: OpenChips | None, where: str) -> Described:
+def make_card(model: Any, given: Given, template: ModelCard | None, chips: OpenChips | None, where: str) -> Described:
     """Describe a network.
 
     Args:
         model: A loaded `keras.Model`.
-        told: What the user says of it.
-        template: A card whose input and classes stand in for what is not told; what it says of its own weights
-            (name, metrics, training, near-infrared prior) is not used.
-        chips: What it is measured on; without classes (`class_names` is empty) they are measured, but not compared.
-        where: The model's file, for errors.
+        given: Entries that the user gives.
+        template: Card whose input and classes are used where none are given; its entries about its own weights (name,
+            metrics, training, near-infrared prior) are not. None: no template.
+        chips: Function that opens chips to measure on; chips without classes (`class_names` is empty) give percentiles
+            of the bands only. None: nothing is measured.
+        where: Name of the file of the model, for messages.
 
     Raises:
-        ModelError: Maps can't be drawn with such a network, or its answers are no probabilities.
-        CardError: Something is neither told nor measured, or contradicts the network; all of it is named.
+        ModelError: Maps can't be drawn with such a network, or it does not predict probabilities.
+        CardError: An entry is neither given nor measured, or contradicts the network; the message names all.
         DatasetError: The chips don't fit the network.
     """
     size, bands, classes = check_form(model, where)
-    content, sources = _entries(told, template)
-    content |= {"chip_size": size, "description": told.description or _description(model)}
-    faults = _missing(content, measured=chips is not None) + _misfits(content, told, bands, classes)
-    if faults := faults + _told_faults(content):
+    content, sources = _entries(given, template)
+    content |= {"chip_size": size, "description": given.description or _description(model)}
+    faults = _missing(content, measured=chips is not None) + _misfits(content, given, bands, classes)
+    if faults := faults + _early_faults(content):
         raise CardError(f"{where}: {'; '.join(faults)}")
     folder = chips(tuple(band["name"] for band in content["bands"])) if chips is not None else None
     if folder is not None:
         content["bands"] = [dataclasses.asdict(profile) for profile in band_profiles(folder)]
         sources["band ranges"] = f"measured on {_some(folder)}"
-    number, warnings = _number(model, told, [band["mean"] for band in content["bands"]], sources)
-    made = adapted(model, INPUTS[number], softmax=told.softmax) if _differs(number, told) else model
+    number, warnings = _number(model, given, [band["mean"] for band in content["bands"]], sources)
+    made = adapted(model, INPUTS[number], softmax=given.softmax) if _differs(number, given) else model
     content["task"] = task_of(multi_label=_is_multi_label(made))
     content["reflectance_range"] = _reflectance_range(number, folder, template)
     if faults := content_faults(content):
         raise CardError(f"{where}: {'; '.join(faults)}")
     card = ModelCard.from_content(content)
-    if told.softmax:
+    if given.softmax:
         _refuse_second_softmax(model, card, folder, number, where)
     card, found = _tried(model, made, card, folder, number)
     sources["metrics"] = f"measured on {_some(folder)}" if card.metrics and folder is not None else "not measured"
@@ -119,12 +124,12 @@ def _description(model: Any) -> str:
     return f"What it is for is not stated. {model.count_params():,} parameters."
 
 
-def _differs(number: str, told: Told) -> bool:
-    return number != "reflectance" or told.softmax
+def _differs(number: str, given: Given) -> bool:
+    return number != "reflectance" or given.softmax
 
 
-def _told_faults(content: Mapping[str, Any]) -> list[str]:
-    """Faults of what is there before anything is measured; made-up numbers stand for that."""
+def _early_faults(content: Mapping[str, Any]) -> list[str]:
+    """Faults of the entries before anything is measured, with placeholders for measured numbers."""
     whole = {"legend": [], "levels": [], **content, "reflectance_range": (0.0, 1.0)}
     whole["bands"] = [dict.fromkeys(("p01", "median", "p99", "mean"), 0.0) | band for band in content.get("bands", ())]
     faults = content_faults(whole)
@@ -132,56 +137,56 @@ def _told_faults(content: Mapping[str, Any]) -> list[str]:
 
 
 def _absent(content: Mapping[str, Any]) -> list[str]:
-    """How the faults begin of entries that are not there, which `_missing` tells."""
+    """Beginnings of the faults of absent entries, which `_missing` names in better words."""
     texts = {"bands": ("Expected bands as",), "legend": ("Expected at least two",), "levels": ("Expected levels",)}
     return [text for name, beginnings in texts.items() if name not in content for text in beginnings]
 
 
-def _entries(told: Told, template: ModelCard | None) -> tuple[dict[str, Any], dict[str, str]]:
-    """Entries of the card that are told or taken from a template, and where each comes from."""
-    content: dict[str, Any] = {"name": told.name, "version": told.version or "1"}
-    content["licence"] = told.licence or "not stated"
+def _entries(given: Given, template: ModelCard | None) -> tuple[dict[str, Any], dict[str, str]]:
+    """Entries of the card that are given or taken from a template, and the source of each."""
+    content: dict[str, Any] = {"name": given.name, "version": given.version or "1"}
+    content["licence"] = given.licence or "not stated"
     taken: Mapping[str, Any] = {}
     if template is not None:
         legend = [dataclasses.asdict(entry) for entry in template.legend]
         bands = [dataclasses.asdict(band) for band in template.bands]
         taken = {"legend": legend, "bands": bands, "levels": template.levels, "resolution": template.resolution}
     own = {
-        "legend": _legend(told, template),
-        "bands": _told_bands(told, template),
-        "levels": told.levels,
-        "resolution": told.resolution,
+        "legend": _legend(given, template),
+        "bands": _bands(given, template),
+        "levels": given.levels,
+        "resolution": given.resolution,
     }
-    given = {name: value for name, value in own.items() if value is not None}
-    content |= {"resolution": RESOLUTION} | dict(taken) | given
+    stated = {name: value for name, value in own.items() if value is not None}
+    content |= {"resolution": RESOLUTION} | dict(taken) | stated
     origin = f"template {template.name}" if template is not None else "assumed"
     words = {"legend": "classes", "levels": "level"}
     names = ("bands", "legend", "levels", "resolution")
-    sources = {words.get(n, n): "told" if n in given else origin for n in names if n in content}
+    sources = {words.get(n, n): "told" if n in stated else origin for n in names if n in content}
     return content, sources | ({"band ranges": origin} if template is not None else {}) | {"chip size": "the network's"}
 
 
-def _told_bands(told: Told, template: ModelCard | None) -> list[dict[str, Any]] | None:
-    """Bands by name; what their values are like is the template's, where it has the band."""
-    if told.bands is None:
+def _bands(given: Given, template: ModelCard | None) -> list[dict[str, Any]] | None:
+    """Bands by the given names, with percentiles of the template where it has the band."""
+    if given.bands is None:
         return None
     profiles = {band.name: dataclasses.asdict(band) for band in template.bands} if template is not None else {}
-    names = [band_name(name) or name for name in told.bands]
+    names = [band_name(name) or name for name in given.bands]
     return [profiles.get(name, {"name": name}) for name in names]
 
 
-def _legend(told: Told, template: ModelCard | None) -> list[dict[str, Any]] | None:
-    """Classes as they are told, with the colours that are told, or landmap's."""
-    names = told.classes or (template.legend.names if template is not None and told.colors else None)
+def _legend(given: Given, template: ModelCard | None) -> list[dict[str, Any]] | None:
+    """Classes by the given names, with the given colours or those of landmap."""
+    names = given.classes or (template.legend.names if template is not None and given.colors else None)
     if names is None:
         return None
     usual = {entry.name: entry.color for entry in legend_for(tuple(dict.fromkeys(names)))}
-    colors = told.colors if told.colors and len(told.colors) == len(names) else [usual[name] for name in names]
+    colors = given.colors if given.colors and len(given.colors) == len(names) else [usual[name] for name in names]
     return [{"id": i, "name": name, "color": color} for i, (name, color) in enumerate(zip(names, colors, strict=True))]
 
 
 def _missing(content: Mapping[str, Any], *, measured: bool) -> list[str]:
-    """What is neither told nor measured, and how it can be."""
+    """Messages about entries that are neither given nor measured, with the options that give them."""
     found = []
     if "bands" not in content:
         found.append("nothing says which bands it takes: --bands B04,B03,B02, in input order")
@@ -198,8 +203,8 @@ def _missing(content: Mapping[str, Any], *, measured: bool) -> list[str]:
     return found
 
 
-def _misfits(content: Mapping[str, Any], told: Told, bands: int, classes: int) -> list[str]:
-    """What contradicts the network, or itself."""
+def _misfits(content: Mapping[str, Any], given: Given, bands: int, classes: int) -> list[str]:
+    """Messages about entries that contradict the network or each other."""
     found = []
     if "bands" in content and len(content["bands"]) != bands:
         names = ", ".join(str(band["name"]) for band in content["bands"])
@@ -207,19 +212,19 @@ def _misfits(content: Mapping[str, Any], told: Told, bands: int, classes: int) -
     if "legend" in content and len(content["legend"]) != classes:
         names = ", ".join(entry["name"] for entry in content["legend"])
         found.append(f"the model has {classes} outputs. Received {len(content['legend'])}: {names}. Correct --classes")
-    if told.colors is not None and len(told.colors) != len(content.get("legend", told.colors)):
-        found.append(f"expected a colour a class. Received {len(told.colors)} colours. Correct --colors")
+    if given.colors is not None and len(given.colors) != len(content.get("legend", given.colors)):
+        found.append(f"expected a colour a class. Received {len(given.colors)} colours. Correct --colors")
     return found
 
 
-def _number(model: Any, told: Told, means: Sequence[float], sources: dict[str, str]) -> tuple[str, list[str]]:
-    """The numbers that a network takes; what is assumed is said."""
+def _number(model: Any, given: Given, means: Sequence[float], sources: dict[str, str]) -> tuple[str, list[str]]:
+    """The numbers that a network takes, with warnings of what is assumed."""
     found = scaled_input(model, means)
     by_network = f"{found[0]} by its layer {found[1]}" if found else None
-    if told.input is not None:
-        sources["input"] = f"{told.input}, told"
-        contrary = found is not None and found[0] != told.input
-        return told.input, [f"the network looks made for {by_network}; --input {told.input} counts"] * contrary
+    if given.input is not None:
+        sources["input"] = f"{given.input}, told"
+        contrary = found is not None and found[0] != given.input
+        return given.input, [f"the network looks made for {by_network}; --input {given.input} counts"] * contrary
     if found is not None:
         sources["input"] = by_network or ""
         return found[0], []
@@ -238,7 +243,7 @@ def _is_multi_label(model: Any) -> bool:
 
 
 def _reflectance_range(number: str, chips: ChipFolder | None, template: ModelCard | None) -> tuple[float, float]:
-    """Of a network of bytes what bytes hold; else what the chips hold."""
+    """Range of reflectance: that of 8 bits for a network of bytes, else that of the chips or the template."""
     if number.startswith("8bit"):
         return 0.0, 255 / INPUTS["8bit"]
     if chips is not None:
@@ -249,7 +254,7 @@ def _reflectance_range(number: str, chips: ChipFolder | None, template: ModelCar
 def _tried(
     model: Any, made: Any, card: ModelCard, chips: ChipFolder | None, number: str
 ) -> tuple[ModelCard, list[str]]:
-    """The card, with metrics where chips are labelled, once the network answers with probabilities."""
+    """Check that the network predicts probabilities; the card, with metrics where chips are labelled, and warnings."""
     if chips is None:
         _predict(made, noise_chips(card), card)
     elif not chips.class_names:
@@ -260,7 +265,7 @@ def _tried(
 
 
 def _refuse_second_softmax(model: Any, card: ModelCard, chips: ChipFolder | None, number: str, where: str) -> None:
-    """A softmax of probabilities makes them nearly equal: confidence and thresholds would mean nothing."""
+    """Refuse a second softmax, which would make probabilities nearly equal and confidence meaningless."""
     values = noise_chips(card) if chips is None else read_chips(_some_of(chips), card)
     scaled = values * np.float32(INPUTS[number])
     answers: Floats = np.asarray(model.predict(scaled, verbose=0, batch_size=64), np.float32)
@@ -282,7 +287,7 @@ def _some_of(chips: ChipFolder) -> ChipFolder:
 
 
 def _measured(model: Any, made: Any, card: ModelCard, chips: ChipFolder, number: str) -> tuple[ModelCard, list[str]]:
-    """The card with metrics on labelled chips, and what these chips speak against."""
+    """The card with metrics on labelled chips, and warnings of what contradicts these chips."""
     labels, names = match_labels(chips, card), card.legend.names
     answers = np.concatenate([_predict(made, read_chips(chips.subset(p), card), card) for p in _parts(len(chips))])
     several = labels.ndim == 2
@@ -294,7 +299,7 @@ def _measured(model: Any, made: Any, card: ModelCard, chips: ChipFolder, number:
 
 
 def _one_label(chips: ChipFolder) -> list[str]:
-    """That a network tells each class for itself, where every chip has one."""
+    """Warn of a network that predicts each class by itself, where every chip has one class."""
     if chips.multi_label:
         return []
     return [
@@ -311,7 +316,7 @@ def _parts(n: int) -> list[npt.NDArray[np.intp]]:
 def _fit_warnings(
     model: Any, card: ModelCard, chips: ChipFolder, number: str, outputs: npt.NDArray[np.intp]
 ) -> list[str]:
-    """What labelled chips, or some of them, speak against in what is told."""
+    """Warnings of given entries that contradict labelled chips."""
     guessing, some = guess_warning(outputs, match_labels(chips, card)), _some_of(chips)
     return fit_warnings(model, card, number, read_chips(some, card), match_labels(some, card), guessing)
 

@@ -1,7 +1,7 @@
-"""Evaluate a model on labelled chips and write a report.
+"""A model is evaluated on labelled chips, with a report.
 
-Two things make such numbers lie, and are looked for here: chips that the model was trained on, and class folders that
-are counted through in another order than the model's outputs.
+Two things make such numbers wrong, and are checked here: chips that the model was trained on, and class folders in
+another order than the outputs of the model.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from landmap_models.model_file.packaged import find_model
 from landmap_models.sentinel2 import TRUE_COLOR
 
 Progress = Callable[[int, int], None]
-"""Called with the number of chips that are done and of all."""
+"""A function that is called with the number of chips that are done and of all chips."""
 
 BATCH = 256
+"""Number of chips that are predicted at once."""
 GALLERY = 48
-"""Chips in the gallery at most."""
+"""Most chips in the gallery."""
 METHOD = (
     "Intervals: percentiles of {resamples:,} bootstrap resamples of the chips; Wilson's for the share of chips that "
     "are right; for the calibration error, percentiles shifted by the bootstrap's own bias. They tell how much the "
@@ -51,16 +52,16 @@ METHOD = (
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an evaluation found."""
+    """Results of an evaluation."""
 
     metrics: Mapping[str, Any]
-    """What `metrics.json` holds: `value`, `low` and `high` by metric, `per_class`, `confusion`, `warnings` and more."""
+    """Content of `metrics.json`: `value`, `low` and `high` of each metric, `per_class`, `confusion`, `warnings`."""
     files: tuple[Path, ...]
-    """What was written."""
+    """Files that were written."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What makes the numbers look better, or more certain, than they are."""
+        """Warnings of what makes the numbers look better, or more certain, than they are."""
         return tuple(self.metrics["warnings"])
 
 
@@ -77,23 +78,24 @@ def evaluate(
     skip_bad: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Predict labelled chips, compare, and write a report.
+    """Predict labelled chips, compare predictions with labels, and write a report.
 
     Args:
         model: Packaged name, `.keras` file, or a classifier.
-        data: Labelled chips, see `datasets.open_chips`, or opened ones. Classes and bands are matched by name.
+        data: Labelled chips, see `open_chips`, or opened ones. Classes and bands are matched by name.
         output: The folder to write; see `report.FILES`.
-        part: Use only those chips that the model file records as its "train", "validation" or "test" part.
-        overwrite: Replace a report that exists.
+        part: Part of the split in the model file, "train", "validation" or "test", whose chips are used; None: all
+            chips.
+        overwrite: Whether an existing report may be replaced.
         beta: How much more recall counts than precision in F-beta.
-        resamples: Of the bootstrap behind the intervals.
-        file_bands: Names of the bands of the files, in order, where they don't say.
-        skip_bad: Leave out files that can't be used.
-        progress: Called after each batch.
+        resamples: Number of resamples of the bootstrap behind the intervals.
+        file_bands: Names of the bands of the files, in order; None: the files name them.
+        skip_bad: Whether files that can't be used are left out.
+        progress: Function that is called after each batch; None: none.
 
     Raises:
-        ModelError: The model can't be read, records no such part, or predicts what are no probabilities.
-        DatasetError: The chips can't be read, don't fit the model, or none is of the part.
+        ModelError: The model can't be read, records no such part, or does not predict probabilities.
+        DatasetError: The chips can't be read, don't fit the model, or none belongs to the part.
         ReportError: The folder exists already or can't be written. Nothing is left behind then.
     """
     output = Path(output)
@@ -131,7 +133,7 @@ def _origin(card: ModelCard, chips: LabelledChips, part: Part | None) -> dict[st
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Predictions compared with labels; fields as in `report.Findings`."""
+    """Predictions compared with labels; the fields are those of `report.Findings`."""
 
     measured: dict[str, Any]
     true: tuple[str, ...]
@@ -166,7 +168,7 @@ def _one(labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, b
 def _several(
     labels: npt.NDArray[np.intp], probabilities: Floats, card: ModelCard, beta: float, resamples: int
 ) -> _Found:
-    """The probability of a chip's classes is that of the least certain decision for or against one of them."""
+    """Compare predictions of several classes; the probability of a chip is that of its least certain decision."""
     names = card.legend.names
     thresholds = np.asarray(card.thresholds or 0.5)
     chosen = probabilities >= thresholds
@@ -185,7 +187,7 @@ def _joined(flags: npt.NDArray[Any], names: tuple[str, ...]) -> str:
 
 
 def _open_model(model: str | Path | Classifier) -> tuple[Classifier, dict[str, str], Learnt]:
-    """A classifier, the part that each chip of its training data was in, and what was learnt, where it records that."""
+    """Load a classifier, with the part of each chip of its training data and what it has learnt, if recorded."""
     if not isinstance(model, str | Path):
         return model, {}, Learnt()
     from landmap_models.inference.keras_classifier import load_classifier
@@ -205,7 +207,7 @@ def _open_chips(
 
 
 def _select(chips: LabelledChips, split: Mapping[str, str], part: Part | None) -> tuple[LabelledChips, list[str]]:
-    """The chips of the part, or all; and what is to be said of the choice."""
+    """Choose the chips of a part, or all, with warnings about that choice."""
     parts = parts_of(chips.files, split)
     if part is None:
         return chips, leakage(parts, split)
@@ -221,7 +223,7 @@ def _select(chips: LabelledChips, split: Mapping[str, str], part: Part | None) -
 
 
 def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | None) -> Floats:
-    """Probabilities `(n, classes)`; one batch of chips is held at a time."""
+    """Predict probabilities `(n, classes)`, with one batch of chips in memory at a time."""
     n, card = len(chips.files), classifier.card
     out = np.empty((n, len(card.legend)), np.float32)
     for start in range(0, n, BATCH):
@@ -235,14 +237,23 @@ def _predict(classifier: Classifier, chips: LabelledChips, progress: Progress | 
 
 
 def gallery_order(right: npt.NDArray[np.bool_], probability: Floats) -> npt.NDArray[np.intp]:
-    """Mistakes first, the surest of them at the top; then what is right, the least sure first."""
+    """Order chips for the gallery: mistakes from the most confident on, then right ones from the least confident on.
+
+    Args:
+        right: Whether each prediction is true, `(n,)`.
+        probability: Probability of each predicted class, `(n,)`.
+    """
     return np.lexsort((np.where(right, probability, -probability), right))
 
 
 def true_color(chips: Floats, card: ModelCard) -> npt.NDArray[np.uint8]:
-    """Red, green and blue; a model that lacks one of them shows its first band in grey.
+    """Convert chips to 8-bit red, green and blue, or to their first band in grey if the model lacks one of these.
 
-    White is what the brightest of these bands seldom exceeded in training: land is dark beside what 16 bits can say.
+    White is the 99th percentile of the brightest band in training, since land is dark in the range of 16 bits.
+
+    Args:
+        chips: Reflectance, `(n, height, width, bands)`.
+        card: Card of the model.
     """
     wanted = [card.band_names.index(b) if b in card.band_names else None for b in TRUE_COLOR]
     order = [0, 0, 0] if None in wanted else cast(list[int], wanted)

@@ -1,7 +1,7 @@
-"""What chips with labels speak against in what is told of a network: its bands, its numbers, its order of classes.
+"""Labelled chips show whether the given bands, numbers or order of classes of a network are wrong.
 
-One thing at a time is taken to be otherwise. An order of classes can be found for any answers, so that a better one
-alone proves nothing: what is named makes the network plainly good.
+One entry at a time is changed. An order of classes can be fitted to any outputs, so that a better one alone proves
+nothing: a change is named only if it makes the network clearly good.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from landmap_models.metrics.metrics import wilson_interval
 from landmap_models.model_file.card import ModelCard
 
 PLAINLY_GOOD = 0.7
-"""Share of right chips from which on an explanation is named."""
+"""Share of right chips from which on a change is named."""
 ALL_ORDERS = 4
 """Bands up to which every order of them is tried; of more, the reversed one and that with red and blue exchanged."""
 DOUBT = "bands, classes, level or numbers do not fit these chips: look at --bands, --classes, --level and --input"
@@ -27,30 +27,30 @@ DOUBT = "bands, classes, level or numbers do not fit these chips: look at --band
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What may be otherwise than told."""
+    """A change of a given entry that may explain wrong predictions."""
 
     right: int
-    """Chips that are right then."""
+    """Number of chips that are right with the change."""
     option: str
-    """The option that says it."""
-    told: str
-    """What is told, in words."""
-    look_at: str
-    """What the user can compare it with."""
+    """Option of the command line that makes the change."""
+    given: str
+    """The given entry, in words."""
+    compare_with: str
+    """What the user can compare the entry with."""
 
 
 def fit_warnings(
     model: Any, card: ModelCard, number: str, values: Floats, labels: Indices, guessing: str | None
 ) -> list[str]:
-    """What doesn't fit: the one thing that explains most, or that something doesn't.
+    """Warn of the one change that explains most wrong predictions, or that no single change does.
 
     Args:
-        model: The network as it was trained, which takes its own numbers.
-        card: What is told of it.
-        number: The numbers that it is said to take, a name of `INPUTS`.
+        model: Network as it was trained, which takes its own numbers.
+        card: Card of the given entries.
+        number: Name of the given numbers, one of `INPUTS`.
         values: Reflectance of chips, `(n, height, width, bands)`.
-        labels: Their classes, `(n,)`.
-        guessing: What `guess_warning` says of all chips.
+        labels: Class ids of the chips, `(n,)`.
+        guessing: Warning of `guess_warning` about all chips; None without one.
     """
     outputs, n = _outputs(model, values, number), len(labels)
     right = int((outputs == labels).sum())
@@ -65,8 +65,8 @@ def fit_warnings(
     better = _clearly_more(best.right, right, n)
     if better and best.right >= PLAINLY_GOOD * n:
         return [
-            f"only {right} of {n} chips are right {best.told}; {best.right} would be with {best.option}: "
-            f"look at {best.look_at}" + (f"; or {order.right} with {order.option} instead" if both else "")
+            f"only {right} of {n} chips are right {best.given}; {best.right} would be with {best.option}: "
+            f"look at {best.compare_with}" + (f"; or {order.right} with {order.option} instead" if both else "")
         ]
     if guessing is not None:
         return [guessing]
@@ -75,13 +75,13 @@ def fit_warnings(
 
 
 def guess_warning(outputs: Indices, labels: Indices) -> str | None:
-    """That a network is no better than guessing, with the numbers; None where it is better.
+    """Warn of a network that is no better than guessing; None where it is better.
 
-    Guessed are as many answers of each class as the network gives.
+    Guesses have the same number of each class as the predictions.
 
     Args:
-        outputs: The classes that the network names, `(n,)`.
-        labels: The chips' own, `(n,)`.
+        outputs: Predicted class ids, `(n,)`.
+        labels: True class ids, `(n,)`.
     """
     n, classes = len(labels), int(max(outputs.max(), labels.max())) + 1
     given, wanted = np.bincount(outputs, minlength=classes), np.bincount(labels, minlength=classes)
@@ -103,7 +103,7 @@ def _outputs(model: Any, values: Floats, number: str) -> Indices:
 
 
 def _band_orders(model: Any, card: ModelCard, number: str, values: Floats, labels: Indices) -> Iterator[Explanation]:
-    """The same bands in other orders."""
+    """Changes of the order of the bands."""
     for places in _orders(card.band_names):
         right = int((_outputs(model, values[..., list(places)], number) == labels).sum())
         option = f"--bands {','.join(card.band_names[i] for i in places)}"
@@ -111,25 +111,25 @@ def _band_orders(model: Any, card: ModelCard, number: str, values: Floats, label
 
 
 def _orders(names: Sequence[str]) -> list[tuple[int, ...]]:
-    """Orders of bands to try, without the one that is told."""
-    told = tuple(range(len(names)))
+    """Orders of bands to try, without the given one."""
+    given = tuple(range(len(names)))
     if len(names) <= ALL_ORDERS:
-        return [order for order in itertools.permutations(told) if order != told]
-    orders = [told[::-1]]
+        return [order for order in itertools.permutations(given) if order != given]
+    orders = [given[::-1]]
     if "B02" in names and "B04" in names:
-        exchanged, blue, red = list(told), names.index("B02"), names.index("B04")
+        exchanged, blue, red = list(given), names.index("B02"), names.index("B04")
         exchanged[blue], exchanged[red] = red, blue
         orders.append(tuple(exchanged))
     return orders
 
 
 def _numbers(model: Any, values: Floats, labels: Indices, number: str) -> Iterator[Explanation]:
-    """Other numbers as input."""
+    """Changes of the numbers of the input."""
     for name in INPUTS:
         if name != number:
             right = int((_outputs(model, values, name) == labels).sum())
-            told = f"where the network is given {number}"
-            yield Explanation(right, f"--input {name}", told, "the numbers that it was trained on")
+            given = f"where the network is given {number}"
+            yield Explanation(right, f"--input {name}", given, "the numbers that it was trained on")
 
 
 def _class_order(outputs: Indices, labels: Indices, names: Sequence[str]) -> Explanation:

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, as PNG files. matplotlib draws them."""
+"""Pictures of an evaluation as PNG files, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from landmap_models.metrics.metrics import wilson_interval
 
 DPI = 110
 COLUMNS = 6
-"""Of the gallery."""
+"""Number of columns of the gallery."""
 INCHES, ROW = 1.75, 1.22
-"""Width of a column of the gallery, and height of a row, captions and all, in columns."""
+"""Width of a column of the gallery in inches, and height of a row with its caption, in widths of a column."""
 MAX_NUMBERS = 25
-"""Classes up to which a confusion matrix has its counts written into it."""
+"""Most classes for which counts are written into a confusion matrix."""
 RIGHT, WRONG = "#2a7f3f", "#b3261e"
 
 
 @contextmanager
 def _figure(path: Path, width: float, height: float) -> Iterator[Any]:
-    """A figure of this size in inches, saved at the end; names of classes and files are never read as formulas."""
+    """Make a figure of a size in inches, which is saved at the end; names are never read as formulas."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -36,7 +36,7 @@ def _figure(path: Path, width: float, height: float) -> Iterator[Any]:
 
 
 def draw_confusion(path: Path, confusion: Sequence[Sequence[int]], names: tuple[str, ...]) -> None:
-    """Chips by true (rows) and predicted class (columns), coloured by the share of the row.
+    """Draw chips by true (rows) and predicted class (columns), coloured by their share of the row.
 
     Args:
         path: The PNG file.
@@ -67,7 +67,7 @@ def _write_counts(axes: Any, counts: npt.NDArray[Any], shares: npt.NDArray[Any])
 
 
 def draw_decisions(path: Path, confusion: Sequence[Sequence[Sequence[int]]], names: tuple[str, ...]) -> None:
-    """What became of the chips of each class where a chip may have several: found, missed, falsely found.
+    """Draw for each class of a multi-label model the chips that are found, missed and falsely found.
 
     Args:
         path: The PNG file.
@@ -89,11 +89,11 @@ def draw_decisions(path: Path, confusion: Sequence[Sequence[Sequence[int]]], nam
 
 
 def draw_reliability(path: Path, bins: Sequence[Mapping[str, Any]]) -> None:
-    """How often the model is right against how sure it is; below, how many chips it is that sure of.
+    """Draw accuracy against confidence, and below the number of chips of each confidence.
 
     Args:
         path: The PNG file.
-        bins: As `metrics.reliability` returns them.
+        bins: Bins of confidence, as `metrics.reliability` returns them.
     """
     lows, chips = np.array([b["low"] for b in bins]), np.array([b["chips"] for b in bins])
     with _figure(path, 5.6, 6.4) as figure:
@@ -112,7 +112,7 @@ def draw_reliability(path: Path, bins: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _plot_bins(axes: Any, bins: Sequence[Mapping[str, Any]]) -> None:
-    """Bins that hold predictions, with Wilson's intervals: a bin of five tells little."""
+    """Plot the bins that hold predictions, with Wilson's intervals, which are wide where these are few."""
     right = np.array([b["accuracy"] for b in bins])
     ranges = [wilson_interval(round(b["accuracy"] * b["chips"]), b["chips"]) for b in bins]
     ends = np.array([[r["low"], r["high"]] for r in ranges], float).T
@@ -123,14 +123,14 @@ def _plot_bins(axes: Any, bins: Sequence[Mapping[str, Any]]) -> None:
 
 
 def draw_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> bool:
-    """Learning curves: each quantity that was measured on the training and on the validation part, by epoch.
+    """Draw learning curves: each quantity of the training and of the validation part, by epoch.
 
     Args:
         path: The PNG file.
         log: One mapping an epoch, such as `{"epoch": 0, "loss": 1.6, "val_loss": 2.8}`.
 
     Returns:
-        Whether there was something to draw.
+        Whether there was a quantity to draw.
     """
     names = sorted({k for row in log for k in row if f"val_{k}" in row}, key=lambda k: (k != "loss", k))
     if not names:
@@ -154,11 +154,11 @@ def _is_number(value: object) -> bool:
 
 
 def draw_comparison(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Quality of several networks against their speed: up and to the right is better.
+    """Draw the quality of several networks against their speed: up and to the right is better.
 
     Args:
         path: The PNG file.
-        rows: As `compare.Row` has them; the first of the metrics is drawn, with its interval.
+        rows: Fields of `compare.Row` for each network; the first of the metrics is drawn, with its interval.
     """
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -184,13 +184,13 @@ def draw_comparison(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def draw_gallery(
     path: Path, pictures: npt.NDArray[np.uint8], captions: Sequence[tuple[str, str]], right: npt.NDArray[np.bool_]
 ) -> None:
-    """Chips with what was predicted and, in brackets, what is true; frames are green where it is right, else red.
+    """Draw chips with their predicted and, in brackets, true class; frames are green where the prediction is right.
 
     Args:
         path: The PNG file.
-        pictures: Red, green, blue, `(m, height, width, 3)`.
-        captions: Two lines for each.
-        right: Whether the prediction is true, for each.
+        pictures: Chips in red, green and blue, `(m, height, width, 3)`.
+        captions: Two lines for each chip.
+        right: Whether the prediction is true, for each chip, `(m,)`.
     """
     rows = -(-len(pictures) // COLUMNS)
     with _figure(path, INCHES * COLUMNS, INCHES * ROW * rows) as figure:
@@ -213,12 +213,12 @@ def _draw_chip(axes: Any, picture: npt.NDArray[np.uint8], lines: tuple[str, str]
 
 
 def draw_chip(path: Path, picture: npt.NDArray[np.uint8], title: str) -> None:
-    """One chip with a line above it.
+    """Draw one chip with a title.
 
     Args:
         path: The PNG file.
-        picture: Red, green, blue, `(height, width, 3)`.
-        title: The line.
+        picture: The chip in red, green and blue, `(height, width, 3)`.
+        title: The title, which is shortened if it is long.
     """
     with _figure(path, 3, 3.3) as figure:
         axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""Which of the chips at hand a model was trained on: what makes an evaluation look better than the model is."""
+"""Chips of an evaluation on which the model was trained, which make it look better than it is."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Part = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What a model file records of the chips of its training part."""
+    """The record of the training part in a model file."""
 
     pixels: frozenset[str] = frozenset()
-    """Digests of their pixels."""
+    """Digests of the pixels of its chips."""
     grounds: tuple[Ground, ...] = ()
-    """What they cover, where that is known."""
+    """Ground of its chips, where that is known."""
 
 
 def read_split(path: Path) -> tuple[dict[str, str], Learnt]:
-    """Part by file name, as a model file records it, and what was learnt; empty if it records none.
+    """Read the part of each file and the record of the training part from a model file; empty if it holds none.
 
     Raises:
-        ModelError: The record is not a table of `file` and `split`.
+        ModelError: The record is no table with `file` and `split`.
     """
     with zipfile.ZipFile(path) as archive:
         if SPLIT_MEMBER not in archive.namelist():
@@ -60,12 +60,12 @@ def _grounds(rows: Sequence[Mapping[str, str]]) -> Iterator[Ground]:
 
 
 def known_again(chips: LabelledChips, parts: Sequence[str | None], learnt: Learnt) -> list[str]:
-    """Chips that the model was not trained on by their names, but by their pixels or the ground that they cover.
+    """Warn of chips whose pixels or ground are in the training part, though their names are not.
 
     Args:
-        chips: Those that are evaluated.
-        parts: The part of each by its name, None for those that the split doesn't list.
-        learnt: What the model was trained on.
+        chips: Chips that are evaluated.
+        parts: Part of each by its name; None for those that the split does not list.
+        learnt: Record of the training part.
     """
     digests: Sequence[str] = getattr(chips, "digests", ())
     grounds = usable_grounds(getattr(chips, "grounds", ()))
@@ -79,10 +79,14 @@ def known_again(chips: LabelledChips, parts: Sequence[str | None], learnt: Learn
 
 
 def parts_of(files: Sequence[str], split: Mapping[str, str]) -> list[str | None]:
-    """The part of each file, None for those that the split doesn't list.
+    """Find the part of each file; None for those that the split does not list.
 
-    The data may have been unpacked or packed differently since: where no name matches as it stands, class folder and
-    file name decide, if they are enough to tell the files of the split apart.
+    The data may have been packed in another way since: where no whole name matches, class folder and file name decide,
+    if these differ between all files of the split.
+
+    Args:
+        files: Names of the files.
+        split: Part by name of the file.
     """
     exact = [split.get(file) for file in files]
     short = {_short(file): part for file, part in split.items()}
@@ -96,7 +100,7 @@ def _short(file: str) -> str:
 
 
 def leakage(parts: Sequence[str | None], split: Mapping[str, str]) -> list[str]:
-    """What to say when all chips are evaluated: how many of them the model knows."""
+    """Warn of training chips where all chips are evaluated, or that these are not recorded."""
     if not split:
         return ["The model doesn't say which chips it was trained on, so some of these may have been among them."]
     seen = parts.count("train")
@@ -109,22 +113,29 @@ def leakage(parts: Sequence[str | None], split: Mapping[str, str]) -> list[str]:
 
 
 def cautions(part: Part, chips: int, recorded: int, data: str) -> list[str]:
-    """What to say when one part is evaluated."""
-    told = {
+    """Warn of the limits of an evaluation of one part.
+
+    Args:
+        part: The part.
+        chips: Number of its chips that are evaluated.
+        recorded: Number of its chips that the model file records.
+        data: Name of the data set.
+    """
+    found = {
         "train": ["The model was trained on these chips: the numbers say nothing about new ones."],
         "validation": ["These chips may have helped to choose the model: its test part is the stricter measure."],
         "test": [],
     }[part]
     if chips < recorded:
-        told.append(f"Only {chips:,} of the {recorded:,} chips of the {part} part are in {data}.")
-    return told
+        found.append(f"Only {chips:,} of the {recorded:,} chips of the {part} part are in {data}.")
+    return found
 
 
 def recorded(card: ModelCard) -> list[str]:
-    """What a split at random hides, and what the training was warned of."""
+    """Warnings that the card records, and one about a split at random."""
     split = card.training.get("split", {})
-    told = split.get("warnings", [])
-    warned = [str(text) for text in told] if isinstance(told, list) else []
+    texts = split.get("warnings", [])
+    warned = [str(text) for text in texts] if isinstance(texts, list) else []
     if not str(split.get("method")).startswith("stratified"):
         return warned
     return [

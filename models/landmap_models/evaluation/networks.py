@@ -12,12 +12,12 @@ from landmap_models.errors import ModelError
 from landmap_models.training.settings import TrainSettings, recommended
 
 NAME = re.compile(r"\w[\w .+-]{0,99}")
-"""A name of a network, which model file and report are called by."""
+"""Form of the name of a network, by which its model file and report are called."""
 SHARED = (
     *("bands", "file_bands", "skip_bad", "limit", "seed"),
     *("split", "validation", "test", "coordinates", "block_km", "buffer", "allow_overlap"),
 )
-"""Settings that choose and split the chips: networks can be compared where these are equal."""
+"""Settings that choose and split the chips, which are the same for all networks of a comparison."""
 
 
 def networks_of(
@@ -83,7 +83,7 @@ def _parsed(text: str, path: Path) -> Any:
 
 
 def _settings(entry: Mapping[str, Any], given: Mapping[str, Any], where: str) -> TrainSettings:
-    """The settings of one network: what its entry says, then what is given for all, then what usually works."""
+    """The settings of one network: those of its entry, else those given for all, else those that usually work."""
     fields = dict(given) | dict(entry)
     pretrained = fields.get("weights", "none") != "none" or fields.get("start_from") is not None
     architecture = fields.get("architecture", TrainSettings().architecture)

@@ -1,4 +1,4 @@
-"""What single chips show: a class and a probability for each image, and the image with that written on it."""
+"""Single chips are predicted: a class and a probability for each image, and the image with its label."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from landmap_models.sentinel2 import EUROSAT_ORDER, TRUE_COLOR, BandNames, named
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of one image."""
+    """The prediction for one image."""
 
     path: Path
-    """The image."""
+    """Path of the image."""
     label: str
-    """Its class; of a multi-label model all that reach their threshold, with ";" between, perhaps none."""
+    """Its class; for a multi-label model all classes that reach their threshold, separated by ";", perhaps none."""
     probability: float
-    """Of the class; of several, of the least certain decision for or against one."""
+    """Probability of the class; for a multi-label model that of the least certain decision."""
     probabilities: dict[str, float]
-    """Of all classes."""
+    """Probability of each class."""
     picture: Path | None = None
-    """The image with its label, if one was written."""
+    """Path of the image with its label; None if none was written."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The prediction as JSON holds it."""
         return {
             "image": str(self.path),
             "label": self.label,
@@ -64,9 +64,9 @@ def predict_chips(
     Args:
         images: JPEG, PNG or GeoTIFF files of the model's chip size.
         model: Packaged name or `.keras` file.
-        output: Folder for the pictures, `<image>.png`; made if it is not there.
-        file_bands: Names of the bands of the files, in order, where they don't say.
-        overwrite: Replace pictures that exist.
+        output: Folder for the pictures, `<image>.png`, which is made if it does not exist; None: no pictures.
+        file_bands: Names of the bands of the files, in order; None: the files name them.
+        overwrite: Whether existing pictures may be replaced.
 
     Raises:
         DatasetError: An image can't be read, has another size, or lacks a band.
@@ -105,7 +105,7 @@ def _draw(picture: npt.NDArray[np.uint8], prediction: Prediction) -> None:
 
 
 def _pictures(paths: list[Path], output: str | Path | None, *, overwrite: bool) -> list[Path | None]:
-    """Where each is to be written; nothing is, before all can be read."""
+    """The paths of the pictures; none is written before all images are read."""
     if output is None:
         return [None] * len(paths)
     made = [Path(output) / f"{path.stem}.png" for path in paths]
@@ -121,29 +121,29 @@ def _pictures(paths: list[Path], output: str | Path | None, *, overwrite: bool) 
 
 
 def _read(path: Path, card: ModelCard, file_bands: Sequence[str] | None) -> Floats:
-    """Reflectance `(chip_size, chip_size, bands)` of the model's bands."""
-    told = named_bands(file_bands) if file_bands else None
+    """Read the reflectance `(chip_size, chip_size, bands)` of the bands of the model."""
+    given = named_bands(file_bands) if file_bands else None
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"{path}: can't be read ({error.strerror})") from error
-    file = decode(content, path.name, len(told) if told else None)
+    file = decode(content, path.name, len(given) if given else None)
     size = file.values.shape[:2]
     if size != (card.chip_size, card.chip_size):
         raise DatasetError(
             f"{path}: expected a chip of {card.chip_size}x{card.chip_size} px. Received: {size[0]}x{size[1]}. "
             "A scene is for landmap classify"
         )
-    if told and len(told) != file.values.shape[2]:
+    if given and len(given) != file.values.shape[2]:
         raise DatasetError(
-            f"{path}: expected the {len(told)} bands that --file-bands names. Received: {file.values.shape[2]} bands"
+            f"{path}: expected the {len(given)} bands that --file-bands names. Received: {file.values.shape[2]} bands"
         )
-    _, places = places_of(card.band_names, told or _bands(file, path), str(path))
+    _, places = places_of(card.band_names, given or _bands(file, path), str(path))
     return to_reflectance(file.values[..., places])
 
 
 def _bands(file: ChipFile, path: Path) -> BandNames:
-    """By the file's descriptions, or what is customary."""
+    """The names of the bands: by the descriptions in the file, or the usual ones."""
     count, picture = file.values.shape[2], not is_raster(path.name)
     if file.names:
         return file.names

@@ -1,4 +1,4 @@
-"""The folder that an evaluation leaves: numbers for programs, pictures, and one page for people."""
+"""The report of an evaluation: a folder with numbers for programs, pictures, and one page for people."""
 
 from __future__ import annotations
 
@@ -30,38 +30,43 @@ FILES = (
     "gallery.png",
     "report.html",
 )
-"""All that a report may hold; `curves.png` is missing where the card has no training log."""
+"""Files of a report; `curves.png` is missing where the card has no log of the training."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a report is written from: predictions for n chips, and what was measured."""
+    """Content of a report: predictions for n chips, and metrics."""
 
     card: ModelCard
-    """The model's."""
+    """Card of the model."""
     metrics: Mapping[str, Any]
-    """As `metrics.json` holds them."""
+    """Content of `metrics.json`."""
     files: tuple[str, ...]
     """Names of the chips, `(n,)`."""
     true: tuple[str, ...]
-    """True class of each chip; several are separated by ";"."""
+    """True class of each chip; several classes are separated by ";"."""
     predicted: tuple[str, ...]
     """Predicted class of each chip."""
     probability: npt.NDArray[np.float32]
-    """Of what was predicted, `(n,)`."""
+    """Probability of the predicted class, `(n,)`."""
     right: npt.NDArray[np.bool_]
-    """Whether it is true, `(n,)`."""
+    """Whether the predicted class is true, `(n,)`."""
     shown: npt.NDArray[np.intp]
-    """Chips of the gallery in its order, `(m,)`."""
+    """Indices of the chips of the gallery in its order, `(m,)`."""
     pictures: npt.NDArray[np.uint8]
-    """They in red, green, blue, `(m, height, width, 3)`."""
+    """These chips in red, green and blue, `(m, height, width, 3)`."""
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
     """Refuse a folder that can't or must not be written, before any work.
 
+    Args:
+        output: Folder of the report.
+        overwrite: Whether an existing report may be replaced.
+
     Raises:
-        ReportError: It is a file, holds what must not be replaced, lies in no folder, or a library is missing.
+        ReportError: The path is a file, lies in no folder, or holds other files than those of a report, or a library is
+            missing.
     """
     missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
     if missing:
@@ -82,15 +87,15 @@ def write_report(output: Path, findings: Findings, *, overwrite: bool = False) -
     """Write the whole folder, or nothing of it.
 
     Args:
-        output: The folder.
-        findings: What to report.
-        overwrite: Replace a report that is there.
+        output: Folder of the report.
+        findings: Content of the report.
+        overwrite: Whether an existing report may be replaced.
 
     Returns:
         The files in it, in the order of `FILES`.
 
     Raises:
-        ReportError: See `check_output`; or it can't be written.
+        ReportError: The folder is refused by `check_output`, or can't be written.
     """
     check_output(output, overwrite=overwrite)
     try:
@@ -139,7 +144,7 @@ def _draw(folder: Path, findings: Findings) -> None:
 
 
 def captions(findings: Findings) -> list[tuple[str, str]]:
-    """For each chip of the gallery what was predicted and how surely; what is true, in brackets."""
+    """Two lines for each chip of the gallery: predicted class with its probability, and the true class in brackets."""
     return [
         (f"{findings.predicted[i]} {100 * findings.probability[i]:.0f} %", f"[{findings.true[i]}]")
         for i in findings.shown
@@ -184,12 +189,12 @@ def _intervals(findings: Findings) -> Sequence[tuple[str, str, Mapping[str, Any]
 
 
 def _number(value: float | int | None) -> str:
-    """Four decimals for measures, none for counts, a dash for what is not defined."""
+    """Write a number: measures with four decimals, counts with none, and a dash where it is not defined."""
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
 
 
 def _spoken(name: str) -> str:
-    """As people write it: "Macro F1" for "macro_f1"."""
+    """Write the name of a metric for people: "Macro F1" for "macro_f1"."""
     known = {"auc": "AUC", "roc": "ROC", "cohen": "Cohen's"}
     words = [known.get(w, w.upper() if w[0] == "f" and w[1:2].isdigit() else w) for w in name.split("_")]
     text = " ".join(words)

@@ -90,10 +90,10 @@ def describe_model(file: str, card: str | None, output: Path | None, overwrite: 
         return
     how = {name: options.pop(name) for name in ("template", "chips", "file_bands", "skip_bad")}
     _start_keras()
-    from landmap_models.evaluation.described_card import Told
+    from landmap_models.evaluation.described_card import Given
 
     name = options.pop("name") or (output or Path(file)).stem
-    found = describe_file(file, Told(name, **options), output=output, overwrite=overwrite, **how)
+    found = describe_file(file, Given(name, **options), output=output, overwrite=overwrite, **how)
     print_warnings(found.warnings)
     click.echo(describe(found.card))
 

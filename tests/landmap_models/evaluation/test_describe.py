@@ -16,14 +16,14 @@ import pytest
 from landmap_models.datasets.chips import open_chips
 from landmap_models.errors import CardError, LandmapError, ModelError, UnsafeModelError
 from landmap_models.evaluation.describe import describe_file, put_card
-from landmap_models.evaluation.described_card import Described, Told
+from landmap_models.evaluation.described_card import Described, Given
 from landmap_models.inference.keras_classifier import load_classifier
 from landmap_models.model_file.archive import read_card, weights_sha256
 from landmap_models.model_file.card import ModelCard, describe
 from landmap_models.model_file.packaged import packaged_models
 
 NAMES = ("bright", "dark", "striped")
-TOLD = Told("mine", bands=("B04", "B03", "B02"), classes=NAMES, levels=("L1C",))
+TOLD = Given("mine", bands=("B04", "B03", "B02"), classes=NAMES, levels=("L1C",))
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def write(judge: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
-def described(path: Path, told: Told, chips: Path | None, **how: Any) -> Described:
+def described(path: Path, told: Given, chips: Path | None, **how: Any) -> Described:
     return describe_file(path, told, chips=chips, output=path.with_name("out put ü.keras"), **how)
 
 
@@ -242,10 +242,10 @@ def test_a_sigmoid_makes_several_classes_a_chip(write: Callable[..., Path], chip
 
 def test_all_that_is_not_said_is_asked_for_at_once(write: Callable[..., Path], chip_zip: Path) -> None:
     with pytest.raises(CardError, match=r"--bands B04.*--classes A,B.*--level L1C"):
-        described(write(), Told("mine"), chip_zip)
+        described(write(), Given("mine"), chip_zip)
     with pytest.raises(CardError, match=r"what its bands look like .*--chips CHIPS.*--template"):
         described(write(), TOLD, None)
-    wrong = Told("mine", bands=("B04", "B4"), classes=("a", "a"), colors=("red",), levels=("L3",))
+    wrong = Given("mine", bands=("B04", "B4"), classes=("a", "a"), colors=("red",), levels=("L3",))
     with pytest.raises(CardError) as caught:
         described(write(), wrong, chip_zip)
     for words in (
@@ -274,7 +274,7 @@ def test_a_template_gives_what_it_says_of_input_and_classes_alone(
     claims = {"metrics": {"accuracy": {"value": 0.97}}, "training": {"data": "x"}, "weights_sha256": "0" * 64}
     other = dataclasses.replace(small_card, description="Theirs.", licence="MIT", **claims)
     (tmp_path / "card.json").write_text(other.to_json())
-    card = described(write(), Told("mine"), None, template=tmp_path / "card.json").card
+    card = described(write(), Given("mine"), None, template=tmp_path / "card.json").card
     assert (card.legend, card.bands, card.levels) == (other.legend, other.bands, other.levels)
     assert (card.name, card.metrics, card.licence) == ("mine", {}, "not stated")
     assert "Theirs" not in card.description
@@ -300,7 +300,7 @@ def test_a_card_of_other_weights_is_refused_and_the_way_out_works(
         with pytest.raises(CardError, match=f"{words}.*--template in place of --card"):
             put_card(model, card)
         assert model.read_bytes() == before
-    describe_file(model, Told("m"), template=card)
+    describe_file(model, Given("m"), template=card)
     assert read_card(model).metrics == {}
 
 
