@@ -1,4 +1,4 @@
-"""What the packaged model does on whole scenes: the numbers in docs/model.md.
+"""The packaged model is checked on whole scenes, for the numbers in docs/model.md.
 
     python workflows/check_default_model.py eurosat-rgb.zip scenes/
 
@@ -20,28 +20,27 @@ from rasterio.transform import from_origin
 
 import landmap
 from landmap.demo.example import write_example
+from landmap_models import ChipFolder, find_model, open_chips
 from landmap_models.augment import d4
-from landmap_models.datasets.chips import ChipFolder, open_chips
 from landmap_models.evaluation.leakage import parts_of, read_split
-from landmap_models.model_file.packaged import find_model
 
 Classes = npt.NDArray[np.uint8]
 WATER, FOREST, BUILT, FARMLAND = range(4)
 GROUP = np.array([FARMLAND, FOREST, FARMLAND, BUILT, BUILT, FARMLAND, FARMLAND, BUILT, WATER, WATER])
-"""Group of each of EuroSAT's class ids."""
+"""Group of each class id of EuroSAT."""
 SIDE, SMALLEST, LARGEST = 32, 4, 16
-"""Chips along a side of the scenes pieced together, and of their smallest and largest fields."""
+"""Side of the composed scenes, and of their smallest and largest fields, in chips."""
 
 
 def classify(scene: Path, folder: Path, **choices: Any) -> Classes:
-    """Class ids at stride 8, `(height, width)`."""
+    """Map a scene at stride 8; class ids, `(height, width)`."""
     landmap.classify(scene, folder / "cover.tif", stride=8, overwrite=True, **choices)
     with rasterio.open(folder / "cover.tif") as file:
         return np.asarray(file.read(1))
 
 
 def fields(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.intp]:
-    """Classes of rectangular fields, chip by chip: the land is cut in two at random until fields are small enough."""
+    """Draw class ids of rectangular fields, `(height, width)` in chips, by cutting the land in two at random."""
     longer, axis = max((height, 0), (width, 1))
     if longer < 2 * SMALLEST or (longer <= LARGEST and rng.random() < 0.5):
         return np.full((height, width), rng.integers(0, 10))
@@ -51,9 +50,10 @@ def fields(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.
 
 
 def scene_of_chips(chips: ChipFolder, seed: int, folder: Path) -> tuple[Path, Classes]:
-    """A scene of fields of test chips, turned at random, and its true class ids."""
+    """Compose a scene of fields from test chips, turned at random; its path and its true class ids."""
     rng = np.random.default_rng(seed)
-    test = np.flatnonzero(np.array(parts_of(chips.files, read_split(find_model("default")))) == "test")
+    split, _ = read_split(find_model("default"))
+    test = np.flatnonzero(np.array(parts_of(chips.files, split)) == "test")
     labels, truth = np.asarray(chips.labels), fields(rng, SIDE, SIDE)
     chosen = [int(rng.choice(test[labels[test] == label])) for label in truth.ravel()]
     values = d4(chips.subset(np.array(chosen)).reflectance(), rng).reshape(SIDE, SIDE, 64, 64, 3)
@@ -67,7 +67,7 @@ def scene_of_chips(chips: ChipFolder, seed: int, folder: Path) -> tuple[Path, Cl
 
 
 def check_fields(chips: ChipFolder, folder: Path) -> None:
-    """Are borders between fields where they are, and is no class larger than it is?"""
+    """Compare maps of composed scenes with the truth: share of right pixels and areas of the classes."""
     for seed in range(3):
         scene, truth = scene_of_chips(chips, seed, folder)
         cover = classify(scene, folder, level="L1C")
@@ -80,7 +80,7 @@ def check_fields(chips: ChipFolder, folder: Path) -> None:
 
 
 def check_examples(folder: Path) -> None:
-    """Are invented lands recognised?"""
+    """Compare maps of generated landscapes with the truth."""
     for seed in (0, 1):
         files = write_example(folder / "land.tif", 800, seed, overwrite=True)
         with rasterio.open(files.truth) as file:
@@ -90,7 +90,7 @@ def check_examples(folder: Path) -> None:
 
 
 def check_levels(scenes: Path, folder: Path) -> None:
-    """Does the product level change the map?"""
+    """Compare maps of the two product levels of one scene."""
     top = classify(scenes / "kempen/kempen_L1C.tif", folder)
     for name, choices in (("with haze", {}), ("as it is", {"level": "L1C"})):
         same = classify(scenes / "kempen/kempen_L2A.tif", folder, **choices) == top
@@ -98,14 +98,14 @@ def check_levels(scenes: Path, folder: Path) -> None:
 
 
 def check_dates(scenes: Path, folder: Path) -> None:
-    """Do two dates give the same groups, and how much is water?"""
+    """Compare maps of two dates of one place by group, and their share of water."""
     one, two = (GROUP[classify(scenes / f"inn/inn_date{i}_B04B03B02B08.tif", folder)] for i in (1, 2))
     water = f"{(one == WATER).mean():.3f} and {(two == WATER).mean():.3f}"
     print(f"two dates agree by group: {(one == two).mean():.3f}, water {water}")
 
 
 def main() -> None:
-    """Read the arguments."""
+    """Run all checks for the arguments of the command line."""
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     scenes = Path(sys.argv[2])

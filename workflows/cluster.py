@@ -1,11 +1,11 @@
-"""A landmap command on a Dask cluster: one started here, or one that runs already.
+"""A landmap command runs on a Dask cluster: one that is started here, or an existing one.
 
     python workflows/cluster.py local batch scenes/ -o covers/
     python workflows/cluster.py tcp://host:8786 batch scenes/ -o covers/
     python workflows/cluster.py scheduler.json classify scene.tif -o cover.tif
 
-`landmap ... --workers N` and `--scheduler ADDRESS` do the same in one line. This is for what those can't say: how many
-processes, threads and bytes, and how long to wait for workers that are still in a queue.
+`landmap ... --workers N` and `--scheduler ADDRESS` do the same in one line. This recipe also sets processes, threads
+and memory, and waits for workers that are still in a queue.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ LOCAL = {
 
 @contextmanager
 def cluster(where: str) -> Iterator[Client]:
-    """A client of the cluster: "local", an address, or a scheduler file."""
+    """Connect to a cluster.
+
+    Args:
+        where: "local", which starts one, or the address or file of a scheduler.
+    """
     if where == "local":
         with LocalCluster(**LOCAL) as local, Client(local) as client:
             yield client
@@ -43,7 +47,7 @@ def cluster(where: str) -> Iterator[Client]:
 
 
 def main() -> None:
-    """Read the arguments."""
+    """Run the command of the command line on its cluster."""
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     where, *command = sys.argv[1:]

@@ -1,13 +1,12 @@
-"""The packaged model, trained anew, in three steps: a first network, a teacher, and the first taught by the second.
+"""The recipe of the packaged model in three steps: a first network, a teacher, and the first taught by the second.
 
     python workflows/default_model.py eurosat-rgb.zip efficientnet_lite0_imagenet.npz eurosat-ms.zip folder/
 
 writes first.keras, teacher.keras and compact-eurosat-rgb.keras to the folder, each with `<name>.history.csv` beside it,
 a near-infrared prior into the card of the last (see `nir_prior.py`), and a report of it on its test part, with figures.
-The last one's weights are rounded to what bfloat16 holds, so that maps in bfloat16 agree with float32.
-All three have the same seed, so the same split: no network has seen the test part, and none was chosen by it. Takes
-three hours on two cores. What is finished is not done again, and a killed training goes on after its last epoch when
-the script is started again.
+The weights of the last are rounded to bfloat16, so that maps in bfloat16 agree with float32. All three have the same
+seed and so the same split: no network was trained on the test part, and none was chosen by it. It takes three hours on
+two cores. Started again, the script skips finished networks, and resumes a killed training after its last epoch.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from pathlib import Path
 
 from nir_prior import add_prior
 
-from landmap_models.evaluation.evaluate import evaluate
-from landmap_models.training.settings import TrainSettings
-from landmap_models.training.train import train
+from landmap_models import TrainSettings, evaluate, train
 
 SEED = 1
+"""Seed of all three trainings."""
 FIRST = TrainSettings(name="first", epochs=90, seed=SEED)
 TEACHER = TrainSettings(
     name="teacher",
@@ -60,7 +58,7 @@ TAUGHT = TrainSettings(
 
 
 def main() -> None:
-    """Read the arguments."""
+    """Train, add the prior and evaluate for the arguments of the command line."""
     if len(sys.argv) != 5:
         sys.exit(__doc__)
     chips, weights, nir, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])

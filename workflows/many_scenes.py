@@ -1,9 +1,9 @@
-"""Many scenes become a catalogue of maps and one table of areas.
+"""Many scenes are turned into a catalogue of maps and one table of areas.
 
     python workflows/many_scenes.py scenes/ results/
 
 The first argument is a folder, a glob, or a list: CSV with the columns scene,output,options,datetime, JSON lines, or a
-STAC ItemCollection. Given again, it does what is left; started on two machines at once, they share the work.
+STAC ItemCollection. Started again, the script maps what is left; two that run at once share the work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from landmap.errors import LandmapError
 
 
 def map_scenes(source: str, folder: Path) -> landmap.BatchResult:
-    """Write covers, catalogue, reports and `areas.csv` into the folder."""
+    """Write covers, catalogue, reports and `areas.csv` into a folder."""
     result = landmap.run_batch(landmap.find_jobs(source), folder, retry_failed=True)
     with (folder / "areas.csv").open("w", newline="") as file:
         table = csv.writer(file)
@@ -32,7 +32,7 @@ def map_scenes(source: str, folder: Path) -> landmap.BatchResult:
 
 
 def main() -> None:
-    """Read the arguments."""
+    """Map the scenes of the command line."""
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     logging.basicConfig(format="%(message)s")

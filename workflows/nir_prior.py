@@ -1,10 +1,11 @@
-"""A near-infrared prior for a model of true colour, fitted on 13-band chips and written into the model's card.
+"""A near-infrared prior is fitted on 13-band chips and written into the card of a model of true colour.
 
     python workflows/nir_prior.py eurosat-ms.zip model.keras
 
-The zip file holds EuroSAT's GeoTIFF chips, `<Class>/<Class>_<n>.tif`, 13 bands of L1C digital numbers. Prints what the
-prior does to chips that it was not fitted on (10 folds), then fits it on all. Weights stay as they are; a prior that
-the model had is replaced. Where the model was trained on some of these chips, its own part of the numbers flatters it.
+The zip file holds EuroSAT's GeoTIFF chips, `<Class>/<Class>_<n>.tif`, 13 bands of L1C digital numbers. The
+script prints the effect of the prior on chips that it was not fitted on (10 folds), then fits it on all. Weights stay
+as they are; an existing prior is replaced. The numbers of the model alone are too high where it was trained on some of
+these chips.
 """
 
 from __future__ import annotations
@@ -13,25 +14,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from landmap_models.datasets.chips import open_chips
-from landmap_models.inference.keras_classifier import load_classifier
+from landmap_models import load_classifier, open_chips
+from landmap_models.arrays import AnyFloats, Ints
 from landmap_models.legend import EUROSAT
 from landmap_models.model_file.archive import attach_nir_prior
 from landmap_models.model_file.nir import EUROSAT_ROLES, NirPrior, cell_statistics
 from landmap_models.training.nir import fit_nir_prior
 
 BANDS = ("B04", "B03", "B08", "B02")
-"""Red, green and near infrared, as the prior wants them, and what a model may want besides."""
+"""Red, green and near infrared for the prior, and blue for the model."""
 FOLDS = 10
-
-Floats = npt.NDArray[np.floating]
-Ints = npt.NDArray[np.int64]
+"""Number of folds of the cross-validation."""
 
 
-def read_chips(path: Path) -> tuple[Floats, Ints]:
-    """Reflectance `(n, 64, 64, 4)` of `BANDS`, and class ids `(n,)`."""
+def read_chips(path: Path) -> tuple[AnyFloats, Ints]:
+    """Read reflectance `(n, 64, 64, 4)` of `BANDS`, and class ids `(n,)`."""
     chips = open_chips(path, bands=BANDS)
     if chips.class_names != EUROSAT.names or chips.bits != 16:
         sys.exit(f"{path}: expected EuroSAT's ten classes of 16 bits. Received: {', '.join(chips.class_names)}")
@@ -39,15 +37,15 @@ def read_chips(path: Path) -> tuple[Floats, Ints]:
 
 
 def folds(labels: Ints) -> Ints:
-    """Number of the fold of each chip; every class is spread over all folds."""
+    """Number the fold of each chip, `(n,)`; every class is spread over all folds."""
     order = np.lexsort((np.random.default_rng(0).random(len(labels)), labels))
     found = np.empty(len(labels), np.int64)
     found[order] = np.arange(len(labels)) % FOLDS
     return found
 
 
-def weigh(prior: NirPrior, probabilities: Floats, chips: Floats) -> Floats:
-    """Probabilities of the chips' cells `(n, 8, 8, classes)`, from those of the chips `(n, classes)`."""
+def updated(prior: NirPrior, probabilities: AnyFloats, chips: AnyFloats) -> AnyFloats:
+    """Update probabilities of chips `(n, classes)` in each of their cells, `(n, 8, 8, classes)`."""
     found = []
     for chip, whole in zip(chips[..., :3], probabilities, strict=True):
         cells = cell_statistics(chip)
@@ -55,11 +53,11 @@ def weigh(prior: NirPrior, probabilities: Floats, chips: Floats) -> Floats:
     return np.stack(found)
 
 
-def cross_validate(chips: Floats, labels: Ints, probabilities: Floats) -> tuple[Floats, Floats]:
-    """By priors that have not seen the chip: its log likelihoods, and what becomes of the model's probabilities.
+def cross_validate(chips: AnyFloats, labels: Ints, probabilities: AnyFloats) -> tuple[AnyFloats, AnyFloats]:
+    """Apply to each chip a prior that was fitted on the other folds.
 
     Returns:
-        Both `(n, 8, 8, classes)`, for cells.
+        Log likelihoods and updated probabilities of the cells, both `(n, 8, 8, classes)`.
     """
     fold = folds(labels)
     alone = np.empty((len(labels), 8, 8, probabilities.shape[1]))
@@ -69,12 +67,12 @@ def cross_validate(chips: Floats, labels: Ints, probabilities: Floats) -> tuple[
         prior = fit_nir_prior(chips[rest][..., :3], labels[rest], probabilities.shape[1])
         cells = cell_statistics(chips[here][..., :3])
         alone[here] = prior.log_likelihood(cells.ndvi, cells.log_nir)
-        after[here] = weigh(prior, probabilities[here], chips[here])
+        after[here] = updated(prior, probabilities[here], chips[here])
     return alone, after
 
 
-def print_table(labels: Ints, before: Floats, alone: Floats, after: Floats) -> None:
-    """Share of chips of each class that are right, by the mean of their cells, and of cells that have their class."""
+def print_table(labels: Ints, before: AnyFloats, alone: AnyFloats, after: AnyFloats) -> None:
+    """Print for each class the share of right chips, by the mean of their cells, and of right cells."""
     print(f"{'class':24}{'chips':>6}{'model':>8}{'NIR alone':>11}{'with NIR':>10}{'cells kept':>12}")
     land = ~np.isin(labels, EUROSAT_ROLES.water)
     rows = [(name, labels == i) for i, name in enumerate(EUROSAT.names)]
@@ -87,8 +85,8 @@ def print_table(labels: Ints, before: Floats, alone: Floats, after: Floats) -> N
         print(f"{name:24}{those.sum():6d}{model:8.3f}{nir:11.3f}{both:10.3f}{kept:12.3f}")
 
 
-def print_water(labels: Ints, after: Floats, chips: Floats) -> None:
-    """Which cells are called water. A river's banks are not: that is meant, and costs River its "chips right"."""
+def print_water(labels: Ints, after: AnyFloats, chips: AnyFloats) -> None:
+    """Print the share of cells mapped as water. The banks of a river are not, which lowers the share of right chips."""
     wet = cell_statistics(chips[..., :3]).water
     called = np.isin(after.argmax(axis=-1), EUROSAT_ROLES.water)
     river = np.broadcast_to((labels == EUROSAT.names.index("River"))[:, None, None], wet.shape)
@@ -98,7 +96,7 @@ def print_water(labels: Ints, after: Floats, chips: Floats) -> None:
 
 
 def add_prior(path: Path, model: Path) -> None:
-    """Show what a prior does to the chips it was not fitted on, and write one fitted on all into the model's card."""
+    """Print the effect of a prior by cross-validation, then fit one on all chips and write it into a card."""
     chips, labels = read_chips(path)
     classifier = load_classifier(model)
     places = [BANDS.index(name) for name in classifier.card.band_names]
@@ -112,7 +110,7 @@ def add_prior(path: Path, model: Path) -> None:
 
 
 def main() -> None:
-    """Read the arguments."""
+    """Fit the prior for the arguments of the command line."""
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     add_prior(Path(sys.argv[1]), Path(sys.argv[2]))

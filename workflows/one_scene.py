@@ -1,9 +1,9 @@
-"""One scene becomes a map and a table of areas.
+"""One scene is turned into a map and a table of areas.
 
     python workflows/one_scene.py scene.tif results/ [--accept-warnings]
 
-What had to be assumed about a scene is a warning, and an unattended job should not build on assumptions: this one stops
-at them unless told otherwise.
+landmap warns of what it had to assume about a scene. An unattended job should not rely on assumptions: this one stops
+at warnings, unless --accept-warnings is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from landmap.errors import LandmapError
 
 
 def map_scene(scene: Path, folder: Path, *, accept_warnings: bool) -> Path:
-    """Write `<scene>_cover.tif` and `<scene>_areas.csv` into the folder; returns the cover's path."""
+    """Write `<scene>_cover.tif` and `<scene>_areas.csv` into a folder; the path of the cover."""
     plan = landmap.plan(scene)
     for warning in plan.warnings:
         print(f"{scene}: {warning}", file=sys.stderr)
@@ -33,7 +33,7 @@ def map_scene(scene: Path, folder: Path, *, accept_warnings: bool) -> Path:
 
 
 def main() -> None:
-    """Read the arguments."""
+    """Map the scene of the command line."""
     arguments = [a for a in sys.argv[1:] if a != "--accept-warnings"]
     if len(arguments) != 2:
         sys.exit(__doc__)

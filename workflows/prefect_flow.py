@@ -1,11 +1,11 @@
-"""Maps of all scenes in a folder as a Prefect flow: one task a scene, with its own state, log and retry.
+"""All scenes of a folder are mapped by a Prefect flow: one task a scene, with its own state, log and retries.
 
     pip install prefect
     python workflows/prefect_flow.py scenes/ covers/ [--scheduler ADDRESS] [--cron "30 1 * * *"]
 
-With --cron it stays, and runs at those times. What is mapped is known to the ledger in covers/, so that a flow that
-runs once more does what is new, and a retry goes on where the try before it was. Each scene is a process: for
-scenes by the thousand, one `landmap batch` costs less.
+With --cron the script keeps running and starts the flow at those times. The ledger in covers/ records what is mapped,
+so that another run maps only new scenes, and a retry resumes where the run before it ended. Each scene is a process of
+its own: one `landmap batch` is cheaper for thousands of scenes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ except ImportError:
     sys.exit(f"{__doc__}\nPrefect is missing: pip install prefect")
 
 AT_ONCE = 2
-"""Scenes in work: one is read while the other is written. On this machine alone each takes 2 GB and all cores."""
+"""Number of scenes at once: one is read while the other is written. Without a cluster each takes 2 GB and all cores."""
 ENDINGS = {".tif", ".tiff", ".jp2", ".vrt"}
+"""Endings of the scenes of a folder."""
 
 
 @task(task_run_name="{scene.name}", retries=2, retry_delay_seconds=60)
@@ -32,7 +33,7 @@ def cover(scene: Path, folder: Path, scheduler: str | None) -> None:
     """Map one scene.
 
     Raises:
-        RuntimeError: landmap failed; its words.
+        RuntimeError: landmap failed; the message is the end of its own.
     """
     where = ["--scheduler", scheduler] if scheduler else []
     options = ["-o", str(folder), "--retry-failed", *where]
@@ -45,7 +46,11 @@ def cover(scene: Path, folder: Path, scheduler: str | None) -> None:
 
 @flow(name="landmap", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE))  # type: ignore[arg-type]
 def covers(scenes: Path, folder: Path, scheduler: str | None = None) -> None:
-    """Map all scenes of a folder; fails if one of them did, once all were tried."""
+    """Map all scenes of a folder.
+
+    Raises:
+        RuntimeError: A scene failed; it is raised after all were tried.
+    """
     found = sorted(path for path in scenes.iterdir() if path.suffix.lower() in ENDINGS)
     tasks = [cover.submit(scene, folder, scheduler) for scene in found]
     for each in tasks:
@@ -56,7 +61,7 @@ def covers(scenes: Path, folder: Path, scheduler: str | None = None) -> None:
 
 
 def main() -> None:
-    """Read the arguments."""
+    """Run or serve the flow for the arguments of the command line."""
     if len(sys.argv) == 1:
         sys.exit(__doc__)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -1,4 +1,4 @@
-"""A landmap command on workers that SLURM queues, started for it and ended after it.
+"""A landmap command runs on workers that SLURM queues, which start for it and end after it.
 
     python workflows/slurm.py batch scenes/ -o covers/
     python workflows/slurm.py classify scene.tif -o cover.tif
@@ -22,7 +22,7 @@ from dask_jobqueue import SLURMCluster
 from distributed import Client
 
 JOBS = 10
-"""Jobs of SLURM, each one worker."""
+"""Number of jobs of SLURM, each of one worker."""
 WORKER = {
     "cores": 2,  # of the job, and threads of its worker: one predicts, one reads meanwhile; TensorFlow uses both cores
     "processes": 1,
@@ -39,7 +39,7 @@ WORKER = {
 
 
 def main() -> None:
-    """Read the arguments."""
+    """Run the command of the command line on workers of SLURM."""
     command = sys.argv[1:]
     if not command:
         sys.exit(__doc__)
