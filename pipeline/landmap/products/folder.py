@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import Path as ZipPath
 
 from landmap.errors import SceneError
-from landmap.products.landsat import check_no_landsat
+from landmap.products.landsat_names import check_no_landsat
 from landmap.products.product import CLASSI, CLOUDS, SCL, BandFile, Product, names_classification
 from landmap.products.scene_names import check_one_scene, name_warnings
 from landmap.products.stac import item_product

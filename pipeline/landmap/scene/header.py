@@ -15,7 +15,7 @@ from landmap.io.reading import read_until_stable
 from landmap.io.remote import name_of, redacted
 from landmap.products import find_product
 from landmap.products.bands import FileBand, file_bands, find_bands, given_bands, parse_bands
-from landmap.products.landsat import check_no_landsat
+from landmap.products.landsat_names import check_no_landsat
 from landmap.products.product import CLASSI, CLOUDS, SCL, Product, names_classification
 from landmap.products.scene_names import check_one_scene
 from landmap.radiometry.conversion import Evidence, Stated
