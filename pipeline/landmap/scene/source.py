@@ -1,7 +1,8 @@
 """What a scene reads its pixels from: the seam behind which a raster file, or anything else, may lie.
 
-A new kind of input is a subclass of `Source` with `read`, and a function that describes it as a `SceneHeader`
-(see `landmap.scene.header`) for `scene_of_header`.
+A new kind of input is a subclass of `Source` with `read`, a function that describes it as a `SceneHeader` (see
+`landmap.scene.header`), and a line in `landmap.scene.scene.open_scene`. That function also restricts it to the window
+that the settings ask for (`landmap.scene.subset.find_window`), and refuses what it does not do, such as a warp.
 """
 
 from __future__ import annotations

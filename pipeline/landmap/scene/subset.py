@@ -65,7 +65,7 @@ def find_subset(file: Any, path: str, card: ModelCard, settings: AreaSettings) -
         SettingsError: `bbox_crs` is no CRS.
     """
     warp, text = find_warp(file, path, card) if settings.warp else (None, "")
-    return Subset(warp, text, _part(warp.geobox if warp else geobox_of(file), path, settings))
+    return Subset(warp, text, find_window(warp.geobox if warp else geobox_of(file), path, settings))
 
 
 def warped(source: RasterSource, warp: Warp) -> RasterSource:
@@ -74,8 +74,18 @@ def warped(source: RasterSource, warp: Warp) -> RasterSource:
     return replace(source, geobox=warp.geobox, block_shape=(rows, cols), warp=warp, original=source)
 
 
-def _part(geobox: GeoBox, path: str, settings: AreaSettings) -> Window | None:
-    """The window that the settings ask for; None if they ask for none."""
+def find_window(geobox: GeoBox, path: str, settings: AreaSettings) -> Window | None:
+    """The part of a scene that the settings ask for, in pixels; None if they ask for none.
+
+    Args:
+        geobox: Where the scene lies, warped if it is.
+        path: Name of the scene for messages.
+        settings: `window`, `bbox` and `bbox_crs` are used.
+
+    Raises:
+        SceneError: The part does not lie in the scene.
+        SettingsError: `bbox_crs` is no CRS.
+    """
     if settings.bbox is not None:
         return _around(settings.bbox, settings.bbox_crs, geobox, path)
     if settings.window is None:
