@@ -28,7 +28,9 @@ SCALE_NAMES: tuple[ScaleName, ...] = ("auto", "dn", "reflectance", "8bit")
 CLOUDS = ("auto", "none", "s2cloudless")
 MASKED_CLASSES = ("cloud", "shadow", "snow", "saturated")
 """Classes that are left out by default where a scene classification is used."""
-FILE_SETTINGS = ("model", "scl", "mask", "aoi")
+AREA_FILES = ("scl", "mask", "aoi")
+"""Names of the settings that hold the path of a file which decides what of a scene is mapped."""
+FILE_SETTINGS = ("model", *AREA_FILES)
 """Names of the settings that may hold a path."""
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -119,7 +121,7 @@ class AreaSettings:
             raise SettingsError(f"warp: expected auto, or nothing. Received: {self.warp!r}")
 
     def _check_files(self) -> None:
-        for name in ("scl", "mask", "aoi"):
+        for name in AREA_FILES:
             if (path := getattr(self, name)) is not None:
                 object.__setattr__(self, name, _path(name, path))
         if self.aoi_layer is not None and (self.aoi is None or not isinstance(self.aoi_layer, str)):
@@ -162,7 +164,7 @@ class AreaSettings:
     @property
     def area_files(self) -> list[str]:
         """Paths of the files besides the scene that decide which of its pixels are mapped."""
-        return [os.fspath(name) for name in (self.scl, self.mask, self.aoi) if name and name != "auto"]
+        return [path for name in AREA_FILES if (path := getattr(self, name)) and path != "auto"]
 
 
 @dataclass(frozen=True)
