@@ -28,6 +28,9 @@ class Pixels:
     all."""
     reason_numbers: Reasons | None = None
     """Number of the reason why a pixel gets no class, `(height, width)`; None where reasons are not counted."""
+    further: Floats | None = None
+    """Reflectance of further bands for a model's pixel network, `(height, width, bands)`; NaN where one of them has no
+    data. None where there are none."""
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[:2] != self.valid.shape:

@@ -33,6 +33,7 @@ AREA_FILES = ("scl", "mask", "aoi")
 FILE_SETTINGS = ("model", *AREA_FILES)
 """Names of the settings that may hold a path."""
 
+DETAILS = ("auto", "chip", "pixel")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 DEVICE = re.compile(r"auto|cpu|gpu:\d{1,3}")
 
@@ -173,6 +174,9 @@ class ComputeSettings:
 
     stride: int | None = None
     """Pixels from one window of the model to the next; None lets the plan choose."""
+    detail: Literal["auto", "chip", "pixel"] = "auto"
+    """pixel gives a class to each pixel, by both networks of a model that has two; chip gives one to each cell of
+    `stride` pixels, by its surroundings; auto means pixel where the model can and neither stride nor smooth is set."""
     chunk: int | None = None
     """Height and width of a chunk in pixels; None lets the plan choose. It changes the memory needed, never the map."""
     memory: int = DEFAULT_MEMORY
@@ -201,6 +205,11 @@ class ComputeSettings:
     versions."""
 
     def __post_init__(self) -> None:
+        if self.detail not in DETAILS:
+            raise SettingsError(f"detail: expected {', '.join(DETAILS)}. Received: {self.detail!r}")
+        if self.detail == "pixel" and (self.stride is not None or self.smooth):
+            told = "stride" if self.stride is not None else "smooth"
+            raise SettingsError(f"{told}: expected no {told} with detail pixel, whose classes are of single pixels")
         if self.precision not in PRECISIONS:
             raise SettingsError(f"precision: expected {', '.join(PRECISIONS)}. Received: {self.precision!r}")
         if not (isinstance(self.device, str) and DEVICE.fullmatch(self.device)):
@@ -253,6 +262,7 @@ class Choices(TypedDict, total=False):
     bbox_crs: str | None
     warp: Literal["auto"] | None
     stride: int | None
+    detail: Literal["auto", "chip", "pixel"]
     chunk: int | None
     memory: int
     precision: Literal["auto", "float32", "bfloat16", "float16"]

@@ -18,7 +18,8 @@ from landmap.bench.result import Bench, Whole
 from landmap.bench.run import bench, precision_of, run_whole, write_bench_scene
 from landmap.cli.show import print_bench
 from landmap.inference.plan import make_plan
-from landmap_models.inference.keras_classifier import load_classifier, load_model
+from landmap_models.inference.keras_classifier import load_classifier
+from landmap_models.inference.loading import load_model
 from landmap_models.inference.tensorflow import fast_precision, find_device
 from landmap_models.model_file.packaged import find_model
 

@@ -158,7 +158,7 @@ class _Way:
 
 def _plain_ways(plan: Plan) -> tuple[_Way, _Way]:
     """What anyone would write first: `keras.Model.predict`, and a `tf.function` called batch by batch."""
-    from landmap_models.inference.keras_classifier import load_model
+    from landmap_models.inference.loading import load_model
     from landmap_models.inference.tensorflow import find_device, tensorflow
 
     assert plan.model_path is not None  # or else the plan is not dense

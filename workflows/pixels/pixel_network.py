@@ -12,7 +12,7 @@ last epoch when the script is started again:
     pixel-unet.keras    the same, its weights rounded to 16 bits
     scores.csv          what it is worth on what was held out, alone and with the chip network
 
-Equal seeds give equal batches. About 20 minutes of one core, on paper: as one piece it has not been run. Labels made by
+Equal seeds give equal batches. About 80 minutes on two cores that are shared with other work. Labels made by
 Dynamic World (Google, Apache-2.0) and ESA WorldCover (CC-BY 4.0) are behind these weights: docs/pixels.md has the
 credits.
 """
@@ -32,8 +32,8 @@ from pixel_training import Stage, compositions, fit, part_of, weak_answers
 from landmap_models.architectures import pixel_unet
 from landmap_models.model_file.packaged import find_model
 
-FIRST = Stage(epochs=8, steps=150, learning_rate=2.5e-3, counts=(10, 6, 0), seed=1)
-SECOND = Stage(epochs=16, steps=150, learning_rate=1.5e-3, counts=(6, 4, 6), seed=2)
+FIRST = Stage(epochs=20, steps=150, learning_rate=2.5e-3, counts=(10, 6, 0), seed=1)
+SECOND = Stage(epochs=50, steps=150, learning_rate=2.0e-3, counts=(7, 4, 5), seed=2)
 PER_CLASS = 1000
 """True-colour chips of each class that get answers."""
 SIZE = (64, 64)

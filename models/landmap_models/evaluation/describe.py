@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from landmap_models.errors import CardError, ModelError
 from landmap_models.inference.classifier import check_answers, noise_chips
-from landmap_models.inference.keras_classifier import KerasClassifier, check_form, load_model
+from landmap_models.inference.keras_classifier import KerasClassifier, check_form
+from landmap_models.inference.loading import load_model
 from landmap_models.inference.tensorflow import quietly
 from landmap_models.model_file.archive import (
     card_text,

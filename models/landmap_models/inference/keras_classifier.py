@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -11,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from landmap_models.arrays import Floats
-from landmap_models.errors import CardError, ModelError, UnsafeModelError
-from landmap_models.inference.tensorflow import POLICIES, FrozenNetwork, Precision, find_device, tensorflow
-from landmap_models.model_file.archive import read_card, read_config
+from landmap_models.errors import CardError, ModelError
+from landmap_models.inference.loading import load_model
+from landmap_models.inference.pixel_network import PixelNetwork, load_pixel_network
+from landmap_models.inference.tensorflow import POLICIES, FrozenNetwork, Precision, find_device
+from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: its start-up notes are not ours
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-
 
 GRAPHS_KEPT = 4
 """Of a classifier; each holds the weights once more."""
@@ -38,6 +35,7 @@ class KerasClassifier:
         batch_size: int = 256,
         precision: Precision = "float32",
         device: str = "auto",
+        path: str | Path | None = None,
     ) -> None:
         """Wrap a loaded `keras.Model`.
 
@@ -47,7 +45,9 @@ class KerasClassifier:
             batch_size: Chips predicted at once.
             precision: In which all layers compute but those up to the first with weights, and the last; these stay
                 float32 (`layout.exact_layers`).
-            device: "auto", "cpu" or "gpu:N"; see `engine.find_device`.
+            device: "auto", "cpu" or "gpu:N"; see `tensorflow.find_device`.
+            path: The model's file, from which its network for pixels is loaded when it is first asked; None where the
+                card tells of none.
 
         Raises:
             CardError: The model's input or output is not what the card says.
@@ -59,7 +59,8 @@ class KerasClassifier:
         self.precision = precision
         self.device = find_device(device)
         self.parameters = int(model.count_params())
-        self._model = model
+        self._model, self._path = model, path
+        self._pixel_networks: dict[tuple[str, ...], PixelNetwork] = {}
         self._networks: dict[int | None, Any] = {}
         self._frozen: dict[tuple[int, ...], FrozenNetwork] = {}
         self._lock = Lock()
@@ -92,6 +93,29 @@ class KerasClassifier:
         """
         answers: Floats = self._network((1, *values.shape), stride)(values[None])[0]
         return answers
+
+    def pixel_factors(self, values: Floats, bands: tuple[str, ...]) -> Floats:
+        """What the network for pixels says of each class of the legend, `(height, width, classes)`; see `PixelPart`.
+
+        It computes in float32.
+
+        Args:
+            values: Reflectance of these bands, `(height, width, bands)`; each side is a multiple of the part's step.
+                For each new shape a graph is made, which takes about a second.
+            bands: Names of the bands that are there, in the order of the card's `pixels.bands`.
+
+        Raises:
+            ModelError: The model has no such network.
+        """
+        part = self.card.pixels
+        if part is None or self._path is None:
+            raise ModelError(f"{self.card.name}: expected a model with a network for pixels. This one has none")
+        with self._lock:
+            if bands not in self._pixel_networks:
+                model = load_pixel_network(self._path, part)
+                self._pixel_networks[bands] = PixelNetwork(model, part, part.flags(bands), "float32", self.device)
+            network = self._pixel_networks[bands]
+        return network.factors(values)
 
     def _network(self, shape: tuple[int, ...], stride: int | None = None) -> FrozenNetwork:
         """The graph for this shape; the last few are kept."""
@@ -196,7 +220,7 @@ def load_classifier(
         UnsafeModelError: It holds code.
     """
     model, card = _load(path, sha256)
-    return KerasClassifier(model, card, batch_size, precision, device)
+    return KerasClassifier(model, card, batch_size, precision, device, path)
 
 
 @lru_cache(maxsize=2)
@@ -208,53 +232,3 @@ def _load(path: str | Path, sha256: str | None) -> tuple[Any, ModelCard]:
             f"{path}: expected weights {sha256[:12]}…. Received: {card.weights_sha256[:12]}…. It has changed"
         )
     return load_model(path), card
-
-
-def load_model(path: str | Path) -> Any:
-    """The `keras.Model` in a file, loaded in safe mode.
-
-    Raises:
-        UnsafeModelError: It holds a Lambda layer, or anything that is not Keras's own.
-        ModelError: Keras can't read it.
-    """
-    _refuse_code(Path(path))
-    if os.environ["KERAS_BACKEND"] == "tensorflow":
-        tensorflow()  # quietly
-    import keras
-
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises ValueError, TypeError, KeyError and more for files it can't read
-        raise ModelError(f"{path}: Keras can't load it: {' '.join(str(error).split())[:300]}") from error
-
-
-def _refuse_code(path: Path) -> None:
-    """Look at the configuration before Keras does.
-
-    Safe mode allows a Lambda layer of a known function, and imports the modules that the configuration names.
-    """
-    # Keras itself drops the outermost compile_config when it loads with compile=False: a loss of one's own is no harm.
-    waiting: list[Any] = [read_config(path) | {"compile_config": None}]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, dict):
-            _refuse_object(path, node)
-            waiting.extend(node.values())
-        elif isinstance(node, list):
-            waiting.extend(node)
-
-
-def _refuse_object(path: Path, node: dict[str, Any]) -> None:
-    if "class_name" not in node:
-        return
-    kind, module, registered = node["class_name"], node.get("module"), node.get("registered_name")
-    if kind in ("Lambda", "__lambda__"):
-        raise UnsafeModelError(
-            f"{path}: holds a Lambda layer, which is code that would run on loading. Replace it by built-in layers"
-        )
-    of_keras = module is None or f"{module}.".startswith("keras.")
-    if not of_keras or registered not in (None, kind):  # Keras registers its own by their plain names
-        raise UnsafeModelError(
-            f"{path}: expected Keras's own layers only. Received: {kind!r} of module {module!r}, registered as "
-            f"{registered!r}, which is code of its own. Replace it by built-in layers"
-        )

@@ -22,6 +22,9 @@ from typing import Any, Literal
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: its start-up notes are not ours
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+
 
 @contextmanager
 def quietly() -> Iterator[None]:

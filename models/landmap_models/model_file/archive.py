@@ -18,6 +18,7 @@ from landmap_models.model_file.card import ModelCard, read_content
 from landmap_models.model_file.card_fit import card_misfits
 from landmap_models.model_file.foreign_models import foreign_model, quoted
 from landmap_models.model_file.nir import NirPrior
+from landmap_models.model_file.pixels import PixelPart
 from landmap_models.publish import published
 
 CARD_MEMBER = "landmap.json"
@@ -25,6 +26,8 @@ SPLIT_MEMBER = "landmap_split.csv"
 WEIGHTS_MEMBER = "model.weights.h5"
 CONFIG_MEMBER = "config.json"
 METADATA_MEMBER = "metadata.json"
+PIXELS_MEMBER = "landmap_pixels.keras"
+"""The network that answers for each pixel, a `.keras` file of its own."""
 
 
 def weights_sha256(path: str | Path) -> str:
@@ -109,14 +112,14 @@ def keras_version(path: Path) -> str | None:
 
 
 def write_card(
-    path: str | Path, card: ModelCard, extra: Mapping[str, str] | None = None, output: str | Path | None = None
+    path: str | Path, card: ModelCard, extra: Mapping[str, str | bytes] | None = None, output: str | Path | None = None
 ) -> ModelCard:
     """Put a card into a `.keras` file, in place of one that is there. The file is replaced atomically.
 
     Args:
         path: The `.keras` file.
         card: The card of these weights. An empty `weights_sha256` is filled in.
-        extra: Further text members of the file by name, such as the table of the split; None adds none.
+        extra: Further members of the file by name, such as the table of the split; None adds none.
         output: The file to write; None replaces `path`.
 
     Returns:
@@ -131,11 +134,23 @@ def write_card(
     if misfits := card_misfits(json.loads(card.to_json()), read_config(path), digest):
         raise CardError(f"{path}: {'; '.join(misfits)}")
     card = dataclasses.replace(card, weights_sha256=digest)
-    members: dict[str, str | None] = {CARD_MEMBER: card.to_json()}
+    members: dict[str, str | bytes | None] = {CARD_MEMBER: card.to_json()}
     if not is_described(path):
         members[SPLIT_MEMBER] = None  # of other weights
+    if card.pixels is None:
+        members[PIXELS_MEMBER] = None
+    elif PIXELS_MEMBER not in (extra or {}) and not _has_pixel_network(path):
+        raise CardError(
+            f"{path}: expected the network for single pixels inside ({PIXELS_MEMBER}) that the card tells of. Take the "
+            "entry 'pixels' out of the card"
+        )
     _write_members(path, members | dict(extra or {}), Path(output or path))
     return card
+
+
+def _has_pixel_network(path: Path) -> bool:
+    with _open_archive(path) as archive:
+        return PIXELS_MEMBER in archive.namelist()
 
 
 def is_described(path: Path) -> bool:
@@ -151,12 +166,12 @@ def is_described(path: Path) -> bool:
         return False
 
 
-def _write_members(path: Path, members: Mapping[str, str | None], output: Path) -> None:
+def _write_members(path: Path, members: Mapping[str, str | bytes | None], output: Path) -> None:
     """Write a copy of a `.keras` file with some of its members replaced.
 
     Args:
         path: The file to copy.
-        members: Texts of members by name; None leaves a member out.
+        members: Contents of members by name; None leaves a member out.
         output: The file to write, which may be `path`.
     """
     with published(output) as temporary, _open_archive(path) as old, zipfile.ZipFile(temporary, "w") as new:
@@ -189,6 +204,32 @@ def attach_nir_prior(path: str | Path, prior: NirPrior | None) -> ModelCard:
     except ValueError as error:
         raise CardError(f"{path}: the near-infrared prior is not usable: {error}") from error
     return write_card(path, card)
+
+
+def attach_pixel_network(path: str | Path, network: str | Path, part: PixelPart) -> ModelCard:
+    """Put a network that answers for each pixel into a model file, in place of one that is there.
+
+    Args:
+        path: The model, with its card.
+        network: A `.keras` file as `pixel_unet.build` makes its model.
+        part: What the card is to say of it; its `sha256` is set to that of the file.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        ModelError: A file is not a `.keras` file, or damaged.
+        CardError: The model holds no card, or the part does not fit it.
+    """
+    weights_sha256(network)  # refused where it is no such file
+    content = Path(network).read_bytes()
+    part = dataclasses.replace(part, sha256=hashlib.sha256(content).hexdigest())
+    card = dataclasses.replace(read_card(path), pixels=part)
+    try:
+        card.check()
+    except ValueError as error:
+        raise CardError(f"{path}: the network for pixels is not usable: {error}") from error
+    return write_card(path, card, {PIXELS_MEMBER: content})
 
 
 @contextmanager

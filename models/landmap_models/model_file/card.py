@@ -19,6 +19,7 @@ from landmap_models.model_file.card_checks import NIR_BAND as NIR_BAND
 from landmap_models.model_file.card_checks import SENTINEL_BAND as SENTINEL_BAND
 from landmap_models.model_file.card_checks import Task, card_faults, is_number
 from landmap_models.model_file.nir import NirPrior
+from landmap_models.model_file.pixels import PixelPart
 from landmap_models.sentinel2 import Level
 
 SCHEMA = 1
@@ -72,6 +73,8 @@ class ModelCard:
     """Probability of each class from which a multi-label model finds it, `(classes,)`; None is one half."""
     nir: NirPrior | None = None
     """Prior that near infrared gives where a scene has it; None where the model has no use for it."""
+    pixels: PixelPart | None = None
+    """Network for single pixels in the same file, and how both make one map; None where the file has none."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Record of the training: data, split, seed, settings and log."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -92,7 +95,8 @@ class ModelCard:
     @property
     def optional_bands(self) -> tuple[str, ...]:
         """Names of bands that the model does not need, but uses where a scene has them."""
-        return (NIR_BAND,) if self.nir else ()
+        further = [name for name in self.pixels.bands if name not in self.band_names] if self.pixels else []
+        return tuple(dict.fromkeys([*([NIR_BAND] if self.nir else []), *further]))
 
     def to_json(self) -> str:
         """The card as JSON text; entries without a value are left out."""
@@ -119,7 +123,7 @@ class ModelCard:
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> ModelCard:
         """Make a card of entries without faults (`content_faults`)."""
-        thresholds, nir = content.get("thresholds"), content.get("nir")
+        thresholds, nir, pixels = (content.get(name) for name in ("thresholds", "nir", "pixels"))
         made = {
             "bands": tuple(BandProfile(**band) for band in content["bands"]),
             "legend": Legend(tuple(LandClass(**entry) for entry in content["legend"])),
@@ -127,6 +131,7 @@ class ModelCard:
             "reflectance_range": tuple(content["reflectance_range"]),
             "thresholds": None if thresholds is None else tuple(thresholds),
             "nir": None if nir is None else NirPrior.from_content(nir),
+            "pixels": None if pixels is None else PixelPart.from_content(pixels),
         }
         return cls(**{**content, **made})
 

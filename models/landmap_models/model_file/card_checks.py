@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from landmap_models.legend import COLOR, MAX_CLASS_ID, LandClass
 from landmap_models.model_file.nir import NirPrior, Roles
+from landmap_models.model_file.pixels import PixelPart
 from landmap_models.sentinel2 import LEVELS
 
 SENTINEL_BAND = re.compile("B(0[1-9]|1[0-2]|8A)")
@@ -167,7 +168,7 @@ CHECKS: dict[str, Callable[[str, Any], list[str]]] = {
     "legend": _legend,
 }
 """Check of each entry by itself."""
-OPTIONAL = ("thresholds", "nir")
+OPTIONAL = ("thresholds", "nir", "pixels")
 """Entries that may be null in the JSON."""
 
 
@@ -208,6 +209,8 @@ def _together(content: Content) -> Iterator[str]:
         yield from _threshold_faults(content["thresholds"], task, len(legend) if _is_list(legend) else None)
     if "nir" in content:
         yield from _nir_faults(content, task)
+    if "pixels" in content:
+        yield from _pixel_faults(content, task)
 
 
 def _threshold_faults(value: Any, task: object, classes: int | None) -> Iterator[str]:
@@ -229,6 +232,25 @@ def _nir_faults(content: Content, task: object) -> Iterator[str]:
             f"Received: {task}, {', '.join(map(str, names))}"
         )
     yield from _prior_faults(content["nir"], len(legend) if _is_list(legend) else 0)
+
+
+def _pixel_faults(content: Content, task: object) -> Iterator[str]:
+    bands: Any = content.get("bands")
+    legend: Any = content.get("legend")
+    names = [str(band.get("name")) for band in bands if isinstance(band, Mapping)] if _is_list(bands) else []
+    part: Any = content["pixels"]
+    if not isinstance(part, Mapping) or task != "single-label":
+        yield _expected("pixels of a single-label model, as an object with bands, classes, fits and more", part)
+        return
+    keys = list(_key_faults(part, PixelPart, " of pixels"))
+    yield from keys
+    if keys:
+        return
+    try:
+        PixelPart.from_content(part).check(names, len(legend) if _is_list(legend) else 0)
+    except (TypeError, ValueError) as error:
+        own = str(error).startswith("Expected")
+        yield (str(error) if own else _expected("numbers, names and lists of these in pixels", part))
 
 
 def _prior_faults(nir: Any, classes: int) -> Iterator[str]:

@@ -15,7 +15,7 @@ from landmap_models.arrays import Floats
 from landmap_models.augment import Augment
 from landmap_models.datasets.chips import ChipBatches, ChipFolder
 from landmap_models.errors import ModelError
-from landmap_models.inference.keras_classifier import load_model
+from landmap_models.inference.loading import load_model
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard, task_of
 from landmap_models.model_file.packaged import find_model

@@ -18,7 +18,7 @@ from landmap_models.architectures.layout import exact_layers, rebuilt
 from landmap_models.architectures.shape import OUTPUT, NetworkShape, probabilities
 from landmap_models.errors import ModelError
 from landmap_models.inference.fold_norm import fold_norm, weights_by_layer, with_weights
-from landmap_models.inference.keras_classifier import load_model
+from landmap_models.inference.loading import load_model
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.packaged import find_model
 from landmap_models.training.settings import TrainSettings

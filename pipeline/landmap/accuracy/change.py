@@ -186,8 +186,8 @@ def _strips(one: Cover, other: Cover, onto: GeoBox | None) -> Iterator[tuple[Win
 
 def _change(one: Cover, other: Cover, counter: PairCounter, *, warped: bool) -> Change:
     counts, areas, square = counter.pixels, counter.hectares, np.ix_(one.ids, one.ids)
-    for cover, by_id in ((one, counts.sum(axis=1)), (other, counts.sum(axis=0))):
-        check_ids(cover.path, (*cover.classes, UNKNOWN), by_id)
+    for cover, seen in ((one, counts.sum(axis=1)), (other, counts.sum(axis=0))):
+        check_ids(cover.path, (*cover.classes, UNKNOWN), seen)
     pixels, matrix = counts[square], areas[square]
     return Change(
         before=one,

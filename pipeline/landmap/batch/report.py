@@ -78,8 +78,8 @@ def page(title: str, content: Mapping[str, Any]) -> str:
         content: Return value of `summarise`.
     """
     jobs = sorted(content["jobs"], key=lambda job: ORDER.index(job["state"]))
-    counts = {state: number for state, number in content["states"].items() if number or state in (DONE, FAILED)}
-    return fill("batch", title=title, content=content, jobs=jobs, states=counts, areas=_areas)
+    shown = {state: number for state, number in content["states"].items() if number or state in (DONE, FAILED)}
+    return fill("batch", title=title, content=content, jobs=jobs, states=shown, areas=_areas)
 
 
 def _areas(job: Mapping[str, Any]) -> list[tuple[str, str, float, str]]:

@@ -12,7 +12,7 @@ import click
 
 from landmap.cli.help import option_in
 from landmap.cli.types import FILE_OR_NAME, FourType, MemoryType, NumberOr
-from landmap.settings import CLOUDS, MASKED_CLASSES, PRECISIONS, SCALE_NAMES, STRIDES, Settings
+from landmap.settings import CLOUDS, DETAILS, MASKED_CLASSES, PRECISIONS, SCALE_NAMES, STRIDES, Settings
 
 D = Settings()
 """The defaults of the options."""
@@ -93,6 +93,14 @@ AREA_OPTIONS = (
     ),
 )
 COMPUTE_OPTIONS = (
+    _computing(
+        "--detail",
+        type=click.Choice(DETAILS),
+        default=D.detail,
+        show_default=True,
+        help="Give a class to each pixel, or one by its surroundings to each cell of --stride pixels (chip). auto is "
+        "pixel if the model can, and neither --stride nor --smooth is given.",
+    ),
     _computing(
         "--stride",
         type=click.Choice([str(stride) for stride in STRIDES]),

@@ -75,10 +75,10 @@ def _write_both(files: ExampleFiles, folder: Path, size: int, rng: np.random.Gen
     """Write both rasters into a temporary folder."""
     scene, truth = folder / "scene.tif", folder / "truth.tif"
     row, col = np.ogrid[:size, :size]
-    inside = col + 0.5 < size - _WEDGE_SLOPE * (row + 0.5)
+    seen = col + 0.5 < size - _WEDGE_SLOPE * (row + 0.5)
     land = draw_land(size, rng)
-    _write(truth, np.where(inside, land.truth, np.uint8(TRUTH_NODATA))[None], TRUTH_NODATA, ("class",))
-    _write(scene, np.where(inside, _expose(land), np.uint16(NODATA)), NODATA, BANDS)
+    _write(truth, np.where(seen, land.truth, np.uint8(TRUTH_NODATA))[None], TRUTH_NODATA, ("class",))
+    _write(scene, np.where(seen, _expose(land), np.uint16(NODATA)), NODATA, BANDS)
     return [Staged(files.truth, truth), Staged(files.scene, scene)]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from landmap.errors import issue_warnings
+from landmap.errors import SettingsError, issue_warnings
 from landmap.inference.chunking import (
     SMALLEST_TILE,
     bytes_per_pixel,
@@ -19,11 +19,13 @@ from landmap.inference.chunking import (
     large_blocks,
     remembered_bytes,
 )
+from landmap.inference.detail import DetailSettings, detail_settings, part_of
 from landmap.inference.methods import Method, check_task, choose_method
 from landmap.inference.plan_text import plan_dict, plan_html, plan_text
 from landmap.inference.predict import ChunkSettings
 from landmap.scene.checks import check_georeference
 from landmap.scene.cloud_detection import without_clouds
+from landmap.scene.further_bands import maps_pixels
 from landmap.scene.mask_checks import mask_warnings
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import STRIDES, Choices, Settings, with_choices
@@ -31,6 +33,7 @@ from landmap.tiling import Chunk, Grid
 from landmap_models.legend import UNKNOWN, LandClass
 from landmap_models.model_file.archive import read_card, read_config
 from landmap_models.model_file.card import NIR_BAND, ModelCard
+from landmap_models.model_file.nir import CELL
 from landmap_models.model_file.packaged import find_model
 
 AUTO_WINDOWS = 40_000
@@ -58,12 +61,14 @@ class Plan:
     """The settings as they were given."""
     method: Method
     """How the probabilities of windows are computed."""
+    detail: bool
+    """Whether classes are those of single pixels, by both networks of the model; otherwise they are those of cells."""
     warnings: tuple[str, ...]
     """What the user should know before trusting the cover."""
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the chunks row by row."""
-        return self.grid.chunks(*self.chunk_shape, margin=1 if self.settings.smooth else 0)
+        return self.grid.chunks(*self.chunk_shape, margin=1 if self.settings.smooth or self.detail else 0)
 
     @property
     def num_chunks(self) -> int:
@@ -102,7 +107,25 @@ class Plan:
             smooth=chosen.smooth,
             keep_probabilities=keep_probabilities,
             unknown_below=chosen.unknown_below,
+            detail=self.detail_settings,
         )
+
+    @property
+    def detail_settings(self) -> DetailSettings | None:
+        """How the model's network for pixels is run; None where it isn't."""
+        if not self.detail:
+            return None
+        available = (*self.card.band_names, *((NIR_BAND,) if self.scene.nir else ()))
+        available += self.scene.further.names if self.scene.further else ()
+        owned = [self.grid.owned_window(chunk) for chunk in self.chunks()]
+        return detail_settings(part_of(self.card), available, owned, SMALLEST_TILE)
+
+    @property
+    def cell(self) -> int:
+        """Pixels along the side of the smallest squares that get a class of their own."""
+        if self.detail:
+            return 1
+        return math.gcd(self.grid.stride, CELL) if self.scene.nir else self.grid.stride
 
     @property
     def map_classes(self) -> tuple[LandClass, ...]:
@@ -188,7 +211,10 @@ def make_plan(
         scene = without_clouds(scene, settings)
     placed = check_georeference(scene, card, force=settings.force)
     config = read_config(model_path) if model_path else None
-    stride = settings.stride or _stride(scene, card, config)
+    detail = _detail(card, settings, config)
+    if not detail:
+        scene = dataclasses.replace(scene, further=None, further_text="")
+    stride = part_of(card).step if detail else settings.stride or _stride(scene, card, config)
     grid, method = Grid(*scene.geobox.shape, card.chip_size, stride), choose_method(config, card, stride)
     warnings = (*placed, *large_blocks(scene), *_smaller_than_a_chip(scene, card), *_warnings_of(scene))
     issue_warnings(warnings)
@@ -200,6 +226,7 @@ def make_plan(
         chunk_shape=chunk_shape(scene, grid, card, method, settings, itemsize_of(settings.precision)),
         settings=settings,
         method=method,
+        detail=detail,
         warnings=warnings,
     )
 
@@ -225,6 +252,17 @@ def _smaller_than_a_chip(scene: Scene, card: ModelCard) -> list[str]:
         f"{rows} rows x {cols} columns are less than a chip of {chip}x{chip} px: {percent} of what the "
         "model sees is the scene, the rest its mirror image, and classes are less sure. Take a larger part of the land"
     ]
+
+
+def _detail(card: ModelCard, settings: Settings, config: Mapping[str, Any] | None) -> bool:
+    """Whether classes are to be those of single pixels."""
+    if settings.detail == "pixel" and card.pixels is None:
+        raise SettingsError(
+            f"detail: expected a model with a network for pixels, as {card.name} has none: --detail chip"
+        )
+    if not maps_pixels(card, settings):
+        return False
+    return settings.detail == "pixel" or choose_method(config, card, part_of(card).step).in_one_pass
 
 
 def _stride(scene: Scene, card: ModelCard, config: Mapping[str, Any] | None) -> int:

@@ -33,6 +33,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         *(("masks", text) for text in plan.masks),
         ("bands", _bands(scene)),
         ("nir", plan.nir),
+        *([("further", scene.further_text)] if scene.further_text else []),
         ("nodata", scene.source.nodata_rule),
         ("scale", f"{_one_or_all(radiometry.scale)} ({radiometry.origins['scale']})"),
         ("offset", f"{_one_or_all(radiometry.offset)} ({radiometry.origins['offset']})"),
@@ -41,6 +42,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("model", f"{plan.card.name} {plan.card.version}, {len(plan.card.legend)} classes"),
         ("grid", f"{grid.num_windows} windows of {grid.chip_size} px at a stride of {grid.stride} px"),
         ("method", plan.method.text),
+        *([("detail", detail_text(plan))] if plan.detail else []),
         ("chunks", f"{plan.num_chunks} of up to {rows}x{cols} px, about {plan.chunk_bytes / 1e6:.0f} MB each{masked}"),
         ("then", _after_prediction(plan)),
         ("time", f"about {max(1, round(plan.seconds))} s here"),
@@ -59,6 +61,12 @@ def plan_html(plan: Plan) -> str:
     rows = [*plan_lines(plan), *(("warning", text) for text in plan.warnings)]
     cells = "".join(f"<tr><th>{name}</th><td>{html.escape(text)}</td></tr>" for name, text in rows)
     return f"<table>{cells}</table>"
+
+
+def detail_text(plan: Plan) -> str:
+    """How classes of single pixels are found, in words; empty where classes are those of cells."""
+    how = plan.detail_settings
+    return "" if how is None else f"a class for each pixel, by a second network, from {', '.join(how.bands)}"
 
 
 def _part(plan: Plan) -> str:
@@ -119,6 +127,10 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
             "band": scene.nir.source.band_indexes[0] if scene.nir else None,
             "text": plan.nir,
         },
+        "further_bands": {
+            "used": list(scene.further.names) if scene.further else [],
+            "text": scene.further_text or None,
+        },
         "radiometry": dataclasses.asdict(dataclasses.replace(radiometry, warnings=())),
         "model": {
             "name": plan.card.name,
@@ -134,6 +146,7 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
             "cells": [grid.rows.cells, grid.cols.cells],
             "method": plan.method.text,
         },
+        "detail": detail_text(plan) or None,
         "chunks": {"number": plan.num_chunks, "shape": list(plan.chunk_shape), "bytes": plan.chunk_bytes}
         | {"left_out": plan.num_left_out},
         "afterwards": {"unknown_below": plan.settings.unknown_below, "sieve": plan.settings.sieve},

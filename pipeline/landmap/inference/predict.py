@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
+from landmap.inference.detail import DetailSettings, PixelClassifier, detailed_cover, part_of, pixel_factors
 from landmap.inference.methods import ChipByChip, Method
 from landmap.inference.stitch import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
 from landmap.left_out import count_reasons
@@ -35,6 +37,8 @@ class ChunkSettings:
     """Return the probabilities of every class, too."""
     unknown_below: int | None = None
     """Confidence in percent below which a pixel is "Unknown"; None: no pixel is."""
+    detail: DetailSettings | None = None
+    """How the model's network for pixels is run; None where classes are those of cells."""
 
 
 def cover_chunk(
@@ -78,12 +82,17 @@ def _covered(
 ) -> ChunkCover:
     """The part of the cover of a chunk that has at least one pixel with a class."""
     probabilities, side = _cells(pixels, grid, chunk, classifier, how)
-    if how.smooth:
-        around, window = grid.blended_window(chunk), grid.owned_window(chunk)
-        before = (window.row_off - around.row_off) // side, (window.col_off - around.col_off) // side
-        found = smooth_cover(probabilities, before, owned, side, keep_probabilities=how.keep_probabilities)
+    around, window = grid.blended_window(chunk), grid.owned_window(chunk)
+    before = (window.row_off - around.row_off) // side, (window.col_off - around.col_off) // side
+    keep = how.keep_probabilities
+    if how.detail is not None:
+        factors = pixel_factors(pixels, grid, chunk, cast(PixelClassifier, classifier), how.detail)
+        chips = part_of(classifier.card).chip_factor(probabilities)
+        found = detailed_cover(chips, before, side, factors, owned, keep_probabilities=keep)
+    elif how.smooth:
+        found = smooth_cover(probabilities, before, owned, side, keep_probabilities=keep)
     else:
-        found = cover(probabilities, owned, side, keep_probabilities=how.keep_probabilities)
+        found = cover(probabilities, owned, side, keep_probabilities=keep)
     return found if how.unknown_below is None else _with_unknown(found, how.unknown_below)
 
 

@@ -102,7 +102,7 @@ def smooth_cover(
     """
     height, width = valid.shape
     (above, below, down), (left, right, across) = (
-        _neighbours(length, first, side, cells)
+        neighbours(length, first, side, cells)
         for length, first, cells in zip(valid.shape, before, probabilities.shape[:2], strict=True)
     )
     layers = np.full((probabilities.shape[-1] if keep_probabilities else 0, height, width), NODATA, np.uint8)
@@ -121,7 +121,7 @@ def smooth_cover(
     return ChunkCover(classes, confidence, layers if keep_probabilities else None)
 
 
-def _neighbours(
+def neighbours(
     length: int, before: int, side: int, cells: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
     """For each pixel along an axis the cells with centres before and after it, and the weight of the latter, 0 to 1.

@@ -90,8 +90,8 @@ def _ids(path: str | os.PathLike[str], frame: Any, id_column: str) -> tuple[Any,
 
 def _few(names: Sequence[Any]) -> str:
     """List the first names, and say how many more there are."""
-    first = ", ".join(map(str, names[:5]))
-    return f"{first} and {len(names) - 5} more" if len(names) > 5 else first
+    shown = ", ".join(map(str, names[:5]))
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
 def zone_shares(
@@ -114,7 +114,7 @@ def zone_shares(
         SceneError: A raster can't be read, or the two don't belong together.
         ZoneError: The cover has no place on the ground, or the zones can't be brought to its CRS.
     """
-    placed, notes = _pixel_coordinates(zones, cover)
+    placed, says = _pixel_coordinates(zones, cover)
     inside = np.flatnonzero(_touching(placed, cover))
     nothing = np.zeros((3, 256))
     sums = dict.fromkeys(range(len(zones.ids)), nothing) | dict(
@@ -126,7 +126,7 @@ def zone_shares(
         found.append((zone, class_shares(cover.legend, pixels.tolist(), hectares, percent if confidence else None)))
     check_ids(cover.path, cover.legend, np.ceil(sum(found_in[0] for found_in in sums.values())).astype(np.int64))
     outside = [zone for i, zone in enumerate(zones.ids) if i not in set(inside.tolist())]
-    warnings = [*zones.warnings, *(f"{zones.path}: {words}" for words in notes)]
+    warnings = [*zones.warnings, *(f"{zones.path}: {words}" for words in says)]
     return found, [*warnings, *([f"{zones.path}: {_few(outside)} lie outside the cover"] if outside else [])]
 
 

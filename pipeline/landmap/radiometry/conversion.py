@@ -33,14 +33,27 @@ HAZE: Mapping[str, tuple[float, float]] = {
     "B02": (0.84, 0.075),
     "B03": (0.86, 0.045),
     "B04": (0.88, 0.025),
+    "B05": (0.885, 0.020),
+    "B06": (0.90, 0.015),
+    "B07": (0.91, 0.013),
     "B08": (0.90, 0.010),
+    "B8A": (0.905, 0.010),
+    "B11": (0.94, 0.002),
+    "B12": (0.90, 0.001),
 }
 """Per band, gain and bias of top-of-atmosphere = gain * bottom-of-atmosphere + bias, for a typical European haze.
 
 Measured on the same pixels before and after atmospheric correction (0.77 to 0.90 in gain, 0.01 to 0.07 in bias; the
 relation is linear within a scene, r > 0.99) and rounded towards what gives believable maps of other scenes. A scene's
 own haze differs: classes of a converted scene are less certain than those of a scene at the model's own level.
+
+Those of `MEASURED_HAZE` are measured. The others are computed, not measured: from the equations of SMAC (Rahman and Dedieu
+1994, doi 10.1080/01431169408954055) for neighbouring sensors' bands.
 """
+
+
+MEASURED_HAZE = ("B02", "B03", "B04", "B08")
+"""Bands whose haze was measured."""
 
 
 @dataclass(frozen=True, slots=True)

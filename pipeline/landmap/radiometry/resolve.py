@@ -16,7 +16,7 @@ import numpy as np
 
 from landmap.errors import SceneError
 from landmap.radiometry.checks import radiometry_warnings
-from landmap.radiometry.conversion import DARKEST, HAZE, Evidence, Radiometry
+from landmap.radiometry.conversion import DARKEST, HAZE, MEASURED_HAZE, Evidence, Radiometry
 from landmap.settings import ReadingSettings
 from landmap_models.arrays import Floats
 from landmap_models.model_file.card import ModelCard
@@ -344,5 +344,11 @@ def haze_between(
         )
     up = tuple(HAZE[name] for name in names)
     if level == "L2A":
-        return up, "typical haze added (L2A to L1C)"
-    return tuple((1 / gain, -bias / gain) for gain, bias in up), "typical haze removed (L1C to L2A)"
+        return up, f"typical haze added (L2A to L1C){_computed(names)}"
+    return tuple((1 / gain, -bias / gain) for gain, bias in up), f"typical haze removed (L1C to L2A){_computed(names)}"
+
+
+def _computed(names: Sequence[str]) -> str:
+    """Which of these bands have a haze that was computed and not measured, in words; empty where none has."""
+    computed = [name for name in names if name not in MEASURED_HAZE]
+    return f", computed and not measured for {', '.join(computed)}" if computed else ""

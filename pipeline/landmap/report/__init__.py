@@ -1,1 +1,1 @@
-"""Results for people: pages, pictures, and facts of how a map was made."""
+"""Results are shown to people: pages, pictures, and facts of how a map was made."""

@@ -123,16 +123,16 @@ def _content(made: Map) -> dict[str, Any]:
     """Return the values that the template shows."""
     scene, cover = made.scene, read_cover(made.cover, made.legend)
     legend, areas = cover.legend, _areas(made, cover)
-    drawn, classes = composite(scene, MAX_SIDE), thinned_classes(made.cover, MAX_SIDE)
+    shown, classes = composite(scene, MAX_SIDE), thinned_classes(made.cover, MAX_SIDE)
     height, width = classes.shape
     warnings: list[str] = tag_content(cover.tags, "LANDMAP_WARNINGS", list[Any](), made.cover)
     step = north(scene.geobox)
     return {
         "scene": name_of(scene.source.path),
-        "composite": drawn.name,
+        "composite": shown.name,
         "width": width,
         "height": height,
-        "picture": photo(drawn.picture),
+        "picture": photo(shown.picture),
         "cover": palette_image(classes, {c.id: c.rgb for c in legend}),
         "confidence": made.confidence and palette_image(thinned_values(made.confidence, MAX_SIDE), percent_colors()),
         "ramp": ", ".join(f"{color} {percent}%" for percent, color in RAMP.items()),

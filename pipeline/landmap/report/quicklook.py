@@ -56,9 +56,9 @@ def write_quicklook(
     check_quicklook(output)
     settings = settings or Settings()
     check_outputs([output], scene, cover, legend, *settings.files, overwrite=overwrite)
-    opened = open_scene(scene, settings)
+    shown = open_scene(scene, settings)
     with new_file(output, overwrite=overwrite) as file:
-        draw_quicklook(opened, Path(cover), file, Path(cover).name, legend)
+        draw_quicklook(shown, Path(cover), file, Path(cover).name, legend)
 
 
 def check_quicklook(output: Path) -> None:
@@ -94,12 +94,12 @@ def draw_quicklook(
     check_cover(scene, cover)
     legend, classes = read_cover(cover, legend_file).legend, thinned_classes(cover, MAX_SIDE)
     check_ids(str(cover), legend, np.bincount(classes.ravel(), minlength=256))
-    drawn = composite(scene, MAX_SIDE)
+    shown = composite(scene, MAX_SIDE)
     height, width = classes.shape
     figure = Figure(figsize=(12, 12 * height / width / 2 + 0.9), layout="constrained", dpi=110)
     left, right = figure.subplots(1, 2)
-    left.imshow(drawn.picture, interpolation="none")
-    left.set_title(_escaped(f"{name_of(scene.source.path)}, {drawn.name}"), fontsize=10)
+    left.imshow(shown.picture, interpolation="none")
+    left.set_title(_escaped(f"{name_of(scene.source.path)}, {shown.name}"), fontsize=10)
     right.imshow(_colors(legend)[classes], interpolation="none")
     right.set_title(_escaped(title), fontsize=10)
     _draw_legend(figure, legend, classes)

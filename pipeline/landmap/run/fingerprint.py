@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from landmap.inference.plan import Plan
+from landmap.inference.plan_text import detail_text
 from landmap.io.remote import identity, is_remote
 from landmap.scene.scene import files_read
 from landmap.settings import FILE_SETTINGS, NEUTRAL_SETTINGS, Settings
@@ -64,7 +65,7 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
         "device": device,
         "settings": {name: value for name, value in settings.items() if name not in NAMED_ELSEWHERE},
         "layers": "probabilities" if keep_probabilities else "confidence",
-        "chunks": [dataclasses.asdict(grid), plan.chunk_shape, plan.method.text],
+        "chunks": [dataclasses.asdict(grid), plan.chunk_shape, plan.method.text, detail_text(plan)],
         "versions": [version("landmap"), version("tensorflow")],
     }
     return dict(json.loads(json.dumps(found, default=str)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import math
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -30,7 +29,6 @@ from landmap.products.files import check_outputs
 from landmap.report.page import Map, check_report, render
 from landmap.report.quicklook import check_quicklook, draw_quicklook
 from landmap.settings import FILE_SETTINGS, NEUTRAL_SETTINGS, Settings
-from landmap_models.model_file.nir import CELL
 
 LOG = logging.getLogger("landmap")
 
@@ -193,7 +191,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_MASKS": json.dumps(described["masks"]),
         "LANDMAP_PRECISION": precision,
         STRIDE_TAG: str(plan.grid.stride),
-        CELL_TAG: str(math.gcd(plan.grid.stride, CELL) if plan.scene.nir else plan.grid.stride),
+        CELL_TAG: str(plan.cell),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.map_classes),

@@ -20,6 +20,7 @@ from landmap.products.product import CLASSI, CLOUDS, SCL, Product, names_classif
 from landmap.products.scene_names import check_one_scene
 from landmap.radiometry.conversion import Evidence, Stated
 from landmap.scene.clouds import Classification
+from landmap.scene.further_bands import find_further_bands, further_names
 from landmap.scene.masks import layer_on
 from landmap.scene.nir import find_nir_band
 from landmap.scene.raster_source import RasterSource, raster_source
@@ -50,6 +51,8 @@ class SceneHeader:
     """The model's bands."""
     nir: DescribedBands | str
     """Near infrared (B08), or the reason why it is not used."""
+    further: DescribedBands | None = None
+    """Further bands that the model's pixel network can use; None where there are none."""
     own_clouds: Callable[[], Classification | None] = lambda: None
     """Reads the scene's own classification of clouds, on the scene's grid; the result is None if it has none.
 
@@ -104,6 +107,7 @@ def _describe(file: Any, path: str, whole: Stack | None, card: ModelCard, settin
     return SceneHeader(
         bands=_described(file, source, subset, whole, has_scl=scl is not None),
         nir=_find_nir(file, bands, found, path, whole, subset, card, settings),
+        further=_find_further(file, bands, found, path, whole, subset, card, settings),
         own_clouds=partial(_own_clouds, source, classes, whole.product if whole else None, subset),
         alphas=tuple(subset.apply(alpha, nearest=True) for alpha in alphas),
         warp_text=subset.warp_text,
@@ -128,6 +132,25 @@ def _find_nir(
     if isinstance(number, str):
         return number
     source = _source(file, (NIR_BAND,), {**found, NIR_BAND: number}, path, whole)
+    source = replace(source, nodata=replace(source.nodata, has_zeros=True))
+    return _described(file, source, subset, whole)
+
+
+def _find_further(
+    file: Any,
+    bands: tuple[FileBand, ...],
+    found: Mapping[str, int],
+    path: str,
+    whole: Stack | None,
+    subset: Subset,
+    card: ModelCard,
+    settings: Settings,
+) -> DescribedBands | None:
+    """Further bands for the model's pixel network. Their zeros are no data, as those of B08."""
+    numbers = find_further_bands(bands, found, further_names(card, settings), by_name=settings.bands is None)
+    if not numbers:
+        return None
+    source = _source(file, tuple(numbers), {**found, **numbers}, path, whole)
     source = replace(source, nodata=replace(source.nodata, has_zeros=True))
     return _described(file, source, subset, whole)
 

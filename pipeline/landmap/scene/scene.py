@@ -23,6 +23,7 @@ from landmap.products.product import Product
 from landmap.radiometry.conversion import Evidence, Radiometry
 from landmap.radiometry.resolve import decide
 from landmap.scene.clouds import UNKNOWN_CLOUDS, Clouds
+from landmap.scene.further_bands import FurtherBands, FurtherUse, decide_further_bands
 from landmap.scene.header import SceneHeader, read_header
 from landmap.scene.masks import Mask
 from landmap.scene.nir import NirInput, NirUse, decide_nir, nir_not_used
@@ -49,6 +50,10 @@ class Scene:
     """Near infrared for the model's prior; None where it is not used."""
     nir_text: str = ""
     """Whether and how near infrared is used, or why not."""
+    further: FurtherBands | None = None
+    """Further bands for the model's pixel network; None where there are none, or none are used."""
+    further_text: str = ""
+    """Which further bands are used, or why not; empty where the model asks for none."""
     product: Product | None = None
     """The product that the scene is; None for a raster."""
     masks: tuple[Mask, ...] = ()
@@ -97,13 +102,15 @@ class Scene:
         why = self._merged([*numbers_by_mask, (None, (~valid).astype(np.uint8))])
         inside: Bools = np.ones(window.shape, np.bool_)
         for mask, numbers in numbers_by_mask:
-            left_in = valid if mask.masks_input else inside
-            left_in &= numbers == 0
+            wanted = valid if mask.masks_input else inside
+            wanted &= numbers == 0
         spectrum = None
         if self.nir is not None:
             nir, valid_nir = self.nir.source.read(window)
             spectrum = self.nir.spectrum(values, nir[..., 0], valid_nir)
-        return Pixels(self.radiometry.to_model(values), valid, spectrum, inside if self.masks else None, why)
+        further = None if self.further is None else self.further.read(window)
+        left_in = inside if self.masks else None
+        return Pixels(self.radiometry.to_model(values), valid, spectrum, left_in, why, further)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -175,6 +182,10 @@ def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) ->
     radiometry = decide(evidence, card, settings)
     source = replace(source, nodata=replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))
     nir = _nir(header, source, evidence, radiometry, input_masks, card, settings)
+    further = FurtherUse()
+    if header.further is not None:
+        own = replace(header.further.evidence, dtype=evidence.dtype)
+        further = decide_further_bands(header.further.source, own, (source, radiometry), input_masks, card, settings)
     warnings = [
         *found.fills.warnings(),
         *constant_warnings(found.values, source.nodata),
@@ -185,12 +196,14 @@ def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) ->
         radiometry=radiometry,
         nir=nir.input,
         nir_text=nir.text,
+        further=further.bands,
+        further_text=further.text,
         product=header.product,
         masks=masks,
         clouds=clouds,
         warp_text=header.warp_text,
         files=header.files,
-        warnings=(*warnings, *nir.warnings),
+        warnings=(*warnings, *nir.warnings, *further.warnings),
     )
 
 

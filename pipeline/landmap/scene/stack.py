@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from affine import Affine
@@ -14,9 +15,10 @@ from landmap.products.nodata import Nodata
 from landmap.products.product import BandFile, Product
 from landmap.products.vrt import Header, read_header, vrt_text
 from landmap.radiometry.conversion import Stated
+from landmap.scene.further_bands import further_names
 from landmap.scene.nir import ONLY
 from landmap.scene.raster_source import RasterSource
-from landmap.settings import ReadingSettings
+from landmap.settings import ReadingSettings, Settings
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 
 
@@ -43,7 +45,7 @@ class Stack:
         return self.product.stated([self.product.bands[index - 1] for index in indexes], self.settings)
 
 
-def stack(product: Product, card: ModelCard, settings: ReadingSettings) -> Stack:
+def stack(product: Product, card: ModelCard, settings: Settings) -> Stack:
     """Choose the files that a model needs and read their headers.
 
     Of a band in several resolutions the one nearest to the model's is taken. The grid is that of the finest band that
@@ -67,6 +69,7 @@ def stack(product: Product, card: ModelCard, settings: ReadingSettings) -> Stack
         _check_place(header, finest, product.path)
     nir = _nir(product, card, settings, finest)
     headers += [nir] if isinstance(nir, Header) else []
+    headers += _further(product, card, settings, finest)
     return Stack(
         vrt=vrt_text(headers, finest),
         product=replace(product, bands=tuple(header.band for header in headers)),
@@ -126,6 +129,19 @@ def _nir(product: Product, card: ModelCard, settings: ReadingSettings, grid: Hea
     except SceneError as error:
         return f"not usable: {ONLY}. {str(error).removeprefix(f'{product.path}: ')}"
     return header
+
+
+def _further(product: Product, card: ModelCard, settings: Settings, grid: Header) -> list[Header]:
+    """The bands that the model's pixel network can use; one that is not there, or not usable, is left out."""
+    headers = []
+    for name in further_names(card, settings):
+        if all(band.name != name for band in product.bands):
+            continue
+        with suppress(SceneError):
+            header = read_header(product.choose(name, card.resolution), product.path)
+            _check_place(header, grid, product.path)
+            headers.append(header)
+    return headers
 
 
 def _check_place(header: Header, grid: Header, path: str) -> None:

@@ -23,8 +23,7 @@ from rio_cogeo import cog_validate
 
 import landmap
 from landmap.errors import OutputError, SceneError
-from landmap.io import cog
-from landmap.io.cog import Layers, RasterFormat, RasterWriter
+from landmap.io.cog import Layers, RasterWriter
 from landmap.io.publish import Staged, publish
 from landmap.products.files import check_outputs
 from landmap.tiling import Window
@@ -63,20 +62,6 @@ def test_awkward_widths_are_valid_too(
 ) -> None:
     landmap.classify(write_scene(ordinary(*shape)), tmp_path / "cover.tif", classifier=ConstantClassifier())
     assert cog_validate(tmp_path / "cover.tif", strict=True)[0]
-
-
-def test_a_raster_format_is_one_entry(
-    write_scene: Callable[..., Path],
-    ordinary: Callable[..., object],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    imagine = RasterFormat("Imagine", (".img",), "application/octet-stream", "HFA", lambda block, overviews: {})
-    monkeypatch.setattr(cog, "FORMATS", (*cog.FORMATS, imagine))
-    monkeypatch.setattr(cog, "RASTER_ENDINGS", (*cog.RASTER_ENDINGS, ".img"))
-    landmap.classify(write_scene(ordinary(90, 100)), tmp_path / "cover.img", classifier=ConstantClassifier(3))
-    with rasterio.open(tmp_path / "cover.img") as file:
-        assert (file.driver, set(np.unique(file.read(1)))) == ("HFA", {3})
 
 
 def test_the_cover_has_palette_names_and_table(made: Path) -> None:

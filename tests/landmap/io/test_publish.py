@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -19,7 +18,6 @@ from landmap.cli import cli
 from landmap.demo.example import write_example
 from landmap.errors import LandmapError, OutputError
 from landmap.io.cog import check_raster
-from landmap.io.publish import new_file
 from landmap.products.files import check_outputs
 from landmap_models.errors import ModelError, ReportError
 from landmap_models.evaluation.predict import predict_chips
@@ -181,32 +179,6 @@ def test_the_names_that_are_advised_are_accepted(folder: Path) -> None:
         landmap.classify("scene.tif", name, classifier=ConstantClassifier(2))
         with rasterio.open(name) as file:
             assert (file.driver, file.read(1).max()) == ("GTiff", 2)
-
-
-def test_a_new_file_is_there_when_all_is_well(tmp_path: Path) -> None:
-    output = tmp_path / "page.html"
-    with new_file(output, overwrite=False) as file:
-        file.write_text("whole")
-        assert not output.exists()
-    assert output.read_text() == "whole"
-    with pytest.raises(OutputError, match=r"page\.html: exists already"), new_file(output, overwrite=False) as file:
-        file.write_text("other")
-    with new_file(output, overwrite=True) as file:
-        file.write_text("newer")
-    assert output.read_text() == "newer"
-    assert list(tmp_path.iterdir()) == [output]
-
-
-def test_an_error_leaves_no_new_file_and_names_it(tmp_path: Path) -> None:
-
-    def fail() -> None:
-        with new_file(tmp_path / "page.html", overwrite=False) as file:
-            file.write_text("half")
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with pytest.raises(OutputError, match=r"page\.html: can't be written: No space left on device"):
-        fail()
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_device_is_no_output(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from landmap.errors import SceneError, SettingsError
 from landmap.radiometry.conversion import HAZE, Evidence, Radiometry
-from landmap.radiometry.resolve import decide
+from landmap.radiometry.resolve import decide, haze_between
 from landmap.settings import Settings
 from landmap_models.inference.classifier import FAKE_CARD
 from landmap_models.model_file.card import BandProfile, ModelCard
@@ -325,12 +325,19 @@ def test_haze_follows_band_names_not_positions() -> None:
 
 
 def test_unknown_haze_is_an_error_that_names_the_band_and_the_way_out() -> None:
-    card = replace(L1C_CARD, bands=(*L1C_CARD.bands, BandProfile("B11", 0.02, 0.1, 0.4, 0.1)))
+    card = replace(L1C_CARD, bands=(*L1C_CARD.bands, BandProfile("B09", 0.02, 0.1, 0.4, 0.1)))
     four = {"band_names": card.band_names, "scales": (1.0,) * 4, "offsets": (0.0,) * 4, "band_tags": ({},) * 4}
     found = evidence(np.zeros((0, 4), np.float32), **four)
-    with pytest.raises(SceneError, match=r"scene\.tif: it is L2A .* no haze model is known for B11.*--level L1C"):
+    with pytest.raises(SceneError, match=r"scene\.tif: it is L2A .* no haze model is known for B09.*--level L1C"):
         decided(found, card, level="L2A")
     assert decided(found, card, level="L1C").haze == ((1.0, 0.0),) * 4
+
+
+def test_a_computed_haze_is_told_from_a_measured_one() -> None:
+    _, measured = haze_between("L2A", ("L1C",), ("B04", "B08"), "scene.tif")
+    _, computed = haze_between("L2A", ("L1C",), ("B04", "B8A", "B11"), "scene.tif")
+    assert "computed" not in measured
+    assert computed.endswith("computed and not measured for B8A, B11")
 
 
 def test_to_model_is_the_written_formula_in_float32() -> None:

@@ -19,7 +19,7 @@ from landmap_models.architectures.application_table import APPLICATIONS
 from landmap_models.architectures.layout import laid_out
 from landmap_models.architectures.shape import OUTPUT, NetworkShape, is_head
 from landmap_models.errors import ModelError
-from landmap_models.inference.keras_classifier import load_model
+from landmap_models.inference.loading import load_model
 from landmap_models.training.fit import choose_trainable
 
 SLIM = {

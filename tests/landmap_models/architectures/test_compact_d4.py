@@ -17,7 +17,7 @@ from landmap_models.architectures.layout import in_precision
 from landmap_models.architectures.shape import NetworkShape
 from landmap_models.errors import ModelError
 from landmap_models.inference.dense import dense_model
-from landmap_models.inference.keras_classifier import load_model
+from landmap_models.inference.loading import load_model
 from landmap_models.training.network import rounded, unrolled
 
 Floats = npt.NDArray[np.float32]

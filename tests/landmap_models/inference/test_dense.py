@@ -418,7 +418,7 @@ def test_the_default_model_is_dense_at_strides_of_eight_and_its_multiples() -> N
 
 
 def test_the_default_model_answers_alike() -> None:
-    from landmap_models.inference.keras_classifier import load_model
+    from landmap_models.inference.loading import load_model
 
     model = load_model(find_model("default"))
     values = (0.1 + 0.03 * scene(88, 80, 3)).clip(0, 1)

@@ -13,7 +13,8 @@ import pytest
 
 from landmap_models.errors import CardError, ModelError, UnsafeModelError
 from landmap_models.inference.classifier import Classifier, ConstantClassifier
-from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier, load_model
+from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier
+from landmap_models.inference.loading import load_model
 from landmap_models.model_file.archive import write_card
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import packaged_models

@@ -46,7 +46,7 @@ def test_the_processor_is_always_there() -> None:
 
 
 def test_a_graph_has_one_shape(plain_model: Path) -> None:
-    from landmap_models.inference.keras_classifier import load_model
+    from landmap_models.inference.loading import load_model
 
     model = load_model(plain_model)
     frozen = engine.FrozenNetwork(model, (2, 64, 64, 3), "float32", "/CPU:0")

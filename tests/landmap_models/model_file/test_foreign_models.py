@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from landmap_models.errors import ModelError
-from landmap_models.inference.keras_classifier import load_model
+from landmap_models.inference.loading import load_model
 from landmap_models.model_file.archive import weights_sha256
 from landmap_models.model_file.foreign_models import HDF5
 from landmap_models.model_file.packaged import find_model

@@ -47,7 +47,7 @@ def test_settings_reach_the_architecture() -> None:
 
 
 def test_the_same_classes_keep_their_head(start: Path) -> None:
-    from landmap_models.inference.keras_classifier import load_model
+    from landmap_models.inference.loading import load_model
 
     network = make_network(NetworkShape(3), TrainSettings(start_from=str(start)), BANDS, NAMES)
     np.testing.assert_array_equal(run(network), run(load_model(start)))
@@ -55,7 +55,7 @@ def test_the_same_classes_keep_their_head(start: Path) -> None:
 
 @pytest.mark.parametrize("names", [("a", "b", "c"), ("a", "b", "c", "d", "e")])
 def test_other_classes_get_a_new_head_on_the_same_base(names: tuple[str, ...], start: Path) -> None:
-    from landmap_models.inference.keras_classifier import load_model
+    from landmap_models.inference.loading import load_model
 
     network = make_network(NetworkShape(len(names)), TrainSettings(start_from=str(start)), BANDS, names)
     old = load_model(start)

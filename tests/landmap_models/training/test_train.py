@@ -24,7 +24,8 @@ from landmap_models.datasets.splits import stratified_split
 from landmap_models.errors import DatasetError, LandmapError, ModelError, ReportError
 from landmap_models.evaluation.evaluate import evaluate
 from landmap_models.evaluation.predict import predict_chips
-from landmap_models.inference.keras_classifier import load_classifier, load_model
+from landmap_models.inference.keras_classifier import load_classifier
+from landmap_models.inference.loading import load_model
 from landmap_models.metrics.metrics import wilson_interval
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard

@@ -1,0 +1,160 @@
+"""The chip network and the pixel network of one model become one cover of 10 m: `landmap_models.model_file.pixels`.
+
+What a pixel gets depends on the scene alone and not on the chunk: the pixel network is given each chunk with as many
+pixels around it as its answers depend on, which mirror the scene beyond all its edges, at offsets that are multiples of
+its step, in one shape for all chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from landmap.inference.stitch import ChunkCover, neighbours
+from landmap.pixels import Pixels, reflect
+from landmap.tiling import Chunk, Grid, Window
+from landmap_models.arrays import Bools, Bytes, Floats
+from landmap_models.inference.classifier import Classifier
+from landmap_models.legend import NODATA
+from landmap_models.model_file.card import NIR_BAND, ModelCard
+from landmap_models.model_file.pixels import PixelPart
+
+
+class PixelClassifier(Classifier, Protocol):
+    """A `Classifier` whose model also answers for each pixel; its card has an entry `pixels`."""
+
+    def pixel_factors(self, values: Floats, bands: tuple[str, ...]) -> Floats:
+        """The pixel factor of each class of the legend, `(height, width, classes)`; see `PixelPart`.
+
+        Args:
+            values: Reflectance of these bands, `(height, width, bands)`.
+            bands: Names of the bands that are there, in the order of the card's `pixels.bands`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class DetailSettings:
+    """How the pixel network is run; the same for all chunks of a scene."""
+
+    bands: tuple[str, ...]
+    """Names of the bands that the scene has, in the network's order."""
+    shape: tuple[int, int]
+    """Rows and columns of pixels that the network is given at once: those of the largest chunk with its margins."""
+
+
+def detail_settings(part: PixelPart, available: tuple[str, ...], owned: list[Window], smallest: int) -> DetailSettings:
+    """How the pixel network is run on a scene.
+
+    Args:
+        part: What the card says of the network.
+        available: Names of the bands that the scene has.
+        owned: Pixels that each chunk owns.
+        smallest: Rows and columns of pixels that the network is given at least: TensorFlow's kernels may round
+            otherwise for smaller arrays.
+    """
+    bands = tuple(name for name in part.bands if name in available)
+    height, width = (max(lengths) for lengths in zip(*(window.shape for window in owned), strict=True))
+    return DetailSettings(bands, (_given(height, part, smallest), _given(width, part, smallest)))
+
+
+def part_of(card: ModelCard) -> PixelPart:
+    """What a card says of the network for pixels; the plan has seen to it that there is one."""
+    assert card.pixels is not None
+    return card.pixels
+
+
+def _given(length: int, part: PixelPart, smallest: int) -> int:
+    """Pixels that the network is given for so many owned ones along an axis: whole steps."""
+    return -(-max(smallest, length + 2 * part.margin) // part.step) * part.step
+
+
+def pixel_factors(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: PixelClassifier, how: DetailSettings) -> Floats:
+    """The pixel factors of the pixels that a chunk owns, `(height, width, classes)`.
+
+    Args:
+        pixels: Those of `grid.read_window(chunk)`.
+        grid: The scene's windows and cells.
+        chunk: The chunk; it begins at a multiple of the network's step.
+        classifier: The model.
+        how: The same for all chunks of the scene.
+    """
+    part = part_of(classifier.card)
+    window, read = grid.owned_window(chunk), grid.read_window(chunk)
+    rows = _around(window.row_off, window.height, part, grid.height) - read.row_off
+    cols = _around(window.col_off, window.width, part, grid.width) - read.col_off
+    stack = _band_stack(pixels, classifier.card.band_names, how, part)
+    given = np.zeros((*how.shape, len(how.bands)), np.float32)
+    given[: len(rows), : len(cols)] = stack[rows][:, cols]
+    inner = slice(part.margin, part.margin + window.height), slice(part.margin, part.margin + window.width)
+    return classifier.pixel_factors(given, how.bands)[inner]
+
+
+def _around(start: int, length: int, part: PixelPart, size: int) -> npt.NDArray[np.intp]:
+    """Positions of owned pixels along an axis and of a margin around them, mirrored at the scene's edges."""
+    return reflect(start - part.margin, start + length + part.margin, size)
+
+
+def _band_stack(pixels: Pixels, own: tuple[str, ...], how: DetailSettings, part: PixelPart) -> Floats:
+    """Reflectance of the bands that are there, `(height, width, bands)`, without gaps."""
+    layers = []
+    further = [name for name in how.bands if name not in (*own, NIR_BAND)]
+    for name in how.bands:
+        if name in own:
+            layer, known = pixels.values[..., own.index(name)], pixels.valid
+        else:
+            layer = _beside(pixels, name, further)
+            known = pixels.valid & np.isfinite(layer)
+        layers.append(np.where(known, layer, np.float32(part.middle[part.bands.index(name)])))
+    return np.stack(layers, axis=-1)
+
+
+def _beside(pixels: Pixels, name: str, further: Sequence[str]) -> Floats:
+    """Reflectance of a band that is none of the model's own, `(height, width)`."""
+    array, place = (pixels.spectrum, 2) if name == NIR_BAND else (pixels.further, further.index(name))
+    assert array is not None  # the plan has seen to it
+    return array[..., place]
+
+
+def detailed_cover(
+    chips: Floats, before: tuple[int, int], side: int, factors: Floats, valid: Bools, *, keep_probabilities: bool
+) -> ChunkCover:
+    """Classes and confidence of a chunk's own pixels from both factors.
+
+    Args:
+        chips: Chip factors of the chunk's cells and their neighbours, `(cell rows, cell cols, classes)`: bilinear
+            between the centres of cells, and constant beyond the last.
+        before: Rows and columns of these cells above and left of those that the chunk owns.
+        side: Pixels along a cell's side.
+        factors: Pixel factors of the chunk's own pixels, `(height, width, classes)`.
+        valid: True where a class is wanted, `(height, width)`.
+        keep_probabilities: Also return the probabilities of every class.
+    """
+    (above, below, down), (left, right, across) = (
+        neighbours(length, first, side, cells)
+        for length, first, cells in zip(valid.shape, before, chips.shape[:2], strict=True)
+    )
+    count = chips.shape[-1]
+    classes, confidence = np.full(valid.shape, NODATA, np.uint8), np.full(valid.shape, NODATA, np.uint8)
+    layers = np.full((count if keep_probabilities else 0, *valid.shape), NODATA, np.uint8)
+    for start in range(0, valid.shape[0], side):  # a strip at a time: all classes of all pixels are a lot of memory
+        strip = slice(start, min(start + side, valid.shape[0]))
+        share = down[strip, None, None]
+        rows = chips[above[strip]] * (1 - share) + chips[below[strip]] * share
+        both = rows[:, left] * (1 - across[:, None]) + rows[:, right] * across[:, None]
+        scores = np.multiply(both, factors[strip], dtype=np.float32)
+        total = scores.sum(axis=-1)
+        percent = _percent(scores if keep_probabilities else scores.max(axis=-1, keepdims=True), total)
+        classes[strip], confidence[strip] = scores.argmax(axis=-1), percent.max(axis=-1)
+        if keep_probabilities:
+            layers[:, strip] = np.moveaxis(percent, -1, 0)
+    for array in (classes, confidence, *layers):
+        array[~valid] = NODATA
+    return ChunkCover(classes, confidence, layers if keep_probabilities else None)
+
+
+def _percent(scores: Floats, total: Floats) -> Bytes:
+    return np.rint(100 * scores / np.where(total > 0, total, 1)[..., None]).astype(np.uint8)

@@ -1,0 +1,106 @@
+"""Bands beyond true colour and B08: found by name, understood like the others, never needed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import landmap
+from landmap.radiometry.conversion import HAZE
+from landmap.settings import Settings
+from landmap.tiling import Window
+from landmap_models.inference.classifier import FAKE_CARD
+from landmap_models.model_file.pixels import PixelPart
+
+BANDS = ("B02", "B03", "B04", "B05", "B08", "B11")
+PART = PixelPart(
+    bands=BANDS,
+    middle=(0.1,) * len(BANDS),
+    classes=("wet", "dry"),
+    fits=((0.5, 0.5),) * len(FAKE_CARD.legend),
+    margin=8,
+    step=8,
+    chip_exponent=1.0,
+    pixel_exponent=1.0,
+    floor=0.01,
+    sha256="",
+)
+CARD = dataclasses.replace(FAKE_CARD, pixels=PART, levels=("L1C",))
+Values = npt.NDArray[np.uint16]
+
+
+@pytest.fixture
+def values(ordinary: Any) -> Values:
+    """DN of B04, B03, B02, B11, B05, each band with a range of its own."""
+    land = ordinary(80, 90)
+    return np.concatenate([land, land[:1] * 2, land[:1] + 500])
+
+
+def open_scene(path: Path, **choices: Any) -> Any:
+    return landmap.open_scene(path, Settings(**({"level": "L1C", "offset": 0} | choices)), card=CARD)
+
+
+def test_they_are_read_in_the_order_of_the_network(write_scene: Any, values: Values) -> None:
+    scene = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05")))
+    assert scene.further.names == ("B05", "B11")
+    pixels = scene.read(Window(10, 20, 30, 40))
+    wanted = values[[4, 3], 10:40, 20:60].astype(np.float64) / 10_000
+    np.testing.assert_allclose(pixels.further, np.moveaxis(wanted, 0, -1), rtol=1e-6)
+    assert "B05, B11 are used" in scene.further_text
+
+
+def test_l2a_is_brought_to_the_models_level(write_scene: Any, values: Values) -> None:
+    scene = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05")), level="L2A")
+    found = scene.read(Window(0, 0, 80, 90)).further
+    for place, (name, band) in enumerate({"B05": 4, "B11": 3}.items()):
+        gain, bias = HAZE[name]
+        np.testing.assert_allclose(found[..., place], values[band] / 10_000 * gain + bias, rtol=1e-5)
+
+
+def test_a_pixel_without_data_in_them_keeps_its_class_and_0_in_one_alone_is_dark(
+    write_scene: Any, values: Values
+) -> None:
+    values[3:, 5, 6] = 0
+    values[3, 5, 7] = 0
+    pixels = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05"))).read(Window(0, 0, 80, 90))
+    assert np.isnan(pixels.further[5, 6]).all()
+    assert pixels.further[5, 7, 1] == 0
+    assert pixels.further[5, 7, 0] > 0
+    assert pixels.valid[5, 6]
+
+
+@pytest.mark.parametrize("choices", [{"detail": "chip"}, {"stride": 8}, {"smooth": True}, {"use_nir": False}])
+def test_they_are_not_read_where_they_are_not_wanted(write_scene: Any, values: Values, choices: dict[str, Any]) -> None:
+    scene = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05")), **choices)
+    assert scene.further is None
+    assert scene.further_text == ""
+
+
+def test_they_can_be_given_by_number(write_scene: Any, values: Values) -> None:
+    path = write_scene(values, bands=("", "", "", "", ""))
+    scene = open_scene(path, bands="B04=1,B03=2,B02=3,B11=4")
+    assert scene.further.names == ("B11",)
+
+
+def test_what_is_not_like_reflectance_is_left_out_with_a_warning(write_scene: Any, values: Values) -> None:
+    values[3] = 65_000
+    scene = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05")))
+    assert scene.further is None
+    (warning,) = [text for text in scene.warnings if "B11" in text]
+    assert "not like reflectance" in warning
+
+
+def test_a_coarser_band_of_a_folder_is_interpolated(write_band: Any, tmp_path: Path) -> None:
+    land = np.random.default_rng(0).integers(300, 3000, (70, 70)).astype(np.uint16)
+    folder = tmp_path / "bands"
+    for name in ("B04", "B03", "B02"):
+        write_band(folder / f"{name}.tif", land)
+    write_band(folder / "B11.tif", land[::2, ::2].copy(), 20)
+    scene = open_scene(folder)
+    assert scene.further.names == ("B11",)  # interpolated to 10 m
+    assert scene.read(Window(0, 0, 70, 70)).further.shape == (70, 70, 1)
