@@ -47,8 +47,8 @@ Measured on the same pixels before and after atmospheric correction (0.77 to 0.9
 relation is linear within a scene, r > 0.99) and rounded towards what gives believable maps of other scenes. A scene's
 own haze differs: classes of a converted scene are less certain than those of a scene at the model's own level.
 
-Those of `MEASURED_HAZE` are measured. The others are computed, not measured: from the equations of SMAC (Rahman and Dedieu
-1994, doi 10.1080/01431169408954055) for neighbouring sensors' bands.
+Those of `MEASURED_HAZE` are measured. The others are computed, not measured: from the equations of SMAC (Rahman and
+Dedieu 1994, doi 10.1080/01431169408954055) for neighbouring sensors' bands.
 """
 
 
