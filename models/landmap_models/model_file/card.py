@@ -213,11 +213,13 @@ def _task(card: ModelCard) -> str:
 
 
 def _further_bands(card: ModelCard) -> str:
-    if card.nir is None:
-        return "no further bands"
-    return (
-        f"{', '.join(card.optional_bands)}, as near-infrared prior fitted on {card.nir.origin or 'chips not recorded'}"
-    )
+    uses = []
+    if card.nir is not None:
+        uses.append(f"{NIR_BAND}, as near-infrared prior fitted on {card.nir.origin or 'chips not recorded'}")
+    if card.pixels is not None:
+        further = ", ".join(name for name in card.pixels.bands if name not in card.band_names) or "none"
+        uses.append(f"{further}, by the network for single pixels")
+    return "; ".join(uses) or "no further bands"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

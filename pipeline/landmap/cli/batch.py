@@ -49,7 +49,7 @@ def batch() -> None:
 )
 @click.argument("jobs", type=FILE_OR_NAME, nargs=-1, required=True)
 @click.option("-o", "--output", required=True, type=PATH, help="Write maps, catalogue and reports to this folder.")
-@click.option("--confidence", is_flag=True, help="Also write the probability of each pixel's class in percent.")
+@click.option("--confidence", is_flag=True, help="Also write the confidence in each pixel's class in percent.")
 @click.option("--retry-failed", is_flag=True, help="Classify scenes again that failed in an earlier run.")
 @click.option(
     "--overwrite",

@@ -19,7 +19,7 @@ SCENE = click.argument("scene", type=FILE_OR_NAME)
 _output = option_in("Outputs")
 OUTPUT_OPTIONS = (
     _output("-o", "--output", required=True, type=PATH, help="Write the land-cover map to this GeoTIFF."),
-    _output("--confidence", type=PATH, help="Also write the probability of each pixel's class in percent (GeoTIFF)."),
+    _output("--confidence", type=PATH, help="Also write the confidence in each pixel's class in percent (GeoTIFF)."),
     _output(
         "--probabilities",
         type=PATH,

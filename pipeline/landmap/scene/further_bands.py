@@ -13,9 +13,10 @@ import numpy as np
 
 from landmap.errors import SceneError
 from landmap.products.bands import FileBand, bands_called
+from landmap.products.nodata import share_text
 from landmap.radiometry.conversion import LEAST_PIXELS, Evidence, Radiometry
 from landmap.radiometry.resolve import haze_between, is_stated, scale_and_offset
-from landmap.scene.sample import PixelMask, sample
+from landmap.scene.sample import PixelMask, sample, share_missing
 from landmap.scene.source import Source
 from landmap.settings import Settings
 from landmap.tiling import Window
@@ -24,6 +25,9 @@ from landmap_models.model_file.card import NIR_BAND, ModelCard
 
 DARK, BRIGHT = 0.001, 1.5
 """The 99th percentile of a band that holds reflectance lies above the first, its median below the second."""
+MISSED = 0.05
+"""Where more than this share of the sampled pixels has no data in one of the bands, or 0, none of them is used: where
+they are not there, the network takes a stand-in for what was measured, and 0 for water."""
 
 
 def maps_pixels(card: ModelCard, settings: Settings) -> bool:
@@ -120,13 +124,21 @@ def decide_further_bands(
         haze, haze_text = haze_between(radiometry.level, card.levels, source.band_names, source.redacted_path)
     except SceneError as error:
         return _not_used(names, str(error).removeprefix(f"{source.redacted_path}: "))
+    share, _ = share_missing(bands, source, masks)
+    if share > MISSED:
+        what = "one of them has" if len(source.band_names) > 1 else "it has"
+        return _not_used(
+            names,
+            f"{what} no data, or 0, in {share_text(share)} of the pixels that were looked at and that the model's "
+            "bands show",
+        )
     own = replace(radiometry, scale=scale, offset=offset, haze=haze, warnings=())
     found = sample(source, masks)
     reason = _implausible(found.values, source.band_names, own)
     if reason and not is_stated(evidence):
         return _not_used(names, reason)
     warnings = (f"{reason}, and used as metadata state: leave such bands out with --no-nir",) if reason else ()
-    how = f"{names} are used for single pixels; haze: {haze_text}"
+    how = f"{_are(names)} used for single pixels; haze: {haze_text}"
     return FurtherUse(FurtherBands(source, own), how, warnings)
 
 
@@ -152,4 +164,9 @@ def _implausible(values: Floats, names: Sequence[str], radiometry: Radiometry) -
 
 
 def _not_used(names: str, reason: str) -> FurtherUse:
-    return FurtherUse(text=f"{names} are not used: {reason}", warnings=(f"{names} are not used: {reason}",))
+    text = f"{_are(names)} not used: {reason}"
+    return FurtherUse(text=text, warnings=(text,))
+
+
+def _are(names: str) -> str:
+    return f"{names} {'are' if ',' in names else 'is'}"

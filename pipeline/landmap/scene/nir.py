@@ -211,5 +211,5 @@ def _missing_nir(bands: Source, nir: Source, masks: Sequence[PixelMask]) -> tupl
     stands = f" (it is {value} there)" if value else ""
     return (
         f"{NIR_BAND} has no data{stands} in {share_text(share)} of the pixels that were looked at and that the other "
-        "bands show: these are mapped by true colour only",
+        "bands show: these are mapped without it",
     )

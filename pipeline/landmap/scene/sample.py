@@ -77,11 +77,11 @@ def sample(source: Source, masks: Sequence[PixelMask] = ()) -> Sample:
 
 
 def share_missing(source: Source, other: Source, masks: Sequence[PixelMask] = ()) -> tuple[float, str]:
-    """Share of a scene's pixels with data where another band has none, and the value that it has there.
+    """Share of a scene's pixels with data where one of some other bands has none, and the value that it has there.
 
     Args:
         source: Reads the scene's bands.
-        other: Reads the other band, on the same grid. Its zeros are no data.
+        other: Reads the other bands, on the same grid. Their zeros are no data.
         masks: Masks whose pixels do not count.
 
     Returns:
@@ -91,17 +91,19 @@ def share_missing(source: Source, other: Source, masks: Sequence[PixelMask] = ()
     Raises:
         SceneError: A file or a mask can't be read.
     """
-    with_data, missing = 0, []
+    with_data, without, missing = 0, 0, []
     for place in _places(source):
         with_value = _left_in(source.read(place)[1], masks, place)
         values, valid = other.read(place)
         with_data += int(with_value.sum())
-        missing.append(values[with_value & ~(valid & (values[..., 0] != 0)), 0])
+        gone = with_value & ~(valid & (values != 0).all(axis=-1))
+        without += int(gone.sum())
+        missing.append(values[gone].min(axis=-1))
     found, counts = np.unique(np.concatenate(missing), return_counts=True)
-    if with_data < LEAST_PIXELS or not counts.sum():
+    if with_data < LEAST_PIXELS or not without:
         return 0.0, ""
-    most = f"{found[counts.argmax()]:.7g}" if counts.max() > counts.sum() / 2 else ""
-    return float(counts.sum() / with_data), most
+    most = f"{found[counts.argmax()]:.7g}" if counts.max() > without / 2 else ""
+    return without / with_data, most
 
 
 def places_with_data(source: Source, masks: Sequence[PixelMask] = (), number: int = PLACES_WITH_DATA) -> list[Window]:

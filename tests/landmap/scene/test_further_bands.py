@@ -15,6 +15,7 @@ from landmap.radiometry.conversion import HAZE
 from landmap.settings import Settings
 from landmap.tiling import Window
 from landmap_models.inference.classifier import FAKE_CARD
+from landmap_models.model_file.card import describe
 from landmap_models.model_file.pixels import PixelPart
 
 BANDS = ("B02", "B03", "B04", "B05", "B08", "B11")
@@ -95,6 +96,24 @@ def test_what_is_not_like_reflectance_is_left_out_with_a_warning(write_scene: An
     assert "not like reflectance" in warning
 
 
+@pytest.mark.parametrize("value", [0, 65_535])
+@pytest.mark.parametrize("columns", [45, 90])
+def test_none_is_used_where_one_has_no_data_in_much_of_the_scene(
+    write_scene: Any, values: Values, value: int, columns: int
+) -> None:
+    values[3, :, :columns] = value  # a hole that the network would take for water, or for land like any other
+    scene = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05"), nodata=65_535))
+    assert scene.further is None
+    (warning,) = [text for text in scene.warnings if "B11" in text]
+    assert warning == f"B05, B11 are not used: {scene.further_text.split(': ')[1]}"
+    assert f"no data, or 0, in {100 * columns / 90:.1f} % of the pixels" in warning
+
+
+def test_pixels_without_data_in_any_band_do_not_count(write_scene: Any, values: Values) -> None:
+    values[:, :, :45] = 0
+    assert open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05"))).further is not None
+
+
 def test_a_coarser_band_of_a_folder_is_interpolated(write_band: Any, tmp_path: Path) -> None:
     land = np.random.default_rng(0).integers(300, 3000, (70, 70)).astype(np.uint16)
     folder = tmp_path / "bands"
@@ -104,3 +123,7 @@ def test_a_coarser_band_of_a_folder_is_interpolated(write_band: Any, tmp_path: P
     scene = open_scene(folder)
     assert scene.further.names == ("B11",)  # interpolated to 10 m
     assert scene.read(Window(0, 0, 70, 70)).further.shape == (70, 70, 1)
+
+
+def test_the_description_of_a_model_says_what_uses_which_bands() -> None:
+    assert "optional  B05, B08, B11, by the network for single pixels" in describe(CARD)
