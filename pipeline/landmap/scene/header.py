@@ -104,10 +104,13 @@ def _describe(file: Any, path: str, whole: Stack | None, card: ModelCard, settin
         raster_source(file, path, source.opens, ("alpha",), (number,), is_reflectance=False)
         for number in source.nodata.alphas
     ]
+    beside = partial(_beside, file, path, whole, subset, found)
+    nir = (whole and whole.without_nir) or find_nir_band(bands, found.get(NIR_BAND), card, settings)
+    further = find_further_bands(bands, found, further_names(card, settings), by_name=settings.bands is None)
     return SceneHeader(
         bands=_described(file, source, subset, whole, has_scl=scl is not None),
-        nir=_find_nir(file, bands, found, path, whole, subset, card, settings),
-        further=_find_further(file, bands, found, path, whole, subset, card, settings),
+        nir=nir if isinstance(nir, str) else beside({NIR_BAND: nir}),
+        further=beside(further) if further else None,
         own_clouds=partial(_own_clouds, source, classes, whole.product if whole else None, subset),
         alphas=tuple(subset.apply(alpha, nearest=True) for alpha in alphas),
         warp_text=subset.warp_text,
@@ -117,39 +120,13 @@ def _describe(file: Any, path: str, whole: Stack | None, card: ModelCard, settin
     )
 
 
-def _find_nir(
-    file: Any,
-    bands: tuple[FileBand, ...],
-    found: Mapping[str, int],
-    path: str,
-    whole: Stack | None,
-    subset: Subset,
-    card: ModelCard,
-    settings: ReadingSettings,
-) -> DescribedBands | str:
-    """Near infrared (B08), or why it is not used. Its zeros are no data, whatever is declared, and never averaged."""
-    number = (whole and whole.without_nir) or find_nir_band(bands, found.get(NIR_BAND), card, settings)
-    if isinstance(number, str):
-        return number
-    source = _source(file, (NIR_BAND,), {**found, NIR_BAND: number}, path, whole)
-    source = replace(source, nodata=replace(source.nodata, has_zeros=True))
-    return _described(file, source, subset, whole)
+def _beside(
+    file: Any, path: str, whole: Stack | None, subset: Subset, found: Mapping[str, int], numbers: Mapping[str, int]
+) -> DescribedBands:
+    """Bands beside the model's own, by name. A pixel that is 0 in all of them has no data, whatever is declared.
 
-
-def _find_further(
-    file: Any,
-    bands: tuple[FileBand, ...],
-    found: Mapping[str, int],
-    path: str,
-    whole: Stack | None,
-    subset: Subset,
-    card: ModelCard,
-    settings: Settings,
-) -> DescribedBands | None:
-    """Further bands for the model's pixel network. Their zeros are no data, as those of B08."""
-    numbers = find_further_bands(bands, found, further_names(card, settings), by_name=settings.bands is None)
-    if not numbers:
-        return None
+    So no 0 is ever averaged into its neighbours.
+    """
     source = _source(file, tuple(numbers), {**found, **numbers}, path, whole)
     source = replace(source, nodata=replace(source.nodata, has_zeros=True))
     return _described(file, source, subset, whole)
