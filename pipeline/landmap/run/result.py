@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from landmap.inference.plan import Plan
+from landmap.inference.plan_text import detail_text
 from landmap.left_out import NO_DATA, left_out_words
 from landmap.maps.shares import ClassShare
 from landmap.run.outputs import Outputs
@@ -89,7 +90,7 @@ def _facts(result: Result) -> list[str]:
     return [
         f"{pixels / 1e6:.2f} Mpx, {100 * result.nodata_pixels / pixels:.1f} % nodata, {left_out}in {seconds:.1f} s: "
         f"{pixels / 1e6 / seconds:.2f} Mpx/s, {plan.grid.num_windows / seconds:.0f} chips/s",
-        f"{plan.nir}; {plan.method.text}; {result.precision}",
+        "; ".join(filter(None, (plan.nir, plan.method.text, detail_text(plan), result.precision))),
         *map(str, result.outputs.paths()),
     ]
 
