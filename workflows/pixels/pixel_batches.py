@@ -48,7 +48,7 @@ class PixelBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships n
         """Prepare the batches.
 
         Args:
-            spectral: 13-band chips.
+            spectral: 13-band chips with the teacher's answers.
             patches: WorldCover's patches of 16x16 px, of which sixteen make a picture.
             colour: True-colour chips; None leaves them out.
             counts: Pictures of each source in a batch, in this order.

@@ -39,7 +39,7 @@ def interval(tables: npt.NDArray[np.int64], seed: int = 0, draws: int = 1000) ->
     Args:
         tables: Of each chip, `(n, 4, 4)`.
         seed: Of the draws.
-        draws: How many.
+        draws: Number of draws with replacement.
     """
     rng = np.random.default_rng(seed)
     found = [ious(tables[rng.integers(len(tables), size=len(tables))].sum(axis=0)).mean() for _ in range(draws)]

@@ -168,7 +168,7 @@ def weak_answers(
         model: Trained on the other sources.
         colours: `(n, 64, 64, 3)`: red, green, blue.
         kinds: Class of each chip, `(n,)`.
-        shares: Of `compositions`.
+        shares: Share of each class of pixels by class of chips, as `compositions` returns it.
 
     Returns:
         255 times the probabilities, sharpened, `(n, 64, 64, 9)`.

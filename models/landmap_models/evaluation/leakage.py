@@ -116,7 +116,7 @@ def cautions(part: Part, chips: int, recorded: int, data: str) -> list[str]:
     """Warn of the limits of an evaluation of one part.
 
     Args:
-        part: The part.
+        part: Name of the part of the split that is measured.
         chips: Number of its chips that are evaluated.
         recorded: Number of its chips that the model file records.
         data: Name of the data set.

@@ -118,7 +118,7 @@ def noise_chips(card: ModelCard, n: int = 8) -> Floats:
     """Chips to try a model on where there are none: noise between the percentiles of its bands.
 
     Args:
-        card: The model's.
+        card: The card of the model.
         n: Number of chips that are drawn.
 
     Returns:

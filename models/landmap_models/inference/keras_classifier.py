@@ -41,7 +41,7 @@ class KerasClassifier:
 
         Args:
             model: With the input and output that the card says.
-            card: The model's.
+            card: The card of the model.
             batch_size: Chips predicted at once.
             precision: In which all layers compute but those up to the first with weights, and the last; these stay
                 float32 (`layout.exact_layers`).
@@ -211,8 +211,8 @@ def load_classifier(
         path: A `.keras` file with a card.
         sha256: Of the weights, if they must be the ones that a plan was made with.
         batch_size: Chips predicted at once.
-        precision: See `KerasClassifier`.
-        device: See `KerasClassifier`.
+        precision: Number format in which the layers compute; see `KerasClassifier`.
+        device: "auto", "cpu" or "gpu:N"; see `KerasClassifier`.
 
     Raises:
         ModelError: It can't be read, its weights are others, or there is no such device.

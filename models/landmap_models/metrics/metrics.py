@@ -195,7 +195,7 @@ def _entries(
     """Each metric of a table with its interval, by name.
 
     Args:
-        table: The metrics.
+        table: The table of metrics, by name.
         arrays: True and predicted classes, and probabilities, each `(n, c)`; see `Sample`.
         resamples: Resamples of the bootstrap.
         seed: Equal seeds give equal intervals.

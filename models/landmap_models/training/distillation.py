@@ -30,7 +30,7 @@ def check_teacher(teacher: str, chips: ChipFolder) -> ModelCard:
 
     Args:
         teacher: Packaged name or `.keras` file.
-        chips: Training part.
+        chips: The chips of the training part.
 
     Raises:
         ModelError: The teacher can't be read, or has other classes, another task, or bands or a size that the chips
@@ -61,7 +61,7 @@ def soft_labels(
 
     Args:
         teacher: Packaged name or `.keras` file; see `check_teacher`.
-        chips: Training part.
+        chips: The chips of the training part.
         share: Weight of the teacher, 0 to 1; the rest is that of the true class.
         temperature: Number by which its logits are divided: above 1 its probabilities are flatter.
         views: Number of quarter turns that are averaged, 1 to 4.

@@ -169,7 +169,7 @@ def show_batch(chips: ChipFolder, path: Path, settings: TrainSettings, *, overwr
     """Draw the first batch of a training as the network receives it.
 
     Args:
-        chips: Labelled chips.
+        chips: Labelled chips, of which the first batch is drawn.
         path: The PNG file to write.
         settings: Settings of the training.
         overwrite: Whether an existing file may be replaced.

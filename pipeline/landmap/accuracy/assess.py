@@ -80,7 +80,7 @@ def write_assessment(
     """Write an assessment as JSON, and its classes as CSV.
 
     Args:
-        found: The assessment.
+        found: The assessment, as `assess` returns it.
         report: File for the assessment as JSON; None writes none.
         table: File for estimates and confusion matrix as CSV; None writes none.
         overwrite: Whether files that exist are replaced.

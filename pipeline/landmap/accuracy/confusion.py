@@ -49,8 +49,8 @@ def tally_points(cover: Cover, points: Points) -> Tally:
     """Count points by the pixel in which they lie, and the pixels of the whole map.
 
     Args:
-        cover: The map.
-        points: Reference points.
+        cover: The finished map, as `landmap.maps.cover` opened it.
+        points: Reference points with their classes.
 
     Raises:
         GeoreferenceError: The map has no place on the ground.
@@ -88,7 +88,7 @@ def tally_areas(cover: Cover, reference: Polygons | Raster) -> Tally:
     """Count every pixel for which there is a reference, and the pixels of the whole map.
 
     Args:
-        cover: The map.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         reference: Reference polygons, or a raster.
 
     Raises:
@@ -116,7 +116,7 @@ def tally_sample(cover: Cover, reference: Raster, size: int, seed: int) -> Tally
     """Draw pixels at random within each mapped class, and count those.
 
     Args:
-        cover: The map.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         reference: A raster of true classes.
         size: Number of pixels to draw in each class; all where a class has fewer. Only pixels that have a class in both
             rasters are drawn.

@@ -118,7 +118,7 @@ def read_reference(
 
     Args:
         path: A table of points (CSV and the like), a vector file with an ending of `VECTORS`, or a raster of class ids.
-        cover: The map.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         class_column: Name of the column with class names or ids, of points and polygons.
         layer: Name of the layer; None where the file has one layer of points or polygons.
         warp: Whether the nearest pixels of a raster are taken if it has another geobox; otherwise that is an error.

@@ -259,7 +259,7 @@ def write_item(folder: Path, output: str, item: Mapping[str, Any]) -> None:
     Args:
         folder: Folder of the batch.
         output: Path of the cover, relative to the folder.
-        item: The Item.
+        item: The STAC Item as JSON has it.
 
     Raises:
         OutputError: The disk is full, or the like.

@@ -107,7 +107,7 @@ def begin_folder(folder: Path, tasks: Sequence[Task]) -> None:
 
     Args:
         folder: The folder of the batch, which may exist.
-        tasks: Its tasks.
+        tasks: The tasks of the batch.
 
     Raises:
         OutputError: The folder around it is missing; it holds scenes of the batch, or a catalogue or report that is not

@@ -176,7 +176,7 @@ def run_whole(plan: Plan, cover: Path, *, overwrite: bool = False) -> Whole:
     """Carry out a plan in a new process, so that its memory and start are those of the run.
 
     Args:
-        plan: The plan.
+        plan: The plan of the scene's classification.
         cover: File of the cover.
         overwrite: Replace it if it exists.
 

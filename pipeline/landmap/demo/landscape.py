@@ -159,7 +159,7 @@ def _plots(land: Land, width: Number, length: Number, angle: Number, bend: Numbe
     """Divide the land into plots.
 
     Args:
-        land: The landscape.
+        land: The invented landscape that is drawn.
         width: Width of a plot in metres.
         length: Length of a plot in metres.
         angle: Direction of the plots in radians.

@@ -35,8 +35,8 @@ def open_executor(
 
     Args:
         executor: Used as it is, and not closed; None: one is made.
-        scheduler: See `connected`.
-        workers: See `connected`.
+        scheduler: Address or scheduler file of a running cluster, or a client of one; None for none.
+        workers: Number of processes to start on this machine; None for none.
         threads: Number of chunks in work at the same time where no cluster is asked for.
 
     Raises:

@@ -92,7 +92,7 @@ def predict_chunk(
 
     Args:
         work: The work on chunks.
-        chunk: The chunk.
+        chunk: The chunk, whose cells and windows are those of the grid.
         pixels: What `read_chunk` returned for it.
         model: The file of a model, which a process loads once, or a classifier.
         wanted: Versions of packages that this process must have: a worker may have come after the run began. None: any.

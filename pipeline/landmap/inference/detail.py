@@ -79,7 +79,7 @@ def pixel_factors(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: PixelCla
         pixels: Those of `grid.read_window(chunk)`.
         grid: The scene's windows and cells.
         chunk: The chunk; it begins at a multiple of the network's step.
-        classifier: The model.
+        classifier: The model that holds both networks.
         how: The same for all chunks of the scene.
     """
     part = part_of(classifier.card)

@@ -71,7 +71,7 @@ class Method(Protocol):
         Args:
             values: Reflectance `(height, width, bands)`, without gaps.
             weights: Valid share of each window, `(rows, cols)`. Windows of weight 0 need no answer.
-            classifier: Predicts.
+            classifier: The model that predicts, as the plan names it or as it was passed in.
             stride: Pixels between windows.
             batch_size: Number of chips that are predicted at once, where they are predicted one by one.
             tile: Height and width in pixels of the rectangle that all chunks are filled up to, where the method takes a

@@ -284,7 +284,7 @@ def with_precision(plan: Plan, precision: str) -> Plan:
     """The plan for a run in a precision: the fewer bytes a number has, the larger its chunks may be.
 
     Args:
-        plan: The plan.
+        plan: The plan of the scene's classification.
         precision: Name of the number format, such as "bfloat16".
     """
     itemsize = itemsize_of(precision)

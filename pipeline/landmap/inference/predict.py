@@ -53,8 +53,8 @@ def cover_chunk(
         pixels: The pixels of `grid.read_window(chunk)`; None if it is known that none of them gets a class. The reasons
             are not counted then.
         grid: Windows and cells of the scene.
-        chunk: The chunk.
-        classifier: Predicts.
+        chunk: The chunk, whose cells and windows are those of the grid.
+        classifier: The model that predicts, as the plan names it or as it was passed in.
         how: How chunks are predicted; the same for all chunks of the scene.
 
     Raises:
@@ -121,8 +121,8 @@ def chunk_windows(
     Args:
         pixels: The pixels of `grid.read_window(chunk)`.
         grid: Windows and cells of the scene.
-        chunk: The chunk.
-        classifier: Predicts.
+        chunk: The chunk, whose cells and windows are those of the grid.
+        classifier: The model that predicts, as the plan names it or as it was passed in.
         how: How chunks are predicted.
     """
     filled = fill_nodata(pixels, np.array([b.mean for b in classifier.card.bands], np.float32))

@@ -38,7 +38,7 @@ def cell_probabilities(windows: Floats, weights: Floats, grid: Grid, chunk: Chun
         windows: Probabilities of the chunk's windows, `(window rows, window cols, classes)`.
         weights: Valid share of the windows, from 0 to 1, `(window rows, window cols)`.
         grid: Windows and cells of the scene.
-        chunk: The chunk.
+        chunk: The chunk, whose cells and windows are those of the grid.
 
     Returns:
         `(cell rows, cell cols, classes)`, zero where no covering window has weight.

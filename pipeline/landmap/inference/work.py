@@ -59,7 +59,7 @@ def model_file(plan: Plan, precision: Precision) -> ModelFile:
     """The model of a plan that was made with a model's file.
 
     Args:
-        plan: The plan.
+        plan: The plan of the scene's classification.
         precision: Number format in which the model computes.
     """
     assert plan.model_path is not None
@@ -96,7 +96,7 @@ class ChunkWork:
         """Read the pixels that a chunk needs.
 
         Args:
-            chunk: The chunk.
+            chunk: The chunk, whose cells and windows are those of the grid.
 
         Returns:
             The pixels; None if it is known without reading that none of the chunk's own pixels gets a class.
@@ -118,9 +118,9 @@ class ChunkWork:
         """Predict a chunk's part of the cover.
 
         Args:
-            chunk: The chunk.
+            chunk: The chunk, whose cells and windows are those of the grid.
             pixels: What `read` returned for it.
-            classifier: Predicts.
+            classifier: The model that predicts, as the plan names it or as it was passed in.
 
         Raises:
             ModelError: The model's answers are no probabilities.
@@ -140,7 +140,7 @@ class ChunkWork:
         """The error that names a chunk.
 
         Args:
-            chunk: The chunk.
+            chunk: The chunk, whose cells and windows are those of the grid.
             why: What went wrong.
         """
         return ChunkError(f"chunk {chunk.index} ({self.grid.owned_window(chunk)}) failed: {why}")
@@ -149,8 +149,8 @@ class ChunkWork:
         """Call a function, and name the chunk in its error unless that is landmap's own.
 
         Args:
-            chunk: The chunk.
-            step: The function.
+            chunk: The chunk, whose cells and windows are those of the grid.
+            step: The function to call; it takes no arguments.
 
         Raises:
             LandmapError: What the function raised.

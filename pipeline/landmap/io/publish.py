@@ -273,7 +273,7 @@ def locked(paths: Sequence[Path]) -> Iterator[None]:
     they have the same real folder; a link in place of the output is replaced, not followed.
 
     Args:
-        paths: The outputs.
+        paths: The output files that a run is going to write.
 
     Raises:
         OutputError: Another run is writing one of them, or the folder is not writable.

@@ -98,7 +98,7 @@ def write_table(path: Path, layer: str, columns: Mapping[str, npt.NDArray[Any]])
     """Add a table without geometry to a GeoPackage.
 
     Args:
-        path: The GeoPackage.
+        path: The GeoPackage, which is there already.
         layer: Name of the table.
         columns: Values by column, each `(n,)`.
 

@@ -178,8 +178,8 @@ def write_numbers(cover: Cover, regions: Regions, path: Path) -> Ints:
     """Write the number of each pixel's region, 0 for nodata, as an int32 GeoTIFF without a place on the ground.
 
     Args:
-        cover: The cover.
-        regions: Its regions.
+        cover: The finished map, as `landmap.maps.cover` opened it.
+        regions: The regions of that cover, with their numbers.
         path: The file to write.
 
     Returns:

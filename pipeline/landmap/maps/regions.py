@@ -157,7 +157,7 @@ def find_regions(cover: Cover, confidence: Path | None = None, min_hectares: flo
     """Find the connected regions of a cover.
 
     Args:
-        cover: The cover.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         confidence: Raster of confidence from the run that wrote the cover; None where there is none.
         min_hectares: Area in hectares below which a region is joined to the neighbour with which it shares the longest
             border; its pixels keep their own confidence.

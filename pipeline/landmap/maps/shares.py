@@ -41,7 +41,7 @@ def class_shares(
     """Return the share of every class of a legend, in its order.
 
     Args:
-        legend: The classes.
+        legend: The classes of the map, in the order of their ids.
         pixels: Number of pixels by class id.
         hectares: Area in hectares by class id; None where the map has no place on the ground.
         percent: Sum of the pixels' confidence in percent by class id; None without confidence.

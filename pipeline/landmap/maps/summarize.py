@@ -102,7 +102,7 @@ def stage_summary(
     """Write the table under a temporary name.
 
     Args:
-        cover: The cover.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         output: Name that the table is to get; its ending chooses the format.
         folder: Folder for the file, on the disk of the output.
         confidence: Raster of confidence with the cover's geobox; None where there is none.
@@ -131,7 +131,7 @@ def count_cover(cover: Cover, confidence: Path | None = None) -> ClassCounter:
     """Count pixels, area and confidence of every class of a cover.
 
     Args:
-        cover: The cover.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         confidence: Raster of confidence from the run that wrote the cover; None where there is none.
 
     Raises:

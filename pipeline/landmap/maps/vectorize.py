@@ -32,7 +32,7 @@ def cell_features(cover: Cover, probabilities: Path) -> Iterator[Features]:
     Cells at the right and lower edge end with the scene; cells without a valid pixel are left out.
 
     Args:
-        cover: The cover.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         probabilities: Raster of probabilities from the run that wrote the cover.
 
     Raises:
@@ -191,7 +191,7 @@ def stage_vector(
     """Write the polygons under a temporary name.
 
     Args:
-        cover: The cover.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         output: Name that the file is to get; its ending chooses the format.
         folder: Folder for this file and other temporary ones, on the disk of the output.
         settings: How the polygons are made.

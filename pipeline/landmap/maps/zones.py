@@ -103,7 +103,7 @@ def zone_shares(
     add up to the cover.
 
     Args:
-        cover: The cover.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         confidence: Raster of confidence from the run that wrote the cover; None where there is none.
         zones: The zones, in any CRS.
 

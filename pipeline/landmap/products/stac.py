@@ -32,7 +32,7 @@ def item_product(item: Item, path: str) -> Product:
     """The scene that an Item describes.
 
     Args:
-        item: The Item.
+        item: The STAC Item as JSON has it.
         path: What the user gave.
 
     Raises:

@@ -88,7 +88,7 @@ def composite(scene: Scene, most: int) -> Composite:
     of its pixels.
 
     Args:
-        scene: The scene.
+        scene: The scene that is classified.
         most: Largest number of pixels along the longer side; larger scenes are thinned to the nearest pixels.
     """
     is_true = set(TRUE_COLOR) <= set(scene.source.band_names)
@@ -153,7 +153,7 @@ def thinned_classes(path: Path, most: int) -> Bytes:
     """Read class ids of a cover, thinned to the nearest pixels; 255 where it has no data.
 
     Args:
-        path: The cover.
+        path: The raster of class ids.
         most: Largest number of pixels along the longer side.
 
     Returns:
@@ -171,7 +171,7 @@ def thinned_values(path: Path, most: int) -> Bytes:
     """Read the first band of a raster, thinned to the nearest pixels.
 
     Args:
-        path: The raster.
+        path: The raster that is drawn.
         most: Largest number of pixels along the longer side.
 
     Returns:

@@ -33,7 +33,7 @@ def facts(scene: Scene, cover: Cover, plan: Plan | None) -> list[tuple[str, str]
 
     Args:
         scene: The scene that was classified.
-        cover: The map.
+        cover: The finished map, as `landmap.maps.cover` opened it.
         plan: The plan by which the map was made; None where it is not known.
 
     Raises:

@@ -130,13 +130,13 @@ def run_plan(
     Args:
         plan: The plan; its warnings were issued when it was made.
         outputs: The files to write, or that of the cover alone.
-        overwrite: See `landmap.classify`.
-        resume: See `landmap.classify`.
+        overwrite: Replace outputs that exist; see `landmap.classify`.
+        resume: Reuse finished chunks of a run that was cut short; see `landmap.classify`.
         classifier: The classifier whose card the plan was made with; None where it was made with a model's file.
-        executor: See `landmap.classify`.
-        scheduler: See `landmap.classify`.
-        workers: See `landmap.classify`.
-        progress: See `landmap.classify`.
+        executor: Computes the chunks; see `landmap.classify`.
+        scheduler: A running Dask cluster; see `landmap.classify`.
+        workers: Number of processes to start; see `landmap.classify`.
+        progress: Called after each chunk; see `landmap.classify`.
 
     Raises:
         LandmapError: See `landmap.classify`.

@@ -19,7 +19,7 @@ def check_georeference(scene: Scene, card: ModelCard, *, force: bool) -> list[st
     """Refuse a scene that can't be placed on the ground, or whose pixels are not the model's.
 
     Args:
-        scene: The scene.
+        scene: The scene that is classified.
         card: Card of the model.
         force: Whether to warn instead of raising an error.
 

@@ -189,7 +189,7 @@ def raster_on(path: str, scene: Source, choose: Callable[[Any], tuple[int, ...]]
 
     Args:
         path: Path or URL of the raster.
-        scene: The scene.
+        scene: The scene that is classified.
         choose: Returns the numbers of the bands, from 1, given the open file.
 
     Raises:

@@ -92,7 +92,7 @@ def resolve_nir(
     It is used only if its values are as certain as those of the other bands: reflectance of a known scale.
 
     Args:
-        source: Reads B08.
+        source: The source that reads near infrared (B08).
         evidence: What is stated of B08, with the sample of the model's bands.
         radiometry: Radiometry of the model's bands.
         card: Card of a model with a NIR prior.
@@ -178,7 +178,7 @@ def decide_nir(
     """Decide whether a scene's near infrared is used, by what is stated of it and by a sample of its values.
 
     Args:
-        source: Reads B08.
+        source: The source that reads near infrared (B08).
         evidence: What is stated of its values, with the sample of the scene's other bands.
         scene: The scene's bands and their radiometry.
         masks: Masks that mask the input of the model.

@@ -112,7 +112,7 @@ def places_with_data(source: Source, masks: Sequence[PixelMask] = (), number: in
     Args:
         source: Reads the scene's bands.
         masks: Masks whose pixels do not count.
-        number: Most places.
+        number: Number of places to find, at most.
 
     Raises:
         SceneError: The file or a mask can't be read.

@@ -52,7 +52,7 @@ def stack(product: Product, card: ModelCard, settings: Settings) -> Stack:
     the model needs; near infrared is interpolated to it.
 
     Args:
-        product: The product.
+        product: The product whose files are read.
         card: Card of the model.
         settings: `bands` and `use_nir` are used.
 
@@ -83,7 +83,7 @@ def classification(source: RasterSource, product: Product) -> RasterSource | Non
 
     Args:
         source: Reads the model's bands of the product.
-        product: The product.
+        product: The product whose files are read.
 
     Returns:
         A source of one band of classes 0 to 11, where 0 is nodata if the metadata state it; None if the product has no

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-LEAVE = "import atexit; from landmap.cli.process import leave; atexit.register(print, 'torn down'); print('done'); "
+LEAVE = "import atexit; from landmap.cli import leave; atexit.register(print, 'torn down'); print('done'); "
 
 
 @pytest.mark.parametrize("status", [0, 3])
