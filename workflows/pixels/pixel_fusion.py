@@ -12,9 +12,11 @@ import keras
 import numpy as np
 import numpy.typing as npt
 from pixel_data import CLASSES, Floats, softmax
+from scipy.ndimage import convolve1d
 
 from landmap_models.architectures.pixel_unet import MARGIN, STEP, for_bands
 from landmap_models.inference.keras_classifier import KerasClassifier
+from landmap_models.inference.pixel_network import BINOMIAL
 from landmap_models.legend import EUROSAT
 
 FLOOR = 0.005
@@ -52,6 +54,13 @@ def fit_table() -> Floats:
         for pixel_class, fit in fits.items():
             table[EUROSAT.names.index(name), CLASSES.index(pixel_class)] = fit
     return table
+
+
+def averaged(pixels: Floats) -> Floats:
+    """Average probabilities `(..., height, width, 9)` over neighbours as maps do; the border mirrors itself."""
+    along_rows = convolve1d(pixels, BINOMIAL, axis=-3, mode="reflect")
+    found: Floats = convolve1d(along_rows, BINOMIAL, axis=-2, mode="reflect").astype(np.float32)
+    return found
 
 
 def fuse(chips: Floats, pixels: Floats, a: float, b: float) -> Floats:

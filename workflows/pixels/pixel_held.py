@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pixel_batches import BAND_SETS
 from pixel_data import BANDS, TRUE_COLOR, Labelled
-from pixel_fusion import chip_probabilities, fuse
+from pixel_fusion import averaged, chip_probabilities, fuse
 from pixel_scores import GROUPS, OF_CHIP_CLASS, OF_PIXEL_CLASS, agreement, crosstab, interval, ious
 from pixel_training import predict
 
@@ -38,7 +38,7 @@ def write_scores(model: keras.Model, taught: Labelled, land: Labelled, chips: Pa
         pixels = predict(model, held.pictures, flags)
         rows += _both(name, "pixel network alone", reference, OF_PIXEL_CLASS[pixels.argmax(axis=-1)], farm)
         for a, b in EXPONENTS:
-            fused = OF_CHIP_CLASS[fuse(kinds, pixels, a, b).argmax(axis=-1)]
+            fused = OF_CHIP_CLASS[fuse(kinds, averaged(pixels), a, b).argmax(axis=-1)]
             rows += _both(name, f"together, a {a:g}, b {b:g}", reference, fused, farm)
         rows.append(_patches(name, model, land.subset(land.held), flags))
     with (folder / "scores.csv").open("w", encoding="utf-8", newline="") as file:
