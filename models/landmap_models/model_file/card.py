@@ -17,12 +17,15 @@ from landmap_models.errors import CardError
 from landmap_models.legend import LandClass, Legend
 from landmap_models.model_file.card_checks import NIR_BAND as NIR_BAND
 from landmap_models.model_file.card_checks import SENTINEL_BAND as SENTINEL_BAND
-from landmap_models.model_file.card_checks import Task, card_faults, is_number
+from landmap_models.model_file.card_checks import Answers, Task, card_faults, is_number
 from landmap_models.model_file.nir import NirPrior
 from landmap_models.model_file.pixels import PixelPart
+from landmap_models.model_file.transform import LogSigmoid
 from landmap_models.sentinel2 import Level
 
 SCHEMA = 1
+LATER = ("answers", "step", "optional")
+"""Entries that older versions do not know; a card that does without them is written as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,10 @@ class ModelCard:
     description: str
     """What the model maps, and where it is weak."""
     bands: tuple[BandProfile, ...]
-    """Input bands in the order of the input."""
+    """Input bands in the order of the input, without optional ones."""
     chip_size: int
-    """Height and width of a chip in pixels."""
+    """Height and width in pixels of a chip; of a model that answers for each pixel, those of its training chips, which
+    are the windows that it is given where its margin is not finite."""
     resolution: float
     """Ground sampling distance of the training chips, in metres."""
     levels: tuple[Level, ...]
@@ -65,6 +69,18 @@ class ModelCard:
     """Classes in the order of the outputs."""
     licence: str
     """SPDX identifier of the weights' licence."""
+    answers: Answers = "chip"
+    """What a row of probabilities is for: a chip, `(n, classes)`, or each pixel, `(n, height, width, classes)`."""
+    margin: int | None = None
+    """Pixels from the edge of what a model of pixels is given within which its answers depend on what lies beyond; None
+    where that is not finite, and for models of chips."""
+    step: int = 1
+    """Pixels of which sides and offsets of what a model of pixels is given are multiples."""
+    optional: tuple[BandProfile, ...] = ()
+    """Bands that a model of pixels uses where a scene has them, behind `bands` in the order of its input. A network
+    with such bands has a second input `(n, bands)`: 1 for each of all bands that is there, 0 for one that is not."""
+    transform: LogSigmoid | None = None
+    """What is done to reflectance before the network gets it, a value a band of `input_names`; None: nothing is."""
     weights_sha256: str = ""
     """sha256 of the member model.weights.h5 as hexadecimal text; filled in when the card is written."""
     task: Task = "single-label"
@@ -84,8 +100,18 @@ class ModelCard:
 
     @property
     def band_names(self) -> tuple[str, ...]:
-        """Names of the input bands in the order of the input."""
+        """Names of the input bands in the order of the input, without optional ones: those that a scene must have."""
         return tuple(b.name for b in self.bands)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of all input bands, the optional ones included, in the order of the input."""
+        return tuple(b.name for b in (*self.bands, *self.optional))
+
+    @property
+    def per_pixel(self) -> bool:
+        """Whether the model by itself answers for each pixel, and not for chips."""
+        return self.answers == "pixel"
 
     @property
     def single_label(self) -> bool:
@@ -96,7 +122,8 @@ class ModelCard:
     def optional_bands(self) -> tuple[str, ...]:
         """Names of bands that the model does not need, but uses where a scene has them."""
         further = [name for name in self.pixels.bands if name not in self.band_names] if self.pixels else []
-        return tuple(dict.fromkeys([*([NIR_BAND] if self.nir else []), *further]))
+        own = [band.name for band in self.optional]
+        return tuple(dict.fromkeys([*([NIR_BAND] if self.nir else []), *further, *own]))
 
     def to_json(self) -> str:
         """The card as JSON text; entries without a value are left out."""
@@ -123,9 +150,13 @@ class ModelCard:
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> ModelCard:
         """Make a card of entries without faults (`content_faults`)."""
-        thresholds, nir, pixels = (content.get(name) for name in ("thresholds", "nir", "pixels"))
+        thresholds, nir, pixels, transform = (
+            content.get(name) for name in ("thresholds", "nir", "pixels", "transform")
+        )
         made = {
             "bands": tuple(BandProfile(**band) for band in content["bands"]),
+            "optional": tuple(BandProfile(**band) for band in content.get("optional", ())),
+            "transform": None if transform is None else LogSigmoid.from_content(transform),
             "legend": Legend(tuple(LandClass(**entry) for entry in content["legend"])),
             "levels": tuple(content["levels"]),
             "reflectance_range": tuple(content["reflectance_range"]),
@@ -148,7 +179,8 @@ class ModelCard:
     def _content(self) -> dict[str, Any]:
         content = dataclasses.asdict(self)
         content["legend"] = [dataclasses.asdict(entry) for entry in self.legend]
-        return {name: value for name, value in content.items() if value is not None}
+        usual = {field.name: field.default for field in dataclasses.fields(self) if field.name in LATER}
+        return {name: value for name, value in content.items() if value is not None and value != usual.get(name, ...)}
 
 
 def task_of(*, multi_label: bool) -> Task:
@@ -187,7 +219,9 @@ def describe(card: ModelCard) -> str:
         f"  {card.description}",
         f"  input     {card.chip_size}x{card.chip_size} px chips of {', '.join(card.band_names)}, "
         f"{card.resolution:g} m, {' or '.join(card.levels)}, "
-        f"reflectance {card.reflectance_range[0]:g} to {card.reflectance_range[1]:g}",
+        f"reflectance {card.reflectance_range[0]:g} to {card.reflectance_range[1]:g}"
+        f"{f', by {card.transform.name}' if card.transform else ''}",
+        *([f"  answers   for each pixel, {margin_text(card)}"] if card.per_pixel else []),
         f"  optional  {_further_bands(card)}",
         f"  classes   {', '.join(f'{c.id} {c.name}' for c in card.legend)}",
         f"  task      {_task(card)}",
@@ -198,6 +232,14 @@ def describe(card: ModelCard) -> str:
         f"  written   {', '.join(f'{name} {number}' for name, number in card.versions.items()) or 'not recorded'}",
     ]
     return "\n".join(lines)
+
+
+def margin_text(card: ModelCard) -> str:
+    """How far the answers of a model of pixels depend on their surroundings, in words."""
+    if card.margin is None:
+        return f"by all of a window of {card.chip_size} px: windows overlap by half and are blended"
+    steps = f", at offsets that are multiples of {card.step} px" if card.step > 1 else ""
+    return f"by what lies within {card.margin} px{steps}"
 
 
 def _described(sources: Mapping[str, Any]) -> list[str]:
@@ -219,6 +261,8 @@ def _further_bands(card: ModelCard) -> str:
     if card.pixels is not None:
         further = ", ".join(name for name in card.pixels.bands if name not in card.band_names) or "none"
         uses.append(f"{further}, by the network for single pixels")
+    if card.optional:
+        uses.append(f"{', '.join(band.name for band in card.optional)}, of which the network is told which are there")
     return "; ".join(uses) or "no further bands"
 
 

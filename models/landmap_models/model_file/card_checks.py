@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from landmap_models.legend import COLOR, MAX_CLASS_ID, LandClass
 from landmap_models.model_file.nir import NirPrior, Roles
 from landmap_models.model_file.pixels import PixelPart
+from landmap_models.model_file.transform import LogSigmoid
 from landmap_models.sentinel2 import LEVELS
 
 SENTINEL_BAND = re.compile("B(0[1-9]|1[0-2]|8A)")
@@ -31,6 +32,8 @@ WIDEST_RANGE = (-1.0, 7.0)
 Content = Mapping[str, Any]
 Task = Literal["single-label", "multi-label"]
 """What a model answers of a chip: its class, or any number of classes."""
+Answers = Literal["chip", "pixel"]
+"""What a model answers for: a chip, or each pixel."""
 
 
 def is_number(value: object) -> bool:
@@ -55,6 +58,8 @@ def card_faults(content: Content, card: type, band: type) -> list[str]:
             found += check(name, content[name])
     if "bands" in content:
         found += _band_faults(content["bands"], band)
+    if content.get("optional"):
+        found += _band_faults(content["optional"], band)
     return found + list(_together(content))
 
 
@@ -130,6 +135,16 @@ def _task(name: str, value: object) -> list[str]:
     return [] if value in tasks else [_expected(f"the task {' or '.join(map(repr, tasks))}", value)]
 
 
+def _answers(name: str, value: object) -> list[str]:
+    return [] if value in get_args(Answers) else [_expected(f"{name} 'chip' or 'pixel'", value)]
+
+
+def _pixels(name: str, value: Any) -> list[str]:
+    least = 1 if name == "step" else 0
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return [] if fits else [_expected(f"{name} in whole pixels, at least {least}", value)]
+
+
 def _legend(name: str, value: Any) -> list[str]:
     if not _is_list(value) or not all(isinstance(entry, Mapping) for entry in value):
         return [_expected(f"{name} as a list of classes with id, name and color", value)]
@@ -165,10 +180,12 @@ CHECKS: dict[str, Callable[[str, Any], list[str]]] = {
     "resolution": _resolution,
     "reflectance_range": _range,
     "task": _task,
+    "answers": _answers,
+    **dict.fromkeys(("margin", "step"), _pixels),
     "legend": _legend,
 }
 """Check of each entry by itself."""
-OPTIONAL = ("thresholds", "nir", "pixels")
+OPTIONAL = ("thresholds", "nir", "pixels", "margin", "transform")
 """Entries that may be null in the JSON."""
 
 
@@ -211,6 +228,51 @@ def _together(content: Content) -> Iterator[str]:
         yield from _nir_faults(content, task)
     if "pixels" in content:
         yield from _pixel_faults(content, task)
+    if "transform" in content:
+        yield from _transform_faults(content)
+    if content.get("answers") == "pixel":
+        yield from _per_pixel_faults(content, task)
+    else:
+        for name in ("margin", "step", "optional", "transform"):
+            if content.get(name) not in (None, (), [], 1 if name == "step" else None):
+                yield f"Expected {name} of models that answer for each pixel only. This one answers for chips"
+
+
+def _names(content: Content, *entries: str) -> list[str]:
+    """Names of the bands in some entries of a card, as far as these are bands."""
+    lists: list[Any] = [content.get(entry) for entry in entries]
+    return [str(band.get("name")) for bands in lists if _is_list(bands) for band in bands if isinstance(band, Mapping)]
+
+
+def _per_pixel_faults(content: Content, task: object) -> Iterator[str]:
+    if task != "single-label" or "nir" in content or "pixels" in content:
+        yield "Expected a single-label model without nir and pixels where it answers for each pixel"
+    names = _names(content, "bands", "optional")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        yield f"Expected each band once among bands and optional. Received more than once: {', '.join(twice)}"
+    step, margin, size = (content.get(name, 1 if name == "step" else None) for name in ("step", "margin", "chip_size"))
+    if not isinstance(step, int) or isinstance(step, bool) or step < 1:
+        return
+    if isinstance(margin, int) and margin % step:
+        yield f"Expected a margin in whole steps of {step} px. Received: {margin}"
+    if margin is None and isinstance(size, int) and size % (2 * step):
+        yield f"Expected a chip_size in double steps of {step} px where the margin is not finite. Received: {size}"
+
+
+def _transform_faults(content: Content) -> Iterator[str]:
+    value = content["transform"]
+    if not isinstance(value, Mapping):
+        yield _expected("transform as an object with name, low and width", value)
+        return
+    keys = list(_key_faults(value, LogSigmoid, " of transform"))
+    yield from keys
+    if keys:
+        return
+    try:
+        LogSigmoid.from_content(value).check(len(_names(content, "bands", "optional")))
+    except (TypeError, ValueError) as error:
+        own = str(error).startswith("Expected")
+        yield (str(error) if own else _expected("low and width of transform as lists of numbers", value))
 
 
 def _threshold_faults(value: Any, task: object, classes: int | None) -> Iterator[str]:

@@ -27,6 +27,9 @@ def card_misfits(content: Mapping[str, Any], config: dict[str, Any], digest: str
     shape, classes = _input_shape(config), _output_classes(config)
     bands, legend = (content.get(name) if isinstance(content.get(name), list) else None for name in ("bands", "legend"))
     wanted = [content.get("chip_size"), content.get("chip_size"), len(bands or ())]
+    if content.get("answers") == "pixel":  # of any size: what it is given is chosen for the scene
+        further = content.get("optional") or ()
+        wanted = [*(shape or [None] * 4)[1:3], len(bands or ()) + len(further)]
     if bands is not None and shape is not None and shape[1:] != wanted:
         found.append(
             f"the card says chips of {wanted} (height, width, bands). The model takes {shape[1:]}. Correct chip_size "
@@ -67,12 +70,11 @@ def _layers(config: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _input_shape(config: dict[str, Any]) -> list[Any] | None:
-    """Shape `[batch, height, width, bands]` of the first input layer; None where the configuration lacks it."""
-    for layer in _layers(config):
-        if layer.get("class_name") == "InputLayer":
-            shape = layer["config"].get("batch_shape")
-            return shape if isinstance(shape, list) else None
-    return None
+    """Shape `[batch, height, width, bands]` of the first input of pixels; None where the configuration lacks it."""
+    inputs = [layer for layer in _layers(config) if layer.get("class_name") == "InputLayer"]
+    shapes = [layer["config"].get("batch_shape") for layer in inputs]
+    found = [shape for shape in shapes if isinstance(shape, list)]
+    return next((shape for shape in found if len(shape) == 4), found[0] if found else None)
 
 
 def _output_classes(config: dict[str, Any]) -> int | None:

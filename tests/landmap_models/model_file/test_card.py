@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from landmap_models.errors import CardError, ModelError
 from landmap_models.legend import LandClass, Legend
 from landmap_models.model_file.archive import CARD_MEMBER, WEIGHTS_MEMBER, read_card, weights_sha256, write_card
-from landmap_models.model_file.card import SENTINEL_BAND, ModelCard, describe
+from landmap_models.model_file.card import SENTINEL_BAND, BandProfile, ModelCard, describe
 from landmap_models.model_file.packaged import packaged_models
+from landmap_models.model_file.transform import LogSigmoid
 
 NAN, INF = float("nan"), float("inf")
 
@@ -142,6 +145,77 @@ def test_cards_that_can_not_be_meant_are_refused(change: Any, message: str, smal
     change(content)
     with pytest.raises(CardError, match=message):
         ModelCard.from_json(json.dumps(content), origin="card.json")
+
+
+@pytest.fixture
+def pixel_card(small_card: ModelCard) -> ModelCard:
+    """A card of a model that answers for each pixel, with two bands that a scene may lack."""
+    beside = tuple(BandProfile(name, 0.03, 0.2, 0.4, 0.2) for name in ("B08", "B11"))
+    transform = LogSigmoid((1.7, 1.8, 1.9, 2.0, 2.1), (2.0, 2.1, 2.2, 2.3, 2.4))
+    return dataclasses.replace(
+        small_card, answers="pixel", margin=24, step=2, optional=beside, transform=transform, weights_sha256=""
+    )
+
+
+def test_a_card_of_a_model_of_pixels_comes_back(pixel_card: ModelCard) -> None:
+    assert ModelCard.from_json(pixel_card.to_json()) == pixel_card
+    assert pixel_card.input_names == ("B04", "B03", "B02", "B08", "B11")
+    assert pixel_card.band_names == (
+        "B04",
+        "B03",
+        "B02",
+    )
+    assert pixel_card.optional_bands == ("B08", "B11")
+    assert pixel_card.per_pixel
+    text = describe(pixel_card)
+    assert "within 24 px, at offsets that are multiples of 2 px" in text
+    assert "log-sigmoid" in text
+    assert "B08, B11" in text
+    endless = dataclasses.replace(pixel_card, margin=None)
+    assert ModelCard.from_json(endless.to_json()) == endless
+    assert "overlap by half" in describe(endless)
+
+
+def test_a_card_of_chips_is_written_as_before(small_card: ModelCard) -> None:
+    assert not {"answers", "margin", "step", "optional", "transform"} & json.loads(small_card.to_json()).keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(answers="field"), "answers 'chip' or 'pixel'"),
+        (lambda c: c.update(answers=["pixel"]), "answers 'chip' or 'pixel'"),
+        *((lambda c, m=m: c.update(margin=m), "margin in whole pixels") for m in (-1, 2.5, True, "24")),
+        *((lambda c, s=s: c.update(step=s), "step in whole pixels") for s in (0, None, 1.0)),
+        (lambda c: c.update(margin=23), "whole steps of 2 px"),
+        (lambda c: c.update(margin=None, chip_size=66, step=4), "double steps of 4 px"),
+        (lambda c: c.update(task="multi-label"), "single-label model without nir and pixels"),
+        (lambda c: c["optional"][0].update(name="B04"), "each band once among bands and optional"),
+        (lambda c: c["optional"][0].update(name="red"), "Sentinel-2 band names"),
+        (lambda c: c["optional"].pop(), "for each of 4 bands"),
+        (lambda c: c.update(transform="log"), "transform as an object"),
+        (lambda c: c["transform"].update(name="sqrt"), "'log-sigmoid', or none"),
+        (lambda c: c["transform"].pop("low"), "'low' of transform"),
+        (lambda c: c["transform"].update(low=3), "lists of numbers"),
+        (lambda c: c["transform"].update(width=[0, 1, 1, 1, 1]), "positive ones as width"),
+        (lambda c: c["transform"].update(low=[NAN, 1, 1, 1, 1]), "finite numbers as low"),
+        (lambda c: c.pop("answers"), "Expected margin of models that answer for each pixel only"),
+    ],
+)
+def test_cards_of_pixels_that_can_not_be_meant_are_refused(change: Any, message: str, pixel_card: ModelCard) -> None:
+    content = json.loads(pixel_card.to_json())
+    change(content)
+    with pytest.raises(CardError, match=message):
+        ModelCard.from_json(json.dumps(content), origin="card.json")
+
+
+def test_the_transform_is_that_of_the_paper() -> None:
+    """Numbers worked out by hand for a digital number of 1000: ln(6) = 1.791759."""
+    transform = LogSigmoid((1.7417268007636313,), (2.023298706048351,))
+    (value,) = transform.apply(np.array([0.1], np.float32))
+    wanted = 1 / (1 + math.exp(-(5 * (math.log(0.005 * 1000 + 1) - 1.7417268007636313) / 2.023298706048351 - 1)))
+    assert value == pytest.approx(wanted, abs=1e-6)
+    assert transform.apply(np.array([-0.1], np.float32)) == transform.apply(np.zeros(1, np.float32))
 
 
 def test_all_faults_of_a_card_are_told_at_once(small_card: ModelCard) -> None:
