@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +64,16 @@ def reflect(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
     return np.minimum(position, period - position)
 
 
+def take(array: npt.NDArray[Any], rows: npt.NDArray[np.intp], cols: npt.NDArray[np.intp]) -> npt.NDArray[Any]:
+    """The given rows and columns of an array, `(rows, cols, ...)`; a view where they are consecutive."""
+    for axis, places in enumerate((rows, cols)):
+        if (np.diff(places) == 1).all():
+            array = array[(slice(None),) * axis + (slice(places[0], places[-1] + 1),)]
+        else:
+            array = array.take(places, axis=axis)
+    return array
+
+
 def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int) -> Pixels:
     """Pad pixels beyond the right and lower edge of their scene by reflection; padding is not valid.
 
@@ -80,10 +91,10 @@ def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int
     row_stop, col_stop = wanted.row_off + wanted.height, wanted.col_off + wanted.width
     rows = reflect(wanted.row_off, row_stop, height) - read.row_off
     cols = reflect(wanted.col_off, col_stop, width) - read.col_off
-    valid = pixels.valid[rows][:, cols]
+    valid = take(pixels.valid, rows, cols).copy()
     valid[height - wanted.row_off :] = False
     valid[:, width - wanted.col_off :] = False
-    return Pixels(pixels.values[rows][:, cols], valid)
+    return Pixels(take(pixels.values, rows, cols), valid)
 
 
 def chip_views(values: Floats, chip_size: int, stride: int) -> Floats:

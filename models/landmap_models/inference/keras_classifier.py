@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -64,6 +65,7 @@ class KerasClassifier:
         self._networks: dict[int | None, Any] = {}
         self._frozen: dict[tuple[int, ...], FrozenNetwork] = {}
         self._lock = Lock()
+        self._running = Lock()
 
     def predict(self, chips: Floats) -> Floats:
         """Probabilities `(n, classes)` of chips `(n, chip_size, chip_size, bands)` in reflectance."""
@@ -74,7 +76,7 @@ class KerasClassifier:
             batch = chips[start : start + self.batch_size]
             full = np.zeros(shape, np.float32)
             full[: len(batch)] = batch
-            out[start : start + len(batch)] = run(full)[: len(batch)]
+            out[start : start + len(batch)] = self._run(run, full)[: len(batch)]
         return out
 
     def predict_windows(self, values: Floats, stride: int) -> Floats:
@@ -91,11 +93,11 @@ class KerasClassifier:
         Raises:
             ModelError: The network can't run like that; see `dense`.
         """
-        answers: Floats = self._network((1, *values.shape), stride)(values[None])[0]
+        answers: Floats = self._run(self._network((1, *values.shape), stride), values[None])[0]
         return answers
 
     def pixel_factors(self, values: Floats, bands: tuple[str, ...]) -> Floats:
-        """What the network for pixels says of each class of the legend, `(height, width, classes)`; see `PixelPart`.
+        """What the network for pixels says of each class of the legend, `(classes, height, width)`; see `PixelPart`.
 
         It computes in float32.
 
@@ -115,7 +117,12 @@ class KerasClassifier:
                 model = load_pixel_network(self._path, part)
                 self._pixel_networks[bands] = PixelNetwork(model, part, part.flags(bands), "float32", self.device)
             network = self._pixel_networks[bands]
-        return network.factors(values)
+        return self._run(network.factors, values)
+
+    def _run(self, network: Callable[[Floats], Floats], values: Floats) -> Floats:
+        """Answers of a graph: one at a time, as each uses all cores; other threads read, blend and write meanwhile."""
+        with self._running:
+            return network(values)
 
     def _network(self, shape: tuple[int, ...], stride: int | None = None) -> FrozenNetwork:
         """The graph for this shape; the last few are kept."""

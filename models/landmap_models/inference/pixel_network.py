@@ -42,7 +42,7 @@ class PixelNetwork:
         self._graph: FrozenNetwork | None = None
 
     def factors(self, values: Floats) -> Floats:
-        """The pixel factor of each class, `(height, width, classes)`.
+        """The pixel factor of each class, `(classes, height, width)`.
 
         Args:
             values: Reflectance of the bands that are there, in the part's order, `(height, width, bands)`; height and
@@ -73,7 +73,8 @@ class PixelNetwork:
         fits = keras.layers.Conv2D(len(self._part.fits), 1, use_bias=False, dtype="float32", name="fits")
         factors = fits(averaged)
         fits.set_weights([np.array(self._part.fits, np.float32).T[None, None]])
-        return keras.Model(network.input, _power(factors, self._part.pixel_exponent))
+        by_class = keras.layers.Permute((3, 1, 2), name="by_class")(_power(factors, self._part.pixel_exponent))
+        return keras.Model(network.input, by_class)
 
 
 def _power(values: Any, exponent: float) -> Any:

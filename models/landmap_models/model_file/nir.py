@@ -100,11 +100,13 @@ def cell_statistics(spectrum: AnyFloats, cell: int = CELL) -> CellStatistics:
 
 
 def _sums(values: Doubles, cell: int) -> Doubles:
-    """Sums over cells, added pixel by pixel in a fixed order: that of NumPy's reductions depends on the shape."""
-    total = np.zeros((*values.shape[:-2], values.shape[-2] // cell, values.shape[-1] // cell))
+    """Sums over cells, in a fixed order, rows first: that of NumPy's reductions depends on the shape."""
+    rows = np.zeros((*values.shape[:-2], values.shape[-2] // cell, values.shape[-1]))
     for row in range(cell):
-        for col in range(cell):
-            total += values[..., row::cell, col::cell]
+        rows += values[..., row::cell, :]
+    total = np.zeros((*rows.shape[:-1], rows.shape[-1] // cell))
+    for col in range(cell):
+        total += rows[..., col::cell]
     return total
 
 

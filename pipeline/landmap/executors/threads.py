@@ -55,14 +55,14 @@ def run_steps(
 ) -> None:
     """Read, compute and write every chunk on Dask's threaded scheduler.
 
-    Each chunk is three tasks. One chunk at a time is computed, because TensorFlow uses all cores by itself; the next is
-    read meanwhile. One chunk at a time is written, as GDAL wants. Dask takes up a chunk's next task before it starts
-    another chunk, so that about `threads` chunks are in memory at once.
+    Each chunk is three tasks. One chunk at a time is written, as GDAL wants. A classifier sees to it by itself that its
+    network runs on one chunk at a time, if that uses all cores; another chunk is read or blended meanwhile. Dask takes
+    up a chunk's next task before it starts another chunk, so that about `threads` chunks are in memory at once.
 
     Args:
         chunks: Each is executed once.
         read: Returns what `compute` needs; may run in several threads.
-        compute: Returns what `write` needs.
+        compute: Returns what `write` needs; may run in several threads.
         write: Keeps the result.
         threads: Number of chunks in work at the same time; 1 executes one after the other.
     """
@@ -70,17 +70,13 @@ def run_steps(
     import dask.local
     import dask.threaded
 
-    computing, writing = Lock(), Lock()
-
-    def locked_compute(chunk: Chunk, data: Read) -> Result:
-        with computing:
-            return compute(chunk, data)
+    writing = Lock()
 
     def locked_write(chunk: Chunk, result: Result) -> None:
         with writing:
             write(chunk, result)
 
-    steps = [dask.delayed(step, pure=False) for step in (read, locked_compute, locked_write)]
+    steps = [dask.delayed(step, pure=False) for step in (read, compute, locked_write)]
     tasks = []
     for chunk in chunks:
         data = steps[0](chunk)

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import rasterio
@@ -28,8 +27,6 @@ Versions = dict[str, str]
 
 _sent: dict[str, Path] = {}
 """Files of models that were sent to this process, by the SHA-256 of their weights."""
-_predicting = Lock()
-"""Held while a chunk is predicted, which uses all cores of the process; its other threads read meanwhile."""
 
 
 @lru_cache(maxsize=1)
@@ -110,8 +107,7 @@ def predict_chunk(
         return model.load(_found(model)) if isinstance(model, ModelFile) else model
 
     classifier = work.named(chunk, load)  # an OSError would be taken for one of the scheduler's
-    with _predicting:
-        return work.predict(chunk, pixels, classifier)
+    return work.predict(chunk, pixels, classifier)
 
 
 def differing(wanted: Versions, found: Versions) -> str:

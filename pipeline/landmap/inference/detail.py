@@ -7,19 +7,17 @@ its step, in one shape for all chunks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from landmap.inference.stitch import ChunkCover, neighbours
-from landmap.pixels import Pixels, reflect
+from landmap.pixels import Pixels, reflect, take
 from landmap.tiling import Chunk, Grid, Window
-from landmap_models.arrays import Bools, Bytes, Floats
+from landmap_models.arrays import Floats
 from landmap_models.inference.classifier import Classifier
-from landmap_models.legend import NODATA
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.pixels import PixelPart
 
@@ -28,7 +26,7 @@ class PixelClassifier(Classifier, Protocol):
     """A `Classifier` whose model also answers for each pixel; its card has an entry `pixels`."""
 
     def pixel_factors(self, values: Floats, bands: tuple[str, ...]) -> Floats:
-        """The pixel factor of each class of the legend, `(height, width, classes)`; see `PixelPart`.
+        """The pixel factor of each class of the legend, `(classes, height, width)`; see `PixelPart`.
 
         Args:
             values: Reflectance of these bands, `(height, width, bands)`.
@@ -73,7 +71,7 @@ def _given(length: int, part: PixelPart, smallest: int) -> int:
 
 
 def pixel_factors(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: PixelClassifier, how: DetailSettings) -> Floats:
-    """The pixel factors of the pixels that a chunk owns, `(height, width, classes)`.
+    """The pixel factors of the pixels that a chunk owns, `(classes, height, width)`.
 
     Args:
         pixels: Those of `grid.read_window(chunk)`.
@@ -86,11 +84,11 @@ def pixel_factors(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: PixelCla
     window, read = grid.owned_window(chunk), grid.read_window(chunk)
     rows = _around(window.row_off, window.height, part, grid.height) - read.row_off
     cols = _around(window.col_off, window.width, part, grid.width) - read.col_off
-    stack = _band_stack(pixels, classifier.card.band_names, how, part)
     given = np.zeros((*how.shape, len(how.bands)), np.float32)
-    given[: len(rows), : len(cols)] = stack[rows][:, cols]
+    for place, layer in enumerate(_layers(pixels, classifier.card.band_names, how, part)):
+        given[: len(rows), : len(cols), place] = take(layer, rows, cols)
     inner = slice(part.margin, part.margin + window.height), slice(part.margin, part.margin + window.width)
-    return classifier.pixel_factors(given, how.bands)[inner]
+    return classifier.pixel_factors(given, how.bands)[:, *inner]
 
 
 def _around(start: int, length: int, part: PixelPart, size: int) -> npt.NDArray[np.intp]:
@@ -98,18 +96,20 @@ def _around(start: int, length: int, part: PixelPart, size: int) -> npt.NDArray[
     return reflect(start - part.margin, start + length + part.margin, size)
 
 
-def _band_stack(pixels: Pixels, own: tuple[str, ...], how: DetailSettings, part: PixelPart) -> Floats:
-    """Reflectance of the bands that are there, `(height, width, bands)`, without gaps."""
-    layers = []
+def _layers(pixels: Pixels, own: tuple[str, ...], how: DetailSettings, part: PixelPart) -> Iterator[Floats]:
+    """Reflectance of each band that is there, `(height, width)`, without gaps."""
     further = [name for name in how.bands if name not in (*own, NIR_BAND)]
+    complete = bool(pixels.valid.all())
     for name in how.bands:
         if name in own:
             layer, known = pixels.values[..., own.index(name)], pixels.valid
         else:
             layer = _beside(pixels, name, further)
             known = pixels.valid & np.isfinite(layer)
-        layers.append(np.where(known, layer, np.float32(part.middle[part.bands.index(name)])))
-    return np.stack(layers, axis=-1)
+        if complete and name in own:
+            yield layer
+        else:
+            yield np.where(known, layer, np.float32(part.middle[part.bands.index(name)]))
 
 
 def _beside(pixels: Pixels, name: str, further: Sequence[str]) -> Floats:
@@ -117,44 +117,3 @@ def _beside(pixels: Pixels, name: str, further: Sequence[str]) -> Floats:
     array, place = (pixels.spectrum, 2) if name == NIR_BAND else (pixels.further, further.index(name))
     assert array is not None  # the plan has seen to it
     return array[..., place]
-
-
-def detailed_cover(
-    chips: Floats, before: tuple[int, int], side: int, factors: Floats, valid: Bools, *, keep_probabilities: bool
-) -> ChunkCover:
-    """Classes and confidence of a chunk's own pixels from both factors.
-
-    Args:
-        chips: Chip factors of the chunk's cells and their neighbours, `(cell rows, cell cols, classes)`: bilinear
-            between the centres of cells, and constant beyond the last.
-        before: Rows and columns of these cells above and left of those that the chunk owns.
-        side: Pixels along a cell's side.
-        factors: Pixel factors of the chunk's own pixels, `(height, width, classes)`.
-        valid: True where a class is wanted, `(height, width)`.
-        keep_probabilities: Also return the probabilities of every class.
-    """
-    (above, below, down), (left, right, across) = (
-        neighbours(length, first, side, cells)
-        for length, first, cells in zip(valid.shape, before, chips.shape[:2], strict=True)
-    )
-    count = chips.shape[-1]
-    classes, confidence = np.full(valid.shape, NODATA, np.uint8), np.full(valid.shape, NODATA, np.uint8)
-    layers = np.full((count if keep_probabilities else 0, *valid.shape), NODATA, np.uint8)
-    for start in range(0, valid.shape[0], side):  # a strip at a time: all classes of all pixels are a lot of memory
-        strip = slice(start, min(start + side, valid.shape[0]))
-        share = down[strip, None, None]
-        rows = chips[above[strip]] * (1 - share) + chips[below[strip]] * share
-        both = rows[:, left] * (1 - across[:, None]) + rows[:, right] * across[:, None]
-        scores = np.multiply(both, factors[strip], dtype=np.float32)
-        total = scores.sum(axis=-1)
-        percent = _percent(scores if keep_probabilities else scores.max(axis=-1, keepdims=True), total)
-        classes[strip], confidence[strip] = scores.argmax(axis=-1), percent.max(axis=-1)
-        if keep_probabilities:
-            layers[:, strip] = np.moveaxis(percent, -1, 0)
-    for array in (classes, confidence, *layers):
-        array[~valid] = NODATA
-    return ChunkCover(classes, confidence, layers if keep_probabilities else None)
-
-
-def _percent(scores: Floats, total: Floats) -> Bytes:
-    return np.rint(100 * scores / np.where(total > 0, total, 1)[..., None]).astype(np.uint8)

@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 
-from landmap.inference.detail import DetailSettings, PixelClassifier, detailed_cover, part_of, pixel_factors
+from landmap.inference.detail import DetailSettings, PixelClassifier, part_of, pixel_factors
 from landmap.inference.methods import ChipByChip, Method
 from landmap.inference.stitch import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
 from landmap.left_out import count_reasons
@@ -88,7 +88,7 @@ def _covered(
     if how.detail is not None:
         factors = pixel_factors(pixels, grid, chunk, cast(PixelClassifier, classifier), how.detail)
         chips = part_of(classifier.card).chip_factor(probabilities)
-        found = detailed_cover(chips, before, side, factors, owned, keep_probabilities=keep)
+        found = smooth_cover(chips, before, owned, side, factors=factors, keep_probabilities=keep)
     elif how.smooth:
         found = smooth_cover(probabilities, before, owned, side, keep_probabilities=keep)
     else:

@@ -7,7 +7,9 @@ depend on the chunk that computes it, to the last bit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -86,42 +88,63 @@ def cover(probabilities: Floats, valid: Bools, stride: int, *, keep_probabilitie
 
 
 def smooth_cover(
-    probabilities: Floats, before: tuple[int, int], valid: Bools, side: int, *, keep_probabilities: bool = False
+    probabilities: Floats,
+    before: tuple[int, int],
+    valid: Bools,
+    side: int,
+    *,
+    factors: Floats | None = None,
+    keep_probabilities: bool = False,
 ) -> ChunkCover:
     """Classes and confidence of a chunk's own pixels, interpolated bilinearly between the centres of cells.
 
     Beyond the centres of the outermost cells probabilities are those of the cell. Cells without probabilities do not
-    count.
+    count. The class is the most probable one, and the lowest id where two are equally probable.
 
     Args:
-        probabilities: Probabilities of the chunk's cells and their neighbours, `(cell rows, cell cols, classes)`.
+        probabilities: Probabilities, or factors of them, of the chunk's cells and their neighbours,
+            `(cell rows, cell cols, classes)`.
         before: Number of these cells above and left of those that the chunk owns, `(rows, cols)`.
         valid: True for each of the chunk's own pixels that gets a class, `(height, width)`.
         side: Side of a cell in pixels.
+        factors: What the interpolated probabilities of each pixel are multiplied by, `(classes, height, width)`; None
+            for nothing.
         keep_probabilities: Return the probabilities of every class, too.
     """
-    height, width = valid.shape
-    (above, below, down), (left, right, across) = (
-        neighbours(length, first, side, cells)
+    rows, cols = (
+        _neighbours(length, first, side, cells)
         for length, first, cells in zip(valid.shape, before, probabilities.shape[:2], strict=True)
     )
-    layers = np.full((probabilities.shape[-1] if keep_probabilities else 0, height, width), NODATA, np.uint8)
-    classes, confidence = np.full(valid.shape, NODATA, np.uint8), np.full(valid.shape, NODATA, np.uint8)
-    for start in range(0, height, side):  # a strip at a time: all classes of all pixels would be a lot of memory
-        strip = slice(start, min(start + side, height))
-        rows = _mixed(probabilities[above[strip]], probabilities[below[strip]], down[strip, None, None])
-        pixels = _mixed(rows[:, left], rows[:, right], across[:, None])
-        total = pixels.sum(axis=-1, keepdims=True)
-        percent = np.rint(100 * pixels / np.where(total > 0, total, 1)).astype(np.uint8)
-        classes[strip], confidence[strip] = pixels.argmax(axis=-1), percent.max(axis=-1)
+    by_class = np.ascontiguousarray(np.moveaxis(probabilities, -1, 0))
+    layers = np.full((len(by_class) if keep_probabilities else 0, *valid.shape), NODATA, np.uint8)
+    classes, confidence = np.empty(valid.shape, np.uint8), np.empty(valid.shape, np.uint8)
+    for start in range(0, valid.shape[0], side):  # a strip at a time, which stays in the processor's cache
+        strip = slice(start, min(start + side, valid.shape[0]))
+        scores = _between(_between(by_class, [part[strip] for part in rows], axis=1), cols, axis=2)
+        if factors is not None:
+            scores *= factors[:, strip]
+        classes[strip], best = _largest(scores)
+        total = scores.sum(axis=0)
+        percents = 100 / np.where(total > 0, total, np.float32(1))
+        confidence[strip] = np.rint(best * percents)
         if keep_probabilities:
-            layers[:, strip] = np.moveaxis(percent, -1, 0)
+            layers[:, strip] = np.rint(scores * percents)
     for array in (classes, confidence, *layers):
         array[~valid] = NODATA
     return ChunkCover(classes, confidence, layers if keep_probabilities else None)
 
 
-def neighbours(
+def _largest(scores: Floats) -> tuple[Bytes, Floats]:
+    """The first class of the largest score of each pixel, and that score; scores are `(classes, height, width)`."""
+    classes, best = np.zeros(scores.shape[1:], np.uint8), scores[0].copy()
+    for number, layer in enumerate(scores[1:], start=1):
+        # an assignment to chosen pixels would cost four times as much
+        np.maximum(classes, (layer > best).view(np.uint8) * np.uint8(number), out=classes)
+        np.maximum(best, layer, out=best)
+    return classes, best
+
+
+def _neighbours(
     length: int, before: int, side: int, cells: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Floats]:
     """For each pixel along an axis the cells with centres before and after it, and the weight of the latter, 0 to 1.
@@ -139,8 +162,18 @@ def neighbours(
     return (first + before).clip(0, cells - 1), (first + before + 1).clip(0, cells - 1), share
 
 
-def _mixed(one: Floats, other: Floats, share: Floats) -> Floats:
-    return one * (1 - share) + other * share
+def _between(values: Floats, places: Sequence[npt.NDArray[Any]], axis: int) -> Floats:
+    """Values along an axis between those of neighbours, as `_neighbours` says."""
+    one, other, share = places
+    across = share.reshape(-1, *[1] * (values.ndim - 1 - axis))
+    shape = (*values.shape[:axis], len(share), *values.shape[axis + 1 :])
+    found, second = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    values.take(one, axis=axis, out=found, mode="clip")  # the default mode checks first, which takes twice the time
+    values.take(other, axis=axis, out=second, mode="clip")
+    found *= 1 - across
+    second *= across
+    found += second
+    return found
 
 
 def _to_pixels(cells: Bytes, valid: Bools, stride: int) -> Bytes:

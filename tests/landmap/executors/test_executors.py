@@ -48,8 +48,8 @@ def test_few_chunks_are_in_memory_at_once() -> None:
     assert most <= 4, "read far ahead of what is written, memory grows with the scene"
 
 
-def test_reading_overlaps_with_computing_but_computing_with_nothing_of_its_kind() -> None:
-    reading, computing = threading.Event(), 0
+def test_reading_overlaps_with_computing_but_writing_with_nothing_of_its_kind() -> None:
+    reading, writing = threading.Event(), 0
     overlapped = False
 
     def read(chunk: Chunk) -> int:
@@ -59,16 +59,20 @@ def test_reading_overlaps_with_computing_but_computing_with_nothing_of_its_kind(
         return 0
 
     def compute(chunk: Chunk, data: int) -> int:
-        nonlocal computing, overlapped
-        computing += 1
-        assert computing == 1
+        nonlocal overlapped
         for _ in range(4):
             time.sleep(0.001)
             overlapped |= reading.is_set()
-        computing -= 1
         return data
 
-    run_steps(CHUNKS, read, compute, lambda chunk, result: None, threads=2)
+    def write(chunk: Chunk, result: int) -> None:
+        nonlocal writing
+        writing += 1
+        assert writing == 1
+        time.sleep(0.002)
+        writing -= 1
+
+    run_steps(CHUNKS, read, compute, write, threads=2)
     assert overlapped
 
 

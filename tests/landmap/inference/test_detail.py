@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import landmap
 from landmap.errors import SettingsError
-from landmap.inference.detail import detail_settings, detailed_cover, pixel_factors
+from landmap.inference.detail import detail_settings, pixel_factors
+from landmap.inference.stitch import smooth_cover
 from landmap.pixels import Pixels
 from landmap.tiling import Grid
 from landmap_models.inference.classifier import FAKE_CARD
@@ -57,7 +58,7 @@ class TwoNetworks:
         for axis in (0, 1):
             for shift in (-15, 7, 15):
                 total = total + shift * np.roll(values[..., 0], shift, axis=axis)
-        return np.stack([1.5 + np.sin(total * (i + 3)) for i in range(CLASSES)], axis=-1).astype(np.float32)
+        return np.stack([1.5 + np.sin(total * (i + 3)) for i in range(CLASSES)]).astype(np.float32)
 
 
 def whole(pixels: Pixels, grid: Grid) -> Floats:
@@ -69,12 +70,12 @@ def factors(pixels: Pixels, grid: Grid, rows: int, cols: int) -> Floats:
     """Pixel factors of a scene in chunks of so many pixels, put together."""
     chunks = list(grid.chunks(rows, cols, margin=1))
     how = detail_settings(PART, ("B04", "B03", "B02"), [grid.owned_window(chunk) for chunk in chunks], 64)
-    out = np.full((grid.height, grid.width, CLASSES), np.nan, np.float32)
+    out = np.full((CLASSES, grid.height, grid.width), np.nan, np.float32)
     for chunk in chunks:
         read, own = grid.read_window(chunk), grid.owned_window(chunk)
         part = np.s_[read.row_off : read.row_off + read.height, read.col_off : read.col_off + read.width]
         cut = Pixels(pixels.values[part], pixels.valid[part])
-        out[own.row_off : own.row_off + own.height, own.col_off : own.col_off + own.width] = pixel_factors(
+        out[:, own.row_off : own.row_off + own.height, own.col_off : own.col_off + own.width] = pixel_factors(
             cut, grid, chunk, TwoNetworks(), how
         )
     return out
@@ -101,7 +102,7 @@ def test_the_network_gets_its_bands_in_its_order_and_mirrors_beyond_every_edge()
     class Seen(TwoNetworks):
         def pixel_factors(self, values: Floats, bands: tuple[str, ...]) -> Floats:
             seen.append((values, bands))
-            return np.ones((*values.shape[:2], CLASSES), np.float32)
+            return np.ones((CLASSES, *values.shape[:2]), np.float32)
 
     seen: list[tuple[Floats, tuple[str, ...]]] = []
     rng = np.random.default_rng(0)
@@ -113,7 +114,7 @@ def test_the_network_gets_its_bands_in_its_order_and_mirrors_beyond_every_edge()
     (chunk,) = grid.chunks(64, 64, margin=1)
     how = detail_settings(PART, ("B04", "B03", "B02", "B08"), [grid.owned_window(chunk)], 64)
     found = pixel_factors(Pixels(values, valid, spectrum), grid, chunk, Seen(), how)
-    assert found.shape == (40, 30, CLASSES)
+    assert found.shape == (CLASSES, 40, 30)
     ((given_values, bands),) = seen
     assert bands == ("B02", "B03", "B04", "B08")
     wanted = np.concatenate([values[..., ::-1], spectrum[..., 2:]], axis=-1)
@@ -127,7 +128,9 @@ def test_scores_are_the_product_of_both_factors_as_the_rule_says() -> None:
     rng = np.random.default_rng(1)
     cells, own = rng.random((3, 4, CLASSES), np.float32), rng.random((24, 32, CLASSES), np.float32)
     valid = rng.random((24, 32)) < 0.9
-    found = detailed_cover(PART.chip_factor(cells), (0, 0), 8, own, valid, keep_probabilities=True)
+    found = smooth_cover(
+        PART.chip_factor(cells), (0, 0), valid, 8, factors=np.moveaxis(own, -1, 0), keep_probabilities=True
+    )
     factor = (cells.astype(np.float64) + PART.floor) ** PART.chip_exponent
     centres = [8 * np.arange(n) + 3.5 for n in (3, 4)]
     down = np.apply_along_axis(lambda v: np.interp(np.arange(24), centres[0], v), 0, factor)

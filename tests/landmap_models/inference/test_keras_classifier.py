@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from landmap_models.errors import CardError, ModelError, UnsafeModelError
 from landmap_models.inference.classifier import Classifier, ConstantClassifier
 from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier
 from landmap_models.inference.loading import load_model
+from landmap_models.inference.tensorflow import FrozenNetwork
 from landmap_models.model_file.archive import write_card
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import packaged_models
@@ -37,6 +40,24 @@ def test_company_changes_no_bit_of_a_chip(small_model: Path) -> None:
     for i in (0, 15, 16, 39):
         assert classifier.predict(many[i : i + 1]).tobytes() == together[i : i + 1].tobytes()
     assert classifier.predict(many[::-1])[::-1].tobytes() == together.tobytes()
+
+
+def test_one_graph_runs_at_a_time(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph uses all cores: threads that call it side by side would only use more memory."""
+    classifier, original, running = load_classifier(small_model), FrozenNetwork.__call__, 0
+
+    def call(network: FrozenNetwork, values: Any) -> Any:
+        nonlocal running
+        running += 1
+        time.sleep(0.01)
+        assert running == 1
+        answers = original(network, values)
+        running -= 1
+        return answers
+
+    monkeypatch.setattr(FrozenNetwork, "__call__", call)
+    with ThreadPoolExecutor(4) as threads:
+        assert len(list(threads.map(classifier.predict, [chips(3)] * 8))) == 8
 
 
 def test_no_chips_no_probabilities(small_model: Path) -> None:

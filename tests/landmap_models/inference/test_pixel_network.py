@@ -81,7 +81,9 @@ def test_factors_are_the_networks_probabilities_by_the_rule(model: Path, network
         before, after = np.roll(p, 1, axis), np.roll(p, -1, axis)
         p = before / 4 + p / 2 + after / 4
     inner = np.s_[1:-1, 1:-1]
-    np.testing.assert_allclose(found[inner], ((p @ np.array(PART.fits).T) ** 1.5)[inner], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        np.moveaxis(found, 0, -1)[inner], ((p @ np.array(PART.fits).T) ** 1.5)[inner], rtol=1e-4, atol=1e-6
+    )
 
 
 def test_factors_do_not_depend_on_what_lies_beyond_the_margin(model: Path) -> None:
@@ -91,7 +93,7 @@ def test_factors_do_not_depend_on_what_lies_beyond_the_margin(model: Path) -> No
     one = classifier.pixel_factors(wide[:side, :side], BANDS)
     other = classifier.pixel_factors(wide[64:, 128:], BANDS)
     np.testing.assert_array_equal(
-        one[64 + margin : -margin, 128 + margin : -margin], other[margin : -64 - margin, margin : -128 - margin]
+        one[:, 64 + margin : -margin, 128 + margin : -margin], other[:, margin : -64 - margin, margin : -128 - margin]
     )
 
 
