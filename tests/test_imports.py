@@ -17,7 +17,7 @@ import landmap_models
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = (
-    "errors left_out",
+    "errors left_out crosswalk",
     "settings tiling",
     "geo pixels",
     "io radiometry",

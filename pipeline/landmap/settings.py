@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Literal, TypedDict
 
+from landmap.crosswalk import PRODUCTS
 from landmap.errors import SettingsError
 from landmap_models.sentinel2 import LEVELS, SCL_CLASSES, Level
 
@@ -196,6 +197,9 @@ class ComputeSettings:
     sieve: int | None = None
     """Number of pixels below which a connected region gets the class of its largest neighbour; None keeps all
     regions."""
+    legend: Literal["worldcover", "dynamicworld", "corine1"] | None = None
+    """Legend of another product to which the map's classes are recoded, with its codes, names and colours: a key of
+    `landmap.crosswalk.PRODUCTS`. None keeps the model's classes."""
     batch_size: int = 256
     """Number of chips in a batch, for models that predict chip by chip."""
     threads: int = 2
@@ -216,6 +220,8 @@ class ComputeSettings:
             raise SettingsError(f"device: expected auto, cpu or gpu:N, such as gpu:0. Received: {self.device!r}")
         if not _is_count(self.memory):
             raise SettingsError(f"memory: expected a positive number of bytes. Received: {self.memory!r}")
+        if self.legend is not None and self.legend not in PRODUCTS:
+            raise SettingsError(f"legend: expected {', '.join(PRODUCTS)}. Received: {self.legend!r}")
         if self.unknown_below is not None and not (_is_count(self.unknown_below) and self.unknown_below <= 100):
             raise SettingsError(f"unknown_below: expected 1 to 100 percent. Received: {self.unknown_below!r}")
         for name, value in (("stride", self.stride), ("chunk", self.chunk), ("sieve", self.sieve)):
@@ -270,6 +276,7 @@ class Choices(TypedDict, total=False):
     smooth: bool
     unknown_below: int | None
     sieve: int | None
+    legend: Literal["worldcover", "dynamicworld", "corine1"] | None
     batch_size: int
     threads: int
     force: bool

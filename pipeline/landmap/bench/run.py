@@ -256,7 +256,7 @@ def measure_steps(plan: Plan, precision: Precision, folder: Path) -> Steps:
         _warm_up(plan, classifier)
     with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
         parts, windows = _read_and_predict(plan, classifier, seconds)
-        layers = Layers(("class",), legend=plan.card.legend)
+        layers = Layers(("class",), legend=plan.map_classes)
         with _timed(seconds, "write"), RasterWriter(folder / "steps.tif", plan.scene.geobox, layers) as writer:
             for window, classes in parts:
                 writer.write(window, classes)

@@ -115,14 +115,14 @@ def example(path: Path, size: int, seed: int, overwrite: bool) -> None:
 @LEGEND
 @OVERWRITE
 @with_options(READING_OPTIONS, AREA_OPTIONS)
-def quicklook(scene: str, cover: Path, output: Path, **options: Any) -> None:
+def quicklook(scene: str, cover: Path, output: Path, legend: Path | None, **options: Any) -> None:
     """Draw SCENE in true colour beside its COVER, with a legend.
 
     Give the options that say how the scene is read and which part of it is mapped as they were given to `classify`.
     """
     from landmap.report.quicklook import write_quicklook
 
-    write_quicklook(scene, cover, output, settings_of(options), **options)
+    write_quicklook(scene, cover, output, settings_of(options), legend=legend, **options)
     click.echo(str(output))
 
 

@@ -187,14 +187,14 @@ def compare_maps(before: Path, after: Path, **options: Any) -> None:
 @LEGEND
 @OVERWRITE
 @with_options(READING_OPTIONS, AREA_OPTIONS)
-def report(scene: str, cover: Path, output: Path, **options: Any) -> None:
+def report(scene: str, cover: Path, output: Path, legend: Path | None, **options: Any) -> None:
     """Write one HTML page about SCENE and its COVER, with map, areas, confidence, and how it was made.
 
     Give the options that say how the scene is read and which part of it is mapped as they were given to `classify`.
     """
     from landmap.report.page import write_report
 
-    write_report(scene, cover, output, settings_of(options), **options)
+    write_report(scene, cover, output, settings_of(options), legend=legend, **options)
     click.echo(str(output))
 
 

@@ -12,6 +12,7 @@ import click
 
 from landmap.cli.help import option_in
 from landmap.cli.types import FILE_OR_NAME, FourType, MemoryType, NumberOr
+from landmap.crosswalk import PRODUCTS
 from landmap.settings import CLOUDS, DETAILS, MASKED_CLASSES, PRECISIONS, SCALE_NAMES, STRIDES, Settings
 
 D = Settings()
@@ -120,6 +121,11 @@ COMPUTE_OPTIONS = (
         type=click.IntRange(1),
         metavar="N",
         help="Merge regions of fewer than N pixels into their largest neighbour.",
+    ),
+    _computing(
+        "--legend",
+        type=click.Choice(list(PRODUCTS)),
+        help="Recode the classes to the legend of this product: codes, names and colors.  [default: the model's own]",
     ),
     _computing(
         "--precision",

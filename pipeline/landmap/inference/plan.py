@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from landmap.crosswalk import PRODUCTS, Recode, recode
 from landmap.errors import SettingsError, issue_warnings
 from landmap.inference.chunking import (
     SMALLEST_TILE,
@@ -107,6 +108,7 @@ class Plan:
             smooth=chosen.smooth,
             keep_probabilities=keep_probabilities,
             unknown_below=chosen.unknown_below,
+            recode=self.recode,
             detail=self.detail_settings,
         )
 
@@ -128,9 +130,20 @@ class Plan:
         return math.gcd(self.grid.stride, CELL) if self.scene.nir else self.grid.stride
 
     @property
+    def recode(self) -> Recode | None:
+        """How the model's classes become those of the legend that the settings name; None where they name none."""
+        legend = self.settings.legend
+        return None if legend is None else recode(self.card.legend.names, legend)
+
+    @property
+    def legend(self) -> tuple[LandClass, ...]:
+        """Classes that have probabilities: the model's, or what they become in the legend that the settings name."""
+        return tuple(self.card.legend) if self.recode is None else self.recode.classes
+
+    @property
     def map_classes(self) -> tuple[LandClass, ...]:
-        """Classes that the cover may have: the model's, and "Unknown" if `unknown_below` is set."""
-        return (*self.card.legend, *([UNKNOWN] if self.settings.unknown_below is not None else []))
+        """Classes that the cover may have: those of `legend`, and "Unknown" if `unknown_below` is set."""
+        return (*self.legend, *([UNKNOWN] if self.settings.unknown_below is not None else []))
 
     @property
     def chunk_bytes(self) -> int:
@@ -206,6 +219,7 @@ def make_plan(
     model_path = None if card else find_model(settings.model)
     card = card or read_card(find_model(settings.model))
     check_task(card)
+    _check_legend(card, settings)
     scene = open_scene(path, settings, card=card)
     if settings.clouds == "s2cloudless":
         scene = without_clouds(scene, settings)
@@ -229,6 +243,19 @@ def make_plan(
         detail=detail,
         warnings=warnings,
     )
+
+
+def _check_legend(card: ModelCard, settings: Settings) -> None:
+    """Refuse a legend in which not every class of the model has a counterpart."""
+    if settings.legend is None:
+        return
+    try:
+        recode(card.legend.names, settings.legend)
+    except ValueError as error:
+        raise SettingsError(
+            f"legend: expected a model whose classes can become those of {PRODUCTS[settings.legend].title}. Of "
+            f"{card.name}'s, {error}: leave --legend out, and recode the finished map"
+        ) from error
 
 
 def _warnings_of(scene: Scene) -> Iterator[str]:

@@ -6,6 +6,7 @@ import dataclasses
 import html
 from typing import TYPE_CHECKING, Any
 
+from landmap.crosswalk import PRODUCTS
 from landmap.scene.scene import Scene
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("grid", f"{grid.num_windows} windows of {grid.chip_size} px at a stride of {grid.stride} px"),
         ("method", plan.method.text),
         *([("detail", detail_text(plan))] if plan.detail else []),
+        *([("legend", legend_text(plan))] if plan.recode else []),
         ("chunks", f"{plan.num_chunks} of up to {rows}x{cols} px, about {plan.chunk_bytes / 1e6:.0f} MB each{masked}"),
         ("then", _after_prediction(plan)),
         ("time", f"about {max(1, round(plan.seconds))} s here"),
@@ -67,6 +69,15 @@ def detail_text(plan: Plan) -> str:
     """How classes of single pixels are found, in words; empty where classes are those of cells."""
     how = plan.detail_settings
     return "" if how is None else f"a class for each pixel, by a second network, from {', '.join(how.bands)}"
+
+
+def legend_text(plan: Plan) -> str:
+    """How the model's classes become those of another legend, in words; empty where they stay."""
+    if plan.recode is None:
+        return ""
+    sources = plan.recode.sources(plan.card.legend.names)
+    listed = "; ".join(f"{c.id} {c.name}: {', '.join(sources[c.name])}" for c in plan.recode.classes)
+    return f"{PRODUCTS[plan.recode.name].title}: {listed}"
 
 
 def _part(plan: Plan) -> str:
@@ -147,6 +158,7 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
             "method": plan.method.text,
         },
         "detail": detail_text(plan) or None,
+        "legend": legend_text(plan) or None,
         "chunks": {"number": plan.num_chunks, "shape": list(plan.chunk_shape), "bytes": plan.chunk_bytes}
         | {"left_out": plan.num_left_out},
         "afterwards": {"unknown_below": plan.settings.unknown_below, "sieve": plan.settings.sieve},

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from landmap.crosswalk import Recode
 from landmap.inference.detail import DetailSettings, PixelClassifier, part_of, pixel_factors
 from landmap.inference.methods import ChipByChip, Method
 from landmap.inference.stitch import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
@@ -37,6 +38,8 @@ class ChunkSettings:
     """Return the probabilities of every class, too."""
     unknown_below: int | None = None
     """Confidence in percent below which a pixel is "Unknown"; None: no pixel is."""
+    recode: Recode | None = None
+    """How the model's classes become those of the map's legend; None where they stay."""
     detail: DetailSettings | None = None
     """How the model's network for pixels is run; None where classes are those of cells."""
 
@@ -74,7 +77,8 @@ def cover_chunk(
 
 
 def _empty(owned: Bools, classifier: Classifier, how: ChunkSettings) -> ChunkCover:
-    return empty_cover(owned, len(classifier.card.legend), keep_probabilities=how.keep_probabilities)
+    classes = classifier.card.legend if how.recode is None else how.recode.classes
+    return empty_cover(owned, len(classes), keep_probabilities=how.keep_probabilities)
 
 
 def _covered(
@@ -84,15 +88,15 @@ def _covered(
     probabilities, side = _cells(pixels, grid, chunk, classifier, how)
     around, window = grid.blended_window(chunk), grid.owned_window(chunk)
     before = (window.row_off - around.row_off) // side, (window.col_off - around.col_off) // side
-    keep = how.keep_probabilities
+    recode, keep = how.recode, how.keep_probabilities
     if how.detail is not None:
         factors = pixel_factors(pixels, grid, chunk, cast(PixelClassifier, classifier), how.detail)
         chips = part_of(classifier.card).chip_factor(probabilities)
-        found = smooth_cover(chips, before, owned, side, factors=factors, keep_probabilities=keep)
+        found = smooth_cover(chips, before, owned, side, factors=factors, recode=recode, keep_probabilities=keep)
     elif how.smooth:
-        found = smooth_cover(probabilities, before, owned, side, keep_probabilities=keep)
+        found = smooth_cover(probabilities, before, owned, side, recode=recode, keep_probabilities=keep)
     else:
-        found = cover(probabilities, owned, side, keep_probabilities=keep)
+        found = cover(probabilities, owned, side, recode=recode, keep_probabilities=keep)
     return found if how.unknown_below is None else _with_unknown(found, how.unknown_below)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from landmap.crosswalk import Recode
 from landmap.tiling import Chunk, Grid, Span
 from landmap_models.arrays import Bools, Bytes, Floats
 from landmap_models.legend import NODATA
@@ -24,11 +25,11 @@ class ChunkCover:
     """A chunk's part of the cover: the pixels that it owns."""
 
     classes: Bytes
-    """Class ids, `(height, width)`; 254 where the class is "Unknown", 255 where there is no data."""
+    """Class ids of the map's legend, `(height, width)`; 254 where the class is "Unknown", 255 without data."""
     confidence: Bytes
-    """Probability of the most probable class in percent, `(height, width)`; 255 where there is no data."""
+    """Probability of the pixel's class in percent, `(height, width)`; 255 where there is no data."""
     probabilities: Bytes | None
-    """Probability of each class in percent, `(classes, height, width)`; None if it is not kept."""
+    """Probability of each class of the map's legend in percent, `(classes, height, width)`; None if it is not kept."""
     left_out: tuple[int, ...] = ()
     """Number of pixels without a class for each reason; see `left_out.count_reasons`."""
 
@@ -66,22 +67,33 @@ def _sum_over_windows(values: Floats, cells: Span, windows: Span, reach: int) ->
     return total
 
 
-def cover(probabilities: Floats, valid: Bools, stride: int, *, keep_probabilities: bool = False) -> ChunkCover:
+def cover(
+    probabilities: Floats,
+    valid: Bools,
+    stride: int,
+    *,
+    recode: Recode | None = None,
+    keep_probabilities: bool = False,
+) -> ChunkCover:
     """Classes and confidence of a chunk's own pixels. Each pixel has those of its cell.
 
-    The class is the most probable one, and the lowest id where two are equally probable.
+    The class is the most probable one of the model, and the lowest id where two are equally probable.
 
     Args:
         probabilities: Probabilities of the chunk's cells, `(cell rows, cell cols, classes)`.
         valid: True for each of the chunk's own pixels that gets a class, `(height, width)`.
         stride: Side of a cell in pixels.
+        recode: How the model's classes become those of the map's legend, as `_recoded` does; None where they stay.
         keep_probabilities: Return the probabilities of every class, too.
     """
-    percent = np.rint(probabilities * 100).astype(np.uint8)
+    scores = np.moveaxis(probabilities, -1, 0)
+    classes, best = scores.argmax(axis=0).astype(np.uint8), scores.max(axis=0)
+    if recode is not None:
+        classes, best, scores = _recoded(classes, scores, recode)
     return ChunkCover(
-        classes=_to_pixels(probabilities.argmax(axis=-1).astype(np.uint8), valid, stride),
-        confidence=_to_pixels(percent.max(axis=-1), valid, stride),
-        probabilities=np.stack([_to_pixels(p, valid, stride) for p in np.moveaxis(percent, -1, 0)])
+        classes=_to_pixels(classes, valid, stride),
+        confidence=_to_pixels(np.rint(best * 100).astype(np.uint8), valid, stride),
+        probabilities=np.stack([_to_pixels(np.rint(p * 100).astype(np.uint8), valid, stride) for p in scores])
         if keep_probabilities
         else None,
     )
@@ -94,12 +106,13 @@ def smooth_cover(
     side: int,
     *,
     factors: Floats | None = None,
+    recode: Recode | None = None,
     keep_probabilities: bool = False,
 ) -> ChunkCover:
     """Classes and confidence of a chunk's own pixels, interpolated bilinearly between the centres of cells.
 
     Beyond the centres of the outermost cells probabilities are those of the cell. Cells without probabilities do not
-    count. The class is the most probable one, and the lowest id where two are equally probable.
+    count. The class is the most probable one of the model, and the lowest id where two are equally probable.
 
     Args:
         probabilities: Probabilities, or factors of them, of the chunk's cells and their neighbours,
@@ -109,6 +122,7 @@ def smooth_cover(
         side: Side of a cell in pixels.
         factors: What the interpolated probabilities of each pixel are multiplied by, `(classes, height, width)`; None
             for nothing.
+        recode: How the model's classes become those of the map's legend, as `_recoded` does; None where they stay.
         keep_probabilities: Return the probabilities of every class, too.
     """
     rows, cols = (
@@ -116,15 +130,18 @@ def smooth_cover(
         for length, first, cells in zip(valid.shape, before, probabilities.shape[:2], strict=True)
     )
     by_class = np.ascontiguousarray(np.moveaxis(probabilities, -1, 0))
-    layers = np.full((len(by_class) if keep_probabilities else 0, *valid.shape), NODATA, np.uint8)
+    count = len(by_class) if recode is None else len(recode.classes)
+    layers = np.full((count if keep_probabilities else 0, *valid.shape), NODATA, np.uint8)
     classes, confidence = np.empty(valid.shape, np.uint8), np.empty(valid.shape, np.uint8)
     for start in range(0, valid.shape[0], side):  # a strip at a time, which stays in the processor's cache
         strip = slice(start, min(start + side, valid.shape[0]))
         scores = _between(_between(by_class, [part[strip] for part in rows], axis=1), cols, axis=2)
         if factors is not None:
             scores *= factors[:, strip]
-        classes[strip], best = _largest(scores)
         total = scores.sum(axis=0)
+        classes[strip], best = _largest(scores)
+        if recode is not None:
+            classes[strip], best, scores = _recoded(classes[strip], scores, recode)
         percents = 100 / np.where(total > 0, total, np.float32(1))
         confidence[strip] = np.rint(best * percents)
         if keep_probabilities:
@@ -142,6 +159,29 @@ def _largest(scores: Floats) -> tuple[Bytes, Floats]:
         np.maximum(classes, (layer > best).view(np.uint8) * np.uint8(number), out=classes)
         np.maximum(best, layer, out=best)
     return classes, best
+
+
+def _recoded(classes: Bytes, scores: Floats, recode: Recode) -> tuple[Bytes, Floats, Floats]:
+    """What the classes of pixels become in another legend, as if a finished map were recoded.
+
+    The score of a new class is the sum of those of all classes that become it, always added in the same order, so that
+    it does not depend on the chunk.
+
+    Args:
+        classes: The model's class of each pixel, `(height, width)`.
+        scores: Scores of the model's classes, `(classes, height, width)`.
+        recode: How the model's classes become those of the map's legend.
+
+    Returns:
+        The new class ids, `(height, width)`; their scores, of the same shape; and those of all classes of the new
+        legend, `(new classes, height, width)`.
+    """
+    sums = np.zeros((len(recode.classes), *scores.shape[1:]), np.float32)
+    for old, new in enumerate(recode.places):
+        sums[new] += scores[old]
+    places = np.array(recode.places, np.uint8)[classes]
+    ids = np.array([c.id for c in recode.classes], np.uint8)
+    return ids[places], np.take_along_axis(sums, places[None].astype(np.intp), axis=0)[0], sums
 
 
 def _neighbours(
@@ -187,7 +227,7 @@ def empty_cover(valid: Bools, num_classes: int, *, keep_probabilities: bool = Fa
 
     Args:
         valid: An array of the shape of the result, `(height, width)`.
-        num_classes: Number of the model's classes.
+        num_classes: Number of classes of the map's legend.
         keep_probabilities: Return the probabilities of every class, too.
     """
     nothing = np.full(valid.shape, NODATA, np.uint8)

@@ -12,6 +12,8 @@ from landmap_models.legend import LandClass
 
 LEGEND_TAG = "LANDMAP_LEGEND"
 """Class names by id, as JSON."""
+RECODED_TAG = "LANDMAP_RECODED"
+"""Which classes of the model became which of another product's legend, in words; only where they did."""
 LAYER_TAG = "LANDMAP_LAYER"
 """What the pixels hold: "classes", "confidence", "probabilities" or "change"."""
 STRIDE_TAG = "LANDMAP_STRIDE"

@@ -11,7 +11,7 @@ from landmap.geo.geobox import ground_pixel_sides, misplaced
 from landmap.inference.plan import Plan
 from landmap.io.remote import name_of
 from landmap.maps.cover import Cover
-from landmap.maps.tags import tag_content
+from landmap.maps.tags import RECODED_TAG, tag_content
 from landmap.scene.scene import Scene
 from landmap.settings import Settings
 
@@ -23,6 +23,7 @@ FACTS = (
     ("LANDMAP_NODATA", "No data"),
     ("LANDMAP_CLOUDS", "Clouds"),
     ("LANDMAP_NIR", "Near infrared"),
+    (RECODED_TAG, "Legend"),
     ("LANDMAP_VERSION", "landmap"),
 )
 """Tags of a cover, and their names for people."""

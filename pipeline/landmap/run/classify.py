@@ -206,7 +206,7 @@ def _journal(plan: Plan, outputs: Outputs, engine: Engine, *, resume: bool) -> J
     keep, known = outputs.probabilities is not None, None
     if plan.card.weights_sha256:
         known = fingerprint(plan, engine.precision, engine.device, keep_probabilities=keep)
-    layers = len(plan.card.legend) if keep else 0
+    layers = len(plan.legend) if keep else 0
     return Journal(outputs.cover, known, plan.grid, list(plan.chunks()), layers, resume=resume)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from landmap.errors import SettingsError, ZoneError, issue_warnings
 from landmap.inference.plan import Plan
+from landmap.inference.plan_text import legend_text
 from landmap.io.cog import Layers, RasterWriter, check_raster
 from landmap.io.publish import Staged, staging, write_errors
 from landmap.io.qgis import percent_style
@@ -22,7 +23,7 @@ from landmap.io.tables import check_table
 from landmap.io.vectors import format_of
 from landmap.maps.cover import read_cover
 from landmap.maps.summarize import check_summary, stage_summary
-from landmap.maps.tags import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, legend_tag
+from landmap.maps.tags import CELL_TAG, LAYER_TAG, LEGEND_TAG, RECODED_TAG, STRIDE_TAG, legend_tag
 from landmap.maps.vectorize import VectorSettings, check_vector, stage_vector
 from landmap.maps.zones import Zones
 from landmap.products.files import check_outputs
@@ -161,7 +162,7 @@ def open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str)
     # Polygons, tables and the report need it. If it is not wanted itself, it stays among the cover's temporary files.
     confidence = outputs.confidence or (outputs.cover if outputs.derived.paths() or outputs.report else None)
     wanted = {
-        "probabilities": (outputs.probabilities, Layers(plan.card.legend.names, overviews="AVERAGE")),
+        "probabilities": (outputs.probabilities, Layers(tuple(c.name for c in plan.legend), overviews="AVERAGE")),
         "confidence": (confidence, Layers(("confidence",), overviews="AVERAGE", style=percent_style())),
         "classes": (outputs.cover, Layers(("class",), legend=plan.map_classes, sieve=plan.settings.sieve)),
     }
@@ -195,7 +196,11 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),
         LEGEND_TAG: legend_tag(plan.map_classes),
-    } | ({"LANDMAP_WARP": plan.scene.warp_text} if plan.scene.warp_text else {})
+    } | {
+        name: text
+        for name, text in {"LANDMAP_WARP": plan.scene.warp_text, RECODED_TAG: legend_text(plan)}.items()
+        if text
+    }
 
 
 def _settings_tag(settings: Settings) -> str:
