@@ -53,7 +53,7 @@ def fill_nodata(pixels: Pixels, fill: Floats) -> Pixels:
 
 
 def reflect(start: int, stop: int, size: int) -> npt.NDArray[np.intp]:
-    """Indexes from start to stop, mirrored at the last pixel as often as needed where they are `size` or more.
+    """Indexes from start to stop, mirrored at the first and the last pixel as often as needed to be below `size`.
 
     `reflect(2, 8, 5)` is 2, 3, 4, 3, 2, 1: the last pixel itself is not repeated (NumPy's "reflect").
     """
@@ -75,7 +75,7 @@ def take(array: npt.NDArray[Any], rows: npt.NDArray[np.intp], cols: npt.NDArray[
 
 
 def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int) -> Pixels:
-    """Pad pixels beyond the right and lower edge of their scene by reflection; padding is not valid.
+    """Pad pixels beyond the edges of their scene by reflection; padding is not valid.
 
     The spectrum is dropped, as it is used for cells inside the scene only.
 
@@ -92,8 +92,8 @@ def extend(pixels: Pixels, read: Window, wanted: Window, height: int, width: int
     rows = reflect(wanted.row_off, row_stop, height) - read.row_off
     cols = reflect(wanted.col_off, col_stop, width) - read.col_off
     valid = take(pixels.valid, rows, cols).copy()
-    valid[height - wanted.row_off :] = False
-    valid[:, width - wanted.col_off :] = False
+    valid[height - wanted.row_off :] = valid[: max(0, -wanted.row_off)] = False
+    valid[:, width - wanted.col_off :] = valid[:, : max(0, -wanted.col_off)] = False
     return Pixels(take(pixels.values, rows, cols), valid)
 
 

@@ -8,6 +8,9 @@ ones may reach beyond the scene by less than a cell, or by more where the scene 
 A *chunk* is a rectangle of cells: every cell is owned by exactly one chunk, and a chunk needs every window that covers
 one of its cells. Windows on the border between chunks are therefore predicted by both, which is what makes the result
 independent of the chunk size.
+
+Models that answer for each pixel are given windows, too, and *margin* pixels around each: the windows lie side by side
+where the margin is all that answers depend on, and overlap by half where nothing is.
 """
 
 from __future__ import annotations
@@ -62,6 +65,8 @@ class Axis:
     """Height or width of a window in pixels."""
     stride: int
     """Height or width of a cell in pixels."""
+    margin: int = 0
+    """Pixels before and behind a window that the model is given, too."""
 
     @property
     def reach(self) -> int:
@@ -91,8 +96,9 @@ class Axis:
         return Span(cells.start * self.stride, min(self.pixels, cells.stop * self.stride))
 
     def pixels_of_windows(self, windows: Span) -> Span:
-        """The pixels of these windows, *including* those beyond the scene."""
-        return Span(windows.start * self.stride, (windows.stop - 1) * self.stride + self.chip_size)
+        """The pixels of these windows and of the margin around them, *including* those beyond the scene."""
+        first, last = windows.start * self.stride, (windows.stop - 1) * self.stride + self.chip_size
+        return Span(first - self.margin, last + self.margin)
 
     def pixels_to_read(self, windows: Span) -> Span:
         """The pixels of the scene from which those of these windows can be made.
@@ -100,9 +106,10 @@ class Axis:
         What lies beyond the scene mirrors what lies before its edge, which may be more than the windows hold.
         """
         wanted = self.pixels_of_windows(windows)
-        beyond = max(0, wanted.stop - self.pixels)
+        before, beyond = max(0, -wanted.start), max(0, wanted.stop - self.pixels)
         mirrored = self.pixels - 1 - beyond if beyond else wanted.start
-        return Span(max(0, min(wanted.start, mirrored)), min(self.pixels, wanted.stop))
+        last = max(before + 1, wanted.stop) if before else wanted.stop
+        return Span(max(0, min(wanted.start, mirrored)), min(self.pixels, last))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +144,8 @@ class Grid:
     """Height and width of a window in pixels."""
     stride: int
     """Height and width of a cell in pixels; divides the chip size."""
+    margin: int = 0
+    """Pixels on each side of a window that the model is given, too."""
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
@@ -149,12 +158,12 @@ class Grid:
     @property
     def rows(self) -> Axis:
         """The vertical axis."""
-        return Axis(self.height, self.chip_size, self.stride)
+        return Axis(self.height, self.chip_size, self.stride, self.margin)
 
     @property
     def cols(self) -> Axis:
         """The horizontal axis."""
-        return Axis(self.width, self.chip_size, self.stride)
+        return Axis(self.width, self.chip_size, self.stride, self.margin)
 
     @property
     def reach(self) -> int:
@@ -198,7 +207,7 @@ class Grid:
         return _window(self.rows.pixels_of_cells(chunk.blended_rows), self.cols.pixels_of_cells(chunk.blended_cols))
 
     def padded_window(self, chunk: Chunk) -> Window:
-        """The pixels that a chunk's windows cover; they may reach beyond the scene's right and lower edge."""
+        """The pixels that a chunk's windows cover, with their margin; they may reach beyond the scene's edges."""
         return _window(self.rows.pixels_of_windows(chunk.window_rows), self.cols.pixels_of_windows(chunk.window_cols))
 
     def read_window(self, chunk: Chunk) -> Window:

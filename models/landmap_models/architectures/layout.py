@@ -20,7 +20,9 @@ def rebuilt(config: dict[str, Any], weights: list[Any]) -> keras.Model:
     return made
 
 
-def in_precision(model: keras.Model, precision: str, *, exact_input: bool = False) -> keras.Model:
+def in_precision(
+    model: keras.Model, precision: str, *, exact_input: bool = False, exact_output: bool = False
+) -> keras.Model:
     """Copy a network so that its layers compute in another dtype policy; the last layer stays float32.
 
     Args:
@@ -28,9 +30,13 @@ def in_precision(model: keras.Model, precision: str, *, exact_input: bool = Fals
         precision: Name of a Keras dtype policy, such as "mixed_bfloat16".
         exact_input: Whether the layers up to the first with weights stay float32, too. Water and woods differ by a few
             thousandths in reflectance, which eight bits of mantissa lose where pixels are centred on zero.
+        exact_output: Whether the last layer with weights and all behind it stay float32, too.
     """
     config = copy.deepcopy(model.get_config())
     exact = exact_layers(model) if exact_input else {model.layers[-1].name}
+    if exact_output:
+        last = max(place for place, layer in enumerate(model.layers) if layer.weights)
+        exact |= {layer.name for layer in model.layers[last:]}
     for layer in config["layers"]:
         # Bare operations, such as a sum written with +, have no dtype of their own.
         if layer["class_name"] != "InputLayer" and "dtype" in layer["config"] and layer["config"]["name"] not in exact:

@@ -43,6 +43,18 @@ class WindowClassifier(Classifier, Protocol):
         """
 
 
+class PerPixelClassifier(Classifier, Protocol):
+    """Answers for each pixel; its card says so (`answers`), and how far its answers reach (`margin`, `step`)."""
+
+    def predict_pixels(self, values: Floats, bands: tuple[str, ...]) -> Floats:
+        """Probabilities `(height, width, classes)` of the pixels of `values`, `(height, width, bands)` in reflectance.
+
+        Args:
+            values: Reflectance without gaps; each side is a multiple of the card's step.
+            bands: Names of the bands that are there, in the order of the card's `input_names`.
+        """
+
+
 FAKE_CARD = ModelCard(
     name="constant",
     version="1",

@@ -227,6 +227,8 @@ def load_classifier(
         UnsafeModelError: It holds code.
     """
     model, card = _load(path, sha256)
+    if card.per_pixel:
+        raise ModelError(f"{path}: expected a model of chips. {card.name} answers for each pixel: landmap classify")
     return KerasClassifier(model, card, batch_size, precision, device, path)
 
 

@@ -192,7 +192,7 @@ def _add_model(item: pystac.Item, result: Result) -> None:
     MLMExtension.ext(item, add_if_missing=True).apply(
         name=re.sub(r"[^0-9A-Za-z_.-]+", "-", card.name),
         architecture=str(card.training.get("settings", {}).get("architecture", "unknown")),
-        tasks=[TaskType.SCENE_CLASSIFICATION],
+        tasks=[TaskType.SEMANTIC_SEGMENTATION if card.per_pixel else TaskType.SCENE_CLASSIFICATION],
         framework="Keras",
         framework_version=card.versions.get("keras"),
         input=[_model_input(card)],
@@ -208,19 +208,20 @@ def _model_input(card: ModelCard) -> ModelInput:
     from pystac.extensions.mlm import InputStructure, ModelInput
     from pystac.extensions.raster import DataType
 
-    shape = [-1, card.chip_size, card.chip_size, len(card.bands)]
+    shape = [-1, card.chip_size, card.chip_size, len(card.input_names)]
     structure = InputStructure.create(shape, ["batch", "height", "width", "bands"], DataType.FLOAT32)
-    return ModelInput.create("reflectance", list(card.band_names), structure)
+    return ModelInput.create("reflectance", list(card.input_names), structure)
 
 
 def _model_output(card: ModelCard) -> ModelOutput:
     from pystac.extensions.mlm import ModelOutput, ResultStructure, TaskType
     from pystac.extensions.raster import DataType
 
-    structure = ResultStructure.create([-1, len(card.legend)], ["batch", "class"], DataType.FLOAT32)
-    return ModelOutput.create(
-        "probabilities", [TaskType.SCENE_CLASSIFICATION], structure, classes=_classes(card.legend)
-    )
+    side, names = [card.chip_size] * 2 * card.per_pixel, ["height", "width"] * card.per_pixel
+    shape = [-1, *side, len(card.legend)]
+    structure = ResultStructure.create(shape, ["batch", *names, "class"], DataType.FLOAT32)
+    task = TaskType.SEMANTIC_SEGMENTATION if card.per_pixel else TaskType.SCENE_CLASSIFICATION
+    return ModelOutput.create("probabilities", [task], structure, classes=_classes(card.legend))
 
 
 def _add_links(item: pystac.Item, beside: Path, folder: Path, source: str) -> None:

@@ -26,6 +26,7 @@ from rasterio.windows import Window as RasterWindow
 from landmap.bench.result import Bench, Machine, Steps, Whole
 from landmap.demo.example import MIN_SIZE, TAGS, write_example
 from landmap.errors import ChunkError, LandmapError, SceneError, SettingsError
+from landmap.inference.methods import EachPixel
 from landmap.inference.plan import Plan, make_plan, with_precision
 from landmap.inference.precision import choose_precision
 from landmap.inference.work import chunk_work, load
@@ -37,7 +38,7 @@ from landmap.run.classify import run_plan
 from landmap.run.result import Progress
 from landmap.settings import PRECISIONS, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid, Window
-from landmap_models.inference.classifier import Classifier, WindowClassifier
+from landmap_models.inference.classifier import Classifier, PerPixelClassifier, WindowClassifier
 from landmap_models.sentinel2 import TRUE_COLOR
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
@@ -267,6 +268,10 @@ def measure_steps(plan: Plan, precision: Precision, folder: Path) -> Steps:
 def _warm_up(plan: Plan, classifier: Classifier) -> None:
     """Predict once, which makes TensorFlow's graph."""
     bands, size = len(plan.card.bands), plan.card.chip_size
+    if isinstance(plan.method, EachPixel):
+        shape = plan.method.given, plan.method.given, len(plan.method.bands)
+        cast(PerPixelClassifier, classifier).predict_pixels(np.zeros(shape, np.float32), plan.method.bands)
+        return
     if plan.tile is None:
         classifier.predict(np.zeros((1, size, size, bands), np.float32))
         return

@@ -21,6 +21,8 @@ runs on two kinds of processors (Intel with AMX, AMD Zen 5), without their chunk
 SMALLEST_TILE = 512
 """Height and width in pixels of the smallest tile that is predicted in one pass. For smaller ones TensorFlow takes
 other kernels, whose rounding differs, and a cover must not depend on its chunks."""
+LONGEST_CHUNK = 1024
+"""Most pixels along a chunk's side for models that answer for each pixel: larger ones would save little reading."""
 LARGE_BLOCKS = 200e6
 """Size in bytes of decoded blocks above which the plan warns."""
 
@@ -45,6 +47,10 @@ def chunk_shape(
     """
     if settings.chunk is not None:
         height, width = settings.chunk, settings.chunk
+    elif method.per_pixel:
+        free = settings.memory - BASE_BYTES - remembered_bytes(scene) - method.window_bytes(itemsize)
+        side = math.isqrt(max(0, int(free / bytes_per_pixel(scene, card, method, itemsize))))
+        height = width = max(1, min(LONGEST_CHUNK, side) // grid.stride) * grid.stride
     elif not method.in_one_pass:
         height, width = _by_blocks(scene, grid)
     else:
@@ -86,8 +92,9 @@ def _by_blocks(scene: Scene, grid: Grid) -> tuple[int, int]:
 
 def bytes_per_pixel(scene: Scene, card: ModelCard, method: Method, itemsize: int) -> float:
     """Bytes for each pixel of a chunk: values and reflectance of two chunks, one of which is read, and the network."""
-    bands = len(card.bands) + (4 if scene.nir else 0)
-    return bands * 36 + method.bytes_per_pixel(itemsize)
+    bands = len(card.input_names) + (4 if scene.nir else 0)
+    answers = 13 * len(card.legend) if method.per_pixel else 0  # as floats twice, multiplied by 100, and as bytes
+    return bands * 36 + answers + method.bytes_per_pixel(itemsize)
 
 
 def block_bytes(scene: Scene) -> int:

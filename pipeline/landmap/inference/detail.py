@@ -98,7 +98,7 @@ def _around(start: int, length: int, part: PixelPart, size: int) -> npt.NDArray[
 
 def _layers(pixels: Pixels, own: tuple[str, ...], how: DetailSettings, part: PixelPart) -> Iterator[Floats]:
     """Reflectance of each band that is there, `(height, width)`, without gaps."""
-    further = [name for name in how.bands if name not in (*own, NIR_BAND)]
+    further = [name for name in how.bands if name not in own and (name != NIR_BAND or pixels.spectrum is None)]
     complete = bool(pixels.valid.all())
     for name in how.bands:
         if name in own:
@@ -114,6 +114,7 @@ def _layers(pixels: Pixels, own: tuple[str, ...], how: DetailSettings, part: Pix
 
 def _beside(pixels: Pixels, name: str, further: Sequence[str]) -> Floats:
     """Reflectance of a band that is none of the model's own, `(height, width)`."""
-    array, place = (pixels.spectrum, 2) if name == NIR_BAND else (pixels.further, further.index(name))
+    beside = name == NIR_BAND and pixels.spectrum is not None
+    array, place = (pixels.spectrum, 2) if beside else (pixels.further, further.index(name))
     assert array is not None  # the plan has seen to it
     return array[..., place]

@@ -21,7 +21,7 @@ from landmap.inference.chunking import (
     remembered_bytes,
 )
 from landmap.inference.detail import DetailSettings, detail_settings, part_of
-from landmap.inference.methods import Method, check_task, choose_method
+from landmap.inference.methods import Method, check_task, choose_method, each_pixel
 from landmap.inference.plan_text import plan_dict, plan_html, plan_text
 from landmap.inference.predict import ChunkSettings
 from landmap.scene.checks import check_georeference
@@ -125,7 +125,7 @@ class Plan:
     @property
     def cell(self) -> int:
         """Pixels along the side of the smallest squares that get a class of their own."""
-        if self.detail:
+        if self.detail or self.card.per_pixel:
             return 1
         return math.gcd(self.grid.stride, CELL) if self.scene.nir else self.grid.stride
 
@@ -156,6 +156,7 @@ class Plan:
         return (
             int(height * width * bytes_per_pixel(self.scene, self.card, self.method, itemsize))
             + windows * len(self.card.legend) * 16
+            + self.method.window_bytes(itemsize)
             + remembered_bytes(self.scene)
         )
 
@@ -220,16 +221,16 @@ def make_plan(
     card = card or read_card(find_model(settings.model))
     check_task(card)
     _check_legend(card, settings)
+    _check_per_pixel(card, settings)
     scene = open_scene(path, settings, card=card)
     if settings.clouds == "s2cloudless":
         scene = without_clouds(scene, settings)
     placed = check_georeference(scene, card, force=settings.force)
     config = read_config(model_path) if model_path else None
     detail = _detail(card, settings, config)
-    if not detail:
+    if not (detail or card.per_pixel):
         scene = dataclasses.replace(scene, further=None, further_text="")
-    stride = part_of(card).step if detail else settings.stride or _stride(scene, card, config)
-    grid, method = Grid(*scene.geobox.shape, card.chip_size, stride), choose_method(config, card, stride)
+    grid, method = _windows(scene, card, settings, config, detail=detail)
     warnings = (*placed, *large_blocks(scene), *_smaller_than_a_chip(scene, card), *_warnings_of(scene))
     issue_warnings(warnings)
     return Plan(
@@ -258,6 +259,33 @@ def _check_legend(card: ModelCard, settings: Settings) -> None:
         ) from error
 
 
+def _check_per_pixel(card: ModelCard, settings: Settings) -> None:
+    """Refuse settings that mean nothing to a model that answers for each pixel.
+
+    Raises:
+        SettingsError: There is one.
+    """
+    given = {"stride": settings.stride is not None, "smooth": settings.smooth, "detail": settings.detail == "chip"}
+    if card.per_pixel and (names := [name for name, set_ in given.items() if set_]):
+        raise SettingsError(
+            f"{names[0]}: expected no {' and no '.join(names)} with {card.name}, which gives a class to each pixel: "
+            "leave it out"
+        )
+
+
+def _windows(
+    scene: Scene, card: ModelCard, settings: Settings, config: Mapping[str, Any] | None, *, detail: bool
+) -> tuple[Grid, Method]:
+    """Where the model's windows lie, and how it answers for them."""
+    shape = scene.geobox.shape
+    if card.per_pixel:
+        further = scene.further.names if scene.further else ()
+        pixels = each_pixel(card, {*card.band_names, *further}, *shape)
+        return Grid(*shape, pixels.size, pixels.stride, card.margin or 0), pixels
+    stride = part_of(card).step if detail else settings.stride or _stride(scene, card, config)
+    return Grid(*shape, card.chip_size, stride), choose_method(config, card, stride)
+
+
 def _warnings_of(scene: Scene) -> Iterator[str]:
     """What the parts of a scene warn of, in the order in which the plan lists them."""
     for mask in scene.masks:
@@ -269,7 +297,7 @@ def _warnings_of(scene: Scene) -> Iterator[str]:
 
 def _smaller_than_a_chip(scene: Scene, card: ModelCard) -> list[str]:
     """The warning about a scene smaller than a chip, which is filled up with its mirror image."""
-    chip = card.chip_size
+    chip = 1 if card.per_pixel and card.margin is not None else card.chip_size
     share = min(scene.geobox.height, chip) * min(scene.geobox.width, chip) / chip**2
     if share == 1:
         return []
@@ -283,6 +311,8 @@ def _smaller_than_a_chip(scene: Scene, card: ModelCard) -> list[str]:
 
 def _detail(card: ModelCard, settings: Settings, config: Mapping[str, Any] | None) -> bool:
     """Whether classes are to be those of single pixels."""
+    if card.per_pixel:
+        return False
     if settings.detail == "pixel" and card.pixels is None:
         raise SettingsError(
             f"detail: expected a model with a network for pixels, as {card.name} has none: --detail chip"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from landmap.crosswalk import PRODUCTS
 from landmap.scene.scene import Scene
+from landmap.tiling import Grid
 
 if TYPE_CHECKING:
     from landmap.inference.plan import Plan
@@ -41,7 +42,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("level", f"{radiometry.level} ({radiometry.origins['level']})"),
         ("haze", radiometry.origins["haze"]),
         ("model", f"{plan.card.name} {plan.card.version}, {len(plan.card.legend)} classes"),
-        ("grid", f"{grid.num_windows} windows of {grid.chip_size} px at a stride of {grid.stride} px"),
+        ("grid", _grid(grid)),
         ("method", plan.method.text),
         *([("detail", detail_text(plan))] if plan.detail else []),
         *([("legend", legend_text(plan))] if plan.recode else []),
@@ -78,6 +79,11 @@ def legend_text(plan: Plan) -> str:
     sources = plan.recode.sources(plan.card.legend.names)
     listed = "; ".join(f"{c.id} {c.name}: {', '.join(sources[c.name])}" for c in plan.recode.classes)
     return f"{PRODUCTS[plan.recode.name].title}: {listed}"
+
+
+def _grid(grid: Grid) -> str:
+    around = f", and {grid.margin} px around each" if grid.margin else ""
+    return f"{grid.num_windows} windows of {grid.chip_size} px at a stride of {grid.stride} px{around}"
 
 
 def _part(plan: Plan) -> str:

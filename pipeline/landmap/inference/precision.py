@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,8 @@ FEW_WITH_DATA = WINDOWS // 10
 """If fewer windows of the sample see data, another sample is taken where there are data."""
 FEW_WINDOWS = 50_000
 """A scene of fewer windows is predicted in float32: it takes no longer than a trial of another precision."""
+PIXELS_OF_A_WINDOW = 64
+"""For models that answer for each pixel, so many pixels count as a window in all three numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +57,27 @@ def choose_precision(plan: Plan) -> Choice:
     wanted, device = plan.settings.precision, find_device(plan.settings.device)
     if wanted != "auto":
         return Choice(wanted, f"{wanted}, as asked")
-    if plan.grid.num_windows < FEW_WINDOWS:
+    if _answers(plan, [(plan.grid.height, plan.grid.width)], plan.grid.num_windows) < FEW_WINDOWS:
         return Choice("float32", "float32: a small scene")
     fast = fast_precision(device)
     if fast == "float32":
         return Choice("float32", "float32: the device has nothing faster")
-    agreement, windows = _agreement(plan, fast)
-    if not windows:
+    agreement, number = _agreement(plan, fast)
+    if not number:
         return Choice("float32", "float32: the sample has no data to try another on")
-    found = f"{100 * agreement:.2f} % of {windows:,} sampled windows have the same class in {fast} as in float32"
+    what = "pixels" if plan.method.per_pixel else "windows"
+    found = f"{100 * agreement:.2f} % of {number:,} sampled {what} have the same class in {fast} as in float32"
     return Choice(
         fast if agreement >= AGREEMENT else "float32", f"{fast if agreement >= AGREEMENT else 'float32'}: {found}"
     )
 
 
 def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:
-    """Share of sampled windows with the same class in both precisions, and the number of windows."""
+    """Share of sampled windows, or pixels, with the same class in both precisions, and their number."""
     chunks = _small_chunks(plan)
-    found = _same(plan, fast, _spread(chunks))
-    if found.size < FEW_WITH_DATA and len(chunks) > 1:
-        found = _same(plan, fast, _spread(_with_data(plan, chunks)))
+    found = _same(plan, fast, _spread(plan, chunks))
+    if _answers(plan, [found.shape], found.size) < FEW_WITH_DATA and len(chunks) > 1:
+        found = _same(plan, fast, _spread(plan, _with_data(plan, chunks)))
     return float(found.mean()) if found.size else 0.0, found.size
 
 
@@ -97,7 +102,7 @@ def _same(plan: Plan, fast: Precision, chunks: list[Chunk]) -> npt.NDArray[np.bo
 
 def _small_chunks(plan: Plan) -> list[Chunk]:
     """The scene in small chunks, without those that a mask is known to leave out."""
-    side = SMALLEST_TILE - 2 * plan.grid.chip_size
+    side = plan.grid.stride if plan.method.per_pixel else SMALLEST_TILE - 2 * plan.grid.chip_size
     return [c for c in plan.grid.chunks(side, side) if not plan.scene.left_out(plan.grid.owned_window(c))]
 
 
@@ -115,9 +120,26 @@ def _with_data(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
     return [chunk for chunk in chunks if has_data(plan.grid.owned_window(chunk))]
 
 
-def _spread(chunks: list[Chunk]) -> list[Chunk]:
+def _answers(plan: Plan, shapes: Sequence[tuple[int, ...]], windows: int) -> int:
+    """Number of windows whose answers count, or of as many pixels as are worth a window each.
+
+    Args:
+        plan: The plan of the scene.
+        shapes: Shapes of arrays of pixels.
+        windows: Number of windows.
+    """
+    return sum(map(math.prod, shapes)) // PIXELS_OF_A_WINDOW if plan.method.per_pixel else windows
+
+
+def _spread(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
     """Chunks that are spread evenly over all of them and together have about `WINDOWS` windows."""
-    windows = max((len(c.window_rows) * len(c.window_cols) for c in chunks), default=1)
+    windows = max(
+        (
+            _answers(plan, [plan.grid.owned_window(c).shape], len(c.window_rows) * len(c.window_cols)) or 1
+            for c in chunks
+        ),
+        default=1,
+    )
     number = min(len(chunks), -(-WINDOWS // windows))
     return [chunks[(2 * i + 1) * len(chunks) // (2 * number)] for i in range(number)]
 

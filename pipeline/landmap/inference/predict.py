@@ -10,7 +10,7 @@ import numpy as np
 
 from landmap.crosswalk import Recode
 from landmap.inference.detail import DetailSettings, PixelClassifier, part_of, pixel_factors
-from landmap.inference.methods import ChipByChip, Method
+from landmap.inference.methods import ChipByChip, EachPixel, Method
 from landmap.inference.stitch import ChunkCover, cell_probabilities, cover, empty_cover, smooth_cover
 from landmap.left_out import count_reasons
 from landmap.pixels import Pixels, extend, fill_nodata, valid_share
@@ -18,6 +18,7 @@ from landmap.tiling import Chunk, Grid, Window
 from landmap_models.arrays import Bools, Floats
 from landmap_models.inference.classifier import Classifier
 from landmap_models.legend import UNKNOWN_ID
+from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.nir import CELL, NirPrior, cell_statistics
 
 
@@ -109,6 +110,8 @@ def _with_unknown(found: ChunkCover, percent: int) -> ChunkCover:
 def _cells(pixels: Pixels, grid: Grid, chunk: Chunk, classifier: Classifier, how: ChunkSettings) -> tuple[Floats, int]:
     """Probabilities of the cells that a chunk needs, `(rows, cols, classes)`, and the side of a cell in pixels."""
     windows, weights = chunk_windows(pixels, grid, chunk, classifier, how)
+    if how.method.per_pixel:
+        return windows, 1
     probabilities = cell_probabilities(windows, weights, grid, chunk)
     if classifier.card.nir is None or pixels.spectrum is None:
         return probabilities, grid.stride
@@ -122,6 +125,8 @@ def chunk_windows(
 ) -> tuple[Floats, Floats]:
     """Probabilities of a chunk's windows, `(rows, cols, classes)`, and their valid shares, `(rows, cols)`.
 
+    Of a method for single pixels, those of the pixels that the chunk owns, and 1 where these are valid.
+
     Args:
         pixels: The pixels of `grid.read_window(chunk)`.
         grid: Windows and cells of the scene.
@@ -129,12 +134,31 @@ def chunk_windows(
         classifier: The model that predicts, as the plan names it or as it was passed in.
         how: How chunks are predicted.
     """
-    filled = fill_nodata(pixels, np.array([b.mean for b in classifier.card.bands], np.float32))
-    complete = extend(filled, grid.read_window(chunk), grid.padded_window(chunk), grid.height, grid.width)
-    weights = valid_share(complete.valid, grid.chip_size, grid.stride)
+    filled = _band_stack(pixels, classifier.card, how)
+    padded = grid.padded_window(chunk)
+    complete = extend(filled, grid.read_window(chunk), padded, grid.height, grid.width)
+    inner = slice(grid.margin, -grid.margin or None)
+    weights = valid_share(complete.valid[inner, inner], grid.chip_size, grid.stride)
     tile, size = how.tile, how.batch_size
     windows = how.method.predict(complete.values, weights, classifier, grid.stride, batch_size=size, tile=tile)
-    return windows, weights
+    if not how.method.per_pixel:
+        return windows, weights
+    owned = grid.owned_window(chunk)
+    row, col = owned.row_off - padded.row_off - grid.margin, owned.col_off - padded.col_off - grid.margin
+    own = windows[row : row + owned.height, col : col + owned.width]
+    return own, pixels.valid[_within(owned, grid.read_window(chunk))].astype(np.float32)
+
+
+def _band_stack(pixels: Pixels, card: ModelCard, how: ChunkSettings) -> Pixels:
+    """The pixels of all bands that the model is given, without gaps: a band's mean fills them."""
+    filled = fill_nodata(pixels, np.array([b.mean for b in card.bands], np.float32))
+    if pixels.further is None or not isinstance(how.method, EachPixel):
+        return filled
+    means = {band.name: np.float32(band.mean) for band in card.optional}
+    beside = [name for name in how.method.bands if name in means]
+    fill = np.array([means[name] for name in beside], np.float32)
+    further = np.where(np.isfinite(pixels.further) & pixels.valid[..., None], pixels.further, fill)
+    return Pixels(np.concatenate([filled.values, further], axis=-1), pixels.valid)
 
 
 def weigh_by_nir(probabilities: Floats, spectrum: Floats, stride: int, prior: NirPrior) -> tuple[Floats, int]:

@@ -40,6 +40,8 @@ class ModelFile:
     """Number format in which it computes."""
     device: str
     """Device on which it computes, as in `Settings`."""
+    per_pixel: bool = False
+    """Whether it answers for each pixel, and not for chips."""
 
     def load(self, path: Path | None = None) -> Classifier:
         """Load the model; a process loads it once.
@@ -50,6 +52,10 @@ class ModelFile:
         Raises:
             ModelError: It can't be loaded, or has changed since the plan was made.
         """
+        if self.per_pixel:
+            from landmap_models.inference.per_pixel import load_pixel_model
+
+            return load_pixel_model(path or self.path, self.sha256, self.precision, self.device)
         from landmap_models.inference.keras_classifier import load_classifier
 
         return load_classifier(path or self.path, self.sha256, self.batch_size, self.precision, self.device)
@@ -65,7 +71,8 @@ def model_file(plan: Plan, precision: Precision) -> ModelFile:
     assert plan.model_path is not None
     settings = plan.settings
     path = plan.model_path.resolve()
-    return ModelFile(path, plan.card.weights_sha256, settings.batch_size, precision, settings.device)
+    card = plan.card
+    return ModelFile(path, card.weights_sha256, settings.batch_size, precision, settings.device, card.per_pixel)
 
 
 def load(plan: Plan, precision: Precision) -> Classifier:

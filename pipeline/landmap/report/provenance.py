@@ -14,6 +14,7 @@ from landmap.maps.cover import Cover
 from landmap.maps.tags import RECODED_TAG, tag_content
 from landmap.scene.scene import Scene
 from landmap.settings import Settings
+from landmap_models.model_file.card import margin_text
 
 FACTS = (
     ("LANDMAP_MODEL", "Model"),
@@ -53,10 +54,17 @@ def facts(scene: Scene, cover: Cover, plan: Plan | None) -> list[tuple[str, str]
     found += _place(scene) + _radiometry(tag_content(tags, "LANDMAP_RADIOMETRY", nothing, cover.path))
     found += [(title, tags[tag]) for tag, title in FACTS if tags.get(tag)]
     if plan:
-        side = plan.grid.chip_size
-        found.append(("Seen at once", f"{side} x {side} px: a class is what that neighbourhood is, not a pixel"))
+        found.append(("Seen at once", _seen(plan)))
     found.append(("Settings", _given(tag_content(tags, "LANDMAP_SETTINGS", nothing, cover.path))))
     return [(name, without_folder(text, scene)) for name, text in found]
+
+
+def _seen(plan: Plan) -> str:
+    """How much of the scene a class depends on, in words."""
+    if plan.card.per_pixel:
+        return f"a class is that of a pixel, {margin_text(plan.card)}"
+    side = plan.grid.chip_size
+    return f"{side} x {side} px: a class is what that neighbourhood is, not a pixel"
 
 
 def plan_text(plan: Plan) -> str:

@@ -191,7 +191,7 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
         "LANDMAP_CLOUDS": plan.scene.clouds.text,
         "LANDMAP_MASKS": json.dumps(described["masks"]),
         "LANDMAP_PRECISION": precision,
-        STRIDE_TAG: str(plan.grid.stride),
+        STRIDE_TAG: str(1 if plan.card.per_pixel else plan.grid.stride),
         CELL_TAG: str(plan.cell),
         "LANDMAP_WARNINGS": json.dumps(plan.warnings),
         "LANDMAP_SETTINGS": _settings_tag(plan.settings),

@@ -89,7 +89,8 @@ def _facts(result: Result) -> list[str]:
     left_out = f"left out: {result.left_out_text}, " if result.left_out_text else ""
     return [
         f"{pixels / 1e6:.2f} Mpx, {100 * result.nodata_pixels / pixels:.1f} % nodata, {left_out}in {seconds:.1f} s: "
-        f"{pixels / 1e6 / seconds:.2f} Mpx/s, {plan.grid.num_windows / seconds:.0f} chips/s",
+        f"{pixels / 1e6 / seconds:.2f} Mpx/s"
+        f"{'' if plan.card.per_pixel else f', {plan.grid.num_windows / seconds:.0f} chips/s'}",
         "; ".join(filter(None, (plan.nir, plan.method.text, detail_text(plan), result.precision))),
         *map(str, result.outputs.paths()),
     ]

@@ -38,10 +38,14 @@ def maps_pixels(card: ModelCard, settings: Settings) -> bool:
 
 
 def further_names(card: ModelCard, settings: Settings) -> tuple[str, ...]:
-    """Names of the bands, beside the model's own and B08, that are worth reading, in the order of the pixel network."""
-    if card.pixels is None or not settings.use_nir or not maps_pixels(card, settings):
+    """Names of the bands beside those that the model must have and can use, in its order.
+
+    B08 is not among them where it is read for a prior.
+    """
+    if not settings.use_nir or not (card.per_pixel or maps_pixels(card, settings)):
         return ()
-    return tuple(name for name in card.pixels.bands if name not in (*card.band_names, NIR_BAND))
+    read = (*card.band_names, *([NIR_BAND] if card.nir else []))
+    return tuple(name for name in (card.pixels.bands if card.pixels else card.input_names) if name not in read)
 
 
 @dataclass(frozen=True, slots=True)
