@@ -38,7 +38,7 @@ MODELS = (
     "model_file",
     "architectures",
     "inference",
-    "metrics",
+    "foreign metrics",
     "datasets",
     "augment",
     "training",

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
+from landmap_models.architectures import dynamic_world
 from landmap_models.datasets.chips import ChipFolder, open_chips
 from landmap_models.datasets.coordinates import chip_coordinates, read_coordinates
-from landmap_models.training import dynamic_world
+from landmap_models.foreign.dynamic_world import load
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Inputs of the network in order."""
@@ -134,9 +135,9 @@ def _block_names(places: npt.NDArray[np.float64]) -> npt.NDArray[np.str_]:
 def teach(folder: Path, pictures: Floats) -> Floats:
     """Dynamic World's probabilities, `(n, height, width, 9)`, of pictures reflected at their edges."""
     places = [BANDS.index(b) for b in dynamic_world.BANDS]
-    numbers = np.pad(pictures[..., places] * 10_000, ((0, 0), (PADDING,) * 2, (PADDING,) * 2, (0, 0)), "reflect")
-    network = dynamic_world.load(folder, *numbers.shape[1:3])
-    logits = network.predict(dynamic_world.normalise(numbers), batch_size=8, verbose=0)
+    values = np.pad(pictures[..., places], ((0, 0), (PADDING,) * 2, (PADDING,) * 2, (0, 0)), "reflect")
+    network = load(folder, *values.shape[1:3])
+    logits = network.predict(dynamic_world.TRANSFORM.apply(values), batch_size=8, verbose=0)
     inner = logits[:, PADDING:-PADDING, PADDING:-PADDING].astype(np.float64)
     return softmax(inner).astype(np.float32)
 

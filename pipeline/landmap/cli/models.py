@@ -31,13 +31,14 @@ from landmap_models.training.settings import TrainSettings, recommended
 @click.group(cls=Group, invoke_without_command=True)
 @click.pass_context
 def models(context: click.Context) -> None:
-    """List the packaged models; show or write the card of a model."""
+    """List the models that are known by name; get further ones; show or write the card of a model."""
     if context.invoked_subcommand is not None:
         return
     from landmap_models.model_file.archive import read_card
-    from landmap_models.model_file.packaged import DEFAULT, packaged_models
+    from landmap_models.model_file.packaged import DEFAULT, packaged_models, user_models
 
-    for name, path in packaged_models().items():
+    packaged = packaged_models()
+    for name, path in {**packaged, **user_models(), **packaged}.items():
         card = read_card(path)
         accuracy = card.metrics.get("accuracy", {}).get("value")
         quality = f", accuracy {100 * accuracy:.1f} % ({card.metrics['split']})" if accuracy else ""
@@ -56,6 +57,23 @@ def show(model: str, as_json: bool) -> None:
 
     card = read_card(find_model(model))
     click.echo(card.to_json() if as_json else describe(card))
+
+
+@models.command(example="landmap models fetch dynamic-world")
+@click.argument("name", type=click.Choice(["dynamic-world"]))
+@click.option("--from", "folder", type=PATH, help="Take this copy of Google's SavedModel (model/forward).")
+@click.option("--overwrite", is_flag=True, help="Replace the model where it was fetched before.")
+def fetch(name: str, folder: Path | None, overwrite: bool) -> None:
+    """Get the public model NAME, and write it to your folder of models.
+
+    Dynamic World (Google, Apache-2.0) gives nine classes to each pixel, from nine bands of Level-1C. It is no part of
+    landmap. It is rebuilt from its published weights; its program is not run.
+    """
+    _start_keras()
+    from landmap_models.foreign import dynamic_world
+
+    click.echo(str(dynamic_world.fetch(folder, overwrite=overwrite)))
+    click.echo(dynamic_world.NOTICE.strip())
 
 
 @models.command(

@@ -1,9 +1,7 @@
-"""Google's Dynamic World, rebuilt from plain Keras layers with the variables of its public SavedModel.
+"""Google's Dynamic World from plain Keras layers; `landmap_models.foreign.dynamic_world` fills in its weights.
 
 Dynamic World (Brown et al. 2022, 10.1038/s41597-022-01307-4; github.com/google/dynamicworld, Apache-2.0, whose NOTICE
-must be carried) predicts one of nine kinds of cover for each pixel of a Level-1C scene. Its SavedModel is a program;
-only its weights are read here, from the checkpoint beside the program, and nothing in the file is run. They are not
-part of landmap: the user downloads the SavedModel.
+must be carried) predicts one of nine kinds of cover for each pixel of a Level-1C scene.
 
 Layers are named after the variables of the SavedModel, so that one table maps the weights to the layers.
 """
@@ -11,17 +9,14 @@ Layers are named after the variables of the SavedModel, so that one table maps t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 from keras import layers
 
-from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
-from landmap_models.inference.tensorflow import tensorflow
+from landmap_models.model_file.transform import LogSigmoid
 
 Tensor = Any
 
@@ -39,9 +34,10 @@ CLASSES = (
 """Names of the outputs in order."""
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B11", "B12")
 """Bands of the input in order; those of 20 m are interpolated to 10 m."""
-MARGIN = 24
-"""Pixels from the edge of a window within which outputs depend on the padding. Windows have even sides and offsets."""
-LOG_LOW = (
+MARGIN, STEP = 24, 2
+"""Pixels from the edge of a window within which outputs depend on the padding, and of which sides and offsets of
+windows are multiples."""
+_LOW = (
     1.7417268007636313,
     1.7261204997060209,
     1.6798346251414997,
@@ -52,8 +48,7 @@ LOG_LOW = (
     2.1952484264967844,
     1.554812948247501,
 )
-"""Logarithm of the digital numbers of each band that becomes 0 before the sigmoid."""
-LOG_SCALE = (
+_WIDTH = (
     2.023298706048351,
     2.038905204308012,
     2.179592821212937,
@@ -64,7 +59,8 @@ LOG_SCALE = (
     2.789092484314204,
     2.4140534947492487,
 )
-"""Width of the logarithms of each band, which becomes 1 before the sigmoid."""
+TRANSFORM = LogSigmoid(_LOW, _WIDTH)
+"""What is done to reflectance before, a value a band."""
 HALVING = (1 / 8, 3 / 8, 3 / 8, 1 / 8)
 """Weights of an anti-aliased bilinear halving along one axis."""
 VARIABLES = (
@@ -119,68 +115,6 @@ VARIABLES = (
     "conv2d_14",
 )
 """Layers in the order of their variables in the checkpoint: kernel and bias, or gamma, beta, mean and variance."""
-
-
-def normalise(numbers: npt.NDArray[Any]) -> Floats:
-    """Scale digital numbers as the network takes them.
-
-    Args:
-        numbers: Reflectance x 10000 at the top of the atmosphere, without offset, `(..., 9)` in the order of `BANDS`.
-
-    Returns:
-        Values from 0 to 1, `(..., 9)`.
-    """
-    logs = np.log(np.maximum(np.asarray(numbers, np.float64), 0) * 0.005 + 1)
-    logs = (logs - LOG_LOW) / LOG_SCALE
-    scaled: Floats = (1 / (1 + np.exp(1 - 5 * logs))).astype(np.float32)
-    return scaled
-
-
-def read_variables(folder: str | Path) -> dict[str, list[Floats]]:
-    """Read the variables of the SavedModel by layer; its graph is not read.
-
-    Args:
-        folder: Folder of the SavedModel, which holds `variables/variables.index`.
-
-    Raises:
-        ModelError: There is no checkpoint, or it is not that of Dynamic World's forward model.
-    """
-    path = Path(folder) / "variables" / "variables"
-    try:
-        checkpoint = tensorflow().train.load_checkpoint(str(path))
-        count = sum(name.startswith("variables/") for name in checkpoint.get_variable_to_shape_map())
-        values = [checkpoint.get_tensor(f"variables/{i}/.ATTRIBUTES/VARIABLE_VALUE") for i in range(count)]
-    except Exception as error:  # TensorFlow raises errors of its own for files it can't read
-        raise ModelError(
-            f"{folder}: TensorFlow finds no checkpoint there: {' '.join(str(error).split())[:200]}"
-        ) from error
-    waiting = iter(values)
-    sizes = {name: 4 if name.startswith("batch") else 2 for name in VARIABLES}
-    expected = sum(sizes.values())
-    if count != expected:
-        raise ModelError(f"{folder}: expected {expected} variables of Dynamic World's forward model. Received: {count}")
-    return {name: [next(waiting) for _ in range(size)] for name, size in sizes.items()}
-
-
-def load(folder: str | Path, height: int, width: int) -> keras.Model:
-    """Build Dynamic World with its weights for windows of one size.
-
-    Args:
-        folder: Folder of the SavedModel, which holds `variables/variables.index`.
-        height: Rows of a window in pixels, margin included; even.
-        width: Columns of a window in pixels, margin included; even.
-
-    Raises:
-        ModelError: The variables don't fit, or a side is odd.
-    """
-    variables = read_variables(folder)
-    model = build(height, width)
-    for name, values in variables.items():
-        try:
-            model.get_layer(name).set_weights(values)
-        except ValueError as error:
-            raise ModelError(f"{folder}: the variables of layer {name} do not fit: {error}") from error
-    return model
 
 
 def build(height: int, width: int) -> keras.Model:
