@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from landmap_models.legend import LandClass
+from landmap_models.legend import MAX_CLASS_ID, LandClass
 
 Classes = tuple[LandClass, ...]
 """Classes by ascending id."""
@@ -144,3 +145,111 @@ def _by_name() -> dict[str, dict[str, tuple[str, ...]]]:
     for name, product in PRODUCTS.items():
         found[name] = {c.name: product.kinds[c.id] for c in product.classes}
     return found
+
+
+def identify(classes: Classes) -> Product | None:
+    """The legend that a map's classes are of, with these classes; None where it is not known.
+
+    Where landmap gave EuroSAT's classes the codes of a product, each holds the land of the classes that became it.
+
+    Args:
+        classes: Classes of a map, without "Unknown".
+    """
+    names = [c.name for c in classes]
+    if classes and set(names) <= EUROSAT_KINDS.keys():
+        return Product("EuroSAT", classes, {c.id: tuple(EUROSAT_KINDS[c.name].split(", ")) for c in classes})
+    for name, product in PRODUCTS.items():
+        known = {(c.id, c.name): product.kinds[c.id] for c in product.classes}
+        if not classes or not {(c.id, c.name) for c in classes} <= known.keys():
+            continue
+        made = recode(tuple(EUROSAT_KINDS), name)
+        if [c.id for c in classes] != [c.id for c in made.classes]:
+            return Product(product.title, classes, {c.id: known[c.id, c.name] for c in classes}, product.accuracy)
+        sources = made.sources(tuple(EUROSAT_KINDS))
+        kinds = {c.id: tuple(k for s in sources[c.name] for k in EUROSAT_KINDS[s].split(", ")) for c in classes}
+        return Product(f"{product.title}, recoded from EuroSAT", classes, kinds)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The finest classes into which two legends can be merged, the first legend's and the second's."""
+
+    one: Product
+    """The first legend."""
+    other: Product
+    """The second legend."""
+    classes: Classes
+    """The common classes, by ascending id."""
+    of_one: Mapping[int, int]
+    """Id of the common class of each class of the first legend, by id."""
+    of_other: Mapping[int, int]
+    """The same of the second legend."""
+
+    def rows(self) -> list[tuple[LandClass, list[str], list[str]]]:
+        """Each common class, and the names of the classes of both legends that are merged into it."""
+        return [
+            (
+                c,
+                [own.name for own in self.one.classes if self.of_one[own.id] == c.id],
+                [own.name for own in self.other.classes if self.of_other[own.id] == c.id],
+            )
+            for c in self.classes
+        ]
+
+    def to_dict(self, one: str, other: str) -> dict[str, Any]:
+        """The table as values that JSON has.
+
+        Args:
+            one: Key of what belongs to the first legend.
+            other: Key of what belongs to the second.
+        """
+        rows = [{"id": c.id, "name": c.name, one: mine, other: others} for c, mine, others in self.rows()]
+        return {one: self.one.title, other: self.other.title, "classes": rows}
+
+    def text(self) -> str:
+        """The table in one line."""
+        listed = "; ".join(
+            f"{c.name}: {', '.join(mine) or 'nothing'} = {', '.join(others) or 'nothing'}"
+            for c, mine, others in self.rows()
+        )
+        return f"compared in the finest classes that {self.one.title} and {self.other.title} have in common: {listed}"
+
+
+def common(one: Product, other: Product) -> Common:
+    """Merge the classes of two legends until each kind of land lies in one class of both.
+
+    Ids, names and colours are those of the legend with fewer classes for the same land; a class whose land it does not
+    know stays alone, with its own id if that is free. In two of one legend classes of the same name belong together.
+
+    Args:
+        one: The first legend.
+        other: The second legend.
+    """
+    groups: list[tuple[set[str], Classes, Classes]] = []
+    for side, product in enumerate((one, other)):
+        for c in product.classes:
+            kinds = {c.name} if one.title == other.title else set(product.kinds[c.id])
+            mine, others = (c,) * (1 - side), (c,) * side
+            for group in [group for group in groups if group[0] & kinds]:
+                groups.remove(group)
+                kinds, mine, others = kinds | group[0], group[1] + mine, group[2] + others
+            groups.append((kinds, mine, others))
+    shared = [(mine, others) for _, mine, others in groups if mine and others]
+    sides = [sum(len(group[side]) for group in shared) for side in (0, 1)]
+    lead = int(sides[1] <= sides[0])
+    free = set(range(MAX_CLASS_ID + 1)) - {c.id for c in (one, other)[lead].classes}
+    merged = []
+    for _, mine, others in groups:
+        own = (mine, others)[lead]
+        names = sorted(own or mine or others, key=lambda c: c.id)
+        id_ = names[0].id if own or names[0].id in free else min(free)
+        free.discard(id_)
+        merged.append((LandClass(id_, " / ".join(c.name for c in names), names[-1].color), mine, others))
+    return Common(
+        one,
+        other,
+        tuple(sorted((new for new, _, _ in merged), key=lambda c: c.id)),
+        {c.id: new.id for new, mine, _ in merged for c in mine},
+        {c.id: new.id for new, _, others in merged for c in others},
+    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from landmap.crosswalk import EUROSAT_KINDS, PRODUCTS, recode
-from landmap_models.legend import EUROSAT
+from landmap.crosswalk import EUROSAT_KINDS, PRODUCTS, common, identify, recode
+from landmap_models.legend import EUROSAT, LandClass
 
 BECOMES = {
     "worldcover": (40, 10, 30, 50, 50, 30, 40, 50, 80, 80),
@@ -55,3 +55,68 @@ def test_classes_without_a_counterpart_are_named() -> None:
         recode(("Forest", "Volcano"), "worldcover")
     with pytest.raises(ValueError, match="a, b have no counterpart there"):
         recode(("a", "b"), "corine1")
+
+
+@pytest.mark.parametrize("legend", PRODUCTS)
+def test_a_recoded_map_is_compared_as_the_map_that_it_was(legend: str) -> None:
+    """A map in EuroSAT's classes and the same one recoded meet a reference in the same classes."""
+    made = recode(EUROSAT.names, legend)
+    known, own = identify(made.classes), identify(tuple(EUROSAT))
+    assert known is not None
+    assert own is not None
+    assert known.accuracy == "", "landmap's own map"
+    for product in PRODUCTS.values():
+        direct, again = common(own, product), common(known, product)
+        through = {
+            old.id: again.of_one[made.classes[place].id] for old, place in zip(EUROSAT, made.places, strict=True)
+        }
+        partition = {frozenset(i for i in range(10) if direct.of_one[i] == c.id) for c in direct.classes}
+        merged = {frozenset(i for i in range(10) if through[i] == c.id) for c in again.classes}
+        if product is PRODUCTS[legend]:
+            assert partition == merged
+
+
+def test_common_classes_of_eurosat_and_worldcover() -> None:
+    own = identify(tuple(EUROSAT))
+    assert own is not None
+    found = common(own, PRODUCTS["worldcover"])
+    assert {c.name: (mine, others) for c, mine, others in found.rows()} == {
+        "Tree cover": (["Forest"], ["Tree cover"]),
+        "Shrubland / Grassland": (["HerbaceousVegetation", "Pasture"], ["Shrubland", "Grassland"]),
+        "Cropland": (["AnnualCrop", "PermanentCrop"], ["Cropland"]),
+        "Built-up": (["Highway", "Industrial", "Residential"], ["Built-up"]),
+        "Permanent water bodies": (["River", "SeaLake"], ["Permanent water bodies"]),
+    } | {
+        name: ([], [name])
+        for name in ("Bare / sparse vegetation", "Snow and ice", "Herbaceous wetland", "Mangroves", "Moss and lichen")
+    }
+
+
+@pytest.mark.parametrize("one", PRODUCTS)
+@pytest.mark.parametrize("other", PRODUCTS)
+def test_common_classes_are_the_finest(one: str, other: str) -> None:
+    """Each kind of land is in one class of both, and two kinds are in one only where a chain of classes joins them."""
+    first, second = PRODUCTS[one], PRODUCTS[other]
+    found = common(first, second)
+    where: dict[str, set[int]] = {}
+    for product, becomes in ((first, found.of_one), (second, found.of_other)):
+        for c in product.classes:
+            for kind in product.kinds[c.id]:
+                where.setdefault(kind, set()).add(becomes[c.id])
+    assert all(len(ids) == 1 for ids in where.values())
+    links = [set(held) for product in (first, second) for held in product.kinds.values()]
+    reached, count = set[str](), 0
+    for kind in where:
+        if kind not in reached:
+            count, chain = count + 1, {kind}
+            while more := set().union(*(link for link in links if link & chain)) - chain:
+                chain |= more
+            reached |= chain
+    assert len(found.classes) == count
+    assert len({c.id for c in found.classes}) == count
+
+
+def test_what_is_not_known_is_not_compared() -> None:
+    assert identify(()) is None
+    assert identify((LandClass(0, "Volcano", "#ff0000"),)) is None
+    assert identify((LandClass(11, "Tree cover", "#006400"),)) is None, "a name with another code"

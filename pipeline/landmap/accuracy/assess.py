@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from landmap.accuracy.across import read_across
 from landmap.accuracy.assessment import CENSUS, POLYGONS, SAMPLE, Assessment, ClassAccuracy, Estimate, LeftOut, estimate
 from landmap.accuracy.confusion import Tally, tally_areas, tally_points, tally_sample
 from landmap.accuracy.estimators import CLASS_METRICS, MAP_METRICS, Estimates, Metric, stratified
-from landmap.accuracy.reference import Points, Polygons, Raster, read_reference
+from landmap.accuracy.reference import Points, Polygons, Raster
+from landmap.crosswalk import Common
 from landmap.errors import ReferenceDataError, SettingsError
 from landmap.io.publish import TABLES, TEXTS, check_ending, locked, publish_texts
 from landmap.io.tables import csv_text
@@ -27,6 +29,7 @@ def assess(
     reference: str | os.PathLike[str],
     *,
     legend: str | os.PathLike[str] | None = None,
+    reference_legend: str | os.PathLike[str] | None = None,
     class_column: str = "class",
     layer: str | None = None,
     warp: bool = False,
@@ -39,12 +42,17 @@ def assess(
     but give no intervals, as they are no independent sample. A raster is compared pixel by pixel, or by a sample of it.
     The estimators are in `landmap.accuracy.estimators`, with their source.
 
+    A reference in another legend is compared in the finest classes into which both can be merged; see
+    `landmap.crosswalk`.
+
     Args:
         cover: A cover that landmap wrote, or another raster of class ids.
         reference: CSV (x and y in the map's CRS, or lon and lat; any separator, decimal points or commas), GeoPackage,
             GeoJSON, Shapefile or Parquet of points or polygons, or a raster of class ids.
         legend: A cover, model, card, QML or table (id,name,color) with the meaning of the ids of `cover`; None where
             `cover` has it itself.
+        reference_legend: Name of the product whose codes or class names the reference has, a key of
+            `landmap.crosswalk.PRODUCTS`, or a file as for `legend`; None where it has the map's, or is recognised.
         class_column: Name of the column with class names or ids, of points and polygons.
         layer: Name of the reference's layer; None where it has one layer of points or polygons.
         warp: Whether the nearest pixels of a raster are taken if it has another geobox; otherwise that is an error.
@@ -59,7 +67,9 @@ def assess(
     """
     opened = read_cover(cover, legend)
     opened.areas()  # a map without a place is refused before the reference is read
-    found = read_reference(reference, opened, class_column=class_column, layer=layer, warp=warp)
+    opened, found, shared, across = read_across(
+        reference, opened, reference_legend, class_column=class_column, layer=layer, warp=warp
+    )
     if sample is not None and not (isinstance(found, Raster) and sample > 0):
         raise SettingsError(f"sample: expected a positive number, and a raster to draw from. Received: {sample}")
     design, tally = _counted(opened, found, sample, seed)
@@ -70,8 +80,8 @@ def assess(
             f"{left.outside} lie outside, {left.on_nodata} on nodata, {left.on_unknown} on Unknown, "
             f"{left.without_class} have no class, {left.two_classes} have two. {tally.hint or 'Is the CRS right?'}"
         )
-    warnings = found.warnings if isinstance(found, Polygons) else ()
-    return _assessment(opened, Path(reference).name, design, tally, warnings)
+    warnings = (*across, *(found.warnings if isinstance(found, Polygons) else ()))
+    return _assessment(opened, Path(reference).name, design, tally, warnings, shared)
 
 
 def write_assessment(
@@ -126,7 +136,9 @@ def _counted(cover: Cover, reference: Points | Polygons | Raster, sample: int | 
     return POLYGONS if isinstance(reference, Polygons) else CENSUS, tally_areas(cover, reference)
 
 
-def _assessment(cover: Cover, reference: str, design: str, tally: Tally, warnings: Sequence[str]) -> Assessment:
+def _assessment(
+    cover: Cover, reference: str, design: str, tally: Tally, warnings: Sequence[str], shared: Common | None
+) -> Assessment:
     square = np.ix_(cover.ids, cover.ids)
     counts = tally.pairs[square]
     places = counts.sum(axis=1)
@@ -164,6 +176,7 @@ def _assessment(cover: Cover, reference: str, design: str, tally: Tally, warning
         unknown_hectares=float(tally.mapped[UNKNOWN_ID]),
         warnings=(*warnings, *_warnings(design, tally, classes, counts)),
         places=tally.places,
+        common=shared,
     )
 
 

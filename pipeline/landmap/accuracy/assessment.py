@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from landmap.accuracy.estimators import CLASS_METRICS, Z
+from landmap.crosswalk import Common
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,8 @@ class Assessment:
     """What the user should know before trusting the numbers."""
     places: str = ""
     """How coordinates of points were read, in words; "" where the reference has a CRS itself."""
+    common: Common | None = None
+    """How the classes of the map and of the reference were merged, where these are of different legends."""
 
     @property
     def overall(self) -> Estimate:
@@ -167,7 +170,7 @@ class Assessment:
                 "counts": [list(row) for row in self.confusion],
             },
             "warnings": list(self.warnings),
-        }
+        } | ({"crosswalk": self.common.to_dict("cover", "reference")} if self.common else {})
 
     def table(self) -> list[list[Any]]:
         """Return a row for each class, the titles first: its estimates, then its row of the confusion matrix."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -13,13 +14,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from landmap.accuracy.confusion import VALUES, PairCounter
+from landmap.accuracy.across import compared, open_map
+from landmap.accuracy.confusion import PairCounter
+from landmap.crosswalk import Common
 from landmap.errors import GeoreferenceError, OutputError, SceneError
 from landmap.geo.geobox import GeoBox
 from landmap.io.cog import Layers, RasterWriter, check_raster
 from landmap.io.publish import TABLES, TEXTS, check_ending, locked, publish_texts
 from landmap.io.tables import csv_text
-from landmap.maps.cover import Cover, geobox_difference, read_cover
+from landmap.maps.cover import VALUES, Cover, geobox_difference
 from landmap.maps.legend import check_ids
 from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, legend_tag
 from landmap.products.files import check_outputs
@@ -53,6 +56,10 @@ class Change:
     """Number of pixels without data in one of the maps."""
     nodata_hectares: float
     """Area of these pixels in hectares."""
+    common: Common | None = None
+    """How the classes of both maps were merged, where these are of different legends; None where they are the same."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know of maps in different legends."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,7 +108,11 @@ class Change:
             "changed_share": self.changed_share,
             "unknown_hectares": self.unknown_hectares,
             "nodata_hectares": self.nodata_hectares,
-        }
+        } | (
+            {"crosswalk": self.common.to_dict("before", "after"), "warnings": list(self.warnings)}
+            if self.common
+            else {}
+        )
 
     def table(self) -> list[list[Any]]:
         """Return the transition matrix in hectares, with titles."""
@@ -122,12 +133,15 @@ def compare_maps(
 ) -> Change:
     """Compare two covers pixel by pixel.
 
+    Maps in different legends are compared in the finest classes that both can be merged into, if both legends are in
+    `landmap.crosswalk`. One that does not say what its ids mean is recognised by its palette or its ids.
+
     Args:
         before: A cover that landmap wrote, or another raster of class ids.
         after: A later map with the same classes.
         output: File for a raster of changes, see `change_classes`; None writes none.
         legend: A cover, model, card, QML or table (id,name,color) with the meaning of the ids of a map that does not
-            have it itself; None where both maps have it.
+            have it itself, or the name of a product's legend; None where both maps have it.
         report: File for the transition matrix as JSON; None writes none.
         table: File for the transition matrix as CSV; None writes none.
         warp: Whether the nearest pixels of the second map are taken if it has another geobox; otherwise that is an
@@ -147,12 +161,20 @@ def compare_maps(
     for file, endings, what in ((files[1], TEXTS, "JSON file"), (files[2], TABLES, "CSV file")):
         if file is not None:
             check_ending(file, endings, what)
-    one, other = (read_cover(path, legend) for path in (before, after))
+    (one, why_one), (other, why_other) = (open_map(path, legend) for path in (before, after))
+    shared = compared(one, other)
+    if shared is not None:
+        one, other = one.recoded(shared.classes, shared.of_one), other.recoded(shared.classes, shared.of_other)
     onto = one.geobox if _differ(one, other, warp=warp) else None
     counter = PairCounter(one.areas())
     for strip in _strips(one, other, onto):
         counter.add(*strip)
     found = _change(one, other, counter, warped=onto is not None)
+    if shared is not None:
+        accuracies = [f"{p.title}: {p.accuracy}" for p in (shared.one, shared.other) if p.accuracy]
+        mistaken = f"much of what differs is no change but mistakes and other definitions ({'; '.join(accuracies)})"
+        warnings = (*filter(None, (why_one, why_other)), shared.text(), *([mistaken] if accuracies else []))
+        found = dataclasses.replace(found, common=shared, warnings=warnings)
     with locked(wanted):
         _write(found, onto, counter.pixels, files, overwrite=overwrite)
     return found

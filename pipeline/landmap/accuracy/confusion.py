@@ -10,15 +10,12 @@ import numpy as np
 from landmap.accuracy.reference import NO_CLASS, Points, Polygons, Raster
 from landmap.errors import ReferenceDataError
 from landmap.geo.areas import PixelAreas
-from landmap.maps.cover import Cover
+from landmap.maps.cover import VALUES, Cover
 from landmap.maps.legend import check_ids
 from landmap.maps.shares import ClassCounter
 from landmap.tiling import Window
 from landmap_models.arrays import Bytes, Doubles, Ints
 from landmap_models.legend import UNKNOWN, UNKNOWN_ID
-
-VALUES = 256
-"""Number of values of a byte."""
 
 
 @dataclass(frozen=True, slots=True)

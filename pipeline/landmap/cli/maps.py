@@ -11,6 +11,7 @@ from landmap.cli.help import OVERWRITE, Command, option_in, with_options
 from landmap.cli.messages import print_warnings
 from landmap.cli.scene_options import AREA_OPTIONS, READING_OPTIONS, settings_of
 from landmap.cli.types import FILE_OR_NAME, PATH
+from landmap.crosswalk import PRODUCTS
 
 COVER = click.argument("cover", type=PATH)
 CONFIDENCE = click.option(
@@ -19,7 +20,8 @@ CONFIDENCE = click.option(
 LEGEND = click.option(
     "--legend",
     type=PATH,
-    help="Take names and colors of class ids from this cover, model, card, QML or CSV file.  [default: the map's own]",
+    help=f"Take names and colors of class ids from this cover, model, card, QML or CSV file, or from a product: "
+    f"{', '.join(PRODUCTS)}.  [default: the map's own]",
 )
 _output, _polygons, _table = (option_in(section) for section in ("Outputs", "Polygons", "Table of areas"))
 VECTOR_OPTIONS = (
@@ -122,6 +124,12 @@ def summarize(cover: Path, output: Path, **options: Any) -> None:
 @click.option("--csv", "table", type=PATH, help="Write a table of the classes to this file (CSV).")
 @LEGEND
 @click.option(
+    "--reference-legend",
+    type=PATH,
+    help=f"Say that the classes of REFERENCE are those of a product ({', '.join(PRODUCTS)}) or of a file as for "
+    "--legend.  [default: the map's, or recognised]",
+)
+@click.option(
     "--class-column",
     default="class",
     show_default=True,
@@ -147,7 +155,8 @@ def assess(cover: Path, reference: Path, output: Path | None, table: Path | None
     from landmap.cli.show import print_assessment
 
     overwrite = options.pop("overwrite")
-    check_assessment_outputs(output, table, cover, reference, options["legend"], overwrite=overwrite)
+    inputs = cover, reference, options["legend"], options["reference_legend"]
+    check_assessment_outputs(output, table, *inputs, overwrite=overwrite)
     found = run(cover, reference, **options)
     write_assessment(found, output, table, overwrite=overwrite)
     print_assessment(found)
@@ -172,6 +181,7 @@ def compare_maps(before: Path, after: Path, **options: Any) -> None:
 
     found = compare(before, after, **options)
     print_change(found)
+    print_warnings(found.warnings)
     if not found.total:
         print_warnings([f"nowhere have both {before} and {after} a class"])
     for name in ("output", "report", "table"):

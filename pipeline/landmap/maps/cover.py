@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -28,11 +28,13 @@ from landmap.maps.raster_legend import own_legend
 from landmap.maps.tags import CELL_TAG, LAYER_TAG, LEGEND_TAG, STRIDE_TAG, class_names
 from landmap.tiling import Window
 from landmap_models.arrays import Bytes
-from landmap_models.legend import NODATA, UNKNOWN_ID, LandClass
+from landmap_models.legend import NODATA, UNKNOWN, UNKNOWN_ID, LandClass
 
 if TYPE_CHECKING:
     import xarray
 
+VALUES = 256
+"""Number of values of a byte."""
 STRIP_ROWS = 512
 """Rows of a strip, which is read at once: whole blocks of the files that landmap writes."""
 
@@ -51,6 +53,20 @@ class Cover:
     """Pixels along a cell, the smallest square that has probabilities of its own."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Tags of the file."""
+    own: tuple[LandClass, ...] = ()
+    """The file's own classes where it is read in others, see `recoded`; empty where `legend` has them."""
+    becomes: Mapping[int, int] = field(default_factory=dict)
+    """Id in `legend` of each of these classes, by their own id."""
+
+    def recoded(self, classes: tuple[LandClass, ...], becomes: Mapping[int, int]) -> Cover:
+        """Return the map as it is read with other classes.
+
+        Args:
+            classes: The other classes, by ascending id, without "Unknown".
+            becomes: The new id of each of the map's classes, by its own id.
+        """
+        unknown = tuple(c for c in self.legend if c.id == UNKNOWN_ID)
+        return replace(self, legend=(*classes, *unknown), own=(*self.classes, UNKNOWN), becomes=becomes)
 
     @property
     def classes(self) -> tuple[LandClass, ...]:
@@ -129,7 +145,18 @@ class Cover:
             GeoreferenceError: The map can't be brought to the CRS of `onto`.
         """
         with open_raster(self.path, where=f" ({window})") as file, _on_geobox(file, onto) as warped:
-            return read_classes(warped, self.path, window)
+            found = read_classes(warped, self.path, window)
+        if not self.own:
+            return found
+        if strange := set(np.unique(found).tolist()) - {*(c.id for c in self.own), NODATA}:
+            known = ", ".join(f"{c.id} {c.name}" for c in self.own)
+            raise SceneError(
+                f"{self.path}: expected only ids of the legend ({known}) or nodata. Found {min(strange)} ({window}): "
+                "give the legend that it has, or say which is nodata (gdal_edit -a_nodata)"
+            )
+        table = np.arange(VALUES, dtype=np.uint8)
+        table[list(self.becomes)] = list(self.becomes.values())
+        return table[found]
 
 
 def read_cover(path: str | os.PathLike[str], legend: str | os.PathLike[str] | None = None) -> Cover:

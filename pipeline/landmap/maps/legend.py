@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from rasterio.errors import RasterioError
 
+from landmap.crosswalk import PRODUCTS
 from landmap.errors import SceneError
 from landmap.io.delimited import ENDINGS, TableError, read_table
 from landmap.io.reading import first_cause
@@ -32,7 +33,8 @@ PARTS = ("red", "r"), ("green", "g"), ("blue", "b")
 """Titles that the columns of a legend in a table may have, the most wanted first."""
 HELP = (
     "name a file that says what the ids mean: --legend FILE (the cover it was made from, a model or its card, QML, or "
-    "CSV with the columns id,name,color)"
+    "CSV with the columns id,name,color), or --legend "
+    f"{' or '.join(PRODUCTS)}"
 )
 
 
@@ -89,7 +91,8 @@ def read_legend(path: str | os.PathLike[str]) -> Classes:
     """Read a legend from a cover, a model (.keras) or its card (.json), a style of QGIS (.qml), or a table.
 
     Args:
-        path: The file; its ending says what it is. What has another ending is opened as a raster.
+        path: The file; its ending says what it is. What has another ending is opened as a raster. Or the name of a
+            product's legend, a key of `landmap.crosswalk.PRODUCTS`.
 
     Returns:
         Classes by ascending id, "Unknown" among them where the file has it.
@@ -98,6 +101,8 @@ def read_legend(path: str | os.PathLike[str]) -> Classes:
         SceneError: The file can't be read, or holds no legend that can be used.
     """
     name = os.fspath(path)
+    if name in PRODUCTS:
+        return PRODUCTS[name].classes
     ending = Path(name).suffix.lower()
     try:
         if ending == ".keras":
