@@ -11,10 +11,12 @@ import numpy.typing as npt
 import pytest
 import rasterio
 from affine import Affine
+from click.testing import CliRunner
 from shapely.geometry import Point, box
 
 from landmap.accuracy.assess import assess
 from landmap.accuracy.change import compare_maps
+from landmap.cli import cli
 from landmap.crosswalk import PRODUCTS
 from landmap.errors import ReferenceDataError, SceneError
 from landmap.geo.geobox import GeoBox
@@ -183,3 +185,17 @@ def test_maps_of_two_legends(turned: bool, land: tuple[Bytes, Bytes], tmp_path: 
 
 def test_a_map_is_read_by_the_name_of_its_legend(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
     assert read_cover(tmp_path / "worldcover.tif", "worldcover").legend == PRODUCTS["worldcover"].classes
+
+
+def test_the_commands_say_which_table_was_used(land: tuple[Bytes, Bytes], tmp_path: Path) -> None:
+    cover, other = str(tmp_path / "cover.tif"), str(tmp_path / "worldcover.tif")
+    done = CliRunner().invoke(cli, ["assess", cover, other, "--reference-legend", "worldcover"])
+    assert done.exit_code == 0, done.output
+    assert "Cropland: AnnualCrop, PermanentCrop = Cropland" in done.output
+    assert "is itself a map" in done.output
+    done = CliRunner().invoke(cli, ["compare-maps", other, cover])
+    assert done.exit_code == 0, done.output
+    assert "much of what differs is no change but mistakes and other definitions" in done.output
+    done = CliRunner().invoke(cli, ["summarize", other, "-o", str(tmp_path / "areas.csv"), "--legend", "worldcover"])
+    assert done.exit_code == 0, done.output
+    assert "10,Tree cover," in (tmp_path / "areas.csv").read_text()
