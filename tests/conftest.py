@@ -29,6 +29,15 @@ WriteScene = Callable[..., Path]
 Floats = npt.NDArray[np.float32]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of the cache, in place of the user's own, also for the processes that tests start."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANDMAP_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def write_scene(tmp_path: Path) -> WriteScene:
     """A function that writes `values (bands, height, width)` as a GeoTIFF in the test's own folder."""

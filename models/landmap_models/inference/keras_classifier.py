@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,9 +12,10 @@ import numpy as np
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import CardError, ModelError
+from landmap_models.inference.graphs import Graphs, graphs_of
 from landmap_models.inference.loading import load_model
 from landmap_models.inference.pixel_network import PixelNetwork, load_pixel_network
-from landmap_models.inference.tensorflow import POLICIES, FrozenNetwork, Precision, find_device
+from landmap_models.inference.tensorflow import CPU, POLICIES, Precision, find_device, frozen_network
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard
 
@@ -37,11 +38,12 @@ class KerasClassifier:
         precision: Precision = "float32",
         device: str = "auto",
         path: str | Path | None = None,
+        graphs: Graphs | None = None,
     ) -> None:
-        """Wrap a loaded `keras.Model`.
+        """Wrap a `keras.Model`.
 
         Args:
-            model: With the input and output that the card says.
+            model: With the input and output that the card says; None: it is loaded from `path` where `graphs` lack one.
             card: The card of the model.
             batch_size: Chips predicted at once.
             precision: In which all layers compute but those up to the first with weights, and the last; these stay
@@ -49,23 +51,37 @@ class KerasClassifier:
             device: "auto", "cpu" or "gpu:N"; see `tensorflow.find_device`.
             path: The model's file, from which its network for pixels is loaded when it is first asked; None where the
                 card tells of none.
+            graphs: Frozen graphs of that file; None: they are kept in memory.
 
         Raises:
             CardError: The model's input or output is not what the card says.
             ModelError: There is no such device.
         """
-        _check_shapes(model, card)
+        if model is not None:
+            _check_shapes(model, card)
         self.card = card
         self.batch_size = batch_size
         self.precision = precision
         self.device = find_device(device)
-        self.parameters = int(model.count_params())
-        self._model, self._path = model, path
+        self._loaded, self._path = model, path
+        self._graphs = graphs or Graphs()
         self._pixel_networks: dict[tuple[str, ...], PixelNetwork] = {}
         self._networks: dict[int | None, Any] = {}
-        self._frozen: dict[tuple[int, ...], FrozenNetwork] = {}
+        self._frozen: dict[tuple[int, ...], Callable[[Floats], Floats]] = {}
         self._lock = Lock()
         self._running = Lock()
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return int(self._model.count_params())
+
+    @property
+    def _model(self) -> Any:
+        if self._loaded is None:
+            assert self._path is not None  # for lack of a model
+            self._loaded = _load(self._path, self.card.weights_sha256)
+        return self._loaded
 
     def predict(self, chips: Floats) -> Floats:
         """Probabilities `(n, classes)` of chips `(n, chip_size, chip_size, bands)` in reflectance."""
@@ -114,8 +130,9 @@ class KerasClassifier:
             raise ModelError(f"{self.card.name}: expected a model with a network for pixels. This one has none")
         with self._lock:
             if bands not in self._pixel_networks:
-                model = load_pixel_network(self._path, part)
-                self._pixel_networks[bands] = PixelNetwork(model, part, part.flags(bands), "float32", self.device)
+                load = partial(load_pixel_network, self._path, part)
+                there = part.flags(bands)
+                self._pixel_networks[bands] = PixelNetwork(load, part, there, "float32", self.device, self._graphs)
             network = self._pixel_networks[bands]
         return self._run(network.factors, values)
 
@@ -124,14 +141,22 @@ class KerasClassifier:
         with self._running:
             return network(values)
 
-    def _network(self, shape: tuple[int, ...], stride: int | None = None) -> FrozenNetwork:
+    def _network(self, shape: tuple[int, ...], stride: int | None = None) -> Callable[[Floats], Floats]:
         """The graph for this shape; the last few are kept."""
         with self._lock:
             key = (*shape, stride or 0)
             if key not in self._frozen:
                 while len(self._frozen) >= GRAPHS_KEPT:
                     del self._frozen[next(iter(self._frozen))]
-                self._frozen[key] = FrozenNetwork(self._prepared(stride), shape, self.precision, self.device)
+                name = f"chips-{shape[0]}" if stride is None else f"windows-{stride}"
+                self._frozen[key] = frozen_network(
+                    lambda _: self._prepared(stride),
+                    shape,
+                    self.device,
+                    self._graphs,
+                    f"{name}-{self.precision}",
+                    any_size=stride is not None,
+                )
             return self._frozen[key]
 
     def _prepared(self, stride: int | None) -> Any:
@@ -141,11 +166,12 @@ class KerasClassifier:
         return self._networks[stride]
 
     def _prepare(self, stride: int | None) -> Any:
+        model = self._model  # first: it is loaded quietly
         from landmap_models.architectures.layout import in_precision
         from landmap_models.inference.dense import dense_model
         from landmap_models.inference.fold_norm import fold_norm
 
-        network = fold_norm(self._model)
+        network = fold_norm(model)
         if stride is not None:
             network = dense_model(network, stride)
         if self.precision == "float32":
@@ -226,18 +252,27 @@ def load_classifier(
         CardError: The card is missing or wrong.
         UnsafeModelError: It holds code.
     """
-    model, card = _load(path, sha256)
+    card, graphs = _card(path, sha256), graphs_of(path)
     if card.per_pixel:
         raise ModelError(f"{path}: expected a model of chips. {card.name} answers for each pixel: landmap classify")
-    return KerasClassifier(model, card, batch_size, precision, device, path)
+    checked = find_device(device) == CPU and graphs.any_stored
+    model = None if checked else _load(path, card.weights_sha256)
+    return KerasClassifier(model, card, batch_size, precision, device, path, graphs)
 
 
 @lru_cache(maxsize=2)
-def _load(path: str | Path, sha256: str | None) -> tuple[Any, ModelCard]:
-    """Once for all precisions: a classifier changes nothing in its model."""
+def _load(path: str | Path, sha256: str) -> Any:
+    """The model of a file, once for all precisions: a classifier changes nothing in it."""
+    card, model = _card(path, sha256), load_model(path)
+    _check_shapes(model, card)
+    return model
+
+
+def _card(path: str | Path, sha256: str | None) -> ModelCard:
+    """The card of a file, whose weights are those that are expected."""
     card = read_card(path)
     if sha256 is not None and card.weights_sha256 != sha256:
         raise ModelError(
             f"{path}: expected weights {sha256[:12]}…. Received: {card.weights_sha256[:12]}…. It has changed"
         )
-    return load_model(path), card
+    return card

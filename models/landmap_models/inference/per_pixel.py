@@ -68,7 +68,7 @@ class KerasPixelModel:
         with self._lock:
             if self._frozen is None or self._frozen_for != (values.shape, bands):
                 program = _Program(self._network(values.shape[:2], self.precision), self.card, bands)
-                self._frozen = FrozenNetwork(program, (1, *values.shape), self.precision, self.device)
+                self._frozen = FrozenNetwork(program, (1, *values.shape), self.device)
                 self._frozen_for = values.shape, bands
             answers: Floats = self._frozen(values[None])[0]
         return answers

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
+from landmap_models.inference.graphs import Graphs
 from landmap_models.inference.loading import load_model
-from landmap_models.inference.tensorflow import POLICIES, FrozenNetwork, Precision
+from landmap_models.inference.tensorflow import POLICIES, Precision, Shape, frozen_network
 from landmap_models.model_file.archive import PIXELS_MEMBER
 from landmap_models.model_file.pixels import PixelPart
 
@@ -27,19 +28,29 @@ where two classes are equally probable. These weights leave nothing of a pattern
 class PixelNetwork:
     """Gives the pixel factor of each class of the legend; see `PixelPart`. May be called from several threads."""
 
-    def __init__(self, model: Any, part: PixelPart, there: Sequence[bool], precision: Precision, device: str) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Any],
+        part: PixelPart,
+        there: Sequence[bool],
+        precision: Precision,
+        device: str,
+        graphs: Graphs,
+    ) -> None:
         """Prepare the network for one set of bands; graphs are made when a shape is first asked for.
 
         Args:
-            model: The `keras.Model` that is told which bands are there, as `pixel_unet.build` makes it.
+            load: Loads the `keras.Model` that is told which bands are there, as `pixel_unet.build` makes it.
             part: The rule by which its answers are used.
             there: Which of the part's bands are there, one flag a band.
             precision: Precision in which all but the last layers compute.
             device: TensorFlow's name of the device to compute on.
+            graphs: Frozen graphs of the model's file.
         """
-        self._model, self._part, self._there = model, part, tuple(there)
-        self._precision, self._device = precision, device
-        self._graph: FrozenNetwork | None = None
+        self._load, self._part, self._there = load, part, tuple(there)
+        self._precision, self._device, self._graphs = precision, device, graphs
+        self._run: Callable[[Floats], Floats] | None = None
+        self._shape: tuple[int, ...] = ()
 
     def factors(self, values: Floats) -> Floats:
         """The pixel factor of each class, `(classes, height, width)`.
@@ -49,20 +60,23 @@ class PixelNetwork:
                 width are multiples of the part's step. A new shape makes a new graph, which takes about a second.
         """
         shape = 1, *values.shape
-        if self._graph is None or self._graph.shape != shape:
-            self._graph = FrozenNetwork(self._prepared(values.shape[:2]), shape, self._precision, self._device)
-        answers: Floats = self._graph(values[None])[0]
+        if self._run is None or self._shape != shape:
+            name = f"pixels-{''.join(str(int(flag)) for flag in self._there)}-{self._precision}"
+            self._run = frozen_network(self._prepared, shape, self._device, self._graphs, name, any_size=True)
+            self._shape = shape
+        answers: Floats = self._run(values[None])[0]
         return answers
 
-    def _prepared(self, size: tuple[int, int]) -> Any:
+    def _prepared(self, shape: Shape) -> Any:
         """The network for these bands and this size, whose answers are factors and not logits."""
+        model = self._load()  # first: it is loaded quietly
         import keras
         import numpy as np
 
         from landmap_models.architectures.layout import in_precision
         from landmap_models.architectures.pixel_unet import for_bands
 
-        network = for_bands(self._model, self._there, size)
+        network = for_bands(model, self._there, (shape[1], shape[2]))
         if self._precision != "float32":
             network = in_precision(network, POLICIES[self._precision], exact_input=True)
         probabilities = keras.layers.Softmax(dtype="float32", name="probabilities")(network.output)

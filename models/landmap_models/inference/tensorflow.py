@@ -1,9 +1,12 @@
-"""A Keras network as a frozen TensorFlow graph of one fixed input shape, in the precision and on the device chosen.
+"""A Keras network as a frozen TensorFlow graph of one fixed input shape, on the device chosen.
 
 What a training needs is gone: batch normalisation is folded into the layers before it, and weights are constants, so
 that TensorFlow fuses what it can and lays weights out as its kernels want them, once. A graph has one input shape:
 nothing is traced twice, and the same kernels run for every chunk, so that a window has the same result to the last bit
 wherever a chunk holds it.
+
+On the processor TensorFlow's C library runs the graph (`session`), which can be kept for the next process (`graphs`).
+Its optimiser and its kernels are those of the function that runs elsewhere, and give the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -21,8 +24,9 @@ from typing import Any, Literal
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
+from landmap_models.inference.graphs import Graphs
+from landmap_models.inference.session import Graph, Session, library, package_folder
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported: its start-up notes are not ours
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 
@@ -73,28 +77,46 @@ CPU_INFO = Path("/proc/cpuinfo")
 """in this file."""
 
 
-class FrozenNetwork:
-    """Answers to arrays of one shape. May be called from several threads."""
+Shape = tuple[int | None, ...]
+CPU = "/CPU:0"
+"""TensorFlow's name of the processor."""
+GPU_FILES = ("nvidia*", "nvhost*", "dxg", "kfd")
+"""Files in /dev of which a driver of a GPU makes at least one: of Nvidia, of Nvidia's boards, of Windows, of AMD."""
 
-    def __init__(self, network: Any, shape: tuple[int, ...], precision: Precision, device: str) -> None:
+
+def frozen_network(
+    prepare: Callable[[Shape], Any], shape: tuple[int, ...], device: str, graphs: Graphs, name: str, *, any_size: bool
+) -> Callable[[Floats], Floats]:
+    """A network that answers to arrays of one shape, and may be called from several threads.
+
+    Args:
+        prepare: Makes the `keras.Model`, for inputs of a shape; it is called where no graph is kept.
+        shape: Of the input, the batch included.
+        device: TensorFlow's name of one of `devices()`.
+        graphs: Where graphs of this model are kept.
+        name: What tells this graph from the others, but for its shape if it is for any size.
+        any_size: Whether height and width are left open in the graph that is kept.
+    """
+    if device != CPU or library() is None:
+        return FrozenNetwork(prepare(shape), shape, device)
+    open_shape = (shape[0], None, None, *shape[3:]) if any_size else shape
+    return Session(graphs.get(name, lambda: _graph_of(_freeze(prepare(open_shape), open_shape, device))), shape)
+
+
+class FrozenNetwork:
+    """Answers to arrays of one shape, by a function of TensorFlow's. May be called from several threads."""
+
+    def __init__(self, network: Any, shape: tuple[int, ...], device: str) -> None:
         """Trace and freeze a network.
 
         Args:
             network: A `keras.Model` on TensorFlow, built anew for this; its layers are not shared.
             shape: Of its input, the batch included.
-            precision: In which it computes; `network` has its policy already.
             device: TensorFlow's name of one of `devices()`.
         """
-        tf = tensorflow()
-        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-        self.precision, self.shape, self._device = precision, shape, device
-        self._tf = tf
-        with quietly(), tf.device(device):
-            traced = tf.function(lambda values: network(values, training=False)).get_concrete_function(
-                tf.TensorSpec(shape, tf.float32)
-            )
-            self._run = convert_variables_to_constants_v2(traced)
+        self.shape, self._device = shape, device
+        self._tf = tensorflow()
+        self._run = _freeze(network, shape, device)
 
     def __call__(self, values: Floats) -> Floats:
         """The network's output for `values` of the fixed shape, float32.
@@ -108,6 +130,23 @@ class FrozenNetwork:
             (answer,) = self._run(self._tf.constant(values))
         answers: Floats = answer.numpy()
         return answers
+
+
+def _freeze(network: Any, shape: Shape, device: str) -> Any:
+    """The network as a concrete function whose weights are constants."""
+    tf = tensorflow()
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    with quietly(), tf.device(device):
+        traced = tf.function(lambda values: network(values, training=False)).get_concrete_function(
+            tf.TensorSpec(shape, tf.float32)
+        )
+        return convert_variables_to_constants_v2(traced)
+
+
+def _graph_of(function: Any) -> Graph:
+    (given,), (answer,) = function.inputs, function.outputs
+    return Graph(function.graph.as_graph_def().SerializeToString(), given.op.name, answer.op.name)
 
 
 @lru_cache(maxsize=1)
@@ -134,9 +173,11 @@ def find_device(wanted: str) -> str:
     Raises:
         ModelError: There is no such device.
     """
+    if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
+        return CPU
     gpus = [device.name for device in tensorflow().config.list_logical_devices("GPU")]
-    if wanted == "cpu" or (wanted == "auto" and not gpus):
-        return "/CPU:0"
+    if wanted == "auto" and not gpus:
+        return CPU
     number = 0 if wanted == "auto" else int(wanted.removeprefix("gpu:"))
     if number >= len(gpus):
         raise ModelError(
@@ -144,6 +185,13 @@ def find_device(wanted: str) -> str:
             "a driver"
         )
     return f"/GPU:{number}"
+
+
+def _may_have_gpu() -> bool:
+    """Whether TensorFlow must be asked, which takes seconds: there is a driver, or TensorFlow has a plug-in."""
+    folder = package_folder()
+    plugins = folder.parent / "tensorflow-plugins" if folder else Path()
+    return sys.platform != "linux" or plugins.is_dir() or any(any(Path("/dev").glob(name)) for name in GPU_FILES)
 
 
 def fast_precision(device: str) -> Precision:

@@ -14,6 +14,7 @@ from landmap.cli.messages import print_warnings, quieten
 from landmap.cli.scene_options import AREA_OPTIONS, CLUSTER_OPTIONS, READING_OPTIONS, SETTINGS_OPTIONS, settings_of
 from landmap.cli.types import FILE_OR_NAME, PATH
 from landmap.errors import warnings_only_collected
+from landmap_models.inference.session import load_in_background
 
 SCENE = click.argument("scene", type=FILE_OR_NAME)
 _output = option_in("Outputs")
@@ -52,6 +53,8 @@ def classify(scene: str, output: Path, quiet: bool, verbose: bool, **options: An
 
     SCENE is a raster, a .SAFE product or its zip, a folder of bands, or a STAC Item.
     """
+    if not (options["scheduler"] or options["workers"]):
+        load_in_background()  # meanwhile the scene is planned
     from landmap.cli.show import print_plan, print_result, progress_bar, show_gdal_messages
     from landmap.run.classify import classify as run
 

@@ -13,19 +13,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from landmap.accuracy.assessment import CENSUS, Assessment, Estimate
-from landmap.accuracy.change import Change
-from landmap.accuracy.estimators import CLASS_METRICS, MAP_METRICS, Metric
-from landmap.bench.result import Bench
 from landmap.inference.plan import Plan
 from landmap.inference.plan_text import plan_lines
 from landmap.io.remote import RedactingFormatter
 from landmap.run.result import Progress as Report
 from landmap.run.result import Result, align_columns, result_lines
-from landmap_models.evaluation.evaluate import Evaluation
 
-if TYPE_CHECKING:  # these import Keras
+if TYPE_CHECKING:  # what one command needs, the others need not import
+    from landmap.accuracy.assessment import Assessment, Estimate
+    from landmap.accuracy.change import Change
+    from landmap.accuracy.estimators import Metric
+    from landmap.bench.result import Bench
     from landmap_models.evaluation.compare import Comparison
+    from landmap_models.evaluation.evaluate import Evaluation
     from landmap_models.evaluation.predict import Prediction
 
 
@@ -168,6 +168,9 @@ def print_predictions(found: Sequence[Prediction], *, as_json: bool) -> None:
 
 def print_assessment(found: Assessment) -> None:
     """Print overall accuracy, a line for each class, and the confusion matrix."""
+    from landmap.accuracy.assessment import CENSUS
+    from landmap.accuracy.estimators import CLASS_METRICS, MAP_METRICS
+
     kind = "all pixels, nothing to estimate" if found.design == CENSUS else found.design
     read = f"; {found.places}" if found.places else ""
     out.print(f"{found.cover} against {found.reference}: {found.samples:,} places ({kind}){read}", markup=False)

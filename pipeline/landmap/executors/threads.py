@@ -53,7 +53,7 @@ def run_steps(
     write: Callable[[Chunk, Result], None],
     threads: int,
 ) -> None:
-    """Read, compute and write every chunk on Dask's threaded scheduler.
+    """Read, compute and write every chunk, on Dask's threaded scheduler if several can be in work.
 
     Each chunk is three tasks. One chunk at a time is written, as GDAL wants. A classifier sees to it by itself that its
     network runs on one chunk at a time, if that uses all cores; another chunk is read or blended meanwhile. Dask takes
@@ -66,8 +66,13 @@ def run_steps(
         write: Keeps the result.
         threads: Number of chunks in work at the same time; 1 executes one after the other.
     """
+    chunks = list(chunks)
+    if min(threads, len(chunks)) <= 1:  # nothing to schedule: a small scene starts without Dask
+        for chunk in chunks:
+            write(chunk, compute(chunk, read(chunk)))
+        return
+
     import dask
-    import dask.local
     import dask.threaded
 
     writing = Lock()
@@ -82,5 +87,4 @@ def run_steps(
         data = steps[0](chunk)
         tasks.append(steps[2](chunk, steps[1](chunk, data)))
     # named by a word, Dask would import distributed to look it up
-    get = dask.threaded.get if threads > 1 else dask.local.get_sync
-    dask.compute(*tasks, scheduler=get, num_workers=threads)
+    dask.compute(*tasks, scheduler=dask.threaded.get, num_workers=threads)

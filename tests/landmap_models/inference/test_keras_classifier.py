@@ -17,6 +17,7 @@ from landmap_models.errors import CardError, ModelError, UnsafeModelError
 from landmap_models.inference.classifier import Classifier, ConstantClassifier
 from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier
 from landmap_models.inference.loading import load_model
+from landmap_models.inference.session import Session, library
 from landmap_models.inference.tensorflow import FrozenNetwork
 from landmap_models.model_file.archive import write_card
 from landmap_models.model_file.card import ModelCard
@@ -44,20 +45,23 @@ def test_company_changes_no_bit_of_a_chip(small_model: Path) -> None:
 
 def test_one_graph_runs_at_a_time(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph uses all cores: threads that call it side by side would only use more memory."""
-    classifier, original, running = load_classifier(small_model), FrozenNetwork.__call__, 0
+    kind: Any = Session if library() else FrozenNetwork
+    classifier, original, running, calls = load_classifier(small_model), kind.__call__, 0, 0
 
-    def call(network: FrozenNetwork, values: Any) -> Any:
-        nonlocal running
+    def call(network: Any, values: Any) -> Any:
+        nonlocal running, calls
         running += 1
+        calls += 1
         time.sleep(0.01)
         assert running == 1
         answers = original(network, values)
         running -= 1
         return answers
 
-    monkeypatch.setattr(FrozenNetwork, "__call__", call)
+    monkeypatch.setattr(kind, "__call__", call)
     with ThreadPoolExecutor(4) as threads:
         assert len(list(threads.map(classifier.predict, [chips(3)] * 8))) == 8
+    assert calls == 8
 
 
 def test_no_chips_no_probabilities(small_model: Path) -> None:

@@ -49,7 +49,7 @@ def test_a_graph_has_one_shape(plain_model: Path) -> None:
     from landmap_models.inference.loading import load_model
 
     model = load_model(plain_model)
-    frozen = engine.FrozenNetwork(model, (2, 64, 64, 3), "float32", "/CPU:0")
+    frozen = engine.FrozenNetwork(model, (2, 64, 64, 3), "/CPU:0")
     values = np.random.default_rng(0).random((2, 64, 64, 3), dtype=np.float32)
     np.testing.assert_allclose(frozen(values), model(values, training=False), atol=1e-5)
     with pytest.raises(ValueError, match="Expected values of shape"):
