@@ -48,6 +48,7 @@ MODELS = (
 HEAVY = {
     "tensorflow",
     "keras",
+    "openvino",
     "dask",
     "distributed",
     "matplotlib",

@@ -36,6 +36,7 @@ FILE_SETTINGS = ("model", *AREA_FILES)
 
 DETAILS = ("auto", "chip", "pixel")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+ENGINES = ("auto", "tensorflow", "openvino")
 DEVICE = re.compile(r"auto|cpu|gpu:\d{1,3}")
 
 
@@ -189,6 +190,9 @@ class ComputeSettings:
     device: str = "auto"
     """Device on which the model computes: "cpu", "gpu:N" with N from 0, or "auto" for the first GPU, else the
     processor."""
+    engine: Literal["auto", "tensorflow", "openvino"] = "auto"
+    """Library that computes the network's answers. "auto" takes OpenVINO, where it is installed and knows the model's
+    layers, for scenes of so few windows that the start of TensorFlow would take longer than they do."""
     smooth: bool = False
     """Whether probabilities are interpolated between cells before each pixel gets its class: borders get rounder, not
     finer."""
@@ -218,6 +222,12 @@ class ComputeSettings:
             raise SettingsError(f"precision: expected {', '.join(PRECISIONS)}. Received: {self.precision!r}")
         if not (isinstance(self.device, str) and DEVICE.fullmatch(self.device)):
             raise SettingsError(f"device: expected auto, cpu or gpu:N, such as gpu:0. Received: {self.device!r}")
+        if self.engine not in ENGINES:
+            raise SettingsError(f"engine: expected {', '.join(ENGINES)}. Received: {self.engine!r}")
+        if self.engine == "openvino" and not (self.precision in ("auto", "float32") and self.device in ("auto", "cpu")):
+            raise SettingsError(
+                f"engine: openvino computes in float32 on the processor. Received: {self.precision}, {self.device}"
+            )
         if not _is_count(self.memory):
             raise SettingsError(f"memory: expected a positive number of bytes. Received: {self.memory!r}")
         if self.legend is not None and self.legend not in PRODUCTS:
@@ -273,6 +283,7 @@ class Choices(TypedDict, total=False):
     memory: int
     precision: Literal["auto", "float32", "bfloat16", "float16"]
     device: str
+    engine: Literal["auto", "tensorflow", "openvino"]
     smooth: bool
     unknown_below: int | None
     sieve: int | None

@@ -16,10 +16,10 @@ import keras
 from pixel_data import BANDS, CLASSES
 from pixel_fusion import FLOOR, fit_table
 
-from landmap_models.architectures.pixel_unet import MARGIN, SCALE, STEP
+from landmap_models.architectures.pixel_unet import MARGIN, STEP
 from landmap_models.model_file.archive import attach_pixel_network, read_card, write_card
 from landmap_models.model_file.card import ModelCard
-from landmap_models.model_file.pixels import PixelPart
+from landmap_models.model_file.pixels import SCALE, PixelPart
 
 EXPONENTS = 0.25, 1.5
 """Chosen on what was held out in training and on the drawn points: docs/model.md."""

@@ -24,6 +24,7 @@ from keras import layers
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
+from landmap_models.model_file.pixels import DETAIL, HALVING, KNOWN, SCALE, THERE
 
 Tensor = Any
 
@@ -39,8 +40,6 @@ CONTRAST = 4.0
 """Range of a scaled band: its middle reflectance becomes 0, darkest and brightest minus and plus half of this."""
 MOMENTUM = 0.97
 """Momentum of the statistics of batch normalisation."""
-HALVING, KNOWN, DETAIL, SCALE = "halving", "known", "detail", "scale"
-"""Names of the layers that depend on which bands there are."""
 
 
 def build(
@@ -63,7 +62,7 @@ def build(
         fine: Channels at 10 m.
     """
     bands = len(middle)
-    pixels, there = keras.Input((*size, bands), name="reflectance"), keras.Input((bands,), name="there")
+    pixels, there = keras.Input((*size, bands), name="reflectance"), keras.Input((bands,), name=THERE)
     x = layers.Multiply(name="mask")([_scaled(pixels, middle), layers.Reshape((1, 1, bands), name="flags")(there)])
     shift = layers.Dense(widths[0], use_bias=False, name=KNOWN)(there)
     shift = layers.Reshape((1, 1, widths[0]), name="shift")(shift)

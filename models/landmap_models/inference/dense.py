@@ -104,12 +104,26 @@ def dense_model(model: keras.Model, stride: int) -> keras.Model:
 
     functional = as_functional(model)
     config = keras.saving.serialize_keras_object(functional)
-    chip_size = functional.inputs[0].shape[1] or 0
+    layers = dense_layers(config, functional.inputs[0].shape[1] or 0, stride)
+    return with_weights(config["config"] | {"layers": layers}, weights_by_layer(functional))
+
+
+def dense_layers(config: Mapping[str, Any], chip_size: int, stride: int) -> list[Entry]:
+    """The layers of `dense_model` as entries of its configuration. Needs no Keras.
+
+    Args:
+        config: The chip classifier's, as in a `.keras` file.
+        chip_size: Height and width of a chip in pixels.
+        stride: Pixels between windows.
+
+    Raises:
+        ModelError: It can't be done without approximation; says why in the words of `analyse`.
+    """
     reason = analyse(config, chip_size, stride)
     if isinstance(reason, str):
-        raise ModelError(f"{model.name}: expected a model that can run over a whole rectangle; {reason}")
-    layers = [_rewritten(step) for step in _follow(config, chip_size, stride)]
-    return with_weights(config["config"] | {"layers": layers}, weights_by_layer(functional))
+        name = config["config"].get("name", "the model")
+        raise ModelError(f"{name}: expected a model that can run over a whole rectangle; {reason}")
+    return [_rewritten(step) for step in _follow(config, chip_size, stride)]
 
 
 class _NotDenseError(Exception):

@@ -113,6 +113,23 @@ def load_pixel_network(path: str | Path, part: PixelPart) -> Any:
         ModelError: The file holds no such network, another one than its card says, or Keras can't read it.
         UnsafeModelError: It holds code.
     """
+    content = read_pixel_network(path, part)
+    with tempfile.TemporaryDirectory(prefix="landmap-") as folder:  # Keras reads files only
+        file = Path(folder, PIXELS_MEMBER)
+        file.write_bytes(content)
+        return load_model(file)
+
+
+def read_pixel_network(path: str | Path, part: PixelPart) -> bytes:
+    """The second network of a model file, a `.keras` file of its own.
+
+    Args:
+        path: The model file.
+        part: What its card says of the network.
+
+    Raises:
+        ModelError: The file holds no such network, or another one than its card says.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             content = archive.read(PIXELS_MEMBER)
@@ -122,7 +139,4 @@ def load_pixel_network(path: str | Path, part: PixelPart) -> Any:
         ) from error
     if hashlib.sha256(content).hexdigest() != part.sha256:
         raise ModelError(f"{path}: the network for pixels is not the one that the card describes (sha256 differs)")
-    with tempfile.TemporaryDirectory(prefix="landmap-") as folder:  # Keras reads files only
-        file = Path(folder, PIXELS_MEMBER)
-        file.write_bytes(content)
-        return load_model(file)
+    return content

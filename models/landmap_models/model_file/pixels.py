@@ -19,6 +19,9 @@ import numpy as np
 
 from landmap_models.arrays import Floats
 
+THERE, HALVING, KNOWN, DETAIL, SCALE = "there", "halving", "known", "detail", "scale"
+"""Names of the network's layers that depend on which bands there are; the first is the input that says so."""
+
 
 @dataclass(frozen=True, slots=True)
 class PixelPart:

@@ -213,14 +213,20 @@ def _send_whole(sender: Connection, plan: Plan, cover: Path, overwrite: bool, be
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     logging.getLogger("rasterio").setLevel(logging.CRITICAL)
     try:
-        from landmap_models.inference.tensorflow import tensorflow
-
-        tensorflow()
+        _start(plan)
         start_seconds = time.time() - began
         result = run_plan(plan, cover, overwrite=overwrite, resume=False)
         sender.send(Whole(start_seconds, result.seconds, _peak_bytes(), result.precision))
     except LandmapError as error:
         sender.send(error)
+
+
+def _start(plan: Plan) -> None:
+    """Import the library that computes, which is measured apart."""
+    if plan.engine.name == "tensorflow":
+        from landmap_models.inference.tensorflow import tensorflow
+
+        tensorflow()
 
 
 def _peak_bytes() -> int:
@@ -247,9 +253,7 @@ def measure_steps(plan: Plan, precision: Precision, folder: Path) -> Steps:
     Raises:
         LandmapError: See `landmap.errors`.
     """
-    from landmap_models.inference.tensorflow import tensorflow
-
-    tensorflow()  # its start is no part of the preparation
+    _start(plan)  # no part of the preparation
     seconds = dict.fromkeys(("prepare", "read", "predict", "write"), 0.0)
     with _timed(seconds, "prepare"):
         choose_precision(plan)

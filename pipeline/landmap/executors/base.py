@@ -24,7 +24,7 @@ class Engine:
     precision: str
     """Number format in which the model computes, such as "bfloat16"."""
     device: str
-    """TensorFlow's name of the device, or "as passed in"."""
+    """TensorFlow's name of the device, that of another engine with its version, or "as passed in"."""
     reason: str
     """The precision and why it was chosen, in words."""
 

@@ -11,6 +11,7 @@ from landmap.io.reading import SLOW_CACHE_BYTES, stays_open
 from landmap.scene.scene import Scene
 from landmap.settings import ComputeSettings
 from landmap.tiling import Grid
+from landmap_models.inference.engines import InferenceEngine
 from landmap_models.model_file.card import ModelCard
 
 CHUNK_PIXELS = 1024 * 1024
@@ -18,9 +19,8 @@ CHUNK_PIXELS = 1024 * 1024
 BASE_BYTES = 1_050_000_000
 """Memory that Python, TensorFlow, GDAL and the model need before the first chunk: the most that was measured in whole
 runs on two kinds of processors (Intel with AMX, AMD Zen 5), without their chunk."""
-SMALLEST_TILE = 512
-"""Height and width in pixels of the smallest tile that is predicted in one pass. For smaller ones TensorFlow takes
-other kernels, whose rounding differs, and a cover must not depend on its chunks."""
+SMALLEST_TILE = InferenceEngine().smallest_tile
+"""Height and width in pixels of the smallest tile that TensorFlow predicts in one pass: see `InferenceEngine`."""
 LONGEST_CHUNK = 1024
 """Most pixels along a chunk's side for models that answer for each pixel: larger ones would save little reading."""
 LARGE_BLOCKS = 200e6

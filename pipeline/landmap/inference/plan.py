@@ -13,7 +13,6 @@ from typing import Any, Unpack
 from landmap.crosswalk import PRODUCTS, Recode, recode
 from landmap.errors import SettingsError, issue_warnings
 from landmap.inference.chunking import (
-    SMALLEST_TILE,
     bytes_per_pixel,
     chunk_shape,
     itemsize_of,
@@ -21,6 +20,7 @@ from landmap.inference.chunking import (
     remembered_bytes,
 )
 from landmap.inference.detail import DetailSettings, detail_settings, part_of
+from landmap.inference.engine import choose_engine
 from landmap.inference.methods import Method, check_task, choose_method, each_pixel
 from landmap.inference.plan_text import plan_dict, plan_html, plan_text
 from landmap.inference.predict import ChunkSettings
@@ -31,6 +31,7 @@ from landmap.scene.mask_checks import mask_warnings
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import STRIDES, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid
+from landmap_models.inference.engines import InferenceEngine
 from landmap_models.legend import UNKNOWN, LandClass
 from landmap_models.model_file.archive import read_card, read_config
 from landmap_models.model_file.card import NIR_BAND, ModelCard
@@ -62,6 +63,10 @@ class Plan:
     """The settings as they were given."""
     method: Method
     """How the probabilities of windows are computed."""
+    engine: InferenceEngine
+    """The library that computes the networks' answers."""
+    engine_reason: str
+    """Why it is this one, in words; empty where there was nothing to choose."""
     detail: bool
     """Whether classes are those of single pixels, by both networks of the model; otherwise they are those of cells."""
     warnings: tuple[str, ...]
@@ -91,7 +96,7 @@ class Plan:
             return None
         chip, stride = self.grid.chip_size, self.grid.stride
         windows = [self.grid.padded_window(chunk) for chunk in self.chunks()]
-        least = chip + stride * math.ceil((SMALLEST_TILE - chip) / stride)
+        least = chip + stride * math.ceil(max(0, self.engine.smallest_tile - chip) / stride)
         return max(least, *(w.height for w in windows)), max(least, *(w.width for w in windows))
 
     def chunk_settings(self, *, keep_probabilities: bool = False) -> ChunkSettings:
@@ -120,7 +125,7 @@ class Plan:
         available = (*self.card.band_names, *((NIR_BAND,) if self.scene.nir else ()))
         available += self.scene.further.names if self.scene.further else ()
         owned = [self.grid.owned_window(chunk) for chunk in self.chunks()]
-        return detail_settings(part_of(self.card), available, owned, SMALLEST_TILE)
+        return detail_settings(part_of(self.card), available, owned, self.engine.smallest_tile)
 
     @property
     def cell(self) -> int:
@@ -231,6 +236,7 @@ def make_plan(
     if not (detail or card.per_pixel):
         scene = dataclasses.replace(scene, further=None, further_text="")
     grid, method = _windows(scene, card, settings, config, detail=detail)
+    engine, engine_reason = choose_engine(settings, config, grid, card)
     warnings = (*placed, *large_blocks(scene), *_smaller_than_a_chip(scene, card), *_warnings_of(scene))
     issue_warnings(warnings)
     return Plan(
@@ -241,6 +247,8 @@ def make_plan(
         chunk_shape=chunk_shape(scene, grid, card, method, settings, itemsize_of(settings.precision)),
         settings=settings,
         method=method,
+        engine=engine,
+        engine_reason=engine_reason,
         detail=detail,
         warnings=warnings,
     )

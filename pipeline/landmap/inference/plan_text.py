@@ -44,6 +44,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         ("model", f"{plan.card.name} {plan.card.version}, {len(plan.card.legend)} classes"),
         ("grid", _grid(grid)),
         ("method", plan.method.text),
+        *([("engine", f"{plan.engine}: {plan.engine_reason}")] if plan.engine_reason else []),
         *([("detail", detail_text(plan))] if plan.detail else []),
         *([("legend", legend_text(plan))] if plan.recode else []),
         ("chunks", f"{plan.num_chunks} of up to {rows}x{cols} px, about {plan.chunk_bytes / 1e6:.0f} MB each{masked}"),
@@ -163,6 +164,7 @@ def plan_dict(plan: Plan) -> dict[str, Any]:
             "cells": [grid.rows.cells, grid.cols.cells],
             "method": plan.method.text,
         },
+        "engine": {"name": str(plan.engine), "reason": plan.engine_reason or None},
         "detail": detail_text(plan) or None,
         "legend": legend_text(plan) or None,
         "chunks": {"number": plan.num_chunks, "shape": list(plan.chunk_shape), "bytes": plan.chunk_bytes}

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap.inference.chunking import SMALLEST_TILE
+from landmap.inference.engine import FEW_WINDOWS
 from landmap.inference.plan import Plan
 from landmap.inference.predict import ChunkSettings, chunk_windows
 from landmap.inference.work import load
@@ -26,8 +27,6 @@ WINDOWS = 6000
 """Number of windows in a sample, about."""
 FEW_WITH_DATA = WINDOWS // 10
 """If fewer windows of the sample see data, another sample is taken where there are data."""
-FEW_WINDOWS = 50_000
-"""A scene of fewer windows is predicted in float32: it takes no longer than a trial of another precision."""
 PIXELS_OF_A_WINDOW = 64
 """For models that answer for each pixel, so many pixels count as a window in all three numbers."""
 
@@ -52,6 +51,8 @@ def choose_precision(plan: Plan) -> Choice:
         ModelError: The device is not there, or the model can't be loaded.
         SceneError: The scene can't be read.
     """
+    if plan.engine.name != "tensorflow":
+        return Choice("float32", f"float32 by {plan.engine}: {plan.engine_reason}")
     from landmap_models.inference.tensorflow import fast_precision, find_device
 
     wanted, device = plan.settings.precision, find_device(plan.settings.device)

@@ -19,6 +19,7 @@ from landmap.pixels import Pixels
 from landmap.scene.scene import Scene
 from landmap.tiling import Chunk, Grid
 from landmap_models.inference.classifier import Classifier
+from landmap_models.inference.engines import InferenceEngine
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
     from landmap_models.inference.tensorflow import Precision
@@ -40,6 +41,8 @@ class ModelFile:
     """Number format in which it computes."""
     device: str
     """Device on which it computes, as in `Settings`."""
+    engine: InferenceEngine
+    """Library that computes its answers."""
     per_pixel: bool = False
     """Whether it answers for each pixel, and not for chips."""
 
@@ -56,9 +59,7 @@ class ModelFile:
             from landmap_models.inference.per_pixel import load_pixel_model
 
             return load_pixel_model(path or self.path, self.sha256, self.precision, self.device)
-        from landmap_models.inference.keras_classifier import load_classifier
-
-        return load_classifier(path or self.path, self.sha256, self.batch_size, self.precision, self.device)
+        return self.engine.load(path or self.path, self.sha256, self.batch_size, self.precision, self.device)
 
 
 def model_file(plan: Plan, precision: Precision) -> ModelFile:
@@ -71,8 +72,8 @@ def model_file(plan: Plan, precision: Precision) -> ModelFile:
     assert plan.model_path is not None
     settings = plan.settings
     path = plan.model_path.resolve()
-    card = plan.card
-    return ModelFile(path, card.weights_sha256, settings.batch_size, precision, settings.device, card.per_pixel)
+    card, engine = plan.card, plan.engine
+    return ModelFile(path, card.weights_sha256, settings.batch_size, precision, settings.device, engine, card.per_pixel)
 
 
 def load(plan: Plan, precision: Precision) -> Classifier:

@@ -35,7 +35,7 @@ REASONS = {
 """How an earlier run was made, if this value differs: the end of a sentence that begins with "was made"."""
 CONSEQUENCES = "reading", "chunks"
 """Values that follow from the others, and are mentioned only if none of those differs."""
-NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "force")
+NAMED_ELSEWHERE = (*NEUTRAL_SETTINGS, "model", "precision", "device", "engine", "force")
 """Settings that change no pixel, or whose consequence is a value of its own."""
 WORDS = "origins", "assumed", "warnings", "text", "warp_text", "clouds", "option", "by_default"
 UNREAD = "path", "opens", "product", "block_shape", "files", "bits", *WORDS
@@ -51,7 +51,7 @@ def fingerprint(plan: Plan, precision: str, device: str, *, keep_probabilities: 
     Args:
         plan: The plan, after `with_precision`.
         precision: Number format in which the model computes.
-        device: TensorFlow's name of the device on which it computes.
+        device: Name of the device on which it computes: TensorFlow's, or that of another engine with its version.
         keep_probabilities: Whether the probabilities of every class are kept, too.
     """
     scene, grid, card = plan.scene, plan.grid, plan.card

@@ -204,10 +204,13 @@ def _tags(plan: Plan, precision: str) -> dict[str, str]:
 
 
 def _settings_tag(settings: Settings) -> str:
-    """The settings as JSON, as they were given; of the paths of files only the names."""
+    """The settings as JSON, as they were given; of the paths of files only the names.
+
+    The engine stands beside the precision.
+    """
     given = dataclasses.asdict(settings)
     given |= {name: name_of(given[name]) for name in FILE_SETTINGS if given[name] is not None}
-    return json.dumps({name: value for name, value in given.items() if name not in NEUTRAL_SETTINGS})
+    return json.dumps({name: value for name, value in given.items() if name not in (*NEUTRAL_SETTINGS, "engine")})
 
 
 def stage_others(

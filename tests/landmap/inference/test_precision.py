@@ -67,7 +67,7 @@ def test_reduced_where_the_classes_agree(
     every: int, chosen: str, scene: Path, processor: Callable[[int], dict[str, Contrary]]
 ) -> None:
     models = processor(every)
-    found = choose_precision(make_plan(scene))
+    found = choose_precision(make_plan(scene, engine="tensorflow"))
     assert found.precision == chosen
     assert found.reason.startswith(f"{chosen}: ")
     assert "sampled windows have the same class in bfloat16 as in float32" in found.reason
@@ -76,7 +76,7 @@ def test_reduced_where_the_classes_agree(
 
 def test_what_is_asked_for_is_not_tried(scene: Path, processor: Callable[[int], dict[str, Contrary]]) -> None:
     models = processor(1)
-    found = choose_precision(make_plan(scene, precision="bfloat16"))
+    found = choose_precision(make_plan(scene, engine="tensorflow", precision="bfloat16"))
     assert (found.precision, found.reason) == ("bfloat16", "bfloat16, as asked")
     assert not models["float32"].windows
 
@@ -86,7 +86,10 @@ def test_windows_without_data_are_no_evidence(
 ) -> None:
     processor(1)
     scene = write_scene(np.zeros((3, 600, 600), np.uint16), nodata=0)
-    assert choose_precision(make_plan(scene)).reason == "float32: the sample has no data to try another on"
+    assert (
+        choose_precision(make_plan(scene, engine="tensorflow")).reason
+        == "float32: the sample has no data to try another on"
+    )
 
 
 def test_windows_are_tried_where_data_are(
@@ -97,7 +100,7 @@ def test_windows_are_tried_where_data_are(
     values = np.zeros((3, 1500, 1500), np.uint16)
     values[:, :70, 1420:] = ordinary(70, 80)
     scene = write_scene(values, nodata=0, tags={"PROCESSING_LEVEL": "L1C"})
-    found = choose_precision(make_plan(scene, stride=8))
+    found = choose_precision(make_plan(scene, engine="tensorflow", stride=8))
     assert found.precision == "float32"
     assert "90.00 % of" in found.reason or "sampled windows have the same class" in found.reason
     assert models["bfloat16"].windows
@@ -105,14 +108,14 @@ def test_windows_are_tried_where_data_are(
 
 def test_a_small_scene_is_not_worth_a_trial(scene: Path, processor: Callable[[int], dict[str, Contrary]]) -> None:
     models = processor(0)
-    assert choose_precision(make_plan(scene, stride=32)).reason == "float32: a small scene"
+    assert choose_precision(make_plan(scene, engine="tensorflow", stride=32)).reason == "float32: a small scene"
     assert not models["float32"].windows
 
 
 def test_a_processor_without_anything_faster(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FEW_WINDOWS", 1000)
     monkeypatch.setattr(engine, "fast_precision", lambda device: "float32")
-    assert choose_precision(make_plan(scene)).reason == "float32: the device has nothing faster"
+    assert choose_precision(make_plan(scene, engine="tensorflow")).reason == "float32: the device has nothing faster"
 
 
 def test_the_cover_names_the_precision(scene: Path, tmp_path: Path) -> None:
@@ -125,4 +128,4 @@ def test_the_cover_names_the_precision(scene: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("choice", [{"precision": "int8"}, {"device": "tpu"}, {"memory": 0}, {"device": "gpu:x"}])
 def test_settings_that_can_not_be_meant(choice: dict[str, Any], scene: Path) -> None:
     with pytest.raises(LandmapError, match=next(iter(choice))):
-        make_plan(scene, **choice)
+        make_plan(scene, engine="tensorflow", **choice)
