@@ -23,11 +23,13 @@ from landmap.tiling import Window
 from landmap_models.arrays import Floats
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 
+Described = tuple[Source, Evidence]
+"""What reads some bands, and what is stated of their values."""
 DARK, BRIGHT = 0.001, 1.5
 """The 99th percentile of a band that holds reflectance lies above the first, its median below the second."""
 MISSED = 0.05
-"""Where more than this share of the sampled pixels has no data in one of the bands, or 0, none of them is used: where
-they are not there, the network takes a stand-in for what was measured, and 0 for water."""
+"""Where more than this share of the sampled pixels has no data in a band, or 0, it is not used: where it is not there,
+the network takes a stand-in for what was measured, and 0 for water."""
 
 
 def maps_pixels(card: ModelCard, settings: Settings) -> bool:
@@ -52,24 +54,26 @@ def further_names(card: ModelCard, settings: Settings) -> tuple[str, ...]:
 class FurtherBands:
     """What a pixel network gets of a scene beside the model's own bands and near infrared."""
 
-    source: Source
-    """What reads them."""
-    radiometry: Radiometry
-    """How their values become reflectance at the model's level."""
+    parts: tuple[tuple[Source, Radiometry], ...]
+    """What reads some of them, and how their values become reflectance at the model's level; one part has them all,
+    unless some of the scene's are not used."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """Sentinel-2 names of the bands, in the pixel network's order."""
-        return self.source.band_names
+        return tuple(name for source, _ in self.parts for name in source.band_names)
 
     def read(self, window: Window) -> Floats:
-        """Reflectance of a window, `(height, width, bands)`; NaN where one of the bands has no data.
+        """Reflectance of a window, `(height, width, bands)`; NaN where one of the bands of a part has no data.
 
         Raises:
             ReadError: The window can't be read.
         """
-        values, valid = self.source.read(window)
-        return np.where(valid[..., None], self.radiometry.to_model(values), np.float32(np.nan))
+        read = []
+        for source, radiometry in self.parts:
+            values, valid = source.read(window)
+            read.append(np.where(valid[..., None], radiometry.to_model(values), np.float32(np.nan)))
+        return read[0] if len(read) == 1 else np.concatenate(read, axis=-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,40 @@ def find_further_bands(
 
 
 def decide_further_bands(
+    together: Described,
+    alone: Sequence[Described],
+    scene: tuple[Source, Radiometry],
+    masks: Sequence[PixelMask],
+    card: ModelCard,
+    settings: Settings,
+) -> FurtherUse:
+    """Decide which of a scene's further bands are used, by what is stated of them and by a sample of their values.
+
+    Args:
+        together: What reads all of them, and what is stated of their values.
+        alone: The same for each band by itself; these are used where something is wrong with one of them.
+        scene: The scene's own bands and their radiometry.
+        masks: Masks that the model does not see through.
+        card: Card of the model.
+        settings: As for the scene's own bands.
+    """
+    found = _decide(*together, scene, masks, card, settings)
+    if found.bands is not None or len(alone) < 2:
+        return found
+    each = [_decide(*described, scene, masks, card, settings) for described in alone]
+    used = [use for use in each if use.bands is not None]
+    if not used:
+        return found
+    bands = FurtherBands(tuple(part for use in used if use.bands for part in use.bands.parts))
+    names, haze = ", ".join(bands.names), used[0].text.partition("; ")[2]
+    if any(use.text.partition("; ")[2] != haze for use in used):  # each by its own text: some haze was not measured
+        haze = "; ".join(f"{use.text.split()[0]} {use.text.partition('; ')[2]}" for use in used)
+    unused = tuple(use.text for use in each if use.bands is None)
+    text = "; ".join([f"{_are(names)} used for single pixels; {haze}", *unused])
+    return FurtherUse(bands, text, tuple(text for use in each for text in use.warnings))
+
+
+def _decide(
     source: Source,
     evidence: Evidence,
     scene: tuple[Source, Radiometry],
@@ -110,16 +148,7 @@ def decide_further_bands(
     card: ModelCard,
     settings: Settings,
 ) -> FurtherUse:
-    """Decide whether a scene's further bands are used, by what is stated of them and by a sample of their values.
-
-    Args:
-        source: What reads them.
-        evidence: What is stated of their values.
-        scene: The scene's own bands and their radiometry.
-        masks: Masks that the model does not see through.
-        card: Card of the model.
-        settings: As for the scene's own bands.
-    """
+    """Decide whether some bands are used, all or none."""
     names, (bands, radiometry) = ", ".join(source.band_names), scene
     if reason := _untrusted(source, bands, radiometry, settings):
         return _not_used(names, reason)
@@ -143,7 +172,7 @@ def decide_further_bands(
         return _not_used(names, reason)
     warnings = (f"{reason}, and used as metadata state: leave such bands out with --no-nir",) if reason else ()
     how = f"{_are(names)} used for single pixels; haze: {haze_text}"
-    return FurtherUse(FurtherBands(source, own), how, warnings)
+    return FurtherUse(FurtherBands(((source, own),)), how, warnings)
 
 
 def _untrusted(source: Source, bands: Source, radiometry: Radiometry, settings: Settings) -> str:

@@ -53,6 +53,8 @@ class SceneHeader:
     """Near infrared (B08), or the reason why it is not used."""
     further: DescribedBands | None = None
     """Further bands that the model's pixel network can use; None where there are none."""
+    further_alone: tuple[DescribedBands, ...] = ()
+    """The same, each by itself."""
     own_clouds: Callable[[], Classification | None] = lambda: None
     """Reads the scene's own classification of clouds, on the scene's grid; the result is None if it has none.
 
@@ -111,6 +113,7 @@ def _describe(file: Any, path: str, whole: Stack | None, card: ModelCard, settin
         bands=_described(file, source, subset, whole, has_scl=scl is not None),
         nir=nir if isinstance(nir, str) else beside({NIR_BAND: nir}),
         further=beside(further) if further else None,
+        further_alone=tuple(beside({name: number}) for name, number in further.items()),
         own_clouds=partial(_own_clouds, source, classes, whole.product if whole else None, subset),
         alphas=tuple(subset.apply(alpha, nearest=True) for alpha in alphas),
         warp_text=subset.warp_text,

@@ -184,8 +184,11 @@ def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) ->
     nir = _nir(header, source, evidence, radiometry, input_masks, card, settings)
     further = FurtherUse()
     if header.further is not None:
-        own = replace(header.further.evidence, dtype=evidence.dtype)
-        further = decide_further_bands(header.further.source, own, (source, radiometry), input_masks, card, settings)
+        together, *alone = (
+            (found.source, replace(found.evidence, dtype=evidence.dtype))
+            for found in (header.further, *header.further_alone)
+        )
+        further = decide_further_bands(together, alone, (source, radiometry), input_masks, card, settings)
     warnings = [
         *found.fills.warnings(),
         *constant_warnings(found.values, source.nodata),

@@ -91,22 +91,44 @@ def test_they_can_be_given_by_number(write_scene: Any, values: Values) -> None:
 def test_what_is_not_like_reflectance_is_left_out_with_a_warning(write_scene: Any, values: Values) -> None:
     values[3] = 65_000
     scene = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05")))
-    assert scene.further is None
+    assert scene.further.names == ("B05",)
     (warning,) = [text for text in scene.warnings if "B11" in text]
-    assert "not like reflectance" in warning
+    assert "B11 is not used: B11 is not like reflectance" in warning
+    assert scene.further_text.startswith("B05 is used for single pixels; haze: none")
+    assert scene.further_text.endswith(warning)
 
 
 @pytest.mark.parametrize("value", [0, 65_535])
 @pytest.mark.parametrize("columns", [45, 90])
-def test_none_is_used_where_one_has_no_data_in_much_of_the_scene(
+def test_one_that_has_no_data_in_much_of_the_scene_is_left_out_and_the_others_are_used(
     write_scene: Any, values: Values, value: int, columns: int
 ) -> None:
     values[3, :, :columns] = value  # a hole that the network would take for water, or for land like any other
     scene = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05"), nodata=65_535))
-    assert scene.further is None
+    assert scene.further.names == ("B05",)
     (warning,) = [text for text in scene.warnings if "B11" in text]
-    assert warning == f"B05, B11 are not used: {scene.further_text.split(': ')[1]}"
+    assert warning.startswith("B11 is not used: it has no data, or 0, in ")
+    found = scene.read(Window(0, 0, 80, 90)).further
+    np.testing.assert_allclose(found, values[4, ..., None] / 10_000, rtol=1e-6)
     assert f"no data, or 0, in {100 * columns / 90:.1f} % of the pixels" in warning
+
+
+def test_none_is_used_where_none_can_be(write_scene: Any, values: Values) -> None:
+    values[3:] = 65_000
+    scene = open_scene(write_scene(values, bands=("B04", "B03", "B02", "B11", "B05")))
+    assert scene.further is None
+    assert "B05, B11 are not used" in scene.further_text
+
+
+def test_haze_of_the_bands_that_are_left_is_told(write_scene: Any, values: Values) -> None:
+    values[3] = 65_000
+    bands = np.concatenate([values, values[4:]])
+    scene = open_scene(write_scene(bands, bands=("B04", "B03", "B02", "B11", "B05", "B08")), level="L2A")
+    assert scene.further.names == ("B05", "B08")
+    assert "B05 haze: typical haze added (L2A to L1C), computed and not measured for B05" in scene.further_text
+    gain, bias = HAZE["B08"]
+    found = scene.read(Window(0, 0, 80, 90)).further
+    np.testing.assert_allclose(found[..., 1], values[4] / 10_000 * gain + bias, rtol=1e-5)
 
 
 def test_pixels_without_data_in_any_band_do_not_count(write_scene: Any, values: Values) -> None:
