@@ -8,7 +8,7 @@ from typing import Any
 
 from landmap_models.errors import ModelError, UnsafeModelError
 from landmap_models.inference.tensorflow import tensorflow
-from landmap_models.model_file.archive import read_config
+from landmap_models.model_file.archive import is_graph, read_config
 
 
 def load_model(path: str | Path) -> Any:
@@ -18,6 +18,8 @@ def load_model(path: str | Path) -> Any:
         UnsafeModelError: It holds a Lambda layer, or anything that is not Keras's own.
         ModelError: Keras can't read it.
     """
+    if is_graph(path):
+        raise ModelError(f"{path}: expected a Keras model. This one is an imported TensorFlow graph, for maps alone")
     _refuse_code(Path(path))
     if os.environ["KERAS_BACKEND"] == "tensorflow":
         tensorflow()  # quietly

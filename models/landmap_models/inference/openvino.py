@@ -24,8 +24,8 @@ from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 from landmap_models.inference.dense import dense_layers
 from landmap_models.inference.fold_norm import Entry, references
-from landmap_models.inference.pixel_network import BINOMIAL, read_pixel_network
-from landmap_models.model_file.archive import CONFIG_MEMBER, WEIGHTS_MEMBER, read_card, read_config
+from landmap_models.inference.pixel_network import BINOMIAL
+from landmap_models.model_file.archive import CONFIG_MEMBER, WEIGHTS_MEMBER, read_card, read_config, read_pixel_network
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.pixels import DETAIL, HALVING, KNOWN, SCALE, THERE, PixelPart
 

@@ -67,7 +67,7 @@ class KerasPixelModel:
         """Probabilities of pixels; see `PerPixelClassifier`. For each new shape a graph is made: that takes seconds."""
         with self._lock:
             if self._frozen is None or self._frozen_for != (values.shape, bands):
-                program = _Program(self._network(values.shape[:2], self.precision), self.card, bands)
+                program = Program(self._network(values.shape[:2], self.precision), self.card, bands)
                 self._frozen = FrozenNetwork(program, (1, *values.shape), self.device)
                 self._frozen_for = values.shape, bands
             answers: Floats = self._frozen(values[None])[0]
@@ -75,7 +75,7 @@ class KerasPixelModel:
 
     def _answer(self, values: Floats) -> Floats:
         """Probabilities of pixels of all bands, in float32, without a graph."""
-        program = _Program(self._network(values.shape[:2], "float32"), self.card, self.card.input_names)
+        program = Program(self._network(values.shape[:2], "float32"), self.card, self.card.input_names)
         with tensorflow().device(self.device):
             answers: Floats = program(tensorflow().constant(values[None]))[0].numpy()
         return answers
@@ -100,13 +100,21 @@ class KerasPixelModel:
         return in_precision(network, POLICIES[precision], exact_input=True, exact_output=True)
 
 
-class _Program:
+class Program:
     """From reflectance of the bands that are there to probabilities: the transform, the network, its flags."""
 
     def __init__(self, network: Any, card: ModelCard, bands: tuple[str, ...]) -> None:
+        """Keep what is asked.
+
+        Args:
+            network: Called with values of all bands, or with a list of these and flags, and whether it is a training.
+            card: The card of the model.
+            bands: Names of the bands that are there, in the order of the card's `input_names`.
+        """
         self._network, self._card, self._bands = network, card, bands
 
     def __call__(self, values: Any, training: bool = False) -> Any:
+        """Probabilities of a batch of windows or chips, as TensorFlow's tensors."""
         tf, card = tensorflow(), self._card
         if card.optional:
             nothing = tf.zeros_like(values[..., :1])

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-import zipfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from landmap_models.arrays import Floats
-from landmap_models.errors import ModelError
 from landmap_models.inference.graphs import Graphs
 from landmap_models.inference.loading import load_model
 from landmap_models.inference.tensorflow import POLICIES, Precision, Shape, frozen_network
-from landmap_models.model_file.archive import PIXELS_MEMBER
+from landmap_models.model_file.archive import PIXELS_MEMBER, read_pixel_network
 from landmap_models.model_file.pixels import PixelPart
 
 BINOMIAL = (0.25, 0.5, 0.25)
@@ -118,25 +115,3 @@ def load_pixel_network(path: str | Path, part: PixelPart) -> Any:
         file = Path(folder, PIXELS_MEMBER)
         file.write_bytes(content)
         return load_model(file)
-
-
-def read_pixel_network(path: str | Path, part: PixelPart) -> bytes:
-    """The second network of a model file, a `.keras` file of its own.
-
-    Args:
-        path: The model file.
-        part: What its card says of the network.
-
-    Raises:
-        ModelError: The file holds no such network, or another one than its card says.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = archive.read(PIXELS_MEMBER)
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(
-            f"{path}: expected a second network inside ({PIXELS_MEMBER}), as its card says: {error}"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != part.sha256:
-        raise ModelError(f"{path}: the network for pixels is not the one that the card describes (sha256 differs)")
-    return content

@@ -30,23 +30,31 @@ PIXELS_MEMBER = "landmap_pixels.keras"
 """The network that answers for each pixel, a `.keras` file of its own."""
 
 
+GRAPH_MEMBER = "landmap_graph.pb"
+"""A TensorFlow graph with its weights, in place of Keras's members."""
+
+
 def weights_sha256(path: str | Path) -> str:
-    """sha256 of the weights in a `.keras` file, as hexadecimal text.
+    """sha256 of the weights in a `.keras` file, or of the graph that it holds, as hexadecimal text.
 
     Raises:
         ModelError: The file is not a `.keras` file, or damaged.
     """
-    with _open_archive(Path(path)) as archive, archive.open(WEIGHTS_MEMBER) as weights:
-        return hashlib.file_digest(cast(Any, weights), "sha256").hexdigest()
+    with _open_archive(Path(path)) as archive:
+        member = GRAPH_MEMBER if GRAPH_MEMBER in archive.namelist() else WEIGHTS_MEMBER
+        with archive.open(member) as weights:
+            return hashlib.file_digest(cast(Any, weights), "sha256").hexdigest()
 
 
 def read_config(path: str | Path) -> dict[str, Any]:
-    """The configuration by which Keras builds the model of a `.keras` file.
+    """The configuration by which Keras builds the model of a `.keras` file; of a graph, that it is one.
 
     Raises:
         ModelError: The file is not a `.keras` file, damaged, or its config.json is not a JSON object.
     """
     with _open_archive(Path(path)) as archive:
+        if GRAPH_MEMBER in archive.namelist():
+            return {"class_name": "TensorFlow graph", "config": {}}
         try:
             config = json.loads(archive.read(CONFIG_MEMBER).decode())
         except (KeyError, ValueError, RecursionError) as error:
@@ -54,6 +62,34 @@ def read_config(path: str | Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelError(f"{path}: expected a JSON object in {CONFIG_MEMBER}. Received: {type(config).__name__}")
     return config
+
+
+def is_graph(path: str | Path) -> bool:
+    """Whether a model file holds a TensorFlow graph and no Keras model.
+
+    Raises:
+        ModelError: The file is no model file, or damaged.
+    """
+    with _open_archive(Path(path)) as archive:
+        return GRAPH_MEMBER in archive.namelist()
+
+
+def write_graph(path: str | Path, graph: bytes, card: ModelCard) -> ModelCard:
+    """Write a model file that holds a TensorFlow graph.
+
+    Args:
+        path: The file, which is replaced at once where it is there.
+        graph: A serialised `GraphDef`, checked (`landmap_models.inference.graph_model`).
+        card: The card of the model; its `weights_sha256` is set.
+
+    Returns:
+        The card as written.
+    """
+    card = dataclasses.replace(card, weights_sha256=hashlib.sha256(graph).hexdigest())
+    with published(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(GRAPH_MEMBER, graph)
+        archive.writestr(CARD_MEMBER, card.to_json())
+    return card
 
 
 def read_card(path: str | Path) -> ModelCard:
@@ -153,6 +189,28 @@ def _has_pixel_network(path: Path) -> bool:
         return PIXELS_MEMBER in archive.namelist()
 
 
+def read_pixel_network(path: str | Path, part: PixelPart) -> bytes:
+    """The second network of a model file, a `.keras` file of its own.
+
+    Args:
+        path: The model file.
+        part: What its card says of the network.
+
+    Raises:
+        ModelError: The file is damaged, or holds no such network, or another one than its card says.
+    """
+    with _open_archive(Path(path)) as archive:
+        content = archive.read(PIXELS_MEMBER) if PIXELS_MEMBER in archive.namelist() else None
+    if content is None:
+        raise ModelError(
+            f"{path}: expected a second network inside ({PIXELS_MEMBER}), as its card says. Get the file anew, or do "
+            "without: --detail chip"
+        )
+    if hashlib.sha256(content).hexdigest() != part.sha256:
+        raise ModelError(f"{path}: the network for pixels is not the one that the card describes (sha256 differs)")
+    return content
+
+
 def is_described(path: Path) -> bool:
     """Whether a `.keras` file holds a card of its own weights, or none at all.
 
@@ -244,7 +302,7 @@ def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror})") from error
     with archive:
-        if WEIGHTS_MEMBER not in archive.namelist():
+        if not {WEIGHTS_MEMBER, GRAPH_MEMBER} & set(archive.namelist()):
             raise ModelError(
                 f"{path}: expected a .keras file with {WEIGHTS_MEMBER} inside; this zip file has none: it is "
                 f"{foreign_model(path)}"

@@ -122,7 +122,8 @@ def _saved_model(path: Path) -> str:
     if not (path / "keras_metadata.pb").is_file():
         return (
             "a TensorFlow SavedModel, a graph without Keras's layers, which nothing turns back into them. Save the "
-            "model where it was made: model.save('model.keras')"
+            "model where it was made: model.save('model.keras'); or import the graph, to draw maps with: "
+            f"landmap models import {quoted(path)} --card card.json"
         )
     name = path.resolve().name
     return (

@@ -77,6 +77,35 @@ def fetch(name: str, folder: Path | None, overwrite: bool) -> None:
 
 
 @models.command(
+    "import",
+    example="landmap models import saved_model/ --card card.json --softmax",
+)
+@click.argument("folder", type=PATH)
+@click.option("--card", type=PATH, required=True, help="Take this card, as `models show --json` prints one.")
+@click.option("--signature", default="serving_default", show_default=True, help="Take the function of this signature.")
+@click.option("--softmax", is_flag=True, help="Add a softmax, where the model answers with logits.")
+@click.option("-o", "--output", type=PATH, help="Write this file, and not one in your folder of models.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that exists.")
+def import_model(folder: Path, card: Path, **options: Any) -> None:
+    """Make a model file of FOLDER, a TensorFlow SavedModel of others.
+
+    Its program is not run: the function of one signature is taken over if all of its operations only compute. What may
+    touch files, network or Python is refused by name.
+    """
+    from landmap_models.model_file.card import ModelCard
+
+    try:
+        text = card.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{card}: can't be read as text: {error}") from error
+    described = ModelCard.from_json(text, str(card))
+    _start_keras()
+    from landmap_models.foreign.saved_model import import_saved_model
+
+    click.echo(str(import_saved_model(folder, described, **options)))
+
+
+@models.command(
     "describe",
     example="landmap models describe m.keras --bands B04,B03,B02 --classes water,forest,town --level L1C \\\n"
     "  --chips chips/ -o described.keras",

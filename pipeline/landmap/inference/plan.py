@@ -28,12 +28,13 @@ from landmap.scene.checks import check_georeference
 from landmap.scene.cloud_detection import without_clouds
 from landmap.scene.further_bands import maps_pixels
 from landmap.scene.mask_checks import mask_warnings
+from landmap.scene.nir import ONLY
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import STRIDES, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid
 from landmap_models.inference.engines import InferenceEngine
 from landmap_models.legend import UNKNOWN, LandClass
-from landmap_models.model_file.archive import read_card, read_config
+from landmap_models.model_file.archive import read_card, read_config, read_pixel_network
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.nir import CELL
 from landmap_models.model_file.packaged import find_model
@@ -175,7 +176,9 @@ class Plan:
     @property
     def nir(self) -> str:
         """Whether and how near infrared is used, or why not, in words."""
-        return f"{NIR_BAND}: {self.scene.nir_text}"
+        text = f"{NIR_BAND}: {self.scene.nir_text}"
+        further = ", ".join(self.scene.further.names) if self.scene.further else ""
+        return text.replace(ONLY, f"true colour and {further} only") if further else text
 
     @property
     def masks(self) -> list[str]:
@@ -233,6 +236,8 @@ def make_plan(
     placed = check_georeference(scene, card, force=settings.force)
     config = read_config(model_path) if model_path else None
     detail = _detail(card, settings, config)
+    if detail and model_path:
+        read_pixel_network(model_path, part_of(card))  # refused here where it is not there
     if not (detail or card.per_pixel):
         scene = dataclasses.replace(scene, further=None, further_text="")
     grid, method = _windows(scene, card, settings, config, detail=detail)

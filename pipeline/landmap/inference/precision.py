@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from landmap.errors import SettingsError
 from landmap.inference.chunking import SMALLEST_TILE
 from landmap.inference.engine import FEW_WINDOWS
 from landmap.inference.plan import Plan
@@ -17,6 +18,7 @@ from landmap.inference.predict import ChunkSettings, chunk_windows
 from landmap.inference.work import load
 from landmap.scene.sample import places_with_data
 from landmap.tiling import Chunk, Window
+from landmap_models.model_file.archive import is_graph
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
     from landmap_models.inference.tensorflow import Precision
@@ -56,6 +58,10 @@ def choose_precision(plan: Plan) -> Choice:
     from landmap_models.inference.tensorflow import fast_precision, find_device
 
     wanted, device = plan.settings.precision, find_device(plan.settings.device)
+    if plan.model_path and is_graph(plan.model_path):
+        if wanted not in ("auto", "float32"):
+            raise SettingsError(f"precision: expected float32, as {plan.card.name} is an imported graph: leave it out")
+        return Choice("float32", "float32: an imported graph")
     if wanted != "auto":
         return Choice(wanted, f"{wanted}, as asked")
     if _answers(plan, [(plan.grid.height, plan.grid.width)], plan.grid.num_windows) < FEW_WINDOWS:

@@ -55,6 +55,12 @@ class ModelFile:
         Raises:
             ModelError: It can't be loaded, or has changed since the plan was made.
         """
+        from landmap_models.model_file.archive import is_graph
+
+        if is_graph(path or self.path):
+            from landmap_models.inference.graph_model import load_graph_model
+
+            return load_graph_model(path or self.path, self.sha256, self.batch_size, self.device)
         if self.per_pixel:
             from landmap_models.inference.per_pixel import load_pixel_model
 

@@ -22,6 +22,7 @@ from landmap.settings import ReadingSettings
 from landmap_models.arrays import Bools, Floats
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.nir import NirPrior
+from landmap_models.sentinel2 import TRUE_COLOR
 
 ONLY = "true colour only"
 VISIBLE = ("B04", "B03")
@@ -68,7 +69,7 @@ def find_nir_band(
         settings: `use_nir` and `bands` are used.
     """
     if card.nir is None:
-        return f"not known to the model: {ONLY}"
+        return _without_prior(card)
     if not settings.use_nir:
         return f"not used, as asked (--no-nir): {ONLY}"
     if given is not None:
@@ -82,6 +83,15 @@ def find_nir_band(
         hint = ",".join(f"{name}=N" for name in (*card.band_names, NIR_BAND))
         return f"there {len(found)} times: {ONLY}. Say which is which: --bands {hint}"
     return found[0]
+
+
+def _without_prior(card: ModelCard) -> str:
+    """What B08 is to a model without a NIR prior, in words."""
+    if NIR_BAND in card.band_names:
+        return "one of the model's own bands"
+    if NIR_BAND in card.optional_bands:
+        return "one of the further bands that the model can use"
+    return f"not known to the model{f': {ONLY}' if set(card.band_names) <= set(TRUE_COLOR) else ''}"
 
 
 def resolve_nir(

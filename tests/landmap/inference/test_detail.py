@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ from landmap.inference.detail import detail_settings, pixel_factors
 from landmap.inference.stitch import smooth_cover
 from landmap.pixels import Pixels
 from landmap.tiling import Grid
+from landmap_models.errors import ModelError
 from landmap_models.inference.classifier import FAKE_CARD
-from landmap_models.model_file.card import ModelCard
+from landmap_models.model_file.archive import PIXELS_MEMBER
+from landmap_models.model_file.card import BandProfile, ModelCard
+from landmap_models.model_file.packaged import find_model
 from landmap_models.model_file.pixels import PixelPart
 
 Floats = npt.NDArray[np.float32]
@@ -179,3 +183,35 @@ def test_detail_is_refused_or_left_out_where_it_can_not_be(scene: Path, sensitiv
             landmap.Settings(detail="pixel", **other)
         assert not landmap.plan(scene, card=CARD, **other).detail
     assert not landmap.plan(scene, card=CARD, detail="chip").detail
+
+
+def test_a_file_without_the_network_that_its_card_tells_of_is_refused_by_the_plan(scene: Path, tmp_path: Path) -> None:
+    without = tmp_path / "without.keras"
+    with zipfile.ZipFile(find_model("default")) as old, zipfile.ZipFile(without, "w") as new:
+        for name in old.namelist():
+            if name != PIXELS_MEMBER:
+                new.writestr(name, old.read(name))
+    with pytest.raises(ModelError, match=r"expected a second network inside .*--detail chip"):
+        landmap.plan(scene, model=str(without))
+    assert not landmap.plan(scene, model=str(without), detail="chip").detail
+
+
+@pytest.mark.parametrize(
+    ("card", "text"),
+    [
+        (CARD, "B08: one of the further bands that the model can use"),
+        (dataclasses.replace(CARD, pixels=None), "B08: not known to the model: true colour only"),
+        (
+            dataclasses.replace(CARD, pixels=None, bands=(*CARD.bands, BandProfile("B08", 0.1, 0.2, 0.4, 0.2))),
+            "B08: one of the model's own bands",
+        ),
+        (
+            dataclasses.replace(CARD, pixels=None, bands=(*CARD.bands, BandProfile("B11", 0.1, 0.2, 0.4, 0.2))),
+            "B08: not known to the model",
+        ),
+    ],
+)
+def test_what_is_said_of_b08_is_true_of_the_model(card: ModelCard, text: str, write_scene: Any, ordinary: Any) -> None:
+    values = ordinary(80, 80)
+    path = write_scene(np.concatenate([values, values[:2]]), bands=("B04", "B03", "B02", "B08", "B11"))
+    assert landmap.plan(path, card=card, level="L1C", offset=0, detail="auto").nir == text

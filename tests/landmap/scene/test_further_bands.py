@@ -149,3 +149,13 @@ def test_a_coarser_band_of_a_folder_is_interpolated(write_band: Any, tmp_path: P
 
 def test_the_description_of_a_model_says_what_uses_which_bands() -> None:
     assert "optional  B05, B08, B11, by the network for single pixels" in describe(CARD)
+
+
+def test_without_b08_the_plan_names_the_bands_that_are_used_all_the_same(write_scene: Any, values: Values) -> None:
+    path = write_scene(values, bands=("B04", "B03", "B02", "B11", "B05"), nodata=0)
+    plan = landmap.plan(path, model="default", level="L1C", offset=0)
+    assert plan.detail
+    assert plan.nir.startswith("B08: not in the scene: true colour and B05, B11 only. With B08")
+    assert landmap.plan(path, level="L1C", offset=0, detail="chip").nir.startswith(
+        "B08: not in the scene: true colour only."
+    )
