@@ -137,9 +137,13 @@ def find_bands(bands: Sequence[FileBand], wanted: Sequence[str], path: str) -> d
             found.setdefault(name, []).append(band.index)
     there = "; ".join(map(str, bands))
     hint = f"Say which is which: --bands {','.join(f'{name}=N' for name in wanted)}"
+    if missing := [name for name in wanted if name not in found]:
+        first, *more = missing
+        others = f", nor {'is' if len(more) == 1 else 'are'} {', '.join(more)}" if more else ""
+        raise BandError(
+            f"{path}: the model needs band {first}, which is not named here{others}. Bands: {there}. {hint}"
+        )
     for name in wanted:
-        if name not in found:
-            raise BandError(f"{path}: the model needs band {name}, which is not named here. Bands: {there}. {hint}")
         if len(found[name]) > 1:
             raise BandError(f"{path}: band {name} is there {len(found[name])} times: {there}. {hint}")
     return {name: found[name][0] for name in wanted}

@@ -155,6 +155,11 @@ def test_missing_band_lists_what_is_there(there: list[FileBand], name: str, why:
     assert "--bands B04=N,B03=N,B02=N" in text
 
 
+def test_all_missing_bands_are_named() -> None:
+    with pytest.raises(BandError, match=r"needs band B04, which is not named here, nor is B02\."):
+        find_bands(bands("B03", "B08"), RGB, "s.tif")
+
+
 def test_band_twice_is_an_error_that_lists_both() -> None:
     with pytest.raises(BandError, match=r"band B03 is there 2 times: 1: red; 2: B03; 3: green; 4: B02"):
         find_bands(bands("red", "B03", "green", "B02"), RGB, "s.tif")
