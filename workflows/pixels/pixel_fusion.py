@@ -102,7 +102,7 @@ def pixel_probabilities(picture: Floats, model: keras.Model, flags: npt.NDArray[
 
     Args:
         picture: Reflectance of the bands that are there, in the network's order, `(height, width, bands)`.
-        model: As `pixel_unet.build` makes it.
+        model: As `pixel_unet.with_flags` makes it.
         flags: Which of its bands are there.
     """
     pads = [(MARGIN, MARGIN + -side % STEP) for side in picture.shape[:2]]

@@ -67,7 +67,7 @@ def train(where: Sources, folder: Path, taught: Labelled, land: Labelled) -> Non
     held, spectral, wide = taught.subset(taught.held), part_of(taught), part_of(land)
     if not (folder / "first.keras").exists():
         middle = np.median(spectral.pictures.reshape(-1, len(BANDS)), axis=0).round(4)
-        model = pixel_unet.build([float(value) for value in middle], len(CLASSES), SIZE)
+        model = pixel_unet.with_flags([float(value) for value in middle], len(CLASSES), SIZE)
         fit(
             model,
             PixelBatches(spectral, wide, None, FIRST.counts, FIRST.steps, FIRST.seed),

@@ -4,9 +4,9 @@ A small U-Net (Ronneberger et al. 2015, arXiv 1505.04597). Nearly all of its wor
 channel costs a quarter, a sixteenth and a sixty-fourth of what it costs at 10 m; one 3x3 convolution of the bands at
 10 m and a transposed convolution, which gives each of the four pixels its own weights, bring the detail back.
 
-Flags in the input tell the network which bands are there. A missing band counts as its middle reflectance, and the
-flags shift the outputs of the first layer; `for_bands` makes a network for one subset of the bands without flags, with
-the same outputs.
+`with_flags` makes the network that is told which bands are there (`pixel_input`), and `for_bands` of it a network for
+one subset of the bands without flags, with the same outputs: these are the second network of a packaged model. `build`
+makes the architecture of a training, whose outputs are probabilities.
 
 Windows begin and end at multiples of `STEP` pixels of the scene. Outputs further than `MARGIN` pixels from the edge of
 a window do not depend on what lies beyond it.
@@ -22,12 +22,18 @@ import numpy as np
 import numpy.typing as npt
 from keras import layers
 
+from landmap_models.architectures.options import ArchitectureOptions
+from landmap_models.architectures.pixel_input import pixel_input, scaled, shifted
+from landmap_models.architectures.shape import NetworkShape, probabilities
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
-from landmap_models.model_file.pixels import DETAIL, HALVING, KNOWN, SCALE, THERE
+from landmap_models.model_file.pixels import DETAIL, HALVING, KNOWN, SCALE
 
 Tensor = Any
 
+ANSWERS = "pixel"
+OPTIONS = ("filters",)
+"""Fields of `ArchitectureOptions` that the network reads."""
 STEP = 8
 """Pixels of which sides and offsets of windows are multiples, so that all windows are halved in the same phase."""
 MARGIN = 32
@@ -36,13 +42,34 @@ WIDTHS = (40, 80, 96)
 """Channels at 20, 40 and 80 m."""
 FINE = 16
 """Channels at 10 m."""
-CONTRAST = 4.0
-"""Range of a scaled band: its middle reflectance becomes 0, darkest and brightest minus and plus half of this."""
 MOMENTUM = 0.97
 """Momentum of the statistics of batch normalisation."""
 
 
-def build(
+def margin(options: ArchitectureOptions) -> int:
+    """Pixels from the edge of a window within which answers may depend on the padding, whatever the options are."""
+    return MARGIN
+
+
+def build(shape: NetworkShape, options: ArchitectureOptions) -> keras.Model:
+    """Build the network of a training; see `architectures`.
+
+    Options: `filters` at 10, 20, 40 and 80 m.
+
+    Raises:
+        ModelError: There are not four numbers of filters.
+    """
+    chosen = options.filters or (FINE, *WIDTHS)
+    if len(chosen) != 1 + len(WIDTHS):
+        raise ModelError(f"pixel-unet: expected four --filters, at 10, 20, 40 and 80 m. Received: {chosen}")
+    fine, *widths = chosen
+    inputs, x = pixel_input(shape.middle, (None, None), flags=shape.flags)
+    features = _features(x, _halved(x, inputs, widths[0]), widths, fine)
+    answers = probabilities(layers.Identity(name="features")(features), shape)
+    return keras.Model(inputs if shape.flags else inputs[0], answers, name="pixel-unet")
+
+
+def with_flags(
     middle: Sequence[float],
     classes: int,
     size: tuple[int | None, int | None] = (None, None),
@@ -61,21 +88,21 @@ def build(
         widths: Channels at 20, 40 and 80 m.
         fine: Channels at 10 m.
     """
-    bands = len(middle)
-    pixels, there = keras.Input((*size, bands), name="reflectance"), keras.Input((bands,), name=THERE)
-    x = layers.Multiply(name="mask")([_scaled(pixels, middle), layers.Reshape((1, 1, bands), name="flags")(there)])
-    shift = layers.Dense(widths[0], use_bias=False, name=KNOWN)(there)
-    shift = layers.Reshape((1, 1, widths[0]), name="shift")(shift)
-    halved = layers.Conv2D(widths[0], 4, strides=2, padding="same", use_bias=False, name=HALVING)(x)
-    halved = layers.Add(name="shifted")([halved, shift])
-    return keras.Model([pixels, there], _answers(x, halved, classes, widths, fine), name="pixel-unet")
+    inputs, x = pixel_input(middle, size, flags=True)
+    features = _features(x, _halved(x, inputs, widths[0]), widths, fine)
+    return keras.Model(inputs, _logits(features, classes), name="pixel-unet")
+
+
+def _halved(x: Tensor, inputs: Sequence[Tensor], filters: int) -> Tensor:
+    halving = layers.Conv2D(filters, 4, strides=2, padding="same", use_bias=False, name=HALVING)
+    return shifted(halving(x), inputs, filters)
 
 
 def for_bands(model: keras.Model, there: Sequence[bool], size: tuple[int | None, int | None]) -> keras.Model:
     """Make the same network for one subset of its bands, without flags.
 
     Args:
-        model: Network that `build` made, trained or not.
+        model: Network that `with_flags` made, trained or not.
         there: For each of its bands whether it is there.
         size: Height and width of a window in pixels, multiples of `STEP`; None if they vary.
 
@@ -91,10 +118,10 @@ def for_bands(model: keras.Model, there: Sequence[bool], size: tuple[int | None,
         raise ModelError(f"Expected {len(scale)} flags, of which at least one is set. Received: {list(there)}")
     widths = [model.get_layer(name).filters for name in (HALVING, "into40", "into80")]
     pixels = keras.Input((*size, int(flags.sum())), name="reflectance")
-    x = _scaled(pixels, 1 / scale[flags])
+    x = scaled(pixels, 1 / scale[flags])
     halved = layers.Conv2D(widths[0], 4, strides=2, padding="same", name=HALVING)(x)
     fine, classes = model.get_layer(DETAIL).filters, model.get_layer("logits").filters
-    fewer = keras.Model(pixels, _answers(x, halved, classes, widths, fine), name=model.name)
+    fewer = keras.Model(pixels, _logits(_features(x, halved, widths, fine), classes), name=model.name)
     for layer in fewer.layers:
         layer.set_weights(_weights(model, layer.name, flags))
     return fewer
@@ -113,14 +140,7 @@ def _weights(model: keras.Model, name: str, flags: npt.NDArray[np.bool_]) -> lis
     return found
 
 
-def _scaled(pixels: Tensor, middle: Sequence[float] | npt.NDArray[np.float64]) -> Tensor:
-    """Reflectance r of each band as r / (r + middle), around 0: dark and bright land get their share of the range."""
-    x = layers.Rescaling([float(1 / value) for value in middle], name=SCALE)(pixels)
-    x = layers.Activation("softsign", name="squeeze")(x)
-    return layers.Rescaling(CONTRAST, offset=-CONTRAST / 2, name="center")(x)
-
-
-def _answers(x: Tensor, halved: Tensor, classes: int, widths: Sequence[int], fine: int) -> Tensor:
+def _features(x: Tensor, halved: Tensor, widths: Sequence[int], fine: int) -> Tensor:
     """From the bands at 10 m, and the first layer's answers at 20 m before their normalisation."""
     first, second, third = widths
     at20 = _residual(_rectified(halved, HALVING), first, "down20")
@@ -130,9 +150,12 @@ def _answers(x: Tensor, halved: Tensor, classes: int, widths: Sequence[int], fin
     at40 = _residual(layers.Add(name="joined40")([at40, _doubled(at80, second, "from80")]), second, "up40")
     at20 = _residual(layers.Add(name="joined20")([at20, _doubled(at40, first, "from40")]), first, "up20")
     detail = layers.Conv2D(fine, 3, padding="same", use_bias=False, name=DETAIL)(x)
-    at10 = layers.ReLU(name="fine")(layers.Add(name="joined10")([_doubled(at20, fine, "from20"), detail]))
+    return layers.ReLU(name="fine")(layers.Add(name="joined10")([_doubled(at20, fine, "from20"), detail]))
+
+
+def _logits(features: Tensor, classes: int) -> Tensor:
     # They stay float32 under mixed precision: bfloat16 has three digits.
-    return layers.Conv2D(classes, 1, dtype="float32", name="logits")(at10)
+    return layers.Conv2D(classes, 1, dtype="float32", name="logits")(features)
 
 
 def _conv(x: Tensor, filters: int, size: int, name: str, strides: int = 1) -> Tensor:

@@ -30,6 +30,10 @@ class NetworkShape:
     """Highest reflectance that the network distinguishes: it clips its input to [0, reflectance_max]."""
     activation: Literal["softmax", "sigmoid"] = "softmax"
     """Activation of the last layer. softmax: one class a chip. sigmoid: each class by itself (multi-label)."""
+    middle: tuple[float, ...] = ()
+    """Middle reflectance of each band, for a network that answers for each pixel; empty for one of chips."""
+    flags: bool = False
+    """Whether a network that answers for each pixel is told which bands are there, by a second input `(n, bands)`."""
 
 
 def reflectance_input(shape: NetworkShape) -> tuple[Tensor, Tensor]:
@@ -61,7 +65,7 @@ def head(x: Tensor, shape: NetworkShape, *, dense: int | None = None, dropout: f
 
 
 def probabilities(x: Tensor, shape: NetworkShape) -> Tensor:
-    """Add the last layer to features `(n, features)`. Output shape: `(n, num_classes)`."""
+    """Add the last layer to features `(..., features)`. Output shape: `(..., num_classes)`."""
     # It stays float32 under mixed precision: bfloat16 has three digits.
     return layers.Dense(shape.num_classes, activation=shape.activation, dtype="float32", name=OUTPUT)(x)
 

@@ -37,7 +37,7 @@ class PixelNetwork:
         """Prepare the network for one set of bands; graphs are made when a shape is first asked for.
 
         Args:
-            load: Loads the `keras.Model` that is told which bands are there, as `pixel_unet.build` makes it.
+            load: Loads the `keras.Model` that is told which bands are there, as `pixel_unet.with_flags` makes it.
             part: The rule by which its answers are used.
             there: Which of the part's bands are there, one flag a band.
             precision: Precision in which all but the last layers compute.

@@ -269,7 +269,7 @@ def attach_pixel_network(path: str | Path, network: str | Path, part: PixelPart)
 
     Args:
         path: The model, with its card.
-        network: A `.keras` file as `pixel_unet.build` makes its model.
+        network: A `.keras` file as `pixel_unet.with_flags` makes its model.
         part: What the card is to say of it; its `sha256` is set to that of the file.
 
     Returns:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from landmap_models import architectures
-from landmap_models.architectures import ARCHITECTURES, ArchitectureOptions, build
+from landmap_models.architectures import ARCHITECTURES, OF_PIXELS, ArchitectureOptions, build
 from landmap_models.architectures.application_table import APPLICATIONS
 from landmap_models.architectures.layout import laid_out
 from landmap_models.architectures.shape import OUTPUT, NetworkShape, is_head
@@ -29,8 +29,9 @@ SLIM = {
     "mobilenetv2": ArchitectureOptions(dense=16, dropout=0.1),
 }
 """Options that make a network quick to build."""
-OWN = [name for name in ARCHITECTURES if name not in APPLICATIONS and name != "compact-d4"]
-"""Networks with a module of their own; `compact-d4`, which is written out before it is saved, has tests of its own."""
+OWN = [name for name in ARCHITECTURES if name not in (*APPLICATIONS, *OF_PIXELS, "compact-d4")]
+"""Networks of chips with a module of their own; `compact-d4`, which is written out before it is saved, has tests of its
+own."""
 QUICK = {name: SLIM.get(name, ArchitectureOptions()) for name in (*OWN, "mobilenet", "mobilenetv2", "efficientnetb0")}
 """The others of `APPLICATIONS` take too long to build in each run of the tests; the table of them is checked below."""
 CHIPS = np.random.default_rng(0).random((2, 64, 64, 4), dtype=np.float32) * 0.5
@@ -120,7 +121,7 @@ def test_a_new_file_is_a_new_architecture(tmp_path: Path) -> None:
     (copy / "architectures/wide_net.py").write_text(source.replace('name="cnn"', 'name="wide-net"'))
     code = "from landmap_models.architectures import ARCHITECTURES; print(*ARCHITECTURES)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [*OWN[:2], "compact-d4", *OWN[2:], "wide-net", *APPLICATIONS]
+    assert done.stdout.split() == [*OWN[:2], "compact-d4", *OWN[2:-1], *OF_PIXELS, OWN[-1], "wide-net", *APPLICATIONS]
 
 
 def test_every_module_says_which_options_it_reads() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from landmap_models.architectures.pixel_unet import MARGIN, STEP, build, for_bands
+from landmap_models.architectures.pixel_unet import MARGIN, STEP, for_bands, with_flags
 from landmap_models.errors import ModelError
 
 MIDDLE = (0.1, 0.1, 0.08, 0.25, 0.2)
@@ -15,7 +15,7 @@ SIDE = 3 * MARGIN
 @pytest.fixture(scope="module")
 def network() -> Any:
     """Small, with statistics of normalisation that are not those of an untrained network."""
-    model = build(MIDDLE, 4, widths=(6, 8, 10), fine=5)
+    model = with_flags(MIDDLE, 4, widths=(6, 8, 10), fine=5)
     rng = np.random.default_rng(0)
     model.set_weights([rng.uniform(0.2, 0.5, w.shape) * np.sign(w + 1e-9) for w in model.get_weights()])
     return model

@@ -43,7 +43,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     keras.utils.set_random_seed(3)
     path = tmp_path_factory.mktemp("pixels") / "pixels.keras"
-    pixel_unet.build(PART.middle, 2, widths=(6, 8, 10), fine=5).save(path)
+    pixel_unet.with_flags(PART.middle, 2, widths=(6, 8, 10), fine=5).save(path)
     return path
 
 
