@@ -169,8 +169,8 @@ def reliability(confidence: npt.NDArray[Any], right: Bools) -> list[dict[str, fl
             "low": round(i / BINS, DECIMALS),
             "high": round((i + 1) / BINS, DECIMALS),
             "chips": int(chips[i]),
-            "confidence": _rounded(means[0][i]),
-            "accuracy": _rounded(means[1][i]),
+            "confidence": rounded(means[0][i]),
+            "accuracy": rounded(means[1][i]),
         }
         for i in range(BINS)
     ]
@@ -186,7 +186,7 @@ def wilson_interval(correct: int, n: int) -> Entry:
     from scipy.stats import binomtest
 
     interval = binomtest(correct, n).proportion_ci(method="wilson")
-    return {"value": _rounded(correct / n), "low": _rounded(interval.low), "high": _rounded(interval.high)}
+    return {"value": rounded(correct / n), "low": rounded(interval.low), "high": rounded(interval.high)}
 
 
 def _entries(
@@ -210,7 +210,7 @@ def _entries(
             found[metric.name] = wilson_interval(round(value * n), n)
         else:
             of_resamples = np.concatenate([d[metric.name] for d in drawn])
-            found[metric.name] = _entry(value, of_resamples, recentre=metric.recentred)
+            found[metric.name] = entry_of(value, of_resamples, recentre=metric.recentred)
     return found
 
 
@@ -222,14 +222,21 @@ def _computed(
     return {metric.name: metric.compute(sample) for metric in table}
 
 
-def _entry(value: float, drawn: Doubles, *, recentre: bool) -> Entry:
+def entry_of(value: float, drawn: Doubles, *, recentre: bool) -> Entry:
+    """A metric with its interval.
+
+    Args:
+        value: Value of the whole data; NaN where it is not defined.
+        drawn: Values of the resamples.
+        recentre: Whether the interval is shifted by the bootstrap's own bias.
+    """
     drawn = drawn[np.isfinite(drawn)]
     if not np.isfinite(value) or not drawn.size:
-        return {"value": _rounded(value), "low": None, "high": None}
+        return {"value": rounded(value), "low": None, "high": None}
     if recentre:
         drawn = np.maximum(drawn - drawn.mean() + value, 0)
     low, high = np.percentile(drawn, (2.5, 97.5))
-    return {"value": _rounded(value), "low": _rounded(low), "high": _rounded(high)}
+    return {"value": rounded(value), "low": rounded(low), "high": rounded(high)}
 
 
 def _per_class(
@@ -237,7 +244,7 @@ def _per_class(
 ) -> dict[str, dict[str, float | int | None]]:
     columns = {"precision": counts.precision(), "recall": counts.recall(), "f1": counts.f(1)} | (more or {})
     return {
-        name: {key: _rounded(column[0, i]) for key, column in columns.items()} | {"support": int(counts.support[0, i])}
+        name: {key: rounded(column[0, i]) for key, column in columns.items()} | {"support": int(counts.support[0, i])}
         for i, name in enumerate(names)
     }
 
@@ -254,6 +261,6 @@ def _check(labels: npt.NDArray[Any], probabilities: Floats, names: tuple[str, ..
         raise ValueError("Expected finite probabilities")
 
 
-def _rounded(value: float) -> float | None:
+def rounded(value: float) -> float | None:
     """Round to four decimals, without a minus before zero; None stands for NaN, which JSON lacks."""
     return round(float(value), DECIMALS) + 0.0 if np.isfinite(value) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +51,9 @@ class Metric:
     """Its name in `metrics.json`."""
     meaning: str
     """What it is, for people who read the report."""
-    compute: Callable[[Sample], Doubles]
-    """The metric of each resample, `(b,)`; NaN where it is not defined."""
+    compute: Callable[[Any], Doubles]
+    """The metric of each resample, `(b,)`, of a `Sample` or of what the table's module has in its place; NaN where it
+    is not defined."""
     on_card: bool = False
     """Whether model cards record it."""
     compared: bool = False

@@ -67,6 +67,11 @@ class Counts:
         both = (1 + beta**2) * self.hits / np.maximum(beta**2 * self.support + self.predicted, 1)
         return np.where(self.support > 0, both, np.nan)
 
+    def iou(self) -> Doubles:
+        """Intersection over union (Jaccard index), `(b, c)`: NaN without true chips."""
+        union = self.support + self.predicted - self.hits
+        return np.where(self.support > 0, ratio(self.hits, np.maximum(union, 1)), np.nan)
+
     def pooled(self) -> Counts:
         """Counts of all classes together, as of one class, `(b, 1)`."""
         hits, support, predicted = (x.sum(axis=1, keepdims=True) for x in (self.hits, self.support, self.predicted))
