@@ -63,7 +63,7 @@ HEAVY = {
     "xarray",
     "pystac",
 }
-WITH_KERAS = ("architectures", "training", "datasets/chips.py")
+WITH_KERAS = ("architectures", "training", "datasets/chips.py", "datasets/windows.py")
 """Where a network is built or fed: Keras may be imported at the top of these modules."""
 LIGHT = {"options.py", "application_table.py", "npz_weights.py", "__init__.py"}
 """Of those, these stay light: the command line asks them for names."""

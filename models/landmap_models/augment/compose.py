@@ -52,6 +52,8 @@ _OF_CHIPS: dict[str, Callable[..., Floats]] = {
     "contrast": contrast,
     "jitter": radiometric_jitter,
 }
+_OF_PLACES = ("flips", "quarter-turns", "d4", "affine", "straddle")
+"""Functions that move pixels, and with them labels of pixels."""
 _OF_BOTH: dict[str, Callable[..., tuple[Floats, Floats]]] = {"straddle": straddle, "mixup": mixup}
 
 
@@ -71,11 +73,14 @@ class Augmentation:
 
         Args:
             chips: Reflectance, `(n, height, width, bands)`.
-            labels: Labels, `(n, classes)`.
+            labels: Labels of chips, `(n, classes)`, or of their pixels, `(n, height, width, classes)`, which move with
+                these; what a resampling blends has the sum of labels that it blends.
             rng: Source of randomness; equal ones give equal batches.
         """
         for name, settings in self._steps():
-            if name in _OF_BOTH:
+            if labels.ndim == 4:
+                chips, labels = _of_pixels(name, chips, labels, rng, settings)
+            elif name in _OF_BOTH:
                 chips, labels = _OF_BOTH[name](chips, labels, rng, **settings)
             else:
                 chips = _OF_CHIPS[name](chips, rng, **settings)
@@ -99,6 +104,20 @@ class Augmentation:
             yield name, own.get(name, {})
 
 
+def _of_pixels(
+    name: str, chips: Floats, labels: Floats, rng: np.random.Generator, settings: dict[str, Any]
+) -> tuple[Floats, Floats]:
+    """Apply a step to chips and the labels of their pixels."""
+    if name not in _OF_PLACES:
+        return _OF_CHIPS[name](chips, rng, **settings), labels
+    both = np.concatenate([chips, labels], axis=-1)
+    if name == "straddle":
+        both, _ = straddle(both, np.zeros((len(both), 1), np.float32), rng)
+    else:
+        both = _OF_CHIPS[name](both, rng, **settings)
+    return both[..., : chips.shape[-1]], both[..., chips.shape[-1] :]
+
+
 def _described(name: str, settings: dict[str, Any]) -> str:
     """Describe a step with all its numbers, defaults included."""
     function = _OF_CHIPS.get(name) or _OF_BOTH[name]
@@ -107,7 +126,9 @@ def _described(name: str, settings: dict[str, Any]) -> str:
     return f"{name} ({', '.join(numbers)})" if numbers else name
 
 
-def compose(names: Sequence[str], *, band_names: Sequence[str], multi_label: bool = False) -> Augmentation:
+def compose(
+    names: Sequence[str], *, band_names: Sequence[str], multi_label: bool = False, per_pixel: bool = False
+) -> Augmentation:
     """Combine augmentations; their order does not depend on that of the names.
 
     Args:
@@ -115,9 +136,11 @@ def compose(names: Sequence[str], *, band_names: Sequence[str], multi_label: boo
             `d4`, and `none` stands alone.
         band_names: Names of the bands of the chips, such as `("B04", "B03", "B02")`.
         multi_label: Whether a label names every class in the chip: `straddle` then unites labels.
+        per_pixel: Whether each pixel has a label of its own, for which there is no `mixup`.
 
     Raises:
-        DatasetError: A name is unknown, `none` is not alone, or `haze` is asked for bands that are not Sentinel-2's.
+        DatasetError: A name is unknown, `none` is not alone, `haze` is asked for bands that are not Sentinel-2's, or
+            `mixup` for labels of pixels.
     """
     unknown = [name for name in names if name not in AUGMENTATIONS and name not in GROUPS]
     if unknown:
@@ -128,6 +151,8 @@ def compose(names: Sequence[str], *, band_names: Sequence[str], multi_label: boo
     chosen = {single for name in names for single in GROUPS.get(name, (name,))}
     if "d4" in chosen or chosen >= {"flips", "quarter-turns"}:
         chosen = chosen - {"flips", "quarter-turns"} | {"d4"}
+    if per_pixel and "mixup" in chosen:
+        raise DatasetError("Expected augmentations other than mixup, which blends what lies at a place. Leave it out")
     if "haze" in chosen:
         atmosphere(band_names)  # refused here, and not in the first batch
     return Augmentation(tuple(name for name in AUGMENTATIONS if name in chosen), tuple(band_names), multi_label)

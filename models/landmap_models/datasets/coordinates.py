@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap_models.datasets.checks import refuse
-from landmap_models.datasets.chips import ChipFolder
 from landmap_models.datasets.files import is_raster
 from landmap_models.datasets.ground import middles
+from landmap_models.datasets.split_leaks import LabelledData
 from landmap_models.errors import DatasetError
 
 
-def chip_coordinates(chips: ChipFolder) -> npt.NDArray[np.float64]:
+def chip_coordinates(chips: LabelledData) -> npt.NDArray[np.float64]:
     """Read latitude and longitude of the middle of each chip from its own georeference (degrees, WGS84).
 
     Returns:
@@ -37,7 +37,7 @@ def chip_coordinates(chips: ChipFolder) -> npt.NDArray[np.float64]:
     return middles(own)
 
 
-def read_coordinates(path: str | Path, chips: ChipFolder) -> npt.NDArray[np.float64]:
+def read_coordinates(path: str | Path, chips: LabelledData) -> npt.NDArray[np.float64]:
     """Read latitude and longitude of chips from a CSV file with file, latitude, longitude (degrees, WGS84).
 
     A chip is found by its whole name; where no chip is, by class folder and file name, such as `Forest/Forest_12.jpg`,

@@ -107,12 +107,12 @@ def _decode_raster(content: bytes, name: str, driver: str, bands: int | None) ->
         raise DatasetError(f"{name}: not a readable image (it is empty)")
     try:
         with _opened(content, driver) as file:
-            _check_numbers(file, name)
+            check_numbers(file, name)
             alpha = _alpha(file, bands)
             kept = [i for i in file.indexes if i != alpha]
             values = np.ascontiguousarray(np.moveaxis(file.read(kept), 0, -1))
             _refuse_missing(_missing(file, values, alpha), name)
-            return ChipFile(values, described_bands([file.descriptions[i - 1] for i in kept]), _ground(file))
+            return ChipFile(values, described_bands([file.descriptions[i - 1] for i in kept]), ground_of(file))
     except READ_ERRORS as error:
         raise DatasetError(f"{name}: not a readable image ({_one_line(error)})") from error
 
@@ -127,7 +127,7 @@ def _opened(content: bytes, driver: str) -> Iterator[Any]:
             yield file
 
 
-def _ground(file: Any) -> Ground | None:
+def ground_of(file: Any) -> Ground | None:
     """The ground that a file covers; None where it has no georeference, or an impossible one."""
     a, b, c, d, e, f = tuple(file.transform)[:6]
     if file.crs is None or file.transform.is_identity or not np.isfinite([a, b, c, d, e, f]).all():
@@ -137,7 +137,7 @@ def _ground(file: Any) -> Ground | None:
     return Ground(crs_name(file.crs.wkt), float(x), float(y), width, height)
 
 
-def _check_numbers(file: Any, name: str) -> None:
+def check_numbers(file: Any, name: str) -> None:
     """Refuse numbers that are neither reflectance times 10,000 nor of 8 bits."""
     if not set(file.dtypes) <= WHOLE_NUMBERS or len(set(file.dtypes)) > 1:
         raise DatasetError(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import ReportError
+from landmap_models.legend import legend_for
 from landmap_models.sentinel2 import TRUE_COLOR
 
 MOST_CHIPS, MOST_COLUMNS = 64, 8
@@ -36,11 +37,13 @@ def batch_picture(
     """Draw the first 64 chips of a batch with the names of their classes, as a PNG file; an older file is replaced.
 
     All chips, and their red, green and blue, are stretched alike, from 0 to the brightest pixels, so that colours can
-    be compared. Chips without B04, B03 or B02 are drawn by their first band in grey.
+    be compared. Chips without B04, B03 or B02 are drawn by their first band in grey. Where pixels have labels, the
+    first 32 are drawn, each with its mask beside it.
 
     Args:
         chips: Reflectance, `(n, height, width, bands)`.
-        labels: Labels `(n, classes)`: one-hot, shares that sum to 1, or several classes at once.
+        labels: Labels `(n, classes)`: one-hot, shares that sum to 1, or several classes at once; or those of pixels,
+            `(n, height, width, classes)`.
         class_names: Class names in the order of the columns of `labels`.
         path: The PNG file to write.
         band_names: Names of the bands of the chips, in order.
@@ -49,9 +52,16 @@ def batch_picture(
         ReportError: There are no chips, the number of bands or classes doesn't fit, matplotlib is missing, or the file
             can't be written.
     """
-    _check(chips, labels, class_names, path, band_names)
+    per_pixel = labels.ndim == 4
+    _check(chips, labels.mean(axis=(1, 2)) if per_pixel else labels, class_names, path, band_names)
     pictures = true_color(chips[:MOST_CHIPS], band_names)
-    captions = [caption(label, class_names) for label in labels[:MOST_CHIPS]]
+    if per_pixel:
+        masks = mask_pictures(labels[: MOST_CHIPS // 2], class_names)
+        pictures = np.stack([pictures[: len(masks)], masks], axis=1).reshape(-1, *pictures.shape[1:])
+        shares = labels[: len(masks)].mean(axis=(1, 2))
+        captions = [text for share in shares for text in (caption(share, class_names), "")]
+    else:
+        captions = [caption(label, class_names) for label in labels[:MOST_CHIPS]]
     try:
         _draw(pictures, captions, path)
     except ImportError as error:
@@ -83,6 +93,13 @@ def true_color(chips: Floats, band_names: Sequence[str]) -> npt.NDArray[np.uint8
     white = max(float(np.percentile(shown, WHITE_PERCENTILE)), 1e-6)
     stretched: npt.NDArray[np.uint8] = (255 * (shown / white).clip(0, 1) ** GAMMA).round().astype(np.uint8)
     return stretched
+
+
+def mask_pictures(labels: Floats, class_names: Sequence[str]) -> npt.NDArray[np.uint8]:
+    """Draw labels of pixels `(n, height, width, classes)` in the colours of their classes, black without a label."""
+    colors = np.array([[int(c.color[i : i + 2], 16) for i in (1, 3, 5)] for c in legend_for(tuple(class_names))])
+    drawn = np.where(labels.any(axis=-1, keepdims=True), colors[labels.argmax(axis=-1)], 0)
+    return np.asarray(drawn, np.uint8)
 
 
 def caption(label: Floats, class_names: Sequence[str]) -> str:

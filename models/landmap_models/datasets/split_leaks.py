@@ -3,16 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from landmap_models.arrays import Indices
-from landmap_models.datasets.chips import ChipFolder
+from landmap_models.arrays import Floats, Indices
 from landmap_models.datasets.ground import Ground, close_to
 
 Parts = Mapping[str, Indices]
 """Indices of the chips of "train", "validation" and "test"."""
 HELD_OUT = ("validation", "test")
+
+
+class LabelledData(Protocol):
+    """What is split: a `datasets.chips.ChipFolder`, or a `datasets.images.LabelledImages`."""
+
+    @property
+    def root(self) -> Path:
+        """The file or folder that it comes from."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the chips or images, `(n,)`."""
+
+    @property
+    def labels(self) -> Sequence[Any]:
+        """Class id of each, or, if `multi_label`, a tuple of ids."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes by id."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether one may have several classes."""
+
+    @property
+    def parts(self) -> tuple[str, ...] | None:
+        """Part of each, if the data come divided."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Digest of the pixels of each."""
+
+    @property
+    def grounds(self) -> tuple[Ground | None, ...]:
+        """Ground that each covers."""
+
+    def __len__(self) -> int:
+        """Their number."""
+
+    def subset(self, indices: npt.NDArray[np.intp]) -> Self:
+        """Those at these positions, in this order."""
+
+    def counts(self) -> dict[str, int]:
+        """Their number by class name."""
+
+    def targets(self) -> Floats:
+        """1 for the classes of each, 0 for the others, `(n, classes)`."""
+
+    def fingerprint(self) -> str:
+        """Digest of all of them and their labels."""
 
 
 def overlaps(grounds: Sequence[Ground], parts: Parts) -> dict[str, int]:
@@ -27,7 +84,7 @@ def duplicates(digests: Sequence[str], parts: Parts) -> dict[str, int]:
     return {name: sum(digests[i] in train for i in parts[name]) for name in HELD_OUT}
 
 
-def leak_warnings(chips: ChipFolder, grounds: Sequence[Ground], parts: Parts) -> list[str]:
+def leak_warnings(chips: LabelledData, grounds: Sequence[Ground], parts: Parts) -> list[str]:
     """Warn of chips of other parts that were learnt, in a split that the user made or allowed."""
     found = []
     if grounds and (words := _counted(overlaps(grounds, parts), parts)):
@@ -42,7 +99,7 @@ def leak_warnings(chips: ChipFolder, grounds: Sequence[Ground], parts: Parts) ->
     return found
 
 
-def contradictions(chips: ChipFolder) -> list[str]:
+def contradictions(chips: LabelledData) -> list[str]:
     """Warn of chips that have the same pixels and different labels."""
     same: dict[str, list[int]] = {}
     for i, digest in enumerate(chips.digests):

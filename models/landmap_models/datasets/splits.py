@@ -11,16 +11,17 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from landmap_models.arrays import Doubles, Indices
 from landmap_models.datasets.catalogue import check_counts
-from landmap_models.datasets.chips import ChipFolder
 from landmap_models.datasets.coordinates import chip_coordinates
 from landmap_models.datasets.ground import Ground, grounds_at, usable_grounds
 from landmap_models.datasets.split_leaks import (
+    LabelledData,
     contradictions,
     leak_warnings,
     refused_overlap,
@@ -35,28 +36,30 @@ FOLDS = 20
 BLOCKS_KM = (50, 20, 10, 5, 2, 1, 0.5, 0.2)
 """Sides of blocks in kilometres that are tried to suggest a split by place."""
 PARTS = ("train", "validation", "test")
+Data = TypeVar("Data", bound=LabelledData)
+"""Chips, or images with masks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
+class Split(Generic[Data]):
     """Three parts that share no chip."""
 
-    train: ChipFolder
+    train: Data
     """Chips to train on."""
-    validation: ChipFolder
+    validation: Data
     """Chips to choose epochs, temperature and thresholds by."""
-    test: ChipFolder
+    test: Data
     """Chips to measure the trained model on."""
     warnings: tuple[str, ...] = ()
     """Warnings of chips that were left out, and of what makes scores on the parts too high."""
 
-    def parts(self) -> dict[str, ChipFolder]:
+    def parts(self) -> dict[str, Data]:
         """The parts by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
-def given_split(chips: ChipFolder, seed: int, validation: float = 0.1, coordinates: Doubles | None = None) -> Split:
-    """Make the split that the data set comes with (`ChipFolder.parts`).
+def given_split(chips: Data, seed: int, validation: float = 0.1, coordinates: Doubles | None = None) -> Split[Data]:
+    """Make the split that the data set comes with (`LabelledData.parts`).
 
     Without a validation part, one is drawn from the training part as in `stratified_split`. A test part is never drawn,
     since numbers on it are to be compared with published ones.
@@ -90,14 +93,15 @@ def given_split(chips: ChipFolder, seed: int, validation: float = 0.1, coordinat
 
 
 def stratified_split(
-    chips: ChipFolder,
+    chips: Data,
     seed: int,
     validation: float = 0.1,
     test: float = 0.1,
     coordinates: Doubles | None = None,
     *,
     allow_overlap: bool = False,
-) -> Split:
+    everywhere: bool = True,
+) -> Split[Data]:
     """Split at random, with every class in the same proportion in each part.
 
     Chips of several classes are assigned class by class, the rarest of the remaining classes first, each chip to the
@@ -111,11 +115,14 @@ def stratified_split(
         test: Share of the test part, 0 to 1.
         coordinates: Latitude and longitude of each chip in degrees, `(n, 2)`; None takes their own georeference.
         allow_overlap: Whether chips of several parts may share ground; a warning counts them.
+        everywhere: Whether each class must be in every part; False: in the training part, and a warning names those
+            that another part lacks.
 
     Raises:
         DatasetError: A class has too few chips to be in every part, or chips of several parts share ground.
     """
-    check_counts(chips.root, chips.counts())
+    if everywhere:
+        check_counts(chips.root, chips.counts())
     rest, test_index = _drawn(chips, np.arange(len(chips)), test, seed)
     train_index, validation_index = _drawn(chips, rest, validation / (1 - test), seed)
     parts = {"train": train_index, "validation": validation_index, "test": test_index}
@@ -132,10 +139,12 @@ def stratified_split(
             f"parts. Received: {shared} share ground with chips of the training part, and scores on them would lie. "
             f"{_suggested_split(chips, seed, validation, test, coordinates)}"
         )
-    return _checked_split(chips, parts, [*warnings, *leak_warnings(chips, grounds, parts)], everywhere=True)
+    return _checked_split(chips, parts, [*warnings, *leak_warnings(chips, grounds, parts)], everywhere=everywhere)
 
 
-def _suggested_split(chips: ChipFolder, seed: int, validation: float, test: float, coordinates: Doubles | None) -> str:
+def _suggested_split(
+    chips: LabelledData, seed: int, validation: float, test: float, coordinates: Doubles | None
+) -> str:
     """Advice on a split by place that is possible with these chips, with blocks as large as possible."""
     for block_km in BLOCKS_KM:
         try:
@@ -149,7 +158,7 @@ def _suggested_split(chips: ChipFolder, seed: int, validation: float, test: floa
     )
 
 
-def _with_every_class(chips: ChipFolder, parts: Mapping[str, Indices], seed: int) -> dict[str, Indices]:
+def _with_every_class(chips: LabelledData, parts: Mapping[str, Indices], seed: int) -> dict[str, Indices]:
     """The parts, after a class that is missing from one gets a chip there from the part with most of its chips."""
     labels, rng = np.asarray(chips.labels), np.random.default_rng(seed)
     part = np.empty(len(chips), np.intp)
@@ -164,12 +173,12 @@ def _with_every_class(chips: ChipFolder, parts: Mapping[str, Indices], seed: int
     return {name: np.flatnonzero(part == number) for number, name in enumerate(PARTS)}
 
 
-def _grounds(chips: ChipFolder, coordinates: Doubles | None) -> tuple[Ground, ...]:
+def _grounds(chips: LabelledData, coordinates: Doubles | None) -> tuple[Ground, ...]:
     """The ground of each chip; empty unless it is known for all chips and differs."""
     return usable_grounds(chips.grounds if coordinates is None else grounds_at(coordinates, chips.shape))
 
 
-def _drawn(chips: ChipFolder, members: Indices, share: float, seed: int) -> tuple[Indices, Indices]:
+def _drawn(chips: LabelledData, members: Indices, share: float, seed: int) -> tuple[Indices, Indices]:
     """Draw a stratified share of some chips at random; the others and the drawn ones, both unsorted."""
     from sklearn.model_selection import StratifiedShuffleSplit
 
@@ -222,9 +231,14 @@ def _deal(flags: npt.NDArray[np.bool_], share: float, seed: int) -> npt.NDArray[
 
 
 def _checked_split(
-    chips: ChipFolder, parts: Mapping[str, Indices], warnings: Sequence[str], *, everywhere: bool
-) -> Split:
+    chips: Data, parts: Mapping[str, Indices], warnings: Sequence[str], *, everywhere: bool
+) -> Split[Data]:
     """Make the split, if every class is in its training part, or, if `everywhere`, in each part."""
+    if empty := [name for name in PARTS if not len(parts[name])]:
+        raise DatasetError(
+            f"{chips.root}: can't be split into three parts: expected something for each. Received: nothing for "
+            f"{' and '.join(empty)} out of {len(chips):,}. Add data, or choose another seed, shares or blocks"
+        )
     made = {name: chips.subset(np.sort(parts[name])) for name in PARTS}
     must = list(made.values()) if everywhere else [made["train"]]
     lacking = sorted({name for part in must for name, n in part.counts().items() if not n})
@@ -241,19 +255,19 @@ def _checked_split(
     return Split(made["train"], made["validation"], made["test"], (*warnings, *absent, *contradictions(chips)))
 
 
-def _absent(part: ChipFolder) -> list[str]:
+def _absent(part: LabelledData) -> list[str]:
     return [name for name, n in part.counts().items() if not n]
 
 
 def spatial_split(
-    chips: ChipFolder,
+    chips: Data,
     coordinates: npt.NDArray[np.float64] | None,
     seed: int,
     validation: float = 0.1,
     test: float = 0.1,
     block_km: float = 50.0,
     buffer: float = 1.0,
-) -> Split:
+) -> Split[Data]:
     """Split by blocks of land: no block has chips in two parts, and proportions of classes are as equal as possible.
 
     Chips at the edges of blocks that lie too close to those of another part are left out: of the training part beside
@@ -289,7 +303,7 @@ def spatial_split(
     return _checked_split(chips, kept, warnings, everywhere=False)
 
 
-def _folds(chips: ChipFolder, blocks: Indices, seed: int) -> Indices:
+def _folds(chips: LabelledData, blocks: Indices, seed: int) -> Indices:
     """The fold of each chip, `(n,)`."""
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -305,7 +319,7 @@ def _folds(chips: ChipFolder, blocks: Indices, seed: int) -> Indices:
     return number
 
 
-def _strata(chips: ChipFolder) -> Indices:
+def _strata(chips: LabelledData) -> Indices:
     """One class of each chip, `(n,)`: of several classes the one that is rarest in the whole set."""
     counts = list(chips.counts().values())
     return np.array([label if isinstance(label, int) else min(label, key=counts.__getitem__) for label in chips.labels])
