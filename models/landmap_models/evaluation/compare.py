@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from landmap_models.datasets.chips import ChipFolder
-from landmap_models.errors import ModelError, ReportError
+from landmap_models.errors import DatasetError, ModelError, ReportError
 from landmap_models.evaluation import figures
 from landmap_models.evaluation.evaluate import evaluate
 from landmap_models.evaluation.networks import check_shared
@@ -94,6 +94,8 @@ def compare(
     _check_output(output, Path(data), overwrite=overwrite)
     check_shared(networks)
     chips = open_data(data, next(iter(networks.values())))
+    if not isinstance(chips, ChipFolder):
+        raise DatasetError(f"{data}: expected chips with one label each. Received: images with masks. Train on these")
     split = make_split(chips, next(iter(networks.values())))
     for name, settings in networks.items():
         try:

@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from landmap_models.arrays import Floats
+from landmap_models.datasets.image_files import has_masks
+from landmap_models.datasets.images import LabelledImages, open_images
 from landmap_models.datasets.labelled import LabelledChips, left_out, loose_classes, match_labels, read_chips
 from landmap_models.errors import DatasetError, ModelError
 from landmap_models.evaluation.leakage import (
@@ -27,11 +29,13 @@ from landmap_models.evaluation.leakage import (
     read_split,
     recorded,
 )
-from landmap_models.evaluation.report import Findings, check_output, write_report
+from landmap_models.evaluation.pixels import PixelFindings, find
+from landmap_models.evaluation.report import ChipFindings, check_output, write_report
 from landmap_models.inference.classifier import Classifier, check_answers
+from landmap_models.inference.loading import load_model
 from landmap_models.inference.tensorflow import quietly
 from landmap_models.metrics import metrics
-from landmap_models.model_file.archive import SPLIT_MEMBER, weights_sha256
+from landmap_models.model_file.archive import SPLIT_MEMBER, read_card, weights_sha256
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
 from landmap_models.sentinel2 import TRUE_COLOR
@@ -67,7 +71,7 @@ class Evaluation:
 
 def evaluate(
     model: str | Path | Classifier,
-    data: str | Path | LabelledChips,
+    data: str | Path | LabelledChips | LabelledImages,
     output: str | Path,
     *,
     part: Part | None = None,
@@ -76,13 +80,16 @@ def evaluate(
     resamples: int = metrics.RESAMPLES,
     file_bands: Sequence[str] | None = None,
     skip_bad: bool = False,
+    classes: Sequence[str] | None = None,
+    ignore: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Predict labelled chips, compare predictions with labels, and write a report.
+    """Predict labelled chips, or images with masks, compare predictions with labels, and write a report.
 
     Args:
         model: Packaged name, `.keras` file, or a classifier.
-        data: Labelled chips, see `open_chips`, or opened ones. Classes and bands are matched by name.
+        data: Labelled chips, see `open_chips`, or, for a model that answers for each pixel, images with masks, see
+            `open_images`; or opened ones. Classes and bands are matched by name.
         output: The folder to write; see `report.FILES`.
         part: Part of the split in the model file, "train", "validation" or "test", whose chips are used; None: all
             chips.
@@ -91,6 +98,8 @@ def evaluate(
         resamples: Number of resamples of the bootstrap behind the intervals.
         file_bands: Names of the bands of the files, in order; None: the files name them.
         skip_bad: Whether files that can't be used are left out.
+        classes: Names of the classes in masks, as in `open_images`; None: the data or the model's training name them.
+        ignore: Ids in masks that are no label, besides those of the training; None: only those.
         progress: Function that is called after each batch; None: none.
 
     Raises:
@@ -100,19 +109,43 @@ def evaluate(
     """
     output = Path(output)
     check_output(output, overwrite=overwrite)
+    how: dict[str, Any] = {"file_bands": file_bands, "skip_bad": skip_bad}
+    findings: ChipFindings | PixelFindings
+    if isinstance(model, str | Path) and _of_images(data) and read_card(find_model(model)).per_pixel:
+        images = how | {"classes": classes, "ignore": ignore}
+        findings = _of_pixels(find_model(model), data, part, resamples, progress, **images)
+    else:
+        findings = _of_chips(model, data, part, beta, resamples, progress, **how)
+    return Evaluation(findings.metrics, write_report(output, findings, overwrite=overwrite))
+
+
+def _of_images(data: object) -> bool:
+    """Whether data may be images with masks: other than chips that were opened."""
+    return isinstance(data, str | Path | LabelledImages)
+
+
+def _of_chips(
+    model: str | Path | Classifier,
+    data: str | Path | LabelledChips | LabelledImages,
+    part: Part | None,
+    beta: float,
+    resamples: int,
+    progress: Progress | None,
+    **how: Any,
+) -> ChipFindings:
+    """Evaluate a model of chips."""
     classifier, split, learnt = _open_model(model)
     card = classifier.card
-    chips, warnings = _select(_open_chips(data, card, file_bands, skip_bad), split, part)
-    warnings += left_out(chips)
-    if part != "train":
-        warnings += known_again(chips, parts_of(chips.files, split), learnt)
-    if part in ("test", "validation"):
-        warnings += recorded(card)
+    if isinstance(data, str | Path) and has_masks(Path(data)):
+        raise DatasetError(
+            f"{data}: expected chips with one label each, as {card.name} answers for chips. Received: masks"
+        )
+    chips, warnings = _chosen(_open_chips(cast(Any, data), card, **how), card, split, learnt, part)
     labels = match_labels(chips, card)
     warnings += loose_classes(labels, card.legend.names)
     found = _compare(labels, _predict(classifier, chips, progress), card, beta, resamples)
     shown = gallery_order(found.right, found.probability)[:GALLERY]
-    findings = Findings(
+    return ChipFindings(
         card=card,
         metrics=_origin(card, chips, part) | found.measured | {"warnings": warnings},
         files=chips.files,
@@ -123,10 +156,70 @@ def evaluate(
         shown=shown,
         pictures=true_color(read_chips(chips.subset(shown), card), card),
     )
-    return Evaluation(findings.metrics, write_report(output, findings, overwrite=overwrite))
 
 
-def _origin(card: ModelCard, chips: LabelledChips, part: Part | None) -> dict[str, Any]:
+def _of_pixels(
+    path: Path,
+    data: Any,
+    part: Part | None,
+    resamples: int,
+    progress: Progress | None,
+    *,
+    classes: Sequence[str] | None,
+    ignore: Sequence[int] | None,
+    **how: Any,
+) -> PixelFindings:
+    """Evaluate a model that answers for each pixel."""
+    card, (split, learnt) = read_card(path), read_split(path)
+    images, warnings = _chosen(_open_images(data, card, classes, ignore, **how), card, split, learnt, part)
+    return find(
+        images,
+        load_model(path),
+        card,
+        warnings=warnings,
+        resamples=resamples,
+        origin=_origin(card, images, part),
+        progress=progress,
+    )
+
+
+def _chosen(
+    data: Any, card: ModelCard, split: Mapping[str, str], learnt: Learnt, part: Part | None
+) -> tuple[Any, list[str]]:
+    """The chips or images of a part, or all, with warnings of what makes numbers on them wrong."""
+    chosen, warnings = _select(data, split, part)
+    warnings += left_out(chosen)
+    if part != "train":
+        warnings += known_again(chosen, parts_of(chosen.files, split), learnt)
+    if part in ("test", "validation"):
+        warnings += recorded(card)
+    return chosen, warnings
+
+
+def _open_images(
+    data: Any, card: ModelCard, classes: Sequence[str] | None, ignore: Sequence[int] | None, **how: Any
+) -> LabelledImages:
+    """Open images with the bands of a model, in its order; masks mean what they meant in its training."""
+    if isinstance(data, LabelledImages):
+        return data
+    if not has_masks(Path(data)):
+        raise DatasetError(
+            f"{data}: expected images with masks, as {card.name} answers for each pixel: an NPZ file, or folders "
+            "images and masks. Received: something else"
+        )
+    names, ignored = usual_classes(card)
+    ignore = (*(ignore or ()), *ignored)
+    return open_images(data, classes=classes, usual_classes=names, ignore=ignore, bands=card.input_names, **how)
+
+
+def usual_classes(card: ModelCard) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names of the classes in masks, and ids that are no label, as in the training of a model of pixels."""
+    ids = card.training.get("mask_ids")
+    names = card.legend.names if ids is None else tuple(f"{number}={name}" for name, number in ids.items())
+    return names, tuple(card.training.get("settings", {}).get("ignore", ()))
+
+
+def _origin(card: ModelCard, chips: Any, part: Part | None) -> dict[str, Any]:
     model = {"name": card.name, "version": card.version, "weights_sha256": card.weights_sha256}
     return {"model": model, "data": chips.root.name, "part": part}
 
@@ -197,7 +290,7 @@ def _open_model(model: str | Path | Classifier) -> tuple[Classifier, dict[str, s
 
 
 def _open_chips(
-    data: str | Path | LabelledChips, card: ModelCard, file_bands: Sequence[str] | None, skip_bad: bool
+    data: str | Path | LabelledChips, card: ModelCard, *, file_bands: Sequence[str] | None, skip_bad: bool
 ) -> LabelledChips:
     if not isinstance(data, str | Path):
         return data

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from landmap_models.arrays import Bytes, Indices
+from landmap_models.legend import Legend
 from landmap_models.metrics.metrics import wilson_interval
 
 DPI = 110
@@ -20,6 +22,8 @@ INCHES, ROW = 1.75, 1.22
 """Width of a column of the gallery in inches, and height of a row with its caption, in widths of a column."""
 MAX_NUMBERS = 25
 """Most classes for which counts are written into a confusion matrix."""
+MANY = 100_000
+"""Count from which a confusion matrix has percents of its rows written into it."""
 RIGHT, WRONG = "#2a7f3f", "#b3261e"
 
 
@@ -63,7 +67,8 @@ def draw_confusion(path: Path, confusion: Sequence[Sequence[int]], names: tuple[
 def _write_counts(axes: Any, counts: npt.NDArray[Any], shares: npt.NDArray[Any]) -> None:
     for row, column in np.argwhere(counts):
         color = "white" if shares[row, column] > 0.35 else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=color)
+        text = str(counts[row, column]) if counts.max() < MANY else f"{100 * shares[row, column]:.1f}"
+        axes.text(column, row, text, ha="center", va="center", color=color)
 
 
 def draw_decisions(path: Path, confusion: Sequence[Sequence[Sequence[int]]], names: tuple[str, ...]) -> None:
@@ -112,14 +117,20 @@ def draw_reliability(path: Path, bins: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _plot_bins(axes: Any, bins: Sequence[Mapping[str, Any]]) -> None:
-    """Plot the bins that hold predictions, with Wilson's intervals, which are wide where these are few."""
+    """Plot the bins that hold predictions, with their own intervals or Wilson's, which are wide where these are few."""
     right = np.array([b["accuracy"] for b in bins])
-    ranges = [wilson_interval(round(b["accuracy"] * b["chips"]), b["chips"]) for b in bins]
-    ends = np.array([[r["low"], r["high"]] for r in ranges], float).T
+    ends = np.array([_ends(b) for b in bins], float).T
     arms = np.maximum([right - ends[0], ends[1] - right], 0)
     axes.errorbar(
         [b["confidence"] for b in bins], right, arms, fmt="o-", color="#1c4fa0", elinewidth=1, label="model, 95 %"
     )
+
+
+def _ends(of_bin: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    if "accuracy_low" in of_bin:
+        return of_bin["accuracy_low"], of_bin["accuracy_high"]
+    found = wilson_interval(round(of_bin["accuracy"] * of_bin["chips"]), of_bin["chips"])
+    return found["low"], found["high"]
 
 
 def draw_curves(path: Path, log: Sequence[Mapping[str, Any]]) -> bool:
@@ -210,6 +221,39 @@ def _draw_chip(axes: Any, picture: npt.NDArray[np.uint8], lines: tuple[str, str]
     axes.add_patch(Rectangle((left, top), 0.92, 0.92, fill=False, edgecolor=color, linewidth=2.5))
     text = "\n".join(map(_shortened, lines))
     axes.text(left + 0.46, top - 0.03, text, fontsize=7.5, color=color, ha="center", va="bottom")
+
+
+def draw_masks(
+    path: Path,
+    triples: Sequence[tuple[Bytes, Indices, Indices]],
+    captions: Sequence[str],
+    legend: Legend,
+) -> None:
+    """Draw images beside their masks and the classes that are predicted, two images a row, with a legend below.
+
+    Args:
+        path: The PNG file.
+        triples: Picture `(height, width, 3)`, true and predicted classes `(height, width)`, -1 without a label.
+        captions: A line for each image.
+        legend: Classes with their colours.
+    """
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    rows, colors = -(-len(triples) // 2), ListedColormap(["#000000", *(c.color for c in legend)])
+    with _figure(path, 12, 2.3 * rows + 0.8) as figure:
+        axes = figure.subplots(rows, 6, squeeze=False).ravel()
+        for panel in axes:
+            panel.set_axis_off()
+        for i, ((picture, true, predicted), text) in enumerate(zip(triples, captions, strict=True)):
+            axes[3 * i].imshow(picture, interpolation="nearest")
+            for panel, classes in zip(axes[3 * i + 1 : 3 * i + 3], (true, predicted), strict=True):
+                panel.imshow(classes, colors, vmin=-1.5, vmax=len(legend) - 0.5, interpolation="nearest")
+            titles = _shortened(text, 30), "mask", "answer"
+            for panel, title in zip(axes[3 * i : 3 * i + 3], titles, strict=True):
+                panel.set_title(title, fontsize=7.5)
+        patches = [Patch(color=c.color, label=c.name) for c in legend]
+        figure.legend(handles=patches, loc="outside lower center", ncols=min(8, len(patches)), frameon=False)
 
 
 def draw_chip(path: Path, picture: npt.NDArray[np.uint8], title: str) -> None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import base64
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from landmap_models.errors import ReportError
 from landmap_models.evaluation import figures
-from landmap_models.metrics.table import metrics_for
+from landmap_models.metrics.table import Metric, metrics_for
 from landmap_models.model_file.card import ModelCard, describe
 from landmap_models.publish import published
 
@@ -33,9 +33,39 @@ FILES = (
 """Files of a report; `curves.png` is missing where the card has no log of the training."""
 
 
+class Findings(Protocol):
+    """Content of a report: metrics, and what they are of."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Card of the model."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Content of `metrics.json`."""
+
+    @property
+    def table(self) -> Sequence[Metric]:
+        """Metrics that the page lists."""
+
+    @property
+    def headline(self) -> str:
+        """What was evaluated, in words."""
+
+    @property
+    def gallery_text(self) -> str:
+        """What the gallery shows, in words."""
+
+    def predictions(self) -> tuple[list[str], Iterable[Sequence[Any]]]:
+        """Header and rows of `predictions.csv`."""
+
+    def draw(self, folder: Path) -> None:
+        """Draw `confusion.png` and `gallery.png` into a folder."""
+
+
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """Content of a report: predictions for n chips, and metrics."""
+class ChipFindings:
+    """Content of the report on a model of chips: predictions for n chips."""
 
     card: ModelCard
     """Card of the model."""
@@ -55,6 +85,37 @@ class Findings:
     """Indices of the chips of the gallery in its order, `(m,)`."""
     pictures: npt.NDArray[np.uint8]
     """These chips in red, green and blue, `(m, height, width, 3)`."""
+
+    @property
+    def table(self) -> Sequence[Metric]:
+        """The metrics."""
+        return metrics_for(single_label=self.card.single_label, beta=self.metrics["method"]["beta"])
+
+    @property
+    def headline(self) -> str:
+        """What was evaluated, in words."""
+        part = f", the model's {self.metrics['part']} part" if self.metrics["part"] else ""
+        return f"{self.metrics['n']:,} chips{part};\n{int((~self.right).sum()):,} predicted wrongly."
+
+    @property
+    def gallery_text(self) -> str:
+        """What the gallery shows, in words."""
+        return (
+            "Mistakes first, the surest of them at the top; then what is right, the least sure first. "
+            f"{len(self.shown)} of\n{self.metrics['n']:,} chips."
+        )
+
+    def predictions(self) -> tuple[list[str], Iterable[Sequence[Any]]]:
+        """Header and rows of `predictions.csv`."""
+        probability = (f"{p:.4f}" for p in self.probability)
+        rows = zip(self.files, self.true, self.predicted, probability, strict=True)
+        return ["file", "true", "predicted", "probability"], rows
+
+    def draw(self, folder: Path) -> None:
+        """Draw confusion and gallery into a folder."""
+        draw = figures.draw_confusion if self.card.single_label else figures.draw_decisions
+        draw(folder / "confusion.png", self.metrics["confusion"], self.card.legend.names)
+        figures.draw_gallery(folder / "gallery.png", self.pictures, captions(self), self.right[self.shown])
 
 
 def check_output(output: Path, *, overwrite: bool) -> None:
@@ -110,7 +171,7 @@ def write_report(output: Path, findings: Findings, *, overwrite: bool = False) -
 def _fill(folder: Path, findings: Findings) -> None:
     (folder / "metrics.json").write_text(json.dumps(findings.metrics, indent=1, allow_nan=False), "utf-8")
     _write_per_class(folder / "per_class.csv", findings.metrics["per_class"])
-    _write_predictions(folder / "predictions.csv", findings)
+    _write_csv(folder / "predictions.csv", *findings.predictions())
     _draw(folder, findings)
     (folder / "report.html").write_text(_page(folder, findings), "utf-8")
 
@@ -118,13 +179,6 @@ def _fill(folder: Path, findings: Findings) -> None:
 def _write_per_class(path: Path, per_class: Mapping[str, Mapping[str, Any]]) -> None:
     columns = list(next(iter(per_class.values())))
     _write_csv(path, ["class", *columns], [[name, *row.values()] for name, row in per_class.items()])
-
-
-def _write_predictions(path: Path, findings: Findings) -> None:
-    rows = zip(
-        findings.files, findings.true, findings.predicted, (f"{p:.4f}" for p in findings.probability), strict=True
-    )
-    _write_csv(path, ["file", "true", "predicted", "probability"], rows)
 
 
 def _write_csv(path: Path, header: list[str], rows: Any) -> None:
@@ -135,15 +189,12 @@ def _write_csv(path: Path, header: list[str], rows: Any) -> None:
 
 
 def _draw(folder: Path, findings: Findings) -> None:
-    metrics, names = findings.metrics, findings.card.legend.names
-    draw = figures.draw_confusion if findings.card.single_label else figures.draw_decisions
-    draw(folder / "confusion.png", metrics["confusion"], names)
-    figures.draw_reliability(folder / "reliability.png", metrics["reliability"])
+    figures.draw_reliability(folder / "reliability.png", findings.metrics["reliability"])
     figures.draw_curves(folder / "curves.png", findings.card.training.get("log") or ())
-    figures.draw_gallery(folder / "gallery.png", findings.pictures, captions(findings), findings.right[findings.shown])
+    findings.draw(folder)
 
 
-def captions(findings: Findings) -> list[tuple[str, str]]:
+def captions(findings: ChipFindings) -> list[tuple[str, str]]:
     """Two lines for each chip of the gallery: predicted class with its probability, and the true class in brackets."""
     return [
         (f"{findings.predicted[i]} {100 * findings.probability[i]:.0f} %", f"[{findings.true[i]}]")
@@ -176,16 +227,15 @@ def _page(folder: Path, findings: Findings) -> str:
         metrics=findings.metrics,
         intervals=_intervals(findings),
         card=describe(findings.card),
-        mistakes=int((~findings.right).sum()),
-        shown=len(findings.shown),
+        headline=findings.headline,
+        gallery_text=findings.gallery_text,
         pictures=[(text, _inlined(folder / name)) for name, text in PICTURES if (folder / name).is_file()],
     )
 
 
 def _intervals(findings: Findings) -> Sequence[tuple[str, str, Mapping[str, Any]]]:
     """Name, meaning and entry of every metric."""
-    table = metrics_for(single_label=findings.card.single_label, beta=findings.metrics["method"]["beta"])
-    return [(_spoken(metric.name), metric.meaning, findings.metrics[metric.name]) for metric in table]
+    return [(_spoken(metric.name), metric.meaning, findings.metrics[metric.name]) for metric in findings.table]
 
 
 def _number(value: float | int | None) -> str:
@@ -195,7 +245,7 @@ def _number(value: float | int | None) -> str:
 
 def _spoken(name: str) -> str:
     """Write the name of a metric for people: "Macro F1" for "macro_f1"."""
-    known = {"auc": "AUC", "roc": "ROC", "cohen": "Cohen's"}
+    known = {"auc": "AUC", "iou": "IoU", "px": "px", "roc": "ROC", "cohen": "Cohen's"}
     words = [known.get(w, w.upper() if w[0] == "f" and w[1:2].isdigit() else w) for w in name.split("_")]
     text = " ".join(words)
     return text[0].upper() + text[1:]

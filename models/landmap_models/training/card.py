@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -17,13 +17,15 @@ import numpy.typing as npt
 from landmap_models.datasets.chips import ChipFolder
 from landmap_models.datasets.coordinates import read_coordinates
 from landmap_models.datasets.ground import Ground, grounds_at
+from landmap_models.datasets.images import LabelledImages
+from landmap_models.datasets.split_leaks import LabelledData
 from landmap_models.datasets.splits import Split
 from landmap_models.legend import legend_for
-from landmap_models.metrics.metrics import measure
 from landmap_models.model_file.archive import SPLIT_MEMBER, read_card
 from landmap_models.model_file.card import BandProfile, ModelCard, task_of
 from landmap_models.model_file.packaged import find_model
 from landmap_models.training.checkpoints import LogRow
+from landmap_models.training.pixels import reach, window_of
 from landmap_models.training.settings import TrainSettings
 
 PROFILE_CHIPS = 2000
@@ -34,8 +36,8 @@ PROFILE_CHIPS = 2000
 class Outcome:
     """Results of a training."""
 
-    test: npt.NDArray[np.float32]
-    """Probabilities predicted for the test part, `(n, classes)`."""
+    metrics: Mapping[str, Any]
+    """Metrics of the predictions for the test part, as cards record them."""
     log: Sequence[LogRow]
     """Losses and metrics, one row an epoch."""
     augmentation: str
@@ -46,43 +48,68 @@ class Outcome:
     """Threshold of each class for a multi-label model; None otherwise."""
 
 
-def make_card(model: keras.Model, split: Split, settings: TrainSettings, outcome: Outcome) -> ModelCard:
+def make_card(model: keras.Model, split: Split[Any], settings: TrainSettings, outcome: Outcome) -> ModelCard:
     """Make the card of a trained network."""
-    chips, backend = split.test, keras.backend.backend()
+    data, backend = split.test, keras.backend.backend()
+    entries = _of_pixels(split, settings) if isinstance(data, LabelledImages) else _of_chips(model, split, settings)
     return ModelCard(
         name=settings.name,
         version="1",
-        description=f"{settings.description} Architecture {model.name}, {model.count_params():,} parameters.",
-        bands=band_profiles(split.train),
-        chip_size=model.input_shape[1],
         resolution=10.0,
         levels=(settings.level,),
-        reflectance_range=_range(chips, settings),
-        legend=legend_for(chips.class_names),
+        reflectance_range=_range(data, settings),
+        legend=legend_for(data.class_names),
         licence=settings.licence,
-        task=task_of(multi_label=chips.multi_label),
         thresholds=outcome.thresholds,
         training=_training(split, settings, outcome),
-        metrics={"split": f"test ({_method(split, settings)})"} | _measured(chips, outcome),
+        metrics={"split": f"test ({_method(split, settings)})"} | dict(outcome.metrics),
         versions={"keras": keras.__version__, backend: import_module(backend).__version__},
+        **entries | {"description": f"{entries['description']} {_network(model)}"},
     )
 
 
-def _range(chips: ChipFolder, settings: TrainSettings) -> tuple[float, float]:
+def _network(model: keras.Model) -> str:
+    return f"Architecture {model.name}, {model.count_params():,} parameters."
+
+
+def _of_chips(model: keras.Model, split: Split[ChipFolder], settings: TrainSettings) -> dict[str, Any]:
+    """Entries of the card of a model that answers for chips."""
+    return {
+        "description": settings.description or "The class of 64x64 px chips.",
+        "bands": band_profiles(split.train),
+        "chip_size": model.input_shape[1],
+        "task": task_of(multi_label=split.train.multi_label),
+    }
+
+
+def _of_pixels(split: Split[LabelledImages], settings: TrainSettings) -> dict[str, Any]:
+    """Entries of the card of a model that answers for each pixel."""
+    images = split.train
+    profiles = _profiles(images.sample(settings.seed), images.bands)
+    needed = len(images.bands) - len(settings.optional_bands)
+    margin, step = reach(settings)
+    return {
+        "description": settings.description or "The class of each pixel of 10 m.",
+        "bands": profiles[:needed],
+        "optional": profiles[needed:],
+        "chip_size": window_of(images, settings),
+        "answers": "pixel",
+        "margin": margin,
+        "step": step,
+    }
+
+
+def _range(data: ChipFolder | LabelledImages, settings: TrainSettings) -> tuple[float, float]:
     """The range of reflectance to which the network clips: that of its first training, if it is fine-tuned."""
     if settings.start_from is not None:
         return read_card(find_model(settings.start_from)).reflectance_range
-    return 0.0, chips.reflectance_max
+    return 0.0, data.reflectance_max
 
 
-def _measured(chips: ChipFolder, outcome: Outcome) -> dict[str, Any]:
-    labels = chips.targets() if chips.multi_label else np.asarray(chips.labels)
-    return measure(labels, outcome.test, chips.class_names, outcome.thresholds)
-
-
-def _training(split: Split, settings: TrainSettings, outcome: Outcome) -> dict[str, Any]:
+def _training(split: Split[Any], settings: TrainSettings, outcome: Outcome) -> dict[str, Any]:
     return {
         "data": split.train.root.name,
+        **({"mask_ids": _mask_ids(split.train)} if isinstance(split.train, LabelledImages) else {}),
         "skipped": len(split.train.skipped),
         "augmentation": outcome.augmentation,
         "split": {
@@ -98,7 +125,12 @@ def _training(split: Split, settings: TrainSettings, outcome: Outcome) -> dict[s
     }
 
 
-def _method(split: Split, settings: TrainSettings) -> str:
+def _mask_ids(images: LabelledImages) -> dict[str, int] | None:
+    """Ids of the classes in masks, by name; None where masks hold probabilities."""
+    return None if images.ids is None else dict(zip(images.class_names, images.ids, strict=True))
+
+
+def _method(split: Split[Any], settings: TrainSettings) -> str:
     if split.train.parts is not None:
         return "as the data set comes"
     if settings.split == "spatial":
@@ -109,8 +141,11 @@ def _method(split: Split, settings: TrainSettings) -> str:
 def band_profiles(chips: ChipFolder) -> tuple[BandProfile, ...]:
     """Compute percentiles and mean of the reflectance of chips in each band."""
     chosen = np.unique(np.linspace(0, len(chips) - 1, PROFILE_CHIPS).astype(np.intp))
-    values = chips.subset(chosen).reflectance()
-    return tuple(_profile(name, values[..., place]) for place, name in enumerate(chips.bands))
+    return _profiles(chips.subset(chosen).reflectance(), chips.bands)
+
+
+def _profiles(values: npt.NDArray[np.float32], bands: Sequence[str]) -> tuple[BandProfile, ...]:
+    return tuple(_profile(name, values[..., place]) for place, name in enumerate(bands))
 
 
 def _profile(name: str, values: npt.NDArray[np.float32]) -> BandProfile:
@@ -118,7 +153,7 @@ def _profile(name: str, values: npt.NDArray[np.float32]) -> BandProfile:
     return BandProfile(name, low, median, high, round(float(values.mean(dtype=np.float64)), 4))
 
 
-def split_table(split: Split, settings: TrainSettings) -> str:
+def split_table(split: Split[Any], settings: TrainSettings) -> str:
     """Write part, digest of the pixels and ground of each chip as CSV text, by which an evaluation recognises them."""
     columns = "file,split,pixels,crs,x,y,width,height"
     rows = sorted(row for name, part in split.parts().items() for row in _rows(name, part, settings))
@@ -128,7 +163,7 @@ def split_table(split: Split, settings: TrainSettings) -> str:
     return text.getvalue()
 
 
-def _rows(name: str, part: ChipFolder, settings: TrainSettings) -> list[list[str]]:
+def _rows(name: str, part: LabelledData, settings: TrainSettings) -> list[list[str]]:
     grounds: Sequence[Ground | None] = part.grounds or [None] * len(part)
     if settings.coordinates is not None:
         grounds = grounds_at(read_coordinates(settings.coordinates, part), part.shape)

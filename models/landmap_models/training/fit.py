@@ -13,10 +13,12 @@ import keras
 
 from landmap_models.architectures.shape import OUTPUT, is_head
 from landmap_models.datasets.chips import ChipBatches
+from landmap_models.datasets.windows import PixelBatches
 from landmap_models.errors import ModelError
 from landmap_models.training.checkpoints import Checkpoints, LogRow
 from landmap_models.training.settings import TrainSettings
 
+Batches = ChipBatches | PixelBatches
 PLATEAU_EPOCHS, PLATEAU_FACTOR, PLATEAU_DELTA = 3, 0.2, 1e-4
 """Epochs without a lower loss after which the rate falls, factor by which it does, and least decrease of the loss."""
 LONGEST_AVERAGE = 0.1
@@ -45,8 +47,8 @@ def phases(settings: TrainSettings) -> list[Phase]:
 
 def fit(
     model: keras.Model,
-    batches: ChipBatches,
-    validation: ChipBatches,
+    batches: Batches,
+    validation: Batches,
     settings: TrainSettings,
     state: Path,
     *,
@@ -91,8 +93,8 @@ def fit(
 
 def _run(
     model: keras.Model,
-    batches: ChipBatches,
-    validation: ChipBatches,
+    batches: Batches,
+    validation: Batches,
     epochs: tuple[int, int],
     callbacks: Sequence[Any],
     verbose: int,
@@ -140,10 +142,13 @@ def compile_for(model: keras.Model, settings: TrainSettings, phase: Phase, steps
     """
     multi_label = model.get_layer(OUTPUT).activation is keras.activations.sigmoid
     loss = keras.losses.BinaryCrossentropy if multi_label else keras.losses.CategoricalCrossentropy
+    metrics = ["binary_accuracy" if multi_label else "accuracy"]
+    per_pixel = len(model.output_shape) == 4  # weights of pixels without a label are 0, and metrics know it
     model.compile(
         _optimizer(settings, _rate(settings, phase, steps), average_momentum(settings, phase.epochs * steps)),
         loss(label_smoothing=settings.label_smoothing),
-        metrics=["binary_accuracy" if multi_label else "accuracy"],
+        metrics=None if per_pixel else metrics,
+        weighted_metrics=metrics if per_pixel else None,
     )
 
 
@@ -201,7 +206,7 @@ def plateau_rate(peak: float, losses: Sequence[float]) -> float:
 
 
 def _epoch_start(
-    model: keras.Model, batches: ChipBatches, settings: TrainSettings, phase: Phase, kept: Checkpoints, first: int
+    model: keras.Model, batches: Batches, settings: TrainSettings, phase: Phase, kept: Checkpoints, first: int
 ) -> Callable[[int, Any], None]:
     """A callback that sets all that is random in an epoch, and its rate, from its number and the log."""
 

@@ -7,6 +7,7 @@ convolution whose kernel repeats a smaller one, and nothing is approximated.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -46,6 +47,14 @@ def make_network(
 def _from_model(name: str, shape: NetworkShape, bands: tuple[str, ...], class_names: tuple[str, ...]) -> keras.Model:
     path = find_model(name)
     card, model = read_card(path), load_model(path)
+    kinds = {True: "of pixels", False: "of chips"}
+    optional = {True: ", with optional bands", False: ""}
+    wanted, found = (bool(shape.middle), shape.flags), (card.per_pixel, bool(card.optional))
+    if wanted != found:
+        texts = [kinds[per_pixel] + optional[flags] for per_pixel, flags in (wanted, found)]
+        raise ModelError(f"{path}: expected a model {texts[0]}. Received: one {texts[1]}")
+    if card.per_pixel:
+        card = replace(card, bands=(*card.bands, *card.optional), chip_size=shape.chip_size)
     if (card.band_names, card.chip_size) != (bands, shape.chip_size):
         raise ModelError(
             f"{path}: expected a model of bands {bands} and chips of {shape.chip_size} px. "

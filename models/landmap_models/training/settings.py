@@ -67,6 +67,7 @@ RANGES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "teacher_temperature": _POSITIVE,
     "block_km": _POSITIVE,
     "buffer": _NOT_NEGATIVE,
+    "window": ("a multiple of 16 from 16 on", lambda v: isinstance(v, int) and v >= 16 and not v % 16),
     "validation": _POSITIVE,
     "test": _POSITIVE,
 }
@@ -85,8 +86,8 @@ class TrainSettings(ArchitectureOptions):
 
     name: str = "compact"
     """Name of the model on its card."""
-    description: str = "The class of 64x64 px chips."
-    """Description on the card: what the model maps, and where it is weak."""
+    description: str | None = None
+    """Description on the card: what the model maps, and where it is weak; None: that of its kind of answers."""
     level: Level = "L1C"
     """Product level of the chips."""
     licence: str = "not stated"
@@ -171,6 +172,15 @@ class TrainSettings(ArchitectureOptions):
     """Names of the bands in the files, in order; None: the files name them."""
     skip_bad: bool = False
     """Whether files that can't be used are left out, and not an error."""
+    classes: tuple[str, ...] | None = None
+    """Names of the classes in masks, as in `open_images`; None: the data name them."""
+    ignore: tuple[int, ...] = ()
+    """Ids in masks that are no label."""
+    window: int = 64
+    """Side of the windows of images with masks that are trained on, in pixels, a multiple of 16."""
+    optional_bands: tuple[str, ...] = ()
+    """Bands of images with masks that scenes may lack: the network is told which are there, and in training they are
+    left out at random."""
     validation: float = 0.1
     """Share of the chips in the validation part."""
     test: float = 0.1
@@ -271,7 +281,7 @@ def _check_words(settings: TrainSettings) -> None:
             raise ModelError(f"{name}: expected one of {', '.join(words)}. Received: {value!r}")
     for name in ("name", "description"):
         value = getattr(settings, name)
-        if not value.strip() or (name == "name" and value.splitlines() != [value]):
+        if (value is not None and not value.strip()) or (name == "name" and value.splitlines() != [value]):
             raise ModelError(f"{name}: expected a text{' on one line' * (name == 'name')}. Received: {value!r}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from landmap_models.datasets.splits import Split
 from landmap_models.errors import ModelError
@@ -52,7 +53,7 @@ def folder_of(output: Path) -> Path:
     return output.with_name(f"{output.name}.training")
 
 
-def record_of(split: Split, settings: TrainSettings) -> str:
+def record_of(split: Split[Any], settings: TrainSettings) -> str:
     """The record of settings, chips and models as text: a training resumes one of the same record."""
     models = {"start_from": settings.start_from, "teacher": settings.teacher}
     return json.dumps(

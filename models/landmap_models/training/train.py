@@ -7,7 +7,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -18,9 +18,12 @@ from landmap_models.architectures.shape import NetworkShape
 from landmap_models.datasets.chips import ChipBatches, ChipFolder, open_chips
 from landmap_models.datasets.coordinates import read_coordinates
 from landmap_models.datasets.files import read_paths
+from landmap_models.datasets.image_files import has_masks
+from landmap_models.datasets.images import LabelledImages, open_images
 from landmap_models.datasets.picture import batch_picture
-from landmap_models.datasets.splits import Split, given_split, spatial_split, stratified_split
+from landmap_models.datasets.splits import Data, Split, given_split, spatial_split, stratified_split
 from landmap_models.errors import DatasetError, ReportError
+from landmap_models.metrics.metrics import measure
 from landmap_models.model_file.archive import SPLIT_MEMBER, write_card
 from landmap_models.model_file.card import ModelCard
 from landmap_models.publish import first_same, published, put_in_place
@@ -28,8 +31,9 @@ from landmap_models.training.calibration import fit_temperature, fit_thresholds,
 from landmap_models.training.card import Outcome, make_card, split_table
 from landmap_models.training.checkpoints import LogRow
 from landmap_models.training.distillation import PatientTeacher, check_teacher, soft_labels
-from landmap_models.training.fit import check_tensorboard, fit
+from landmap_models.training.fit import Batches, check_tensorboard, fit
 from landmap_models.training.network import make_network, rounded, unrolled
+from landmap_models.training.pixels import calibrated, measured, network_shape, pixel_batches, prepared
 from landmap_models.training.settings import TrainSettings
 from landmap_models.training.state import (
     check_folder,
@@ -40,21 +44,30 @@ from landmap_models.training.state import (
     record_of,
 )
 
+Labelled = ChipFolder | LabelledImages
+"""Data of a training."""
 PREDICT_BATCH = 256
 """Number of chips that are predicted at once."""
 
 
-def open_data(data: str | Path, settings: TrainSettings) -> ChipFolder:
-    """Open the chips that a training uses.
+def open_data(data: str | Path, settings: TrainSettings) -> Labelled:
+    """Open the chips, or the images with masks, that a training uses.
 
     Args:
-        data: Labelled chips; see `open_chips`.
+        data: Labelled chips, see `open_chips`, or images with masks, see `open_images`.
         settings: Settings of the training: bands, limit and seed.
 
     Raises:
         DatasetError: The chips can't be read, or are fewer than `settings.limit`.
     """
-    chips = open_chips(data, bands=settings.bands, file_bands=settings.file_bands, skip_bad=settings.skip_bad)
+    how: dict[str, Any] = {name: getattr(settings, name) for name in ("bands", "file_bands", "skip_bad")}
+    if has_masks(Path(data)):
+        return _limited(open_images(data, classes=settings.classes, ignore=settings.ignore, **how), settings)
+    return _limited(open_chips(data, **how), settings)
+
+
+def _limited(chips: Data, settings: TrainSettings) -> Data:
+    """As many chips as the settings want."""
     if settings.limit is None or settings.limit == len(chips):
         return chips
     if settings.limit > len(chips):
@@ -73,7 +86,7 @@ def open_data(data: str | Path, settings: TrainSettings) -> ChipFolder:
 
 
 def train(
-    data: str | Path | ChipFolder,
+    data: str | Path | Labelled,
     output: str | Path,
     settings: TrainSettings,
     *,
@@ -90,7 +103,7 @@ def train(
     started again with the same arguments and `resume` continues after its last whole epoch.
 
     Args:
-        data: Labelled chips; see `open_chips`.
+        data: Labelled chips, see `open_chips`, or images with masks, see `open_images`.
         output: The `.keras` file to write.
         settings: Settings of the training.
         overwrite: Whether an existing model may be replaced.
@@ -111,7 +124,7 @@ def train(
     output = Path(output)
     root = data if isinstance(data, str | Path) else data.root
     check_output(output, root, settings.start_from, settings.teacher, overwrite=overwrite, resume=resume)
-    split = make_split(open_data(data, settings) if isinstance(data, str | Path) else data, settings)
+    split: Split[Any] = make_split(open_data(data, settings) if isinstance(data, str | Path) else data, settings)
     for text in split.warnings:
         warn(text)
     augmentation = _augmentation(split.train, settings)
@@ -123,7 +136,8 @@ def train(
     open_folder(state, record)
     learner = in_precision(model, settings.precision)
     training = _training_batches(split, settings, workers, augmentation, state)
-    validation = _batches(split.validation, split, settings, workers)
+    of_part = pixel_batches if isinstance(split.train, LabelledImages) else _batches
+    validation = of_part(split.validation, split, settings, workers)
     log = fit(learner, training, validation, settings, state, tensorboard=tensorboard, verbose=verbose)
     model.set_weights(learner.get_weights())  # float32 again: inference chooses its own precision
     model = unrolled(model)
@@ -133,7 +147,7 @@ def train(
     return _write(output, model, card, split_table(split, settings), state)
 
 
-def check_network(split: Split, settings: TrainSettings) -> keras.Model:
+def check_network(split: Split[Any], settings: TrainSettings) -> keras.Model:
     """Build the network that a training starts from, and check that it and its teacher fit the chips.
 
     Raises:
@@ -143,29 +157,35 @@ def check_network(split: Split, settings: TrainSettings) -> keras.Model:
     if settings.teacher is not None:
         check_teacher(settings.teacher, split.train)
     keras.utils.set_random_seed(settings.seed)
-    return make_network(_shape(split.train), settings, split.train.bands, split.train.class_names)
+    per_pixel = isinstance(split.train, LabelledImages)
+    shape = network_shape(split.train, settings) if per_pixel else _shape(split.train)
+    return make_network(shape, settings, split.train.bands, split.train.class_names)
 
 
-def make_split(chips: ChipFolder, settings: TrainSettings) -> Split:
-    """Split chips into training, validation and test part, as the data come or else by the settings.
+def make_split(data: Data, settings: TrainSettings) -> Split[Data]:
+    """Split chips or images into training, validation and test part, as the data come or else by the settings.
 
     Raises:
         DatasetError: The chips can't be split like that.
     """
+    chips = cast(Data, prepared(data, settings)) if isinstance(data, LabelledImages) else data
     shares = settings.seed, settings.validation, settings.test
     places = read_coordinates(settings.coordinates, chips) if settings.coordinates else None
     if chips.parts is not None:
         return given_split(chips, settings.seed, settings.validation, places)
     if settings.split == "stratified":
-        return stratified_split(chips, *shares, places, allow_overlap=settings.allow_overlap)
+        everywhere = not isinstance(chips, LabelledImages)
+        return stratified_split(chips, *shares, places, allow_overlap=settings.allow_overlap, everywhere=everywhere)
     return spatial_split(chips, places, *shares, settings.block_km, settings.buffer)
 
 
-def _augmentation(chips: ChipFolder, settings: TrainSettings) -> augment.Augmentation:
-    return augment.compose(settings.augment, band_names=chips.bands, multi_label=chips.multi_label)
+def _augmentation(chips: Labelled, settings: TrainSettings) -> augment.Augmentation:
+    per_pixel = isinstance(chips, LabelledImages)
+    several = chips.multi_label and not per_pixel
+    return augment.compose(settings.augment, band_names=chips.bands, multi_label=several, per_pixel=per_pixel)
 
 
-def show_batch(chips: ChipFolder, path: Path, settings: TrainSettings, *, overwrite: bool = False) -> None:
+def show_batch(chips: Labelled, path: Path, settings: TrainSettings, *, overwrite: bool = False) -> None:
     """Draw the first batch of a training as the network receives it.
 
     Args:
@@ -182,10 +202,11 @@ def show_batch(chips: ChipFolder, path: Path, settings: TrainSettings, *, overwr
         raise ReportError(f"{path}: is one of the chips, or the list of them. Choose another name")
     if path.exists() and not overwrite:
         raise ReportError(f"{path}: exists already. Choose another name or give --overwrite")
-    split = make_split(chips, settings)
+    split: Split[Any] = make_split(chips, settings)
     part = split.train
-    batches = _batches(part, split, settings, 1, _augmentation(part, settings))
-    values, labels = batches[0][:2]
+    of_part = pixel_batches if isinstance(part, LabelledImages) else _batches
+    values, labels = of_part(part, split, settings, 1, _augmentation(part, settings))[0][:2]
+    values = values[0] if isinstance(values, tuple) else values
     batch_picture(values, labels, part.class_names, path, part.bands)
 
 
@@ -199,7 +220,7 @@ def _shape(chips: ChipFolder) -> NetworkShape:
 
 def _batches(
     chips: ChipFolder,
-    split: Split,
+    split: Split[ChipFolder],
     settings: TrainSettings,
     workers: int,
     augmentation: augment.Augmentation | None = None,
@@ -226,9 +247,11 @@ def _class_weights(chips: ChipFolder) -> list[float]:
 
 
 def _training_batches(
-    split: Split, settings: TrainSettings, workers: int, augmentation: augment.Augmentation, state: Path
-) -> ChipBatches:
+    split: Split[Any], settings: TrainSettings, workers: int, augmentation: augment.Augmentation, state: Path
+) -> Batches:
     """Batches of the training part, with labels of a teacher if there is one."""
+    if isinstance(split.train, LabelledImages):
+        return pixel_batches(split.train, split, settings, workers, augmentation)
     if settings.teacher is None or not settings.teacher_views:
         return _batches(split.train, split, settings, workers, augmentation, _teacher_labels(split, settings, state))
     before, straddle = augmentation.split_at("straddle")
@@ -245,7 +268,7 @@ def _training_batches(
     return _batches(split.train, split, settings, workers, before, lessons=lessons)
 
 
-def _teacher_labels(split: Split, settings: TrainSettings, state: Path) -> Any:
+def _teacher_labels(split: Split[ChipFolder], settings: TrainSettings, state: Path) -> Any:
     if settings.teacher is None:
         return None
     kept = state / "teacher.npy"
@@ -257,9 +280,12 @@ def _teacher_labels(split: Split, settings: TrainSettings, state: Path) -> Any:
 
 
 def _measured(
-    model: keras.Model, split: Split, settings: TrainSettings, log: Sequence[LogRow], augmentation: str
+    model: keras.Model, split: Split[Any], settings: TrainSettings, log: Sequence[LogRow], augmentation: str
 ) -> Outcome:
     """Calibrate a trained network on the validation part, then predict the test part."""
+    if isinstance(split.train, LabelledImages):
+        temperature = calibrated(model, split.validation, settings) if settings.calibrate else 1.0
+        return Outcome(measured(model, split.test, settings), log, augmentation, temperature, None)
     several, temperature, thresholds = split.train.multi_label, 1.0, None
     labels, found = split.validation.targets(), _predict(model, split.validation)
     if settings.calibrate:
@@ -267,7 +293,9 @@ def _measured(
         fold_temperature(model, temperature)
     if several:
         thresholds = fit_thresholds(_predict(model, split.validation), labels)
-    return Outcome(_predict(model, split.test), log, augmentation, temperature, thresholds)
+    wanted = split.test.targets() if several else np.asarray(split.test.labels)
+    metrics = measure(wanted, _predict(model, split.test), split.test.class_names, thresholds)
+    return Outcome(metrics, log, augmentation, temperature, thresholds)
 
 
 def _predict(model: keras.Model, chips: ChipFolder) -> Any:

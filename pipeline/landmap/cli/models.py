@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from landmap.cli.train_options import (
     DATA_OPTIONS,
     DESCRIBE_OPTIONS,
     FILE_OPTIONS,
+    LABEL_OPTIONS,
+    MASK_OPTIONS,
     NETWORK_OPTIONS,
+    PIXEL_DEFAULT,
     SPLIT_OPTIONS,
     TEACHER_OPTIONS,
 )
@@ -160,31 +164,43 @@ def describe_model(file: str, card: str | None, output: Path | None, overwrite: 
     help="Round the weights to what bfloat16 can hold, so that maps in bfloat16 are the same.",
 )
 @click.option("--no-calibration", is_flag=True, help="Do not calibrate the probabilities with a temperature.")
-@with_options(DATA_OPTIONS, SPLIT_OPTIONS, NETWORK_OPTIONS, BUDGET_OPTIONS, TEACHER_OPTIONS, CARD_OPTIONS)
-def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: bool, **options: Any) -> None:
+@with_options(DATA_OPTIONS, MASK_OPTIONS, SPLIT_OPTIONS, NETWORK_OPTIONS, BUDGET_OPTIONS, TEACHER_OPTIONS, CARD_OPTIONS)
+def train(
+    data: Path, output: Path | None, show_batch: Path | None, labels: Path | None, overwrite: bool, **options: Any
+) -> None:
     """Train a model on labelled chips, and write it with its card inside and the log of its epochs beside it.
 
     DATA is a folder or zip file with one folder of chips a class, a CSV file (file,label[,split]; several labels with
     ";" between), or a folder in Pascal VOC's layout.
+
+    A model that answers for each pixel is trained on images with masks: a folder or zip file with images/NAME.tif and
+    masks/NAME.tif, an NPZ file with the arrays images and masks, or a scene with --labels.
     """
     if output is None and show_batch is None:
         raise click.UsageError("Missing option '-o' / '--output', or '--show-batch'.")
     from landmap.cli.show import training_lines
     from landmap_models.datasets.catalogue import check_data
+    from landmap_models.datasets.image_files import has_masks
     from landmap_models.model_file.card import describe
 
     given = {name: options.pop(name) for name in ("resume", "tensorboard", "workers")}
+    masks = labels is not None or has_masks(data)
+    if masks and options["architecture"] is None and options["start_from"] is None:
+        options["architecture"] = PIXEL_DEFAULT
     settings = _train_settings(options, output)
-    if settings.split == "stratified":
+    if settings.split == "stratified" and not masks:
         check_data(data)  # before Keras is started, and all chips are looked at
     _start_keras()
     from landmap_models.training import train as training
     from landmap_models.training.state import check_output
 
     if output is not None:
-        inputs = data, settings.start_from, settings.teacher
+        inputs = data, settings.start_from, settings.teacher, labels
         check_output(output, *inputs, overwrite=overwrite, resume=given["resume"])  # before all chips are looked at
-    chips = training.open_data(data, settings)
+    if labels is None:
+        chips = training.open_data(data, settings)
+    else:
+        chips, settings = _labelled_scene(data, labels, settings)
     print_warnings([f"{len(chips.skipped)} files were left out: {', '.join(chips.skipped[:5])}"] * bool(chips.skipped))
     if show_batch is not None:
         training.show_batch(chips, show_batch, settings, overwrite=overwrite)
@@ -193,6 +209,20 @@ def train(data: Path, output: Path | None, show_batch: Path | None, overwrite: b
         how = given | {"verbose": training_lines(), "warn": lambda text: print_warnings([text])}
         card = training.train(chips, output, settings, overwrite=overwrite, **how)
         click.echo(describe(card))
+
+
+def _labelled_scene(scene: Path, labels: Path, settings: TrainSettings) -> tuple[Any, TrainSettings]:
+    """A scene with labels as images with masks, and settings with its product level."""
+    from landmap.scene.labelled_scene import open_labelled_scene
+    from landmap_models.training.pixels import reach
+
+    if settings.bands is None:
+        raise SettingsError("--bands: expected the bands of the scene that the network takes, such as B04,B03,B02,B08")
+    margin, _ = reach(settings)
+    images, level = open_labelled_scene(
+        scene, labels, settings.bands, margin, classes=settings.classes, ignore=settings.ignore
+    )
+    return images, replace(settings, level=level)
 
 
 def _train_settings(options: dict[str, Any], output: Path | None) -> TrainSettings:
@@ -281,22 +311,41 @@ def compare(
     help="Measure only on this part of the split that the model was trained with.",
 )
 @click.option("--beta", type=float, default=2.0, show_default=True, help="Weight of recall in the F-beta score.")
-@with_options(FILE_OPTIONS)
+@with_options(FILE_OPTIONS, LABEL_OPTIONS)
 @OVERWRITE
 @QUIET
-def evaluate(model: str, data: Path, output: Path, quiet: bool, **options: Any) -> None:
-    """Measure MODEL on labelled chips, and write a report.
+def evaluate(model: str, data: Path, output: Path, labels: Path | None, quiet: bool, **options: Any) -> None:
+    """Measure MODEL on labelled chips, or, if it answers for each pixel, on images with masks, and write a report.
 
-    The chips in DATA should not have been used to train the model.
+    The chips or images in DATA should not have been used to train the model.
     """
     from landmap.cli.show import print_evaluation, progress_bar
     from landmap_models.evaluation.evaluate import evaluate as run
 
+    opened = data if labels is None else _scene_of(model, data, labels, options)
     with progress_bar("predicting", "chips", quiet=quiet) as progress:
-        found = run(model, data, output, progress=progress, **options)
+        found = run(model, opened, output, progress=progress, **options)
     print_warnings(found.warnings)
     if not quiet:
         print_evaluation(found)
+
+
+def _scene_of(model: str, scene: Path, labels: Path, options: dict[str, Any]) -> Any:
+    """A scene with labels as images with masks for a model, cut as in its training."""
+    from landmap.scene.labelled_scene import open_labelled_scene
+    from landmap_models.evaluation.evaluate import usual_classes
+    from landmap_models.model_file.archive import read_card
+    from landmap_models.model_file.packaged import find_model
+
+    card = read_card(find_model(model))
+    if not card.per_pixel or card.margin is None:
+        raise SettingsError(f"--labels: expected a model that answers for each pixel. {card.name} does not")
+    names, ignored = usual_classes(card)
+    how = {"classes": options["classes"], "usual_classes": names, "ignore": (*(options["ignore"] or ()), *ignored)}
+    images, level = open_labelled_scene(scene, labels, card.input_names, card.margin, **how)
+    if level not in card.levels:
+        print_warnings([f"The scene is {level}, and {card.name} was trained on {' and '.join(card.levels)}"])
+    return images
 
 
 @click.command(cls=Command, example="landmap predict chip_1.tif chip_2.tif --model model.keras")

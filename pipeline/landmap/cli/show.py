@@ -135,7 +135,9 @@ def print_evaluation(found: Evaluation) -> None:
         if isinstance(entry, dict) and {"value", "low", "high"} <= set(entry) and entry["value"] is not None:
             interval = "" if entry["low"] is None else f" (95 %: {entry['low']:.4f} to {entry['high']:.4f})"
             out.print(f"{name.replace('_', ' '):28} {entry['value']:.4f}{interval}", markup=False)
-    out.print(f"{found.metrics['n']} chips", markup=False)
+    pixels = found.metrics.get("pixels")
+    unit = "chips" if pixels is None else f"images, {pixels:,} labelled pixels"
+    out.print(f"{found.metrics['n']} {unit}", markup=False)
     for path in found.files:
         out.print(str(path), markup=False)
 

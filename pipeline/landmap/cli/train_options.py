@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from landmap.cli.help import Decorator, option_in
-from landmap.cli.types import ListType, NumberOr
-from landmap_models.architectures import ARCHITECTURES
+from landmap.cli.types import PATH, ListType, NumberOr
+from landmap_models.architectures import ARCHITECTURES, OF_PIXELS
 from landmap_models.architectures.options import ArchitectureOptions
 from landmap_models.inference.input_scale import INPUTS
 from landmap_models.training.settings import OPTIMIZERS, PRECISIONS, SCHEDULES, TrainSettings, recommended
 
+PIXEL_DEFAULT = "pixel-unet"
+"""The architecture of trainings on images with masks where none is chosen."""
 D = TrainSettings()
 """The defaults of the options."""
 
@@ -38,6 +40,34 @@ DATA_OPTIONS = (
     _data("--bands", type=ListType(), help="Use these bands, such as B04,B03,B02.  [default: all]"),
     *FILE_OPTIONS,
     _data("--limit", type=click.IntRange(1), help="Use only so many chips, drawn class by class."),
+)
+LABEL_OPTIONS = (
+    _data(
+        "--labels", type=PATH, help="Take DATA for a scene, and this raster on its grid for the labels of its pixels."
+    ),
+    _data(
+        "--classes",
+        type=ListType(),
+        metavar="NAME,…|ID=NAME,…",
+        help="Name the classes in masks: those of ids 0, 1, 2 …, or each with its id.  [default: as the data say]",
+    ),
+    _data("--ignore", type=ListType(int, "ID,…"), help="Take these ids in masks for no label."),
+)
+MASK_OPTIONS = (
+    *LABEL_OPTIONS,
+    _data(
+        "--optional-bands",
+        type=ListType(),
+        help="Train on images with masks so that scenes may lack these of the bands.",
+    ),
+    _data(
+        "--window",
+        type=int,
+        default=D.window,
+        show_default=True,
+        metavar="PIXELS",
+        help="Cut windows of this side, a multiple of 16, out of images with masks.",
+    ),
 )
 SPLIT_OPTIONS = (
     _split(
@@ -109,10 +139,9 @@ NETWORK_OPTIONS: tuple[Decorator, ...] = (
         "--arch",
         "architecture",
         type=click.Choice(ARCHITECTURES),
-        default=D.architecture,
-        show_default=True,
         metavar="NAME",
-        help=f"Train a network of this architecture: {', '.join(ARCHITECTURES)}.",
+        help=f"Train a network of this architecture: {', '.join(ARCHITECTURES)}. Those of masks are "
+        f"{' and '.join(OF_PIXELS)}.  [default: {D.architecture}; {PIXEL_DEFAULT} for images with masks]",
     ),
     *map(_declared, fields(ArchitectureOptions)),
     _network(

@@ -26,6 +26,7 @@ from landmap.cli import SECTIONS, cli
 from landmap.errors import SettingsError
 from landmap.settings import Settings
 from landmap_models.datasets.chips import open_chips
+from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.packaged import packaged_models
 from landmap_models.training.settings import TrainSettings
 
@@ -431,6 +432,10 @@ OPTIONS: tuple[tuple[str, str, object], ...] = (
     ("--limit", "40", 40),
     ("--bands", "B04,B08", ("B04", "B08")),
     ("--file-bands", "B08,B04", ("B08", "B04")),
+    ("--classes", "3=a,5=b", ("3=a", "5=b")),
+    ("--ignore", "7,9", (7, 9)),
+    ("--optional-bands", "B08", ("B08",)),
+    ("--window", "96", 96),
     ("--validation", "0.2", 0.2),
     ("--test", "0.3", 0.3),
 )
@@ -476,6 +481,39 @@ def test_every_option_reaches_the_training(chip_folder: Path, tmp_path: Path, mo
     flagged = {"skip_bad", "calibrate", "round_weights", "allow_overlap", "start_from", "frozen_norm"}
     told = {FIELDS.get(o[2:], o[2:].replace("-", "_")) for o, _, _ in OPTIONS} | flagged
     assert fields == told
+
+
+def test_a_scene_with_labels_is_trained_on_and_measured(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    """Its level goes onto the card; without a choice the architecture is one of pixels."""
+    rng = np.random.default_rng(0)
+    ids = np.kron(rng.integers(1, 3, (20, 22)), np.ones((8, 8), int)).astype(np.uint8)
+    values = (np.array([[0], [300], [900]])[ids][..., 0] + rng.integers(400, 500, (3, *ids.shape))).astype(np.uint16)
+    scene = write_scene(values, tags={"PROCESSING_LEVEL": "Level-2A"})
+    labels = write_scene(ids[None], "labels.tif", nodata=0, bands=("",))
+    model, report = tmp_path / "m.keras", tmp_path / "report"
+    typed = ["--labels", str(labels), "--classes", "1=dark,2=bright", "--bands", "B04,B03", "--epochs", "1"]
+    quick = [
+        "--arch",
+        "pixel-field",
+        "--filters",
+        "4,4",
+        "--batch-size",
+        "8",
+        "--test",
+        "0.2",
+        "--precision",
+        "float32",
+    ]
+    done = CliRunner().invoke(cli, ["train", str(scene), "-o", str(model), *typed, *quick])
+    assert done.exit_code == 0, done.output
+    card = read_card(model)
+    assert (card.answers, card.levels, card.band_names) == ("pixel", ("L2A",), ("B04", "B03"))
+    told = CliRunner().invoke(cli, ["evaluate", str(model), str(scene), "--labels", str(labels), "-o", str(report)])
+    assert told.exit_code == 0, told.output
+    assert "labelled pixels" in told.output
+    refused = CliRunner().invoke(cli, ["train", str(scene), "-o", str(tmp_path / "n.keras"), *typed[:4]])
+    assert refused.exit_code != 0
+    assert "--bands: expected the bands of the scene" in str(refused.exception or refused.output)
 
 
 def test_what_is_not_typed_depends_on_what_is_begun_with(
