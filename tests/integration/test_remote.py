@@ -130,6 +130,30 @@ def test_the_map_is_that_of_the_local_file(web: Web, draw: Draw, fault: str, tim
     assert draw(web.at(fault, times)) == draw(web.folder / WHOLE), why
 
 
+def test_each_block_is_fetched_once(web: Web, draw: Draw) -> None:
+    """By the plan's sample, 36 chunks and their margins, which overlap by as much as they own."""
+    size, name = 768, "blocks.tif"
+    values = np.random.default_rng(2).integers(300, 3000, (3, size, size)).astype("uint16")
+    tiled = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "interleave": "band"}
+    with rasterio.open(
+        web.folder / name, "w", driver="GTiff", crs="EPSG:32633", transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6),
+        dtype="uint16", count=3, height=size, width=size, nodata=0, **tiled,
+    ) as file:  # fmt: skip
+        file.write(values)
+        file.descriptions = ("B04", "B03", "B02")
+    expected = draw(web.folder / name, level="L1C", offset=0)
+    assert draw(web.at("ok", 0, name=name), level="L1C", offset=0) == expected
+    asked = [r["Range"].removeprefix("bytes=") for r in web.log() if r["path"].endswith(name) and "Range" in r]
+    ranges = [range(int(first), int(last) + 1) for first, _, last in (text.partition("-") for text in asked)]
+    stored = (web.folder / name).stat().st_size
+    fetched = np.zeros(stored + 2**20, np.uint8)
+    for part in ranges:
+        fetched[part.start : part.stop] += 1
+    assert (fetched[:stored] > 0).all(), "the whole map was made"
+    assert sum(map(len, ranges)) < 1.25 * stored, "whole kilobytes around a block, and the header twice"
+    assert len(ranges) < 2 * 27, "27 blocks"
+
+
 def test_a_header_cut_short_anywhere_changes_nothing(web: Web) -> None:
     """GDAL takes what came of a directory, or of the table of its blocks, for the whole: fewer tags, zero blocks."""
     local = landmap.open_scene(web.folder / WHOLE, card=FAKE_CARD)

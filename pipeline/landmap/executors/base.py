@@ -10,6 +10,7 @@ from landmap.inference.plan import Plan
 from landmap.inference.precision import choose_precision
 from landmap.inference.stitch import ChunkCover
 from landmap.inference.work import ChunkWork, load
+from landmap.io.reading import keeping_open
 from landmap.tiling import Chunk
 from landmap_models.inference.classifier import Classifier
 
@@ -72,7 +73,8 @@ def load_engine(plan: Plan, classifier: Classifier | None) -> tuple[Classifier, 
     """
     if classifier is not None:
         return classifier, engine_of(classifier, "float32: the classifier was passed in")
-    choice = choose_precision(plan)
+    with keeping_open():
+        choice = choose_precision(plan)
     classifier = load(plan, choice.precision)
     return classifier, engine_of(classifier, choice.reason)
 

@@ -14,6 +14,9 @@ from landmap.pixels import Pixels
 from landmap.tiling import Chunk
 from landmap_models.inference.classifier import Classifier
 
+LAST = 10**9 - 1
+"""A number that is larger than that of any chunk, and of as many digits."""
+
 Read = TypeVar("Read")
 Result = TypeVar("Result")
 
@@ -57,7 +60,8 @@ def run_steps(
 
     Each chunk is three tasks. One chunk at a time is written, as GDAL wants. A classifier sees to it by itself that its
     network runs on one chunk at a time, if that uses all cores; another chunk is read or blended meanwhile. Dask takes
-    up a chunk's next task before it starts another chunk, so that about `threads` chunks are in memory at once.
+    up a chunk's next task before it starts another chunk, so that about `threads` chunks are in memory at once. Chunks
+    are begun in the order in which they are given, as neighbours share blocks of the file.
 
     Args:
         chunks: Each is executed once.
@@ -83,8 +87,10 @@ def run_steps(
 
     steps = [dask.delayed(step, pure=False) for step in (read, compute, locked_write)]
     tasks = []
-    for chunk in chunks:
-        data = steps[0](chunk)
-        tasks.append(steps[2](chunk, steps[1](chunk, data)))
+    for number, chunk in enumerate(chunks):
+        # Of tasks that could start, Dask takes the one with the last name. Names that aren't given are drawn by lot.
+        read_name, compute_name, write_name = (f"{step}-{LAST - number}" for step in ("read", "compute", "write"))
+        data = steps[0](chunk, dask_key_name=read_name)
+        tasks.append(steps[2](chunk, steps[1](chunk, data, dask_key_name=compute_name), dask_key_name=write_name))
     # named by a word, Dask would import distributed to look it up
     dask.compute(*tasks, scheduler=dask.threaded.get, num_workers=threads)

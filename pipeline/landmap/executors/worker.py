@@ -17,6 +17,7 @@ from landmap.inference.plan import Plan
 from landmap.inference.precision import choose_precision
 from landmap.inference.stitch import ChunkCover
 from landmap.inference.work import ChunkWork, ModelFile, model_file
+from landmap.io.reading import keeping_open
 from landmap.pixels import Pixels
 from landmap.tiling import Chunk
 from landmap_models.errors import ModelError
@@ -73,7 +74,8 @@ def prepare(plan: Plan) -> Engine:
     """
     assert plan.model_path is not None
     path = _found(model_file(plan, "float32"))
-    choice = choose_precision(replace(plan, model_path=path))
+    with keeping_open():
+        choice = choose_precision(replace(plan, model_path=path))
     return engine_of(model_file(plan, choice.precision).load(path), choice.reason)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from landmap.inference.methods import Method
-from landmap.io.reading import SLOW_CACHE_BYTES, stays_open
+from landmap.io.reading import SLOW_CACHE_BYTES, cache_bytes, is_slow
 from landmap.scene.scene import Scene
 from landmap.settings import ComputeSettings
-from landmap.tiling import Grid
+from landmap.tiling import Chunk, Grid, Window
 from landmap_models.inference.engines import InferenceEngine
 from landmap_models.model_file.card import ModelCard
 
@@ -104,7 +105,62 @@ def block_bytes(scene: Scene) -> int:
 
 def remembered_bytes(scene: Scene) -> int:
     """Bytes of the decoded blocks that are kept between chunks, or that reading one chunk needs if that is more."""
-    return max(SLOW_CACHE_BYTES if stays_open(scene.source.opens) else 0, block_bytes(scene))
+    whole = math.prod(scene.geobox.shape) * _decoded_bytes(scene)
+    return max(min(SLOW_CACHE_BYTES, int(whole)) if is_slow(scene.source.opens) else 0, block_bytes(scene))
+
+
+def _decoded_bytes(scene: Scene) -> float:
+    """Bytes that GDAL has decoded for each pixel of a scene's grid once all bands that are used have been read."""
+    number = len(scene.source.band_names) + bool(scene.nir) + len(scene.further.names if scene.further else ())
+    sizes = [1.0] * number
+    if scene.product is not None:  # whose coarser bands have fewer pixels
+        sizes = [band.resolution or scene.product.bands[0].resolution or 1.0 for band in scene.product.bands[:number]]
+    return sum((min(sizes) / size) ** 2 for size in sizes) * np.dtype(scene.source.dtype).itemsize
+
+
+def reading_order(chunks: Sequence[Chunk], scene: Scene, grid: Grid) -> list[Chunk]:
+    """Chunks in the order in which few blocks of a slow file are decoded twice.
+
+    Chunks below each other share the blocks under their margins. They find them decoded if all that is read in between
+    fits in GDAL's cache. Where a whole row of chunks is too much, the scene is read in strips of columns, one after the
+    other, and only blocks at the borders of strips are decoded twice.
+
+    Args:
+        chunks: Chunks of one scene, row by row.
+        scene: The scene that is read.
+        grid: Its windows and cells.
+    """
+    if not is_slow(scene.source.opens):
+        return list(chunks)
+    columns = sorted({chunk.cell_cols.start for chunk in chunks})
+    for number in range(1, len(columns) + 1):
+        width = -(-len(columns) // number)
+        strips = {column: i // width for i, column in enumerate(columns)}
+        if _met_together(chunks, strips, scene, grid) <= cache_bytes(scene.source.opens):
+            break
+    return sorted(chunks, key=lambda chunk: (strips[chunk.cell_cols.start], chunk.index))
+
+
+def _met_together(chunks: Sequence[Chunk], strips: dict[int, int], scene: Scene, grid: Grid) -> float:
+    """Bytes of the decoded blocks that the chunks of one row in one strip meet, at most.
+
+    Args:
+        chunks: Chunks of one scene.
+        strips: The number of a chunk's strip, by its first column of cells.
+        scene: The scene that is read.
+        grid: Its windows and cells.
+    """
+    met: dict[tuple[int, int], list[Window]] = {}
+    for chunk in chunks:
+        place = strips[chunk.cell_cols.start], chunk.cell_rows.start
+        met.setdefault(place, []).append(grid.read_window(chunk))
+    (top, left), (rows, cols) = scene.source.corner, scene.source.block_shape
+    most = 0
+    for windows in met.values():
+        row, col = windows[0].row_off + top, windows[0].col_off + left
+        end_row, end_col = row + windows[0].height, windows[-1].col_off + windows[-1].width + left
+        most = max(most, (-(-end_row // rows) - row // rows) * (-(-end_col // cols) - col // cols))
+    return most * rows * cols * _decoded_bytes(scene)
 
 
 def large_blocks(scene: Scene) -> list[str]:

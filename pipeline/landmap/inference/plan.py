@@ -24,6 +24,7 @@ from landmap.inference.engine import choose_engine
 from landmap.inference.methods import Method, check_task, choose_method, each_pixel
 from landmap.inference.plan_text import plan_dict, plan_html, plan_text
 from landmap.inference.predict import ChunkSettings
+from landmap.io.reading import sharing_files
 from landmap.scene.checks import check_georeference
 from landmap.scene.cloud_detection import without_clouds
 from landmap.scene.further_bands import maps_pixels
@@ -230,9 +231,10 @@ def make_plan(
     check_task(card)
     _check_legend(card, settings)
     _check_per_pixel(card, settings)
-    scene = open_scene(path, settings, card=card)
-    if settings.clouds == "s2cloudless":
-        scene = without_clouds(scene, settings)
+    with sharing_files():
+        scene = open_scene(path, settings, card=card)
+        if settings.clouds == "s2cloudless":
+            scene = without_clouds(scene, settings)
     placed = check_georeference(scene, card, force=settings.force)
     config = read_config(model_path) if model_path else None
     detail = _detail(card, settings, config)

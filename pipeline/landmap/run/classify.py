@@ -18,13 +18,14 @@ from landmap.executors.base import Engine, Executor
 from landmap.executors.connect import Scheduler, open_executor
 from landmap.geo.areas import pixel_areas
 from landmap.geo.geobox import misplaced
+from landmap.inference.chunking import reading_order
 from landmap.inference.plan import Plan, make_plan, with_precision
 from landmap.inference.stitch import ChunkCover
 from landmap.inference.work import chunk_work
 from landmap.io.cog import RasterWriter
 from landmap.io.locks import signals_held
 from landmap.io.publish import locked, publish
-from landmap.io.reading import cache_bytes, close_files
+from landmap.io.reading import cache_bytes, sharing_files
 from landmap.left_out import LEFT_OUT_TAG, ReasonCounter, left_out_tag
 from landmap.maps.shares import ClassCounter, count_raster
 from landmap.run.fingerprint import fingerprint
@@ -107,10 +108,11 @@ def classify(
     outputs = Outputs(Path(output), percent, each, derived or Derived(), page, picture)
     settings = with_choices(settings, choices)
     outputs.check(scene, settings, overwrite=overwrite)
-    plan = make_plan(scene, settings, card=classifier.card if classifier else None)
-    if on_plan:
-        on_plan(plan)
-    return _carry_out(plan, outputs, _Run(overwrite, resume, classifier, executor, scheduler, workers, progress))
+    with sharing_files():
+        plan = make_plan(scene, settings, card=classifier.card if classifier else None)
+        if on_plan:
+            on_plan(plan)
+        return _carry_out(plan, outputs, _Run(overwrite, resume, classifier, executor, scheduler, workers, progress))
 
 
 def run_plan(
@@ -157,6 +159,7 @@ def _carry_out(plan: Plan, outputs: Outputs, run: _Run) -> Result:
     with_probabilities = outputs.probabilities is not None
     zones = outputs.derived.check(with_probabilities=with_probabilities, placed=not misplaced(plan.scene.geobox))
     with ExitStack() as stack:
+        stack.enter_context(sharing_files())
         stack.enter_context(locked(outputs.paths()))
         opened = open_executor(run.executor, run.scheduler, run.workers, plan.settings.threads)
         executor = stack.enter_context(opened)
@@ -164,7 +167,6 @@ def _carry_out(plan: Plan, outputs: Outputs, run: _Run) -> Result:
         if run.classifier is None:
             plan = with_precision(plan, engine.precision)
         stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache_bytes(plan.scene.source.opens)))
-        stack.callback(close_files)
         journal = stack.enter_context(_journal(plan, outputs, engine, resume=run.resume))
         warn(*journal.warnings)
         if journal.reused:
@@ -238,5 +240,5 @@ def _execute(
             write(chunk, kept)
         else:
             missing.append(chunk)
-    executor.run(work, missing, write)
+    executor.run(work, reading_order(missing, plan.scene, plan.grid), write)
     return counter, reasons

@@ -16,7 +16,7 @@ from landmap.products.bands import FileBand, bands_called
 from landmap.products.nodata import share_text
 from landmap.radiometry.conversion import LEAST_PIXELS, Evidence, Radiometry
 from landmap.radiometry.resolve import haze_between, is_stated, scale_and_offset
-from landmap.scene.sample import PixelMask, sample, share_missing
+from landmap.scene.sample import PixelMask, PlaceMemory, sample, share_missing
 from landmap.scene.source import Source
 from landmap.settings import Settings
 from landmap.tiling import Window
@@ -111,6 +111,7 @@ def decide_further_bands(
     alone: Sequence[Described],
     scene: tuple[Source, Radiometry],
     masks: Sequence[PixelMask],
+    memory: PlaceMemory,
     card: ModelCard,
     settings: Settings,
 ) -> FurtherUse:
@@ -121,13 +122,14 @@ def decide_further_bands(
         alone: The same for each band by itself; these are used where something is wrong with one of them.
         scene: The scene's own bands and their radiometry.
         masks: Masks that the model does not see through.
+        memory: What was read of the scene before.
         card: Card of the model.
         settings: As for the scene's own bands.
     """
-    found = _decide(*together, scene, masks, card, settings)
+    found = _decide(*together, scene, masks, memory, card, settings)
     if found.bands is not None or len(alone) < 2:
         return found
-    each = [_decide(*described, scene, masks, card, settings) for described in alone]
+    each = [_decide(*described, scene, masks, memory, card, settings) for described in alone]
     used = [use for use in each if use.bands is not None]
     if not used:
         return found
@@ -145,6 +147,7 @@ def _decide(
     evidence: Evidence,
     scene: tuple[Source, Radiometry],
     masks: Sequence[PixelMask],
+    memory: PlaceMemory,
     card: ModelCard,
     settings: Settings,
 ) -> FurtherUse:
@@ -157,7 +160,7 @@ def _decide(
         haze, haze_text = haze_between(radiometry.level, card.levels, source.band_names, source.redacted_path)
     except SceneError as error:
         return _not_used(names, str(error).removeprefix(f"{source.redacted_path}: "))
-    share, _ = share_missing(bands, source, masks)
+    share, _ = share_missing(bands, source, masks, memory)
     if share > MISSED:
         what = "one of them has" if len(source.band_names) > 1 else "it has"
         return _not_used(
@@ -166,7 +169,7 @@ def _decide(
             "bands show",
         )
     own = replace(radiometry, scale=scale, offset=offset, haze=haze, warnings=())
-    found = sample(source, masks)
+    found = sample(source, masks, memory)
     reason = _implausible(found.values, source.band_names, own)
     if reason and not is_stated(evidence):
         return _not_used(names, reason)

@@ -16,7 +16,7 @@ from landmap.products.bands import FileBand, bands_called
 from landmap.products.nodata import share_text
 from landmap.radiometry.conversion import LEAST_PIXELS, Evidence, Radiometry
 from landmap.radiometry.resolve import haze_between, is_stated, scale_and_offset
-from landmap.scene.sample import PixelMask, Sample, sample, share_missing
+from landmap.scene.sample import PixelMask, PlaceMemory, Sample, sample, share_missing
 from landmap.scene.source import Source
 from landmap.settings import ReadingSettings
 from landmap_models.arrays import Bools, Floats
@@ -181,6 +181,7 @@ def decide_nir(
     evidence: Evidence,
     scene: tuple[Source, Radiometry],
     masks: Sequence[PixelMask],
+    memory: PlaceMemory,
     label: str,
     card: ModelCard,
     settings: ReadingSettings,
@@ -192,6 +193,7 @@ def decide_nir(
         evidence: What is stated of its values, with the sample of the scene's other bands.
         scene: The scene's bands and their radiometry.
         masks: Masks that mask the input of the model.
+        memory: What was read of the scene before.
         label: Where B08 lies, for the text: "band 4", or the name of its file.
         card: Card of a model with a NIR prior.
         settings: As for the other bands.
@@ -200,12 +202,12 @@ def decide_nir(
     nir = resolve_nir(source, evidence, radiometry, card, settings)
     if isinstance(nir, str):
         return nir_not_used(nir)
-    found = sample(source, masks)
+    found = sample(source, masks, memory)
     problem = check_nir(nir, found)
     if problem and not (is_stated(evidence) and len(found.values)):
         return nir_not_used(f"{problem}: {ONLY}")
     warnings = [f"{NIR_BAND} is {problem}, and used as its metadata say: leave it out with --no-nir"] if problem else []
-    return NirUse(nir, f"used as NIR prior ({label})", (*warnings, *_missing_nir(bands, source, masks)))
+    return NirUse(nir, f"used as NIR prior ({label})", (*warnings, *_missing_nir(bands, source, masks, memory)))
 
 
 def nir_not_used(reason: str) -> NirUse:
@@ -213,9 +215,9 @@ def nir_not_used(reason: str) -> NirUse:
     return NirUse(None, reason, (f"{NIR_BAND} is not used: {reason}",))
 
 
-def _missing_nir(bands: Source, nir: Source, masks: Sequence[PixelMask]) -> tuple[str, ...]:
+def _missing_nir(bands: Source, nir: Source, masks: Sequence[PixelMask], memory: PlaceMemory) -> tuple[str, ...]:
     """The warning that much of the scene is mapped without near infrared, as it has no data there."""
-    share, value = share_missing(bands, nir, masks)
+    share, value = share_missing(bands, nir, masks, memory)
     if share < NOTICED:
         return ()
     stands = f" (it is {value} there)" if value else ""

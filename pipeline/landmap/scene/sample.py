@@ -13,9 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from landmap.products.nodata import Fills
+from landmap.products.nodata import Fills, Nodata, has_data
 from landmap.radiometry.conversion import LEAST_PIXELS
-from landmap.scene.source import Source
+from landmap.scene.source import Source, Values
 from landmap.tiling import Window
 from landmap_models.arrays import Bools, Floats, Ints
 
@@ -33,6 +33,49 @@ SEARCHED = 500_000_000
 """Most pixels that are searched for data, those of four Sentinel-2 scenes; of a larger scene every n-th strip is."""
 COARSE = 1024
 """Most rows and columns of the overview that is searched first."""
+
+
+class PlaceMemory:
+    """What was read at the places of a scene (a few MB), so that they are read once though several things ask for them.
+
+    It is asked by source, and knows one by its identity.
+    """
+
+    def __init__(self) -> None:
+        """Remember nothing yet."""
+        self._known: list[tuple[Source, list[Values], Fills]] = []
+
+    def read(self, source: Source) -> tuple[list[Values], Fills]:
+        """Values and validity at each place of a source, and the constants in them that mean "no data".
+
+        Args:
+            source: Reads some bands of the scene.
+
+        Raises:
+            SceneError: A place can't be read.
+        """
+        for known, values, fills in self._known:
+            if known is source:
+                return values, fills
+        values, fills = source.read_many(_places(source), Fills())
+        self._known.append((source, values, fills))
+        return values, fills
+
+    def with_nodata(self, source: Source, nodata: Nodata) -> Source:
+        """The source with a stricter rule of nodata, by which pixels that were read are judged without reading them.
+
+        Args:
+            source: Reads some bands of the scene.
+            nodata: A rule by which no pixel has data that has none by the source's own.
+        """
+        if nodata == source.nodata:
+            return source
+        strict = replace(source, nodata=nodata)
+        if source.warp is None:  # which interpolates between pixels with data alone
+            found, fills = self.read(source)
+            judged = [(values, valid & has_data(np.moveaxis(values, -1, 0), nodata)) for values, valid in found]
+            self._known.append((strict, judged, fills))
+        return strict
 
 
 class PixelMask(Protocol):
@@ -56,7 +99,7 @@ class Sample:
     """Constants in the sample that are no data, though the file does not declare them."""
 
 
-def sample(source: Source, masks: Sequence[PixelMask] = ()) -> Sample:
+def sample(source: Source, masks: Sequence[PixelMask] = (), memory: PlaceMemory | None = None) -> Sample:
     """Read values of pixels with data from all over a scene.
 
     Pixels that are 0 in every band, though declared valid, are counted but left out of the values.
@@ -64,25 +107,28 @@ def sample(source: Source, masks: Sequence[PixelMask] = ()) -> Sample:
     Args:
         source: Reads the scene's bands.
         masks: Masks whose pixels are not sampled, unless there are no others.
+        memory: What was read of the scene before; None: nothing was.
 
     Raises:
         SceneError: The file or a mask can't be read.
     """
-    found = _read(source, _places(source), masks, Fills())
+    memory = memory or PlaceMemory()
+    found = _kept(*memory.read(source), _places(source), masks)
     if len(found.values) < ENOUGH:
         found = _search(source, masks, found)
     if masks and len(found.values) < LEAST_PIXELS:
-        return sample(source)
+        return sample(source, memory=memory)
     return found
 
 
-def share_missing(source: Source, other: Source, masks: Sequence[PixelMask] = ()) -> tuple[float, str]:
+def share_missing(source: Source, other: Source, masks: Sequence[PixelMask], memory: PlaceMemory) -> tuple[float, str]:
     """Share of a scene's pixels with data where one of some other bands has none, and the value that it has there.
 
     Args:
         source: Reads the scene's bands.
         other: Reads the other bands, on the same grid. Their zeros are no data.
         masks: Masks whose pixels do not count.
+        memory: What was read of the scene before.
 
     Returns:
         The share of the sampled pixels, 0 to 1, or 0 if they are too few; and the value of most pixels without data as
@@ -92,9 +138,9 @@ def share_missing(source: Source, other: Source, masks: Sequence[PixelMask] = ()
         SceneError: A file or a mask can't be read.
     """
     with_data, without, missing = 0, 0, []
-    for place in _places(source):
-        with_value = _left_in(source.read(place)[1], masks, place)
-        values, valid = other.read(place)
+    own, others = memory.read(source)[0], memory.read(other)[0]
+    for place, (_, own_valid), (values, valid) in zip(_places(source), own, others, strict=True):
+        with_value = _left_in(own_valid, masks, place)
         with_data += int(with_value.sum())
         gone = with_value & ~(valid & (values != 0).all(axis=-1))
         without += int(gone.sum())
@@ -150,8 +196,11 @@ def _read(source: Source, places: Sequence[Window], masks: Sequence[PixelMask], 
     """The sample at some places; fill values are counted in addition to those counted before."""
     if not places:
         return Sample(np.zeros((0, len(source.band_indexes)), np.float32), 0.0, complete=False, fills=fills)
+    return _kept(*source.read_many(places, fills), places, masks)
 
-    read, counted = source.read_many(places, fills)
+
+def _kept(read: Sequence[Values], counted: Fills, places: Sequence[Window], masks: Sequence[PixelMask]) -> Sample:
+    """The sample of what was read at some places."""
     kept = [values[_left_in(valid, masks, place)] for (values, valid), place in zip(read, places, strict=True)]
     found = np.concatenate(kept).astype(np.float32)
     with_value = (found != 0).any(axis=-1)

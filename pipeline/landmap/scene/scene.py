@@ -14,6 +14,7 @@ from itertools import chain
 import numpy as np
 
 from landmap.geo.geobox import GeoBox
+from landmap.io.reading import keeping_open, sharing_files
 from landmap.io.remote import is_remote
 from landmap.left_out import NO_DATA, Reasons, merge_reasons
 from landmap.pixels import Pixels
@@ -27,7 +28,7 @@ from landmap.scene.further_bands import FurtherBands, FurtherUse, decide_further
 from landmap.scene.header import SceneHeader, read_header
 from landmap.scene.masks import Mask
 from landmap.scene.nir import NirInput, NirUse, decide_nir, nir_not_used
-from landmap.scene.sample import sample
+from landmap.scene.sample import PlaceMemory, sample
 from landmap.scene.scene_masks import find_masks
 from landmap.scene.source import Source
 from landmap.settings import Settings
@@ -160,7 +161,8 @@ def open_scene(
     """
     settings = settings or Settings()
     card = card or read_card(find_model(settings.model))
-    return scene_of_header(read_header(os.fspath(path), card, settings), card, settings)
+    with sharing_files(), keeping_open():
+        return scene_of_header(read_header(os.fspath(path), card, settings), card, settings)
 
 
 def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) -> Scene:
@@ -177,18 +179,20 @@ def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) ->
     source = header.bands.source
     masks, clouds = find_masks(source, header.own_clouds, header.product, settings)
     input_masks = [mask for mask in masks if mask.masks_input]
-    found = sample(source, input_masks)
+    memory = PlaceMemory()
+    found = sample(source, input_masks, memory)
     evidence = replace(header.bands.evidence, sample=found.values, zero_share=found.zero_share, complete=found.complete)
     radiometry = decide(evidence, card, settings)
-    source = replace(source, nodata=replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))
-    nir = _nir(header, source, evidence, radiometry, input_masks, card, settings)
+    source = memory.with_nodata(source, replace(source.nodata, has_dark_zeros=radiometry.has_dark_zeros))
+    nir = _nir(header, (source, radiometry), evidence, input_masks, memory, card, settings)
     further = FurtherUse()
     if header.further is not None:
         together, *alone = (
             (found.source, replace(found.evidence, dtype=evidence.dtype))
             for found in (header.further, *header.further_alone)
         )
-        further = decide_further_bands(together, alone, (source, radiometry), input_masks, card, settings)
+        scene = source, radiometry
+        further = decide_further_bands(together, alone, scene, input_masks, memory, card, settings)
     warnings = [
         *found.fills.warnings(),
         *constant_warnings(found.values, source.nodata),
@@ -212,10 +216,10 @@ def scene_of_header(header: SceneHeader, card: ModelCard, settings: Settings) ->
 
 def _nir(
     header: SceneHeader,
-    source: Source,
+    scene: tuple[Source, Radiometry],
     evidence: Evidence,
-    radiometry: Radiometry,
     masks: Sequence[Mask],
+    memory: PlaceMemory,
     card: ModelCard,
     settings: Settings,
 ) -> NirUse:
@@ -233,7 +237,7 @@ def _nir(
         band_indexes=evidence.band_indexes,
     )
     label = header.product.bands[index - 1].label if header.product else f"band {index}"
-    return decide_nir(own.source, known, (source, radiometry), masks, label, card, settings)
+    return decide_nir(own.source, known, scene, masks, memory, label, card, settings)
 
 
 def _alpha_warnings(header: SceneHeader, card: ModelCard) -> list[str]:

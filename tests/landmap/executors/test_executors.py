@@ -28,6 +28,15 @@ def test_every_chunk_is_read_computed_and_written_once(threads: int) -> None:
     assert written == [0] * 100
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_chunks_are_begun_in_the_order_in_which_they_are_given(threads: int) -> None:
+    begun: list[int] = []
+    given = [*CHUNKS[50:], *CHUNKS[:50]]
+    run_steps(given, lambda chunk: begun.append(chunk.index), lambda chunk, data: data, lambda *_: None, threads)
+    apart = [abs(begun.index(chunk.index) - place) for place, chunk in enumerate(given)]
+    assert max(apart) < threads
+
+
 def test_few_chunks_are_in_memory_at_once() -> None:
     alive, most, lock = 0, 0, threading.Lock()
 

@@ -1,10 +1,10 @@
-"""Files that decode slowly stay open between chunks, and are the same files still."""
+"""Scenes stay open while they are read, are the same files still, and no block is decoded twice."""
 
 from __future__ import annotations
 
 import shutil
 import zipfile
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,10 +19,13 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 import landmap
-from landmap.inference.chunking import chunk_shape
+from landmap.inference.chunking import chunk_shape, reading_order
 from landmap.inference.plan import make_plan
+from landmap.inference.work import chunk_work
 from landmap.io import reading as open_files
-from landmap.io.reading import MOST, close_files, keeping_open, open_file, stays_open
+from landmap.io.reading import MOST, close_files, is_slow, keeping_open, open_file, sharing_files
+from landmap.io.remote import uncached
+from landmap.tiling import Chunk
 from landmap_models.inference.classifier import FAKE_CARD, ConstantClassifier
 
 Values = npt.NDArray[np.uint16]
@@ -71,27 +74,88 @@ def test_a_slow_file_is_opened_once(write_band: WriteBand, tmp_path: Path, opens
     assert opens[str(path)] == 3, "kept only where that is asked for"
 
 
-def test_other_files_are_opened_anew(write_band: WriteBand, tmp_path: Path, opens: Counter[str]) -> None:
+def test_other_files_stay_open_as_long_as_a_chunk_is_read(
+    write_band: WriteBand, tmp_path: Path, opens: Counter[str]
+) -> None:
     path = write_band(tmp_path / "B04.tif", values())
     opens.clear()
-    with keeping_open():
-        read(path), read(path)
+    for _ in range(2):
+        with keeping_open():
+            read(path), read(path)
+            with open_file(str(path)) as file:
+                assert not file.closed
+        assert file.closed
     assert opens[str(path)] == 2
 
 
+def test_shared_files_are_closed_at_the_end_of_the_outermost_context(write_band: WriteBand, tmp_path: Path) -> None:
+    path = str(write_band(tmp_path / "B04.jp2", values()))
+    with sharing_files():
+        with sharing_files(), keeping_open(), open_file(path) as file:
+            pass
+        assert not file.closed, "a run goes on with what its plan has read"
+    assert file.closed
+
+
+def test_past_the_caches_it_is_opened_anew(write_band: WriteBand, tmp_path: Path) -> None:
+    path = str(write_band(tmp_path / "B04.jp2", values()))
+    with keeping_open():
+        with open_file(path) as first:
+            pass
+        with uncached(), open_file(path) as other:
+            pass
+        with open_file(path) as kept:
+            assert kept is other
+    assert first.closed
+
+
+def bytes_read() -> int:
+    """Bytes that this process has read from files so far."""
+    counts = Path("/proc/self/io")
+    if not counts.exists():
+        pytest.skip("the system does not count what a process reads")
+    return int(counts.read_text().split()[1])
+
+
+@pytest.mark.parametrize(("ending", "least", "most"), [("jp2", 1.0, 1.25), ("tif", 3.0, 12.0)])
+def test_blocks_are_decoded_once_from_the_plan_to_the_last_chunk(
+    write_band: WriteBand, tmp_path: Path, ordinary: Callable[..., Any], ending: str, least: float, most: float
+) -> None:
+    """A block is read from the disk each time that it is decoded; 25 chunks overlap by as much as they own.
+
+    By its name the file is JPEG 2000, in which GDAL would read more than a block at a time; by its content it is not.
+    """
+    tiled = {"driver": "GTiff", "tiled": True, "blockxsize": 128, "blockysize": 128}
+    for name, band in zip(("B04", "B03", "B02"), ordinary(640, 640), strict=True):
+        write_band(tmp_path / "set" / f"T33TWM_20210813T100031_{name}.{ending}", band, **tiled)
+    stored = sum(file.stat().st_size for file in (tmp_path / "set").iterdir())
+
+    def read_all() -> int:
+        before = bytes_read()
+        with sharing_files():
+            plan = make_plan(tmp_path / "set", card=FAKE_CARD, level="L1C", offset=0, chunk=128)
+            work = chunk_work(plan, keep_probabilities=False)
+            for chunk in plan.chunks():
+                work.read(chunk)
+        return bytes_read() - before
+
+    read_all()  # and modules
+    assert least < read_all() / stored < most
+
+
 @pytest.mark.parametrize(
-    ("path", "stays"),
+    ("path", "slow"),
     [
         ("/data/T33TWM_B04_10m.JP2", True),
         ("/vsizip/{/data/product.SAFE.zip}/IMG_DATA/B04.jp2", True),
         ("<VRTDataset><SourceFilename>/data/B04.jp2</SourceFilename></VRTDataset>", True),
         ("/data/scene.tif", False),
-        ("/vsicurl/https://host/B04.jp2", False),
-        ("s3://bucket/B04.jp2", False),
+        ("/vsicurl/https://host/scene.tif", True),
+        ("s3://bucket/B04.jp2", True),
     ],
 )
-def test_slow_files_on_a_disk_stay_open(path: str, stays: bool) -> None:
-    assert stays_open(path) is stays
+def test_slow_files_are_known_by_their_names(path: str, slow: bool) -> None:
+    assert is_slow(path) is slow
 
 
 def test_a_file_that_has_changed_is_read_anew(write_band: WriteBand, tmp_path: Path) -> None:
@@ -169,7 +233,7 @@ def test_a_run_opens_a_product_once_and_closes_it(product: Path, tmp_path: Path,
     assert plan.num_chunks == 25
     for_planning = 10
     assert sum(number for path, number in opens.items() if ".jp2" in path) < for_planning
-    assert not open_files._files
+    assert not open_files._slow_files
     assert result.nodata_pixels == 0
 
 
@@ -181,3 +245,39 @@ def test_what_stays_in_memory_is_part_of_the_plan(product: Path) -> None:
         for s in (source, replace(source, opens="scene.tif"))
     ]
     assert max(shapes[0]) < min(shapes[1])
+
+
+def met(chunks: list[Chunk], plan: Any, remembered: int) -> int:
+    """Number of blocks that are decoded if so many of those that were met last are remembered."""
+    rows, cols = plan.scene.source.block_shape
+    cache: OrderedDict[tuple[int, int], None] = OrderedDict()
+    decoded = 0
+    for chunk in chunks:
+        window = plan.grid.read_window(chunk)
+        for row in range(window.row_off // rows, -(-(window.row_off + window.height) // rows)):
+            for col in range(window.col_off // cols, -(-(window.col_off + window.width) // cols)):
+                decoded += (row, col) not in cache
+                cache[row, col] = None
+                cache.move_to_end((row, col))
+                while len(cache) > remembered:
+                    cache.popitem(last=False)
+    return decoded
+
+
+def test_chunks_are_read_in_strips_as_wide_as_memory_allows(product: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = make_plan(product, card=FAKE_CARD, level="L1C", offset=0, chunk=128)
+    source = replace(
+        plan.scene.source, geobox=replace(plan.scene.geobox, height=1280, width=2560), block_shape=(64, 64)
+    )
+    plan = replace(plan, scene=replace(plan.scene, source=source), grid=replace(plan.grid, height=1280, width=2560))
+    chunks, block = list(plan.chunks()), 64 * 64 * 2 * 3
+    everything = 20 * 40
+    assert reading_order(chunks, plan.scene, plan.grid) == chunks, "a whole row fits"
+    for blocks, most in ((200, 1.0), (80, 1.25)):
+        monkeypatch.setattr(open_files, "SLOW_CACHE_BYTES", blocks * block)
+        ordered = reading_order(chunks, plan.scene, plan.grid)
+        assert sorted(ordered, key=lambda chunk: chunk.index) == chunks
+        assert met(ordered, plan, blocks) <= most * everything
+    assert met(chunks, plan, 80) > 1.6 * everything
+    local = replace(plan.scene, source=replace(source, opens="scene.tif"))
+    assert reading_order(chunks, local, plan.grid) == chunks

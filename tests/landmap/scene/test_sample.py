@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 import landmap
 from landmap.errors import SceneError
 from landmap.scene import sample as module
-from landmap.scene.sample import ENOUGH, places_with_data, sample
+from landmap.scene.raster_source import RasterSource
+from landmap.scene.sample import ENOUGH, PlaceMemory, places_with_data, sample
 from landmap.scene.scene import Scene, open_scene
 from landmap.settings import Settings
 from landmap.tiling import Window
@@ -43,6 +45,48 @@ def opened(path: Path, **choices: Any) -> Scene:
 def decided(path: Path, **choices: Any) -> tuple[Any, ...]:
     found = opened(path, **choices).radiometry
     return found.scale, found.offset, found.level, found.origins
+
+
+def test_no_place_is_read_twice(write_scene: WriteScene, ordinary: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sampled, compared with near infrared and further bands, and judged by a rule of nodata that follows from it."""
+    values = ordinary(700, 900)
+    values[0, :200] = 0  # dark, or no data, as the offset says
+    path = write_scene(np.concatenate([values, values[:2]]), bands=("B04", "B03", "B02", "B08", "B05"), nodata=0)
+    asked: Counter[tuple[Any, ...]] = Counter()
+    read, read_many = RasterSource.read, RasterSource.read_many
+
+    def count(self: RasterSource, window: Window, *rest: Any) -> Any:
+        asked[self.band_indexes, window] += 1
+        return read(self, window, *rest)
+
+    def count_many(self: RasterSource, windows: Any, fills: Any) -> Any:
+        asked.update((self.band_indexes, window) for window in windows)
+        return read_many(self, windows, fills)
+
+    monkeypatch.setattr(RasterSource, "read", count)
+    monkeypatch.setattr(RasterSource, "read_many", count_many)
+    scene = open_scene(path, Settings(offset=-1000, scale="dn", level="L2A"))  # for the packaged model
+    assert scene.nir is not None
+    assert scene.further is not None
+    assert not scene.source.nodata.has_dark_zeros
+    assert {bands for bands, _ in asked} == {(1, 2, 3), (4,), (5,)}
+    assert set(asked.values()) == {1}
+
+
+def test_a_stricter_rule_is_that_of_reading_anew(write_scene: WriteScene, ordinary: Draw) -> None:
+    values = ordinary(300, 300)
+    values[0, 50:120] = 0
+    source = opened(write_scene(values, nodata=0)).source
+    strict = replace(source.nodata, has_dark_zeros=False)
+    memory = PlaceMemory()
+    memory.read(source)
+    found = memory.read(memory.with_nodata(source, strict))[0]
+    anew = PlaceMemory().read(replace(source, nodata=strict))[0]
+    for one, other, lenient in zip(found, anew, memory.read(source)[0], strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+        assert (lenient[1] >= one[1]).all()
+    assert not all(valid.all() for _, valid in found)
 
 
 def test_an_ordinary_scene_is_read_at_25_places_and_nowhere_else(
