@@ -105,8 +105,7 @@ def block_bytes(scene: Scene) -> int:
 
 def remembered_bytes(scene: Scene) -> int:
     """Bytes of the decoded blocks that are kept between chunks, or that reading one chunk needs if that is more."""
-    whole = math.prod(scene.geobox.shape) * _decoded_bytes(scene)
-    return max(min(SLOW_CACHE_BYTES, int(whole)) if is_slow(scene.source.opens) else 0, block_bytes(scene))
+    return max(SLOW_CACHE_BYTES if is_slow(scene.source.opens) else 0, block_bytes(scene))
 
 
 def _decoded_bytes(scene: Scene) -> float:
