@@ -14,6 +14,7 @@ from landmap.executors.base import Executor
 from landmap.executors.cluster import ClusterExecutor, words
 from landmap.executors.threads import ThreadExecutor
 from landmap_models.inference.lean_keras import lean_keras
+from landmap_models.inference.session import load_in_background
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -23,6 +24,8 @@ Scheduler: TypeAlias = "str | os.PathLike[str] | Client | None"
 
 CONNECT_SECONDS = 20
 """Seconds to wait for a scheduler to answer."""
+START_SECONDS = 5
+"""Seconds that the start of worker processes on this machine takes, about: Python, Dask, the scene and the model."""
 THREADS = 2
 """Number of threads of a worker process that is started here: one predicts while the other reads."""
 
@@ -117,4 +120,5 @@ def _local(workers: int) -> Iterator[Client]:
         Client(cluster, set_as_default=False) as client,
     ):
         client.run(lean_keras)  # these processes are landmap's own
+        client.run(load_in_background)  # meanwhile they are asked what they find
         yield client

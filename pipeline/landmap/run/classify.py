@@ -15,7 +15,7 @@ import rasterio
 
 from landmap.errors import issue_warnings
 from landmap.executors.base import Engine, Executor
-from landmap.executors.connect import Scheduler, open_executor
+from landmap.executors.connect import START_SECONDS, Scheduler, open_executor
 from landmap.geo.areas import pixel_areas
 from landmap.geo.geobox import misplaced
 from landmap.inference.chunking import reading_order
@@ -161,6 +161,13 @@ def _carry_out(plan: Plan, outputs: Outputs, run: _Run) -> Result:
     with ExitStack() as stack:
         stack.enter_context(sharing_files())
         stack.enter_context(locked(outputs.paths()))
+        if run.workers and plan.seconds < START_SECONDS:
+            LOG.info(
+                "about %.0f s of work is less than the start of worker processes takes (about %d s): threads, without "
+                "workers, have it sooner",
+                plan.seconds,
+                START_SECONDS,
+            )
         opened = open_executor(run.executor, run.scheduler, run.workers, plan.settings.threads)
         executor = stack.enter_context(opened)
         engine = executor.prepare(plan, run.classifier)

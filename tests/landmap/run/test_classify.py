@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -495,6 +496,23 @@ def test_an_executor_of_ones_own(land: Path, tmp_path: Path) -> None:
     assert (tmp_path / "own.tif").read_bytes() == (tmp_path / "threads.tif").read_bytes()
     with pytest.raises(SettingsError, match="Expected an executor, a scheduler or a number of workers"):
         landmap.classify(land, tmp_path / "both.tif", executor=executor, workers=1, **how)
+
+
+@pytest.mark.parametrize(("seconds", "workers", "said"), [(1, 2, True), (60, 2, False), (1, None, False)])
+def test_a_small_scene_says_that_workers_do_not_pay(
+    seconds: int,
+    workers: int | None,
+    said: bool,
+    land: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("landmap.run.classify.open_executor", lambda *which: nullcontext(OneAfterTheOther()))
+    monkeypatch.setattr(Plan, "seconds", seconds)
+    with caplog.at_level("INFO", "landmap"):
+        landmap.classify(land, tmp_path / "c.tif", classifier=MeanClassifier(), stride=64, chunk=128, workers=workers)
+    assert ("less than the start of worker processes takes" in caplog.text) == said
 
 
 def test_a_plan_that_was_shown_can_be_run(land: Path, tmp_path: Path) -> None:
