@@ -104,7 +104,12 @@ def library() -> Any:
 
 
 def load_in_background() -> None:
-    """Load the library in a thread, which takes half a second in which Python can go on."""
+    """Load the library in a thread, which takes half a second in which Python can go on.
+
+    Where OpenVINO is installed nothing is loaded, as that may be what computes.
+    """
+    if importlib.util.find_spec("openvino") is not None:
+        return
     threading.Thread(target=library, daemon=True).start()
 
 

@@ -111,6 +111,12 @@ def test_loading_first_says_nothing_either(tmp_path: Path) -> None:
     assert not done.stdout + done.stderr
 
 
+def test_nothing_is_loaded_where_openvino_may_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.threading, "Thread", None)  # would fail to start
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: {"openvino": True}[name])
+    session.load_in_background()
+
+
 def test_other_lines_come_out(capfd: pytest.CaptureFixture[str]) -> None:
     code = (
         "import ctypes, sys\n"
