@@ -173,7 +173,7 @@ def find_device(wanted: str) -> str:
     Raises:
         ModelError: There is no such device.
     """
-    if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
+    if wanted == "cpu" or (wanted == "auto" and not may_have_gpu()):
         return CPU
     gpus = [device.name for device in tensorflow().config.list_logical_devices("GPU")]
     if wanted == "auto" and not gpus:
@@ -187,7 +187,7 @@ def find_device(wanted: str) -> str:
     return f"/GPU:{number}"
 
 
-def _may_have_gpu() -> bool:
+def may_have_gpu() -> bool:
     """Whether TensorFlow must be asked, which takes seconds: there is a driver, or TensorFlow has a plug-in."""
     folder = package_folder()
     plugins = folder.parent / "tensorflow-plugins" if folder else Path()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from landmap.errors import SettingsError
@@ -16,8 +15,6 @@ from landmap_models.model_file.card import ModelCard
 FEW_WINDOWS = 50_000
 """A scene of fewer windows is predicted in float32, as that takes no longer than a trial of another precision, and by
 OpenVINO where it can be: up to there the start of TensorFlow costs more than its faster kernels save."""
-GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Files by which Linux shows a GPU of NVIDIA or AMD, or one of Windows; TensorFlow takes seconds to ask it."""
 
 
 def choose_engine(
@@ -48,10 +45,12 @@ def choose_engine(
         return found, "as asked"
     if grid.num_windows >= FEW_WINDOWS:
         return engine, "a large scene"
+    from landmap_models.inference.tensorflow import may_have_gpu
+
     if settings.precision not in ("auto", "float32"):
         return engine, f"{settings.precision} is asked for"
-    if settings.device not in ("auto", "cpu") or any(Path(name).exists() for name in GPU_FILES):
-        return engine, "there is a GPU" if settings.device == "auto" else f"{settings.device} is asked for"
+    if settings.device not in ("auto", "cpu") or may_have_gpu():
+        return engine, "there may be a GPU" if settings.device == "auto" else f"{settings.device} is asked for"
     return found, "a small scene"
 
 

@@ -31,11 +31,11 @@ TENSORFLOW, OPENVINO = InferenceEngine(), InferenceEngine("openvino", "2026.1")
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO counts as installed, and there is no GPU."""
-    import landmap.inference.engine as own
     import landmap_models.inference.openvino as module
+    import landmap_models.inference.tensorflow as tensorflow
 
     monkeypatch.setattr(module, "installed", lambda: "2026.1")
-    monkeypatch.setattr(own, "GPU_FILES", ())
+    monkeypatch.setattr(tensorflow, "may_have_gpu", lambda: False)
 
 
 def chosen(grid: Grid, **settings: Any) -> tuple[InferenceEngine, str]:
@@ -61,11 +61,11 @@ def test_small_scenes_get_openvino(grid: Grid, settings: dict[str, Any], engine:
 
 
 @pytest.mark.usefixtures("there")
-def test_a_gpu_is_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import landmap.inference.engine as own
+def test_a_gpu_is_left_to_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    import landmap_models.inference.tensorflow as tensorflow
 
-    monkeypatch.setattr(own, "GPU_FILES", (str(tmp_path),))
-    assert chosen(SMALL) == (TENSORFLOW, "there is a GPU")
+    monkeypatch.setattr(tensorflow, "may_have_gpu", lambda: True)
+    assert chosen(SMALL) == (TENSORFLOW, "there may be a GPU")
 
 
 def test_without_openvino_nothing_is_said_unless_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
