@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check docs bench fuzz lock clean
+.PHONY: setup demo test check docs bench bench-peers fuzz lock clean
 
 setup: .venv/.setup
 
@@ -31,6 +31,9 @@ docs: setup ## the site, in site/
 
 bench: setup ## ratios of speed and memory, measured in one run
 	$(BIN)/python -m pytest tests/benchmarks/bench_*.py -o python_functions="bench_*" --benchmark-columns=min,median,rounds -s --timeout=0
+
+bench-peers: setup ## landmap beside other libraries, each in an environment of its own; PEERS="--repeats 1" for a quick one
+	$(BIN)/python tests/benchmarks/compare_peers.py $(PEERS)
 
 fuzz: setup ## damaged files of every kind, many of each; LANDMAP_FUZZ says how many
 	LANDMAP_FUZZ=$${LANDMAP_FUZZ:-300} $(BIN)/python -m pytest -n 2 tests/integration/test_damage.py
