@@ -42,6 +42,10 @@ WIDTHS = (40, 80, 96)
 """Channels at 20, 40 and 80 m."""
 FINE = 16
 """Channels at 10 m."""
+MEAN, BINOMIAL = "mean", (0.25, 0.5, 0.25)
+"""Name of the last convolution of a training, and the weights along rows and columns from which it starts: the doubling
+before it gives each pixel of a square its own weights, a checkerboard before they are learnt, of which these leave
+nothing."""
 MOMENTUM = 0.97
 """Momentum of the statistics of batch normalisation."""
 
@@ -64,7 +68,9 @@ def build(shape: NetworkShape, options: ArchitectureOptions) -> keras.Model:
         raise ModelError(f"pixel-unet: expected four --filters, at 10, 20, 40 and 80 m. Received: {chosen}")
     fine, *widths = chosen
     inputs, x = pixel_input(shape.middle, (None, None), flags=shape.flags)
-    features = _features(x, _halved(x, inputs, widths[0]), widths, fine)
+    mean = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=MEAN)
+    features = mean(_features(x, _halved(x, inputs, widths[0]), widths, fine))
+    mean.set_weights([np.repeat(np.outer(BINOMIAL, BINOMIAL)[..., None, None], fine, axis=2)])
     answers = probabilities(layers.Identity(name="features")(features), shape)
     return keras.Model(inputs if shape.flags else inputs[0], answers, name="pixel-unet")
 

@@ -74,6 +74,19 @@ def test_bands_that_are_not_there_do_not_matter(name: str) -> None:
     assert not np.allclose(lacking, all_there, atol=1e-4)
 
 
+def test_an_untrained_unet_draws_no_checkerboard() -> None:
+    """Where land is the same all over, so are the answers, whatever weights the four pixels of a square have."""
+    keras.utils.set_random_seed(1)
+    model = build("pixel-unet", NetworkShape(4, 3, middle=MIDDLE), SLIM["pixel-unet"])
+    same = np.full((1, 96, 96, 3), 0.2, np.float32)
+    apart = {}
+    for name in ("fine", "mean"):
+        values = np.asarray(keras.Model(model.input, model.get_layer(name).output)(same))[0, 32:64, 32:64]
+        apart[name] = np.ptp(values.reshape(16, 2, 16, 2, -1).mean(axis=(0, 2)), axis=(0, 1)).max()
+    assert apart["fine"] > 1e-3
+    assert apart["mean"] < 1e-5
+
+
 def test_the_default_field_is_small_and_cheap() -> None:
     margin, _ = reach("pixel-field", ArchitectureOptions())
     assert 15 <= 2 * margin + 1 <= 30
