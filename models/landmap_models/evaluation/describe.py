@@ -16,6 +16,7 @@ from landmap_models.errors import CardError, ModelError
 from landmap_models.inference.classifier import check_answers, noise_chips
 from landmap_models.inference.keras_classifier import KerasClassifier, check_form
 from landmap_models.inference.loading import load_model
+from landmap_models.inference.per_pixel import KerasPixelModel, check_pixel_answers
 from landmap_models.inference.tensorflow import quietly
 from landmap_models.model_file.archive import (
     card_text,
@@ -58,15 +59,20 @@ def put_card(model: str | Path, card: str | Path, *, output: Path | None = None,
     origin, text = _read_card_file(card)
     content = read_content(text, origin)
     network = load_model(path)
-    check_form(network, str(path))
+    per_pixel = content.get("answers") == "pixel"
+    if not per_pixel:
+        check_form(network, str(path))
     config, digest = read_config(path), weights_sha256(path)
     faults = [*content_faults(content), *card_misfits(content, config, digest), *unbound_claims(content)]
     if faults:
         raise CardError(f"{path}: the model card {origin} is not usable: {'; '.join(faults)}")
     made = ModelCard.from_content(content)
     _check_name(made.name, digest)
-    classifier, noise = KerasClassifier(network, made), noise_chips(made)
-    check_answers(classifier.predict(noise), len(noise), made)
+    if per_pixel:
+        check_pixel_answers(KerasPixelModel(network, made))
+    else:
+        classifier, noise = KerasClassifier(network, made), noise_chips(made)
+        check_answers(classifier.predict(noise), len(noise), made)
     return write_card(path, made, output=target)
 
 

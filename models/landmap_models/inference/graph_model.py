@@ -17,8 +17,8 @@ import numpy as np
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import CardError, ModelError, UnsafeModelError
-from landmap_models.inference.classifier import check_answers
-from landmap_models.inference.per_pixel import Program, check_margin
+from landmap_models.inference.classifier import check_answers, noise_chips
+from landmap_models.inference.per_pixel import Program, check_margin, check_pixel_answers
 from landmap_models.inference.tensorflow import FrozenNetwork, find_device, tensorflow
 from landmap_models.model_file.archive import GRAPH_MEMBER, is_graph, read_card
 from landmap_models.model_file.card import ModelCard
@@ -160,20 +160,10 @@ def check_form(model: GraphModel) -> None:
         CardError: It can't be run on what the card says.
         ModelError: Its answers are no probabilities of the card's classes.
     """
-    card = model.card
-    low, high = ([getattr(band, end) for band in (*card.bands, *card.optional)] for end in ("p01", "p99"))
-    side = -(-64 // card.step) * card.step if card.margin is not None else card.chip_size
-    noise = np.random.default_rng(0).uniform(low, high, (side, side, len(low))).astype(np.float32)
-    if not card.per_pixel:
-        check_answers(model.predict(noise[None]), 1, card)
-        return
-    answers = model.predict_pixels(noise, card.input_names)
-    if answers.shape != (side, side, len(card.legend)):
-        raise CardError(
-            f"{card.name}: expected answers of shape {(side, side, len(card.legend))} for {side}x{side} px. Received: "
-            f"{answers.shape}. Correct the card"
-        )
-    check_answers(answers.reshape(side * side, -1), side * side, card)
+    if model.card.per_pixel:
+        check_pixel_answers(model)
+    else:
+        check_answers(model.predict(noise_chips(model.card, 1)), 1, model.card)
 
 
 @lru_cache(maxsize=2)

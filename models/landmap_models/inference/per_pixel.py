@@ -17,6 +17,7 @@ import numpy as np
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import CardError, ModelError
+from landmap_models.inference.classifier import PerPixelClassifier, check_answers
 from landmap_models.inference.fold_norm import fold_norm
 from landmap_models.inference.loading import load_model
 from landmap_models.inference.tensorflow import POLICIES, FrozenNetwork, Precision, find_device, tensorflow
@@ -180,6 +181,26 @@ def check_margin(answer: Any, card: ModelCard) -> None:
             f"They differ by up to {difference:.2g}. Give a wider margin (and the step, if it halves pixels), or null "
             "where none is wide enough"
         )
+
+
+def check_pixel_answers(model: PerPixelClassifier) -> None:
+    """Try a model on noise, and refuse answers that are no probabilities, or of another shape than its card says.
+
+    Raises:
+        CardError: They have another shape.
+        ModelError: They are no probabilities.
+    """
+    card = model.card
+    low, high = ([getattr(band, end) for band in (*card.bands, *card.optional)] for end in ("p01", "p99"))
+    side = -(-64 // card.step) * card.step if card.margin is not None else card.chip_size
+    noise = np.random.default_rng(0).uniform(low, high, (side, side, len(low))).astype(np.float32)
+    answers, wanted = model.predict_pixels(noise, card.input_names), (side, side, len(card.legend))
+    if answers.shape != wanted:
+        raise CardError(
+            f"{card.name}: expected answers of shape {wanted} for {side}x{side} px. Received: {answers.shape}. "
+            "Correct the card"
+        )
+    check_answers(answers.reshape(side * side, -1), side * side, card)
 
 
 @lru_cache(maxsize=4)

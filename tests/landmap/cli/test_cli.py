@@ -657,3 +657,28 @@ def test_warnings_of_the_library_are_printed_once(
     assert line.startswith("landmap: warning: assumed, since the file does not say")
     planned = landmap("plan", scene)
     assert planned.stderr == done.stderr
+
+
+def test_models_of_others_are_fetched_and_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from landmap_models.foreign import dynamic_world, saved_model
+    from landmap_models.inference.classifier import FAKE_CARD
+
+    asked: list[tuple[Any, ...]] = []
+
+    def told(*arguments: Any, **options: Any) -> Path:
+        asked.append((*arguments, options))
+        return tmp_path / "made.keras"
+
+    monkeypatch.setattr(dynamic_world, "fetch", told)
+    monkeypatch.setattr(saved_model, "import_saved_model", told)
+    card = tmp_path / "card.json"
+    card.write_text(FAKE_CARD.to_json())
+    done = CliRunner().invoke(cli, ["models", "fetch", "dynamic-world", "--from", str(tmp_path)])
+    assert done.output.startswith(str(tmp_path / "made.keras"))
+    assert "National Geographic" in done.output
+    done = CliRunner().invoke(cli, ["models", "import", str(tmp_path), "--card", str(card), "--softmax"])
+    assert done.output.strip() == str(tmp_path / "made.keras")
+    options = {"signature": "serving_default", "softmax": True, "output": None, "overwrite": False}
+    assert asked == [(tmp_path, {"overwrite": False}), (tmp_path, FAKE_CARD, options)]
+    refused = CliRunner().invoke(cli, ["models", "import", str(tmp_path), "--card", str(tmp_path / "none.json")])
+    assert "can't be read as text" in str(refused.exception)

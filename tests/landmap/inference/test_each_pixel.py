@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 import landmap
 from landmap.errors import SettingsError
-from landmap.inference import methods
+from landmap.inference import methods, precision
 from landmap.inference.methods import EachPixel, each_pixel
 from landmap.inference.predict import ChunkSettings, chunk_windows, cover_chunk
 from landmap.pixels import Pixels
@@ -182,11 +183,11 @@ def test_a_map_of_a_random_network_is_the_same_to_the_byte_however_it_is_cut(
 def test_a_run_by_a_file_is_gone_on_with_after_it_was_stopped(
     scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(methods, "LONGEST", 64)
+    monkeypatch.setattr(methods, "LONGEST", 40)
     model = tmp_path / "net.keras"
     small_network(3, pooled=False).save(model)
     write_card(model, dataclasses.replace(CARD, weights_sha256=""))
-    how: dict[str, Any] = {"model": str(model), "level": "L1C", "chunk": 64, "threads": 1}
+    how: dict[str, Any] = {"model": str(model), "level": "L1C", "chunk": 40, "threads": 1}
 
     def stop(done: int, total: int) -> None:
         if done > total / 2:
@@ -265,3 +266,21 @@ def test_settings_of_cells_are_refused(scene: Path) -> None:
         with pytest.raises(SettingsError, match=f"no {next(iter(choice))} with pixels"):
             landmap.plan(scene, card=CARD, **choice)
     assert "6 px around" in str(landmap.plan(scene, card=CARD, detail="pixel"))
+
+
+def test_a_reduced_precision_is_tried_on_pixels(scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from landmap_models.inference import tensorflow
+
+    monkeypatch.setattr(methods, "LONGEST", 64)
+    monkeypatch.setattr(precision, "FEW_WINDOWS", 1)
+    monkeypatch.setattr(tensorflow, "fast_precision", lambda device: "bfloat16")
+    model = tmp_path / "net.keras"
+    small_network(3, pooled=False).save(model)
+    write_card(model, dataclasses.replace(CARD, weights_sha256=""))
+    found = precision.choose_precision(landmap.plan(scene, model=str(model), level="L1C"))
+    words = re.fullmatch(
+        r"(\w+): ([\d.]+) % of ([\d,]+) sampled pixels have the same class in bfloat16 as .*", found.reason
+    )
+    assert words
+    assert (words[1] == "bfloat16") == (float(words[2]) >= 99.9)
+    assert int(words[3].replace(",", "")) == 150 * 170 - 30 * 40

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from landmap_models.errors import CardError, ModelError
+from landmap_models.evaluation.describe import put_card
 from landmap_models.inference.classifier import FAKE_CARD
 from landmap_models.inference.keras_classifier import load_classifier
 from landmap_models.inference.loading import load_model
@@ -161,3 +162,18 @@ def test_what_wants_chips_refuses_it(file: Path) -> None:
         load_classifier(file)
     with pytest.raises(ModelError, match="answers for each pixel"):
         load_pixel_model(file).predict(noise(32, 32)[None])
+
+
+def test_a_card_is_put_into_a_network_of_pixels_once_it_was_tried(tmp_path: Path) -> None:
+    path, text = tmp_path / "net.keras", tmp_path / "card.json"
+    network().save(path)
+    text.write_text(CARD.to_json())
+    assert put_card(path, text, output=tmp_path / "told.keras").per_pixel
+    assert load_pixel_model(tmp_path / "told.keras").card.margin == 4
+    text.write_text(dataclasses.replace(CARD, margin=0).to_json())
+    with pytest.raises(CardError, match="Give a wider margin"):
+        put_card(path, text, output=tmp_path / "narrow.keras")
+    text.write_text(dataclasses.replace(CARD, answers="chip", margin=None, step=1).to_json())
+    with pytest.raises(ModelError, match="expected chips as input"):
+        put_card(path, text, output=tmp_path / "chip.keras")
+    assert sorted(file.name for file in tmp_path.glob("*.keras")) == ["net.keras", "told.keras"]
