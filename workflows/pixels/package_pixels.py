@@ -17,7 +17,7 @@ from pixel_data import BANDS, CLASSES
 from pixel_fusion import FLOOR, fit_table
 
 from landmap_models.architectures.pixel_unet import MARGIN, STEP
-from landmap_models.model_file.archive import attach_pixel_network, read_card, write_card
+from landmap_models.model_file.archive import attach_network, read_card, write_card
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.pixels import SCALE, PixelPart
 
@@ -67,7 +67,7 @@ def package(network: Path, model: Path, chip_exponent: float, pixel_exponent: fl
         origin=ORIGIN,
     )
     write_card(model, replace(read_card(model), version=VERSION, description=DESCRIPTION))
-    return attach_pixel_network(model, network, part)
+    return attach_network(model, network, part)
 
 
 def main() -> None:

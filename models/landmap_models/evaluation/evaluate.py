@@ -283,10 +283,10 @@ def _open_model(model: str | Path | Classifier) -> tuple[Classifier, dict[str, s
     """Load a classifier, with the part of each chip of its training data and what it has learnt, if recorded."""
     if not isinstance(model, str | Path):
         return model, {}, Learnt()
-    from landmap_models.inference.keras_classifier import load_classifier
+    from landmap_models.inference.chip_average import load_chip_classifier
 
     path = find_model(model)
-    return load_classifier(path, weights_sha256(path)), *read_split(path)
+    return load_chip_classifier(path, weights_sha256(path)), *read_split(path)
 
 
 def _open_chips(

@@ -16,8 +16,8 @@ from landmap_models.datasets.files import ChipFile, decode, is_raster
 from landmap_models.datasets.picture import true_color
 from landmap_models.errors import DatasetError, ReportError
 from landmap_models.evaluation import figures
+from landmap_models.inference.chip_average import load_chip_classifier
 from landmap_models.inference.classifier import check_answers
-from landmap_models.inference.keras_classifier import load_classifier
 from landmap_models.model_file.archive import weights_sha256
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import find_model
@@ -76,7 +76,7 @@ def predict_chips(
     paths = [Path(image) for image in images]
     pictures = _pictures(paths, output, overwrite=overwrite)
     file = find_model(model)
-    classifier = load_classifier(file, weights_sha256(file))
+    classifier = load_chip_classifier(file, weights_sha256(file))
     chips = np.stack([_read(path, classifier.card, file_bands) for path in paths])
     answers = classifier.predict(chips)
     check_answers(answers, len(chips), classifier.card)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from landmap_models.errors import ModelError, UnsafeModelError
 from landmap_models.inference.tensorflow import tensorflow
-from landmap_models.model_file.archive import is_graph, read_config
+from landmap_models.model_file.archive import is_graph, read_config, read_further
+from landmap_models.model_file.chips import ChipPart
+from landmap_models.model_file.pixels import PixelPart
 
 
 def load_model(path: str | Path) -> Any:
@@ -29,6 +32,24 @@ def load_model(path: str | Path) -> Any:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises ValueError, TypeError, KeyError and more for files it can't read
         raise ModelError(f"{path}: Keras can't load it: {' '.join(str(error).split())[:300]}") from error
+
+
+def load_further(path: str | Path, part: PixelPart | ChipPart) -> Any:
+    """A further `keras.Model` inside a model file, loaded in safe mode.
+
+    Args:
+        path: The model file.
+        part: What its card says of the network.
+
+    Raises:
+        ModelError: The file holds no such network, another one than its card says, or Keras can't read it.
+        UnsafeModelError: It holds code.
+    """
+    content = read_further(path, part)
+    with tempfile.TemporaryDirectory(prefix="landmap-") as folder:  # Keras reads files only
+        file = Path(folder, "further.keras")
+        file.write_bytes(content)
+        return load_model(file)
 
 
 def _refuse_code(path: Path) -> None:

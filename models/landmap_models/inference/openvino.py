@@ -25,7 +25,7 @@ from landmap_models.errors import ModelError
 from landmap_models.inference.dense import dense_layers
 from landmap_models.inference.fold_norm import Entry, references
 from landmap_models.inference.pixel_network import BINOMIAL
-from landmap_models.model_file.archive import CONFIG_MEMBER, WEIGHTS_MEMBER, read_card, read_config, read_pixel_network
+from landmap_models.model_file.archive import CONFIG_MEMBER, WEIGHTS_MEMBER, read_card, read_config, read_further
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.pixels import DETAIL, HALVING, KNOWN, SCALE, THERE, PixelPart
 
@@ -165,7 +165,7 @@ class OpenVinoClassifier:
 
     def _pixel_layers(self, part: PixelPart, bands: tuple[str, ...]) -> tuple[list[Entry], Weights]:
         """Layers that give factors for some of the bands, as `PixelNetwork` does it."""
-        with zipfile.ZipFile(io.BytesIO(read_pixel_network(self._path, part))) as archive:
+        with zipfile.ZipFile(io.BytesIO(read_further(self._path, part))) as archive:
             layers: list[Entry] = json.loads(archive.read(CONFIG_MEMBER))["config"]["layers"]
             weights = _read_weights(archive, layers)
         flags = np.array(part.flags(bands))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 
 from landmap_models.arrays import Floats
 from landmap_models.inference.graphs import Graphs
-from landmap_models.inference.loading import load_model
+from landmap_models.inference.loading import load_further
 from landmap_models.inference.tensorflow import POLICIES, Precision, Shape, frozen_network
-from landmap_models.model_file.archive import PIXELS_MEMBER, read_pixel_network
 from landmap_models.model_file.pixels import PixelPart
 
 BINOMIAL = (0.25, 0.5, 0.25)
@@ -110,8 +108,4 @@ def load_pixel_network(path: str | Path, part: PixelPart) -> Any:
         ModelError: The file holds no such network, another one than its card says, or Keras can't read it.
         UnsafeModelError: It holds code.
     """
-    content = read_pixel_network(path, part)
-    with tempfile.TemporaryDirectory(prefix="landmap-") as folder:  # Keras reads files only
-        file = Path(folder, PIXELS_MEMBER)
-        file.write_bytes(content)
-        return load_model(file)
+    return load_further(path, part)

@@ -16,6 +16,7 @@ from typing import Any, cast
 from landmap_models.errors import ZIP_DAMAGE, CardError, ModelError
 from landmap_models.model_file.card import ModelCard, read_content
 from landmap_models.model_file.card_fit import card_misfits
+from landmap_models.model_file.chips import ChipPart
 from landmap_models.model_file.foreign_models import foreign_model, quoted
 from landmap_models.model_file.nir import NirPrior
 from landmap_models.model_file.pixels import PixelPart
@@ -28,6 +29,10 @@ CONFIG_MEMBER = "config.json"
 METADATA_MEMBER = "metadata.json"
 PIXELS_MEMBER = "landmap_pixels.keras"
 """The network that answers for each pixel, a `.keras` file of its own."""
+CHIPS_MEMBER = "landmap_chips.keras"
+"""The further network that answers for chips, a `.keras` file of its own."""
+FURTHER = {"pixels": PIXELS_MEMBER, "chips": CHIPS_MEMBER}
+"""Members with further networks, by the entry of the card that tells of them."""
 
 
 GRAPH_MEMBER = "landmap_graph.pb"
@@ -173,24 +178,25 @@ def write_card(
     members: dict[str, str | bytes | None] = {CARD_MEMBER: card.to_json()}
     if not is_described(path):
         members[SPLIT_MEMBER] = None  # of other weights
-    if card.pixels is None:
-        members[PIXELS_MEMBER] = None
-    elif PIXELS_MEMBER not in (extra or {}) and not _has_pixel_network(path):
-        raise CardError(
-            f"{path}: expected the network for single pixels inside ({PIXELS_MEMBER}) that the card tells of. Take the "
-            "entry 'pixels' out of the card"
-        )
+    for entry, member in FURTHER.items():
+        if getattr(card, entry) is None:
+            members[member] = None
+        elif member not in (extra or {}) and not _has_member(path, member):
+            raise CardError(
+                f"{path}: expected the further network inside ({member}) that the card tells of. Take the entry "
+                f"{entry!r} out of the card"
+            )
     _write_members(path, members | dict(extra or {}), Path(output or path))
     return card
 
 
-def _has_pixel_network(path: Path) -> bool:
+def _has_member(path: Path, member: str) -> bool:
     with _open_archive(path) as archive:
-        return PIXELS_MEMBER in archive.namelist()
+        return member in archive.namelist()
 
 
-def read_pixel_network(path: str | Path, part: PixelPart) -> bytes:
-    """The second network of a model file, a `.keras` file of its own.
+def read_further(path: str | Path, part: PixelPart | ChipPart) -> bytes:
+    """A further network of a model file, a `.keras` file of its own.
 
     Args:
         path: The model file.
@@ -199,16 +205,21 @@ def read_pixel_network(path: str | Path, part: PixelPart) -> bytes:
     Raises:
         ModelError: The file is damaged, or holds no such network, or another one than its card says.
     """
+    member = FURTHER[_entry_of(part)]
     with _open_archive(Path(path)) as archive:
-        content = archive.read(PIXELS_MEMBER) if PIXELS_MEMBER in archive.namelist() else None
+        content = archive.read(member) if member in archive.namelist() else None
     if content is None:
+        without = "do without: --detail chip" if isinstance(part, PixelPart) else f"take {_entry_of(part)} off its card"
         raise ModelError(
-            f"{path}: expected a second network inside ({PIXELS_MEMBER}), as its card says. Get the file anew, or do "
-            "without: --detail chip"
+            f"{path}: expected a further network inside ({member}), as its card says. Get the file anew, or {without}"
         )
     if hashlib.sha256(content).hexdigest() != part.sha256:
-        raise ModelError(f"{path}: the network for pixels is not the one that the card describes (sha256 differs)")
+        raise ModelError(f"{path}: {member} inside is not the network that the card describes (sha256 differs)")
     return content
+
+
+def _entry_of(part: PixelPart | ChipPart) -> str:
+    return "pixels" if isinstance(part, PixelPart) else "chips"
 
 
 def is_described(path: Path) -> bool:
@@ -264,12 +275,13 @@ def attach_nir_prior(path: str | Path, prior: NirPrior | None) -> ModelCard:
     return write_card(path, card)
 
 
-def attach_pixel_network(path: str | Path, network: str | Path, part: PixelPart) -> ModelCard:
-    """Put a network that answers for each pixel into a model file, in place of one that is there.
+def attach_network(path: str | Path, network: str | Path, part: PixelPart | ChipPart) -> ModelCard:
+    """Put a further network into a model file, in place of one of its kind that is there.
 
     Args:
         path: The model, with its card.
-        network: A `.keras` file as `pixel_unet.with_flags` makes its model.
+        network: A `.keras` file: for pixels as `pixel_unet.with_flags` makes its model, for chips of the model's own
+            input and output.
         part: What the card is to say of it; its `sha256` is set to that of the file.
 
     Returns:
@@ -282,12 +294,14 @@ def attach_pixel_network(path: str | Path, network: str | Path, part: PixelPart)
     weights_sha256(network)  # refused where it is no such file
     content = Path(network).read_bytes()
     part = dataclasses.replace(part, sha256=hashlib.sha256(content).hexdigest())
-    card = dataclasses.replace(read_card(path), pixels=part)
+    entry = _entry_of(part)
+    entries: dict[str, Any] = {entry: part}
+    card = dataclasses.replace(read_card(path), **entries)
     try:
         card.check()
     except ValueError as error:
-        raise CardError(f"{path}: the network for pixels is not usable: {error}") from error
-    return write_card(path, card, {PIXELS_MEMBER: content})
+        raise CardError(f"{path}: the network for {entry} is not usable: {error}") from error
+    return write_card(path, card, {FURTHER[entry]: content})
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from landmap_models.legend import LandClass, Legend
 from landmap_models.model_file.card_checks import NIR_BAND as NIR_BAND
 from landmap_models.model_file.card_checks import SENTINEL_BAND as SENTINEL_BAND
 from landmap_models.model_file.card_checks import Answers, Task, card_faults, is_number
+from landmap_models.model_file.chips import ChipPart
 from landmap_models.model_file.nir import NirPrior
 from landmap_models.model_file.pixels import PixelPart
 from landmap_models.model_file.transform import LogSigmoid
@@ -91,6 +92,8 @@ class ModelCard:
     """Prior that near infrared gives where a scene has it; None where the model has no use for it."""
     pixels: PixelPart | None = None
     """Network for single pixels in the same file, and how both make one map; None where the file has none."""
+    chips: ChipPart | None = None
+    """Further network for single chips in the same file, which maps do not use; None where the file has none."""
     training: Mapping[str, Any] = field(default_factory=dict)
     """Record of the training: data, split, seed, settings and log."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -150,8 +153,8 @@ class ModelCard:
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> ModelCard:
         """Make a card of entries without faults (`content_faults`)."""
-        thresholds, nir, pixels, transform = (
-            content.get(name) for name in ("thresholds", "nir", "pixels", "transform")
+        thresholds, nir, pixels, chips, transform = (
+            content.get(name) for name in ("thresholds", "nir", "pixels", "chips", "transform")
         )
         made = {
             "bands": tuple(BandProfile(**band) for band in content["bands"]),
@@ -163,6 +166,7 @@ class ModelCard:
             "thresholds": None if thresholds is None else tuple(thresholds),
             "nir": None if nir is None else NirPrior.from_content(nir),
             "pixels": None if pixels is None else PixelPart.from_content(pixels),
+            "chips": None if chips is None else ChipPart.from_content(chips),
         }
         return cls(**{**content, **made})
 
@@ -223,6 +227,7 @@ def describe(card: ModelCard) -> str:
         f"{f', by {card.transform.name}' if card.transform else ''}",
         *([f"  answers   for each pixel, {margin_text(card)}"] if card.per_pixel else []),
         f"  optional  {_further_bands(card)}",
+        *([f"  chips     {_further_chips(card.chips)}"] if card.chips else []),
         f"  classes   {', '.join(f'{c.id} {c.name}' for c in card.legend)}",
         f"  task      {_task(card)}",
         f"  training  {card.training.get('data', 'not recorded')}, {_parts(_mapping(card.training.get('split')))}",
@@ -264,6 +269,10 @@ def _further_bands(card: ModelCard) -> str:
     if card.optional:
         uses.append(f"{', '.join(band.name for band in card.optional)}, of which the network is told which are there")
     return "; ".join(uses) or "no further bands"
+
+
+def _further_chips(part: ChipPart) -> str:
+    return f"single chips are answered by a further network, too, with a share of {part.weight:g}: {part.origin}"
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from landmap_models.legend import COLOR, MAX_CLASS_ID, LandClass
+from landmap_models.model_file.chips import ChipPart
 from landmap_models.model_file.nir import NirPrior, Roles
 from landmap_models.model_file.pixels import PixelPart
 from landmap_models.model_file.transform import LogSigmoid
@@ -185,7 +186,7 @@ CHECKS: dict[str, Callable[[str, Any], list[str]]] = {
     "legend": _legend,
 }
 """Check of each entry by itself."""
-OPTIONAL = ("thresholds", "nir", "pixels", "margin", "transform")
+OPTIONAL = ("thresholds", "nir", "pixels", "chips", "margin", "transform")
 """Entries that may be null in the JSON."""
 
 
@@ -228,6 +229,8 @@ def _together(content: Content) -> Iterator[str]:
         yield from _nir_faults(content, task)
     if "pixels" in content:
         yield from _pixel_faults(content, task)
+    if "chips" in content:
+        yield from _chip_faults(content["chips"], task)
     if "transform" in content:
         yield from _transform_faults(content)
     if content.get("answers") == "pixel":
@@ -245,8 +248,8 @@ def _names(content: Content, *entries: str) -> list[str]:
 
 
 def _per_pixel_faults(content: Content, task: object) -> Iterator[str]:
-    if task != "single-label" or "nir" in content or "pixels" in content:
-        yield "Expected a single-label model without nir and pixels where it answers for each pixel"
+    if task != "single-label" or not {"nir", "pixels", "chips"}.isdisjoint(content):
+        yield "Expected a single-label model without nir, pixels and chips where it answers for each pixel"
     names = _names(content, "bands", "optional")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         yield f"Expected each band once among bands and optional. Received more than once: {', '.join(twice)}"
@@ -313,6 +316,19 @@ def _pixel_faults(content: Content, task: object) -> Iterator[str]:
     except (TypeError, ValueError) as error:
         own = str(error).startswith("Expected")
         yield (str(error) if own else _expected("numbers, names and lists of these in pixels", part))
+
+
+def _chip_faults(part: Any, task: object) -> Iterator[str]:
+    if not isinstance(part, Mapping) or task != "single-label":
+        yield _expected("chips of a single-label model, as an object with weight, sha256 and origin", part)
+        return
+    keys = list(_key_faults(part, ChipPart, " of chips"))
+    yield from keys
+    if not keys:
+        try:
+            ChipPart.from_content(part).check()
+        except ValueError as error:
+            yield str(error)
 
 
 def _prior_faults(nir: Any, classes: int) -> Iterator[str]:

@@ -35,7 +35,7 @@ from landmap.settings import STRIDES, Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid
 from landmap_models.inference.engines import InferenceEngine
 from landmap_models.legend import UNKNOWN, LandClass
-from landmap_models.model_file.archive import read_card, read_config, read_pixel_network
+from landmap_models.model_file.archive import read_card, read_config, read_further
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.nir import CELL
 from landmap_models.model_file.packaged import find_model
@@ -239,7 +239,7 @@ def make_plan(
     config = read_config(model_path) if model_path else None
     detail = _detail(card, settings, config)
     if detail and model_path:
-        read_pixel_network(model_path, part_of(card))  # refused here where it is not there
+        read_further(model_path, part_of(card))  # refused here where it is not there
     if not (detail or card.per_pixel):
         scene = dataclasses.replace(scene, further=None, further_text="")
     grid, method = _windows(scene, card, settings, config, detail=detail)

@@ -191,7 +191,7 @@ def test_a_file_without_the_network_that_its_card_tells_of_is_refused_by_the_pla
         for name in old.namelist():
             if name != PIXELS_MEMBER:
                 new.writestr(name, old.read(name))
-    with pytest.raises(ModelError, match=r"expected a second network inside .*--detail chip"):
+    with pytest.raises(ModelError, match=r"expected a further network inside .*--detail chip"):
         landmap.plan(scene, model=str(without))
     assert not landmap.plan(scene, model=str(without), detail="chip").detail
 

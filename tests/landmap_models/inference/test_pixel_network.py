@@ -13,7 +13,7 @@ import pytest
 
 from landmap_models.errors import CardError, ModelError
 from landmap_models.inference.keras_classifier import load_classifier
-from landmap_models.model_file.archive import PIXELS_MEMBER, attach_pixel_network, read_card, write_card
+from landmap_models.model_file.archive import PIXELS_MEMBER, attach_network, read_card, write_card
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.pixels import PixelPart
 
@@ -52,7 +52,7 @@ def model(plain_model: Path, small_card: ModelCard, network: Path, tmp_path: Pat
     """A model file with both networks."""
     path = Path(shutil.copy(plain_model, tmp_path / "both.keras"))
     write_card(path, small_card)
-    attach_pixel_network(path, network, PART)
+    attach_network(path, network, PART)
     return path
 
 
@@ -130,5 +130,5 @@ def test_a_part_that_can_not_be_meant_is_refused(
 ) -> None:
     before = model.read_bytes()
     with pytest.raises(CardError, match=words):
-        attach_pixel_network(model, network, dataclasses.replace(PART, **change))
+        attach_network(model, network, dataclasses.replace(PART, **change))
     assert model.read_bytes() == before

@@ -189,7 +189,7 @@ def test_a_card_of_chips_is_written_as_before(small_card: ModelCard) -> None:
         *((lambda c, s=s: c.update(step=s), "step in whole pixels") for s in (0, None, 1.0)),
         (lambda c: c.update(margin=23), "whole steps of 2 px"),
         (lambda c: c.update(margin=None, chip_size=66, step=4), "double steps of 4 px"),
-        (lambda c: c.update(task="multi-label"), "single-label model without nir and pixels"),
+        (lambda c: c.update(task="multi-label"), "single-label model without nir, pixels and chips"),
         (lambda c: c["optional"][0].update(name="B04"), "each band once among bands and optional"),
         (lambda c: c["optional"][0].update(name="red"), "Sentinel-2 band names"),
         (lambda c: c["optional"].pop(), "for each of 4 bands"),
