@@ -115,7 +115,7 @@ class KerasClassifier:
     def pixel_factors(self, values: Floats, bands: tuple[str, ...]) -> Floats:
         """What the network for pixels says of each class of the legend, `(classes, height, width)`; see `PixelPart`.
 
-        It computes in float32.
+        It computes in the classifier's precision, or in float32 if that is for chips only.
 
         Args:
             values: Reflectance of these bands, `(height, width, bands)`; each side is a multiple of the part's step.
@@ -132,7 +132,8 @@ class KerasClassifier:
             if bands not in self._pixel_networks:
                 load = partial(load_pixel_network, self._path, part)
                 there = part.flags(bands)
-                self._pixel_networks[bands] = PixelNetwork(load, part, there, "float32", self.device, self._graphs)
+                precision: Precision = "float32" if self.precision.endswith("-chips") else self.precision
+                self._pixel_networks[bands] = PixelNetwork(load, part, there, precision, self.device, self._graphs)
             network = self._pixel_networks[bands]
         return self._run(network.factors, values)
 

@@ -64,11 +64,14 @@ def _without_collections() -> Iterator[None]:
             gc.enable()
 
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "float16", "bfloat16-chips", "float16-chips"]
+"""Number format in which networks compute; "-chips": only the one for chips, and the one for pixels in float32."""
 POLICIES: dict[Precision, str] = {
     "float32": "float32",
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
+    "bfloat16-chips": "mixed_bfloat16",
+    "float16-chips": "mixed_float16",
 }
 """Keras's dtype policies: all but float32 convert float32 weights where they are used."""
 CPU_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")

@@ -36,7 +36,7 @@ from landmap.io.reading import CACHE_BYTES
 from landmap.products.files import check_outputs
 from landmap.run.classify import run_plan
 from landmap.run.result import Progress
-from landmap.settings import PRECISIONS, Choices, Settings, with_choices
+from landmap.settings import Choices, Settings, with_choices
 from landmap.tiling import Chunk, Grid, Window
 from landmap_models.inference.classifier import Classifier, PerPixelClassifier, WindowClassifier
 from landmap_models.sentinel2 import TRUE_COLOR
@@ -169,8 +169,8 @@ def _gathered(plan: Plan, whole: Whole, steps: Steps, scene: str) -> Bench:
 
 
 def precision_of(whole: Whole) -> Precision:
-    """The precision of a run: its text begins with the name."""
-    return cast("Precision", next(name for name in PRECISIONS if whole.precision.startswith(name)))
+    """The precision of a run, with the name of which its text begins."""
+    return cast("Precision", re.split("[ :,]", whole.precision)[0])
 
 
 def run_whole(plan: Plan, cover: Path, *, overwrite: bool = False) -> Whole:

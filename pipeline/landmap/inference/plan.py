@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -116,17 +116,20 @@ class Plan:
             keep_probabilities=keep_probabilities,
             unknown_below=chosen.unknown_below,
             recode=self.recode,
-            detail=self.detail_settings,
+            detail=self.detail_settings(self.chunks()),
         )
 
-    @property
-    def detail_settings(self) -> DetailSettings | None:
-        """How the model's network for pixels is run; None where it isn't."""
+    def detail_settings(self, chunks: Iterable[Chunk]) -> DetailSettings | None:
+        """How the model's network for pixels is run; None where it isn't.
+
+        Args:
+            chunks: All chunks that it is run on.
+        """
         if not self.detail:
             return None
         available = (*self.card.band_names, *((NIR_BAND,) if self.scene.nir else ()))
         available += self.scene.further.names if self.scene.further else ()
-        owned = [self.grid.owned_window(chunk) for chunk in self.chunks()]
+        owned = [self.grid.owned_window(chunk) for chunk in chunks]
         return detail_settings(part_of(self.card), available, owned, self.engine.smallest_tile)
 
     @property

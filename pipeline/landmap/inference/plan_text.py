@@ -69,7 +69,7 @@ def plan_html(plan: Plan) -> str:
 
 def detail_text(plan: Plan) -> str:
     """How classes of single pixels are found, in words; empty where classes are those of cells."""
-    how = plan.detail_settings
+    how = plan.detail_settings(plan.chunks())
     return "" if how is None else f"a class for each pixel, by a second network, from {', '.join(how.bands)}"
 
 

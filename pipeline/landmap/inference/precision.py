@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +14,11 @@ from landmap.errors import SettingsError
 from landmap.inference.chunking import SMALLEST_TILE
 from landmap.inference.engine import FEW_WINDOWS
 from landmap.inference.plan import Plan
-from landmap.inference.predict import ChunkSettings, chunk_windows
+from landmap.inference.predict import chunk_windows, cover_chunk
 from landmap.inference.work import load
 from landmap.scene.sample import places_with_data
 from landmap.tiling import Chunk, Window
+from landmap_models.legend import NODATA
 from landmap_models.model_file.archive import is_graph
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
@@ -30,7 +31,9 @@ WINDOWS = 6000
 FEW_WITH_DATA = WINDOWS // 10
 """If fewer windows of the sample see data, another sample is taken where there are data."""
 PIXELS_OF_A_WINDOW = 64
-"""For models that answer for each pixel, so many pixels count as a window in all three numbers."""
+"""Where pixels are compared, so many of them count as a window in all three numbers."""
+CHIPS_ONLY: dict[Precision, Precision] = {"bfloat16": "bfloat16-chips", "float16": "float16-chips"}
+"""The precision in which only the network for chips computes, by that of both networks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,53 +67,67 @@ def choose_precision(plan: Plan) -> Choice:
         return Choice("float32", "float32: an imported graph")
     if wanted != "auto":
         return Choice(wanted, f"{wanted}, as asked")
-    if _answers(plan, [(plan.grid.height, plan.grid.width)], plan.grid.num_windows) < FEW_WINDOWS:
+    shape = plan.grid.height, plan.grid.width
+    if _answers([shape], plan.grid.num_windows, maps=plan.method.per_pixel) < FEW_WINDOWS:
         return Choice("float32", "float32: a small scene")
     fast = fast_precision(device)
     if fast == "float32":
         return Choice("float32", "float32: the device has nothing faster")
-    agreement, number = _agreement(plan, fast)
-    if not number:
-        return Choice("float32", "float32: the sample has no data to try another on")
-    what = "pixels" if plan.method.per_pixel else "windows"
-    found = f"{100 * agreement:.2f} % of {number:,} sampled {what} have the same class in {fast} as in float32"
-    return Choice(
-        fast if agreement >= AGREEMENT else "float32", f"{fast if agreement >= AGREEMENT else 'float32'}: {found}"
-    )
+    found = ""
+    for candidate, maps in _candidates(plan, fast):
+        agreement, number = _agreement(plan, candidate, maps=maps)
+        if not number:
+            return Choice("float32", "float32: the sample has no data to try another on")
+        what = "pixels" if maps else "windows"
+        found += f"{'; ' if found else ''}{100 * agreement:.2f} % of {number:,} sampled {what} have the same class in "
+        found += f"{candidate} as in float32"
+        if agreement >= AGREEMENT:
+            return Choice(candidate, f"{candidate}: {found}")
+    return Choice("float32", f"float32: {found}")
 
 
-def _agreement(plan: Plan, fast: Precision) -> tuple[float, int]:
+def _candidates(plan: Plan, fast: Precision) -> list[tuple[Precision, bool]]:
+    """Precisions to try, the fastest first, and whether maps are compared, or the classes of windows."""
+    if not plan.detail:
+        return [(fast, plan.method.per_pixel)]
+    return [(fast, True), (CHIPS_ONLY[fast], False)]
+
+
+def _agreement(plan: Plan, fast: Precision, *, maps: bool) -> tuple[float, int]:
     """Share of sampled windows, or pixels, with the same class in both precisions, and their number."""
     chunks = _small_chunks(plan)
-    found = _same(plan, fast, _spread(plan, chunks))
-    if _answers(plan, [found.shape], found.size) < FEW_WITH_DATA and len(chunks) > 1:
-        found = _same(plan, fast, _spread(plan, _with_data(plan, chunks)))
+    found = _same(plan, fast, _spread(plan, chunks, maps=maps), maps=maps)
+    if _answers([found.shape], found.size, maps=maps) < FEW_WITH_DATA and len(chunks) > 1:
+        found = _same(plan, fast, _spread(plan, _with_data(plan, chunks), maps=maps), maps=maps)
     return float(found.mean()) if found.size else 0.0, found.size
 
 
-def _same(plan: Plan, fast: Precision, chunks: list[Chunk]) -> npt.NDArray[np.bool_]:
-    """Whether each window of some chunks that sees data has the same class in both precisions."""
+def _same(plan: Plan, fast: Precision, chunks: list[Chunk], *, maps: bool) -> npt.NDArray[np.bool_]:
+    """Whether each window of some chunks that sees data, or each pixel of their map, has the same class in both."""
     if not chunks:
         return np.zeros(0, np.bool_)
-    how = ChunkSettings(
-        plan.method,
-        plan.settings.batch_size,
-        _tile([plan.grid.padded_window(c) for c in chunks]) if plan.method.in_one_pass else None,
-    )
+    tile = _tile([plan.grid.padded_window(c) for c in chunks]) if plan.method.in_one_pass else None
+    how = replace(plan.chunk_settings(), tile=tile, detail=plan.detail_settings(chunks))
     same: list[npt.NDArray[np.bool_]] = []
     for chunk in chunks:
         pixels = plan.scene.read(plan.grid.read_window(chunk))
-        (exact, weights), (reduced, _) = (
-            chunk_windows(pixels, plan.grid, chunk, load(plan, precision), how) for precision in ("float32", fast)
-        )
-        same.append((exact.argmax(axis=-1) == reduced.argmax(axis=-1))[weights > 0])
+        models = [load(plan, precision) for precision in ("float32", fast)]
+        if plan.detail and maps:
+            exact, reduced = (cover_chunk(pixels, plan.grid, chunk, model, how).classes for model in models)
+            same.append((exact == reduced)[exact != NODATA])
+        else:
+            (one, weights), (other, _) = (chunk_windows(pixels, plan.grid, chunk, model, how) for model in models)
+            same.append((one.argmax(axis=-1) == other.argmax(axis=-1))[weights > 0])
     return np.concatenate(same)
 
 
 def _small_chunks(plan: Plan) -> list[Chunk]:
     """The scene in small chunks, without those that a mask is known to leave out."""
     side = plan.grid.stride if plan.method.per_pixel else SMALLEST_TILE - 2 * plan.grid.chip_size
-    return [c for c in plan.grid.chunks(side, side) if not plan.scene.left_out(plan.grid.owned_window(c))]
+    margin = 1 if plan.detail else 0
+    return [
+        c for c in plan.grid.chunks(side, side, margin=margin) if not plan.scene.left_out(plan.grid.owned_window(c))
+    ]
 
 
 def _with_data(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
@@ -127,22 +144,22 @@ def _with_data(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
     return [chunk for chunk in chunks if has_data(plan.grid.owned_window(chunk))]
 
 
-def _answers(plan: Plan, shapes: Sequence[tuple[int, ...]], windows: int) -> int:
+def _answers(shapes: Sequence[tuple[int, ...]], windows: int, *, maps: bool) -> int:
     """Number of windows whose answers count, or of as many pixels as are worth a window each.
 
     Args:
-        plan: The plan of the scene.
         shapes: Shapes of arrays of pixels.
         windows: Number of windows.
+        maps: Whether pixels count.
     """
-    return sum(map(math.prod, shapes)) // PIXELS_OF_A_WINDOW if plan.method.per_pixel else windows
+    return sum(map(math.prod, shapes)) // PIXELS_OF_A_WINDOW if maps else windows
 
 
-def _spread(plan: Plan, chunks: list[Chunk]) -> list[Chunk]:
+def _spread(plan: Plan, chunks: list[Chunk], *, maps: bool) -> list[Chunk]:
     """Chunks that are spread evenly over all of them and together have about `WINDOWS` windows."""
     windows = max(
         (
-            _answers(plan, [plan.grid.owned_window(c).shape], len(c.window_rows) * len(c.window_cols)) or 1
+            _answers([plan.grid.owned_window(c).shape], len(c.window_rows) * len(c.window_cols), maps=maps) or 1
             for c in chunks
         ),
         default=1,
