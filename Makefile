@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test check docs bench bench-peers fuzz lock clean
+.PHONY: setup demo test test-openvino check docs bench bench-peers fuzz lock clean
 
 setup: .venv/.setup
 
@@ -20,6 +20,11 @@ demo: setup ## write an example scene and map it
 
 test: setup ## what CI runs, after check
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-openvino: setup ## the tests of an optional engine, which setup does not install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs,test,openvino]'
+	$(BIN)/python -m pytest -n 2 tests/landmap_models/inference/test_openvino.py tests/landmap/inference/test_engine.py
+	$(BIN)/python -m pip uninstall --quiet --yes openvino openvino-telemetry
 
 check: setup
 	$(BIN)/ruff check
