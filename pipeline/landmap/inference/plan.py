@@ -44,6 +44,12 @@ AUTO_WINDOWS = 40_000
 """The finest stride is chosen that needs no more windows than this: well under a minute on a laptop."""
 
 
+DETAIL_PER_SECOND_AND_CORE = 1_400_000
+"""Rough rate of the packaged network for pixels, in pixels a second."""
+OTHER_WORK_PER_SECOND_AND_CORE = 2_000_000
+"""Rough rate, in pixels a second, of all but the networks: reading, blending, choosing classes, writing."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Plan:
     """Everything that decides a cover. It is small and can be pickled: no pixels, no model, no open file.
@@ -172,10 +178,16 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Rough time in seconds that prediction takes here, without a GPU."""
+        """Rough time in seconds that the chunks take here, without a GPU; the start is not counted."""
         chunks = self.num_chunks - self.num_left_out
-        windows = self.grid.num_windows * chunks / self.num_chunks
-        return self.method.seconds(windows, chunks * math.prod(self.tile or (0, 0))) / (os.cpu_count() or 1)
+        share = chunks / self.num_chunks
+        given = self.detail_settings(self.chunks())
+        seconds_of_a_core = (
+            self.method.seconds(share * self.grid.num_windows, chunks * math.prod(self.tile or (0, 0)))
+            + (chunks * math.prod(given.shape) / DETAIL_PER_SECOND_AND_CORE if given else 0)
+            + share * self.grid.height * self.grid.width / OTHER_WORK_PER_SECOND_AND_CORE
+        )
+        return seconds_of_a_core / (os.cpu_count() or 1)
 
     @property
     def nir(self) -> str:
