@@ -27,7 +27,7 @@ PIPELINE = (
     "executors maps",
     "accuracy report",
     "run",
-    "batch bench",
+    "batch bench lazy",
     "cli",
     "__main__",
 )
@@ -168,9 +168,9 @@ def test_heavy_imports_wait(path: Path) -> None:
     assert heavy <= allowed
 
 
-def test_only_executors_import_dask() -> None:
+def test_only_what_runs_chunks_imports_dask() -> None:
     with_dask = {package_of(p) for p in MODULES if {"dask", "distributed"} & {n.split(".")[0] for n in imported(p)}}
-    assert with_dask == {"executors"}
+    assert with_dask == {"executors", "lazy"}
 
 
 def test_importing_landmap_is_light() -> None:

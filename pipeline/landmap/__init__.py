@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from landmap.executors.base import Executor as Executor
     from landmap.inference.plan import Plan as Plan
     from landmap.inference.plan import make_plan as plan  # noqa: F401 # listed by the table below
+    from landmap.lazy.predict import annotate_inference as annotate_inference
+    from landmap.lazy.predict import predict as predict
     from landmap.maps.cover import open_cover as open_cover
     from landmap.maps.shares import ClassShare as ClassShare
     from landmap.maps.summarize import summarize as summarize
@@ -62,6 +64,7 @@ _PUBLIC = {
     "Scene": "scene.scene:Scene",
     "Settings": "settings:Settings",
     "VectorSettings": "maps.vectorize:VectorSettings",
+    "annotate_inference": "lazy.predict:annotate_inference",
     "assess": "accuracy.assess:assess",
     "batch_status": "batch.run:batch_status",
     "classify": "run.classify:classify",
@@ -70,6 +73,7 @@ _PUBLIC = {
     "open_cover": "maps.cover:open_cover",
     "open_scene": "scene.scene:open_scene",
     "plan": "inference.plan:make_plan",
+    "predict": "lazy.predict:predict",
     "run_batch": "batch.run:run_batch",
     "run_plan": "run.classify:run_plan",
     "summarize": "maps.summarize:summarize",

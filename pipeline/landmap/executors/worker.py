@@ -73,7 +73,7 @@ def prepare(plan: Plan) -> Engine:
         plan: The plan; it was made with a model's file.
     """
     assert plan.model_path is not None
-    path = _found(model_file(plan, "float32"))
+    path = found_model(model_file(plan, "float32"))
     with keeping_open():
         choice = choose_precision(replace(plan, model_path=path))
     return engine_of(model_file(plan, choice.precision).load(path), choice.reason)
@@ -106,7 +106,7 @@ def predict_chunk(
         )
 
     def load() -> Classifier:
-        return model.load(_found(model)) if isinstance(model, ModelFile) else model
+        return model.load(found_model(model)) if isinstance(model, ModelFile) else model
 
     classifier = work.named(chunk, load)  # an OSError would be taken for one of the scheduler's
     return work.predict(chunk, pixels, classifier)
@@ -145,7 +145,12 @@ class SentModel(WorkerPlugin):  # type: ignore[misc] # of a package without type
             _model_path.cache_clear()
 
 
-def _found(model: ModelFile) -> Path:
+def found_model(model: ModelFile) -> Path:
+    """The model's file in this process: at the client's path, packaged, or sent.
+
+    Raises:
+        ModelError: There is none with the same weights.
+    """
     path = _model_path(model)
     if path is None:
         raise ModelError(

@@ -25,6 +25,7 @@ from landmap.inference.methods import Method, check_task, choose_method, each_pi
 from landmap.inference.plan_text import plan_dict, plan_html, plan_text
 from landmap.inference.predict import ChunkSettings
 from landmap.io.reading import sharing_files
+from landmap.scene.arrays import ArrayData
 from landmap.scene.checks import check_georeference
 from landmap.scene.cloud_detection import without_clouds
 from landmap.scene.further_bands import maps_pixels
@@ -218,7 +219,7 @@ class Plan:
 
 
 def make_plan(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | ArrayData,
     settings: Settings | None = None,
     *,
     card: ModelCard | None = None,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -271,14 +271,18 @@ def raster_window(window: Window) -> RasterWindow:
     return RasterWindow(window.col_off, window.row_off, window.width, window.height)
 
 
-def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
+def open_cover(
+    path: str | os.PathLike[str], *, chunks: int | Mapping[str, int] | Literal["auto"] | None = None
+) -> xarray.DataArray:
     """Open a cover as `xarray.DataArray` `(y, x)`, uint8, lazily, by rioxarray's conventions.
 
     CRS and transform are in `.rio`, nodata (255) in `.rio.nodata`. `attrs` has `class_names`, and CF's `flag_values`
-    (their ids) and `flag_meanings`.
+    (their ids) and `flag_meanings`, and `flag_colors`.
 
     Args:
         path: A cover that landmap wrote.
+        chunks: Pixels along the sides of the chunks of a Dask array, as rioxarray takes them; None: pixels are read
+            when they are used, without Dask.
 
     Raises:
         SceneError: The file can't be opened, or is no cover that landmap wrote.
@@ -286,15 +290,24 @@ def open_cover(path: str | os.PathLike[str]) -> xarray.DataArray:
     import rioxarray
 
     try:
-        data = rioxarray.open_rasterio(os.fspath(path), masked=False)
+        data = rioxarray.open_rasterio(os.fspath(path), masked=False, chunks=chunks)
     except (RasterioError, ValueError) as error:
         raise SceneError(f"{path}: can't be read as a raster: {error}") from error
-    names = class_names(data.attrs, path)
-    data.attrs["class_names"] = tuple(names.values())
-    data.attrs["flag_values"] = tuple(int(i) for i in names)
-    data.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in names.values())
+    class_names(data.attrs, path)
+    data.attrs |= flags(read_cover(path).legend)
     data.name = "cover"
     return cast("xarray.DataArray", data.squeeze("band", drop=True))
+
+
+def flags(legend: Iterable[LandClass]) -> dict[str, Any]:
+    """Attributes of an array of class ids: CF's `flag_values` and `flag_meanings`, names as they are, and colours."""
+    classes = tuple(legend)
+    return {
+        "class_names": tuple(c.name for c in classes),
+        "flag_values": tuple(c.id for c in classes),
+        "flag_meanings": " ".join(c.name.replace(" ", "_") for c in classes),
+        "flag_colors": " ".join(c.color for c in classes),
+    }
 
 
 def geobox_difference(one: GeoBox, other: GeoBox) -> str:

@@ -135,17 +135,26 @@ def _place(cube: Dataset, values: DataArray, path: str) -> Place | None:
     rows, cols = values.dims[-2:]
     if rows not in values.coords or cols not in values.coords:
         return None
-    (west, width), (north, height) = _axis(values[cols], path), _axis(values[rows], path)
+    (west, width), (north, height) = even_axis(values[cols], path), even_axis(values[rows], path)
     if height > 0:  # GDAL turns it
         north, height = north + height * values.sizes[rows], -height
     shape = values.sizes[rows], values.sizes[cols]
     return Place(_crs(cube, values, path), Affine(width, 0, west, 0, height, north), shape)
 
 
-def _axis(coordinates: DataArray, path: str) -> tuple[float, float]:
-    """Edge of the first pixel along an axis, and the size of a pixel."""
+def even_axis(coordinates: DataArray, path: str, alone: float = 0) -> tuple[float, float]:
+    """Edge of the first pixel along an axis, and the size of a pixel.
+
+    Args:
+        coordinates: Middles of the pixels.
+        path: What messages call the file.
+        alone: The size of a pixel that has no neighbour.
+
+    Raises:
+        SceneError: The coordinates are not evenly spaced.
+    """
     numbers = coordinates.values.astype(float)
-    step = (numbers[-1] - numbers[0]) / max(1, len(numbers) - 1)
+    step = (numbers[-1] - numbers[0]) / (len(numbers) - 1) if len(numbers) > 1 else alone
     if np.abs(numbers - (numbers[0] + step * np.arange(len(numbers)))).max() > UNEVEN * abs(step):
         raise SceneError(f"{path}: expected evenly spaced pixels. Received: other steps along {coordinates.name}")
     return numbers[0] - step / 2, step

@@ -158,7 +158,7 @@ def open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str)
     Returns:
         Writers in the order in which their files are published: the cover comes last.
     """
-    tags = _tags(plan, precision)
+    tags = cover_tags(plan, precision)
     # Polygons, tables and the report need it. If it is not wanted itself, it stays among the cover's temporary files.
     confidence = outputs.confidence or (outputs.cover if outputs.derived.paths() or outputs.report else None)
     wanted = {
@@ -175,7 +175,7 @@ def open_writers(stack: ExitStack, plan: Plan, outputs: Outputs, precision: str)
     }
 
 
-def _tags(plan: Plan, precision: str) -> dict[str, str]:
+def cover_tags(plan: Plan, precision: str) -> dict[str, str]:
     """Tags that say how a cover was made. Without time and folders, so that the same input gives the same bytes."""
     described = plan.to_dict()
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePath
@@ -94,11 +94,11 @@ def _describe(file: Any, path: str, whole: Stack | None, card: ModelCard, settin
     name = redacted(path)
     _check_kind(file, name)
     bands = file_bands(file)
-    found = _choose_bands(bands, card, settings, name)
+    found = choose_bands(bands, card, settings, name)
     if settings.bands is None and not whole:
-        _check_names(bands, found, path)
-    indexes, scl = tuple(found[band] for band in card.band_names), _find_scl(bands, found)
-    _check_one_dtype(file, indexes, name)
+        check_names(bands, found, path)
+    indexes, scl = tuple(found[band] for band in card.band_names), find_scl(bands, found)
+    check_one_dtype([file.dtypes[i - 1] for i in indexes], name)
     subset = find_subset(file, name, card, settings)
     source = _source(file, card.band_names, found, path, whole)
     classes = raster_source(file, path, path, (SCL,), (scl,), is_reflectance=False) if scl else None
@@ -157,7 +157,7 @@ def _names(file: Any, path: str, whole: Stack | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys([name_of(path), *map(name_of, parts)]))
 
 
-def _find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | None:
+def find_scl(bands: tuple[FileBand, ...], found: Mapping[str, int]) -> int | None:
     """Number, from 1, of the band with the scene classification, as given or by its description; None if none."""
     named = (band.index for band in bands if names_classification(band.description))
     return found.get(SCL) or next(named, None)
@@ -228,8 +228,12 @@ def _advice(file: Any, path: str) -> str:
     )
 
 
-def _check_one_dtype(file: Any, indexes: tuple[int, ...], path: str) -> None:
-    dtypes = [file.dtypes[i - 1] for i in indexes]
+def check_one_dtype(dtypes: Sequence[str], path: str) -> None:
+    """Refuse bands of several data types, given by their NumPy names.
+
+    Raises:
+        SceneError: They differ.
+    """
     if len(set(dtypes)) > 1:
         raise SceneError(
             f"{path}: expected the same data type in every band. Received: {', '.join(dtypes)}. "
@@ -237,7 +241,7 @@ def _check_one_dtype(file: Any, indexes: tuple[int, ...], path: str) -> None:
         )
 
 
-def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: ReadingSettings, path: str) -> dict[str, int]:
+def choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: ReadingSettings, path: str) -> dict[str, int]:
     """Numbers in the file, from 1, of the model's bands, and of its optional bands if the user gave them."""
     refused = BandError(f"{path}: expected reflectance. Received a palette of colours: already a map, or a picture")
     palettes = {band.index for band in bands if band.color == "palette"}
@@ -254,7 +258,7 @@ def _choose_bands(bands: tuple[FileBand, ...], card: ModelCard, settings: Readin
     return found
 
 
-def _check_names(bands: tuple[FileBand, ...], found: Mapping[str, int], path: str) -> None:
+def check_names(bands: tuple[FileBand, ...], found: Mapping[str, int], path: str) -> None:
     """Refuse bands of several dates, as in a stack of SNAP (B4_13Aug2023, B3_23Aug2023), and those of Landsat."""
     names = [bands[index - 1].description for index in found.values()]
     beside = [band.description for band in bands if band.name == NIR_BAND]

@@ -58,6 +58,8 @@ def mask_warnings(scene: Scene) -> list[str]:
     Raises:
         SceneError: The scene or a mask can't be read.
     """
+    if scene.source.sample_places is not None:  # this would read all of it
+        return []
     return [warning for mask in scene.masks if mask.masks_input and (warning := _warning(scene, mask))]
 
 

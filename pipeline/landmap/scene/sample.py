@@ -114,7 +114,7 @@ def sample(source: Source, masks: Sequence[PixelMask] = (), memory: PlaceMemory 
     """
     memory = memory or PlaceMemory()
     found = _kept(*memory.read(source), _places(source), masks)
-    if len(found.values) < ENOUGH:
+    if len(found.values) < ENOUGH and source.sample_places is None:
         found = _search(source, masks, found)
     if masks and len(found.values) < LEAST_PIXELS:
         return sample(source, memory=memory)
@@ -178,11 +178,18 @@ def _search(source: Source, masks: Sequence[PixelMask], first: Sample) -> Sample
 
 
 def _places(source: Source) -> list[Window]:
-    """Places spread evenly over a scene."""
+    """Places spread evenly over a scene, or those that its source names."""
+    if source.sample_places is not None:
+        return list(source.sample_places)
+    return spread_places(*source.geobox.shape)
+
+
+def spread_places(height: int, width: int) -> list[Window]:
+    """Places spread evenly over a scene of so many rows and columns."""
     return [
-        Window(row, col, min(SIZE, source.geobox.height - row), min(SIZE, source.geobox.width - col))
-        for row in _starts(source.geobox.height)
-        for col in _starts(source.geobox.width)
+        Window(row, col, min(SIZE, height - row), min(SIZE, width - col))
+        for row in _starts(height)
+        for col in _starts(width)
     ]
 
 

@@ -23,6 +23,7 @@ from landmap.products.nodata import alpha_warning, constant_warnings
 from landmap.products.product import Product
 from landmap.radiometry.conversion import Evidence, Radiometry
 from landmap.radiometry.resolve import decide
+from landmap.scene.arrays import ArrayData, array_header
 from landmap.scene.clouds import UNKNOWN_CLOUDS, Clouds
 from landmap.scene.further_bands import FurtherBands, FurtherUse, decide_further_bands
 from landmap.scene.header import SceneHeader, read_header
@@ -139,7 +140,7 @@ class Scene:
 
 
 def open_scene(
-    path: str | os.PathLike[str], settings: Settings | None = None, *, card: ModelCard | None = None
+    path: str | os.PathLike[str] | ArrayData, settings: Settings | None = None, *, card: ModelCard | None = None
 ) -> Scene:
     """Open a scene for a model: find its bands and masks, resolve its radiometry.
 
@@ -149,7 +150,7 @@ def open_scene(
 
     Args:
         path: Anything that GDAL opens as one raster (file, URL or /vsi path), a SAFE product (folder or zip), a
-            folder with a file for each band, or a STAC Item (file or URL).
+            folder with a file for each band, or a STAC Item (file or URL); or bands in arrays, inside `reading`.
         settings: `model`, `bands`, `use_nir`, `scale`, `offset`, `level`, and those of the area: `clouds` to
             `warp`.
         card: Card of a classifier that is not a file; None for that of `settings.model`.
@@ -161,6 +162,8 @@ def open_scene(
     """
     settings = settings or Settings()
     card = card or read_card(find_model(settings.model))
+    if isinstance(path, ArrayData):
+        return scene_of_header(array_header(path, card, settings), card, settings)
     with sharing_files(), keeping_open():
         return scene_of_header(read_header(os.fspath(path), card, settings), card, settings)
 

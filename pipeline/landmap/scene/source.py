@@ -55,6 +55,8 @@ class Source(ABC):
     """How it is warped to another grid when it is read; None if it is read as it is."""
     corner: tuple[int, int] = field(default=(0, 0), kw_only=True)
     """Row and column of its first pixel in the whole raster, of which it may be a subset."""
+    sample_places: tuple[Window, ...] | None = field(default=None, kw_only=True)
+    """The only places where it is sampled, if reading more would take long; None: any."""
 
     @property
     def redacted_path(self) -> str:
