@@ -56,6 +56,14 @@ def test_many_scenes(tmp_path: Path) -> None:
     assert sum(float(row["hectares"]) for row in rows[:10]) == pytest.approx(100, abs=10), "1 km² but for the margin"
 
 
+@pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
+def test_a_pool_of_processes(tmp_path: Path) -> None:
+    scene = write_example(tmp_path / "scene.tif", 200).scene
+    done = run("pools.py", scene, tmp_path / "cover.tif")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "cover.tif").is_file()
+
+
 RECIPES = sorted(path.name for path in WORKFLOWS.glob("*.py"))
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from landmap.errors import LandmapError as LandmapError
     from landmap.errors import LandmapWarning as LandmapWarning
     from landmap.executors.base import Executor as Executor
+    from landmap.executors.pool import PoolExecutor as PoolExecutor
     from landmap.inference.plan import Plan as Plan
     from landmap.inference.plan import make_plan as plan  # noqa: F401 # listed by the table below
     from landmap.lazy.predict import annotate_inference as annotate_inference
@@ -60,6 +61,7 @@ _PUBLIC = {
     "LandmapWarning": "errors:LandmapWarning",
     "Outputs": "run.outputs:Outputs",
     "Plan": "inference.plan:Plan",
+    "PoolExecutor": "executors.pool:PoolExecutor",
     "Result": "run.result:Result",
     "Scene": "scene.scene:Scene",
     "Settings": "settings:Settings",

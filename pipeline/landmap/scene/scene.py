@@ -7,9 +7,10 @@ to any thread or process.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -32,12 +33,16 @@ from landmap.scene.nir import NirInput, NirUse, decide_nir, nir_not_used
 from landmap.scene.sample import PlaceMemory, sample
 from landmap.scene.scene_masks import find_masks
 from landmap.scene.source import Source
+from landmap.scene.to_xarray import scene_array
 from landmap.settings import Settings
 from landmap.tiling import Window
 from landmap_models.arrays import Bools
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import NIR_BAND, ModelCard
 from landmap_models.model_file.packaged import find_model
+
+if TYPE_CHECKING:
+    from xarray import DataArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,18 @@ class Scene:
         further = None if self.further is None else self.further.read(window)
         left_in = inside if self.masks else None
         return Pixels(self.radiometry.to_model(values), valid, spectrum, left_in, why, further)
+
+    def to_xarray(self, chunks: int | Mapping[str, int] | Literal["auto"] | None = None) -> DataArray:
+        """The model's bands as a lazy `xarray.DataArray` `(band, y, x)`: reflectance at the model's level, float32.
+
+        NaN where a pixel has no data or a mask leaves it out. CRS and transform are in `.rio`. Windows are read as they
+        are used.
+
+        Args:
+            chunks: Pixels along the sides of the chunks of a Dask array, as `DataArray.chunk` takes them; None: no
+                Dask.
+        """
+        return scene_array(self, self.source.band_names, chunks)
 
     @property
     def reasons(self) -> tuple[str, ...]:
