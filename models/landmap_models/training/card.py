@@ -85,7 +85,7 @@ def _of_chips(model: keras.Model, split: Split[ChipFolder], settings: TrainSetti
 def _of_pixels(split: Split[LabelledImages], settings: TrainSettings) -> dict[str, Any]:
     """Entries of the card of a model that answers for each pixel."""
     images = split.train
-    profiles = _profiles(images.sample(settings.seed), images.bands)
+    profiles = band_profiles_of(images.sample(settings.seed), images.bands)
     needed = len(images.bands) - len(settings.optional_bands)
     margin, step = reach(settings)
     return {
@@ -141,10 +141,11 @@ def _method(split: Split[Any], settings: TrainSettings) -> str:
 def band_profiles(chips: ChipFolder) -> tuple[BandProfile, ...]:
     """Compute percentiles and mean of the reflectance of chips in each band."""
     chosen = np.unique(np.linspace(0, len(chips) - 1, PROFILE_CHIPS).astype(np.intp))
-    return _profiles(chips.subset(chosen).reflectance(), chips.bands)
+    return band_profiles_of(chips.subset(chosen).reflectance(), chips.bands)
 
 
-def _profiles(values: npt.NDArray[np.float32], bands: Sequence[str]) -> tuple[BandProfile, ...]:
+def band_profiles_of(values: npt.NDArray[np.float32], bands: Sequence[str]) -> tuple[BandProfile, ...]:
+    """Compute percentiles and mean of reflectance `(..., bands)` in each band."""
     return tuple(_profile(name, values[..., place]) for place, name in enumerate(bands))
 
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from landmap.accuracy.reference import NO_CLASS, VECTORS, Points, Polygons, Raster, read_reference
+from landmap.accuracy.reference import NO_CLASS, Points, Polygons, Raster, read_reference
 from landmap.crosswalk import PRODUCTS, Common, Product, common, identify
 from landmap.errors import ReferenceDataError, SceneError
 from landmap.io.delimited import ENDINGS
 from landmap.io.reading import open_raster
+from landmap.io.vectors import VECTORS
 from landmap.maps.cover import Cover, read_classes, read_cover, read_reference_map
 from landmap.maps.legend import read_legend
 from landmap.maps.raster_legend import own_legend

@@ -20,13 +20,11 @@ from landmap.errors import GeoreferenceError, ReferenceDataError
 from landmap.geo.longitudes import coordinates
 from landmap.geo.outlines import outlines
 from landmap.io.delimited import ENDINGS, SEPARATORS, TableError, numbers_of, read_table
-from landmap.io.vectors import read_shapes
+from landmap.io.vectors import VECTORS, read_shapes
 from landmap.maps.cover import Cover, geobox_difference, raster_window, read_reference_map
 from landmap_models.arrays import Bytes, Doubles, Ints
 from landmap_models.legend import NODATA, UNKNOWN_ID
 
-VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
-"""Endings of files of points or polygons."""
 DEGREES = (("lon", "lat"), ("long", "lat"), ("lng", "lat"), ("longitude", "latitude"))
 """Titles of columns with longitude and latitude (EPSG:4326)."""
 IN_MAP_CRS = (("x", "y"), ("easting", "northing"), ("east", "north"), ("point_x", "point_y"), ("xcoord", "ycoord"))

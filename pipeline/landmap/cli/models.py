@@ -1,10 +1,7 @@
-"""The commands about models: list, describe, train, compare and evaluate them, and classify single chips."""
+"""The commands about models: list, describe, compare and evaluate them, and classify single chips."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +9,20 @@ import click
 
 from landmap.cli.help import OVERWRITE, QUIET, Command, Group, with_options
 from landmap.cli.messages import print_warnings
+from landmap.cli.train import COMMANDS as TRAINING
+from landmap.cli.train import refused_as_settings, start_keras
 from landmap.cli.train_options import (
     BUDGET_OPTIONS,
-    CARD_OPTIONS,
     CHIP_OPTIONS,
     DATA_OPTIONS,
     DESCRIBE_OPTIONS,
     FILE_OPTIONS,
     LABEL_OPTIONS,
-    MASK_OPTIONS,
-    NETWORK_OPTIONS,
-    PIXEL_DEFAULT,
     SPLIT_OPTIONS,
-    TEACHER_OPTIONS,
 )
 from landmap.cli.types import FILE_OR_NAME, PATH, ListType
 from landmap.errors import SettingsError
 from landmap_models.errors import ModelError
-from landmap_models.training.settings import TrainSettings, recommended
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -73,7 +66,7 @@ def fetch(name: str, folder: Path | None, overwrite: bool) -> None:
     Dynamic World (Google, Apache-2.0) gives nine classes to each pixel, from nine bands of Level-1C. It is no part of
     landmap. It is rebuilt from its published weights; its program is not run.
     """
-    _start_keras()
+    start_keras()
     from landmap_models.foreign import dynamic_world
 
     click.echo(str(dynamic_world.fetch(folder, overwrite=overwrite)))
@@ -103,7 +96,7 @@ def import_model(folder: Path, card: Path, **options: Any) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{card}: can't be read as text: {error}") from error
     described = ModelCard.from_json(text, str(card))
-    _start_keras()
+    start_keras()
     from landmap_models.foreign.saved_model import import_saved_model
 
     click.echo(str(import_saved_model(folder, described, **options)))
@@ -140,118 +133,13 @@ def describe_model(file: str, card: str | None, output: Path | None, overwrite: 
         click.echo(f"{output or file}: {written.name} {written.version}, weights {written.weights_sha256[:12]}")
         return
     how = {name: options.pop(name) for name in ("template", "chips", "file_bands", "skip_bad")}
-    _start_keras()
+    start_keras()
     from landmap_models.evaluation.described_card import Given
 
     name = options.pop("name") or (output or Path(file)).stem
     found = describe_file(file, Given(name, **options), output=output, overwrite=overwrite, **how)
     print_warnings(found.warnings)
     click.echo(describe(found.card))
-
-
-@click.command(cls=Command, example="landmap train chips/ -o model.keras --arch compact --epochs 30")
-@click.argument("data", type=PATH)
-@click.option("-o", "--output", type=PATH, help="Write the model to this .keras file.")
-@OVERWRITE
-@click.option(
-    "--resume", is_flag=True, help="Go on with a training that was interrupted, after its last finished epoch."
-)
-@click.option("--show-batch", type=PATH, help="Draw one augmented batch to this picture (PNG).")
-@click.option("--tensorboard", type=PATH, help="Write logs for TensorBoard to this folder.")
-@click.option(
-    "--round-weights",
-    is_flag=True,
-    help="Round the weights to what bfloat16 can hold, so that maps in bfloat16 are the same.",
-)
-@click.option("--no-calibration", is_flag=True, help="Do not calibrate the probabilities with a temperature.")
-@with_options(DATA_OPTIONS, MASK_OPTIONS, SPLIT_OPTIONS, NETWORK_OPTIONS, BUDGET_OPTIONS, TEACHER_OPTIONS, CARD_OPTIONS)
-def train(
-    data: Path, output: Path | None, show_batch: Path | None, labels: Path | None, overwrite: bool, **options: Any
-) -> None:
-    """Train a model on labelled chips, and write it with its card inside and the log of its epochs beside it.
-
-    DATA is a folder or zip file with one folder of chips a class, a CSV file (file,label[,split]; several labels with
-    ";" between), or a folder in Pascal VOC's layout.
-
-    A model that answers for each pixel is trained on images with masks: a folder or zip file with images/NAME.tif and
-    masks/NAME.tif, an NPZ file with the arrays images and masks, or a scene with --labels.
-    """
-    if output is None and show_batch is None:
-        raise click.UsageError("Missing option '-o' / '--output', or '--show-batch'.")
-    from landmap.cli.show import training_lines
-    from landmap_models.datasets.catalogue import check_data
-    from landmap_models.datasets.image_files import has_masks
-    from landmap_models.model_file.card import describe
-
-    given = {name: options.pop(name) for name in ("resume", "tensorboard", "workers")}
-    masks = labels is not None or has_masks(data)
-    if masks and options["architecture"] is None and options["start_from"] is None:
-        options["architecture"] = PIXEL_DEFAULT
-    settings = _train_settings(options, output)
-    if settings.split == "stratified" and not masks:
-        check_data(data)  # before Keras is started, and all chips are looked at
-    _start_keras()
-    from landmap_models.training import train as training
-    from landmap_models.training.state import check_output
-
-    if output is not None:
-        inputs = data, settings.start_from, settings.teacher, labels
-        check_output(output, *inputs, overwrite=overwrite, resume=given["resume"])  # before all chips are looked at
-    if labels is None:
-        chips = training.open_data(data, settings)
-    else:
-        chips, settings = _labelled_scene(data, labels, settings)
-    print_warnings([f"{len(chips.skipped)} files were left out: {', '.join(chips.skipped[:5])}"] * bool(chips.skipped))
-    if show_batch is not None:
-        training.show_batch(chips, show_batch, settings, overwrite=overwrite)
-        click.echo(str(show_batch))
-    if output is not None:
-        how = given | {"verbose": training_lines(), "warn": lambda text: print_warnings([text])}
-        card = training.train(chips, output, settings, overwrite=overwrite, **how)
-        click.echo(describe(card))
-
-
-def _labelled_scene(scene: Path, labels: Path, settings: TrainSettings) -> tuple[Any, TrainSettings]:
-    """A scene with labels as images with masks, and settings with its product level."""
-    from landmap.scene.labelled_scene import open_labelled_scene
-    from landmap_models.training.pixels import reach
-
-    if settings.bands is None:
-        raise SettingsError("--bands: expected the bands of the scene that the network takes, such as B04,B03,B02,B08")
-    margin, _ = reach(settings)
-    images, level = open_labelled_scene(
-        scene, labels, settings.bands, margin, classes=settings.classes, ignore=settings.ignore
-    )
-    return images, replace(settings, level=level)
-
-
-def _train_settings(options: dict[str, Any], output: Path | None) -> TrainSettings:
-    """The settings that options ask for; an option that was not given has the default of this kind of training."""
-    before = options["start_from"] is not None or options["weights"] != "none"
-    options["calibrate"] = not options.pop("no_calibration")
-    chosen = recommended(before) | {name: value for name, value in options.items() if value is not None}
-    with _refused_as_settings():
-        return TrainSettings(**{"name": output.stem if output else "none"} | chosen)
-
-
-def _start_keras() -> None:
-    """Import Keras and let it find its devices, without the messages of its backend."""
-    import landmap_models.inference.keras_classifier  # noqa: F401 # sets the log level, which counts when the backend is imported
-    from landmap_models.inference.tensorflow import quietly
-
-    with quietly():
-        import keras
-
-        keras.distribution.list_devices()
-
-
-@contextmanager
-def _refused_as_settings() -> Iterator[None]:
-    """Turn an error of the models about a setting into one with the exit status of a wrong command line."""
-    try:
-        yield
-    except ModelError as error:
-        raise SettingsError(str(error)) from error
 
 
 @click.command(cls=Command, example="landmap compare chips/ --arch compact,cnn -o comparison/ --epochs 10")
@@ -289,10 +177,10 @@ def compare(
     from landmap_models.evaluation.networks import networks_of
 
     workers = options.pop("workers")
-    with _refused_as_settings():
+    with refused_as_settings():
         given = {name: value for name, value in options.items() if value is not None}
         chosen = networks_of(architectures or (), networks, given)
-    _start_keras()
+    start_keras()
     from landmap_models.evaluation.compare import compare as run
 
     how = {"overwrite": overwrite, "workers": workers, "verbose": training_lines()}
@@ -375,4 +263,4 @@ def predict(images: tuple[Path, ...], as_json: bool, **options: Any) -> None:
     print_predictions(run(images, **options), as_json=as_json)
 
 
-COMMANDS = (models, train, compare, evaluate, predict)
+COMMANDS = (models, *TRAINING, compare, evaluate, predict)

@@ -43,7 +43,10 @@ DATA_OPTIONS = (
 )
 LABEL_OPTIONS = (
     _data(
-        "--labels", type=PATH, help="Take DATA for a scene, and this raster on its grid for the labels of its pixels."
+        "--labels",
+        type=PATH,
+        help="Take DATA for a scene, and this file for the labels of its pixels: a raster on its grid, or, for `train` "
+        "and `chips`, polygons, lines or points with a class.",
     ),
     _data(
         "--classes",
@@ -52,6 +55,29 @@ LABEL_OPTIONS = (
         help="Name the classes in masks: those of ids 0, 1, 2 …, or each with its id.  [default: as the data say]",
     ),
     _data("--ignore", type=ListType(int, "ID,…"), help="Take these ids in masks for no label."),
+)
+DRAWN_OPTIONS = (
+    _data(
+        "--label-column",
+        default="class",
+        show_default=True,
+        metavar="NAME",
+        help="Take classes of drawn labels from this column.",
+    ),
+    _data("--labels-layer", metavar="NAME", help="Take drawn labels from this layer.  [default: the only one]"),
+    _data(
+        "--scene-column",
+        metavar="NAME",
+        help="Use each drawn label only on scenes whose name holds what this column says.  [default: on all scenes]",
+    ),
+    _data(
+        "--label-buffer",
+        type=click.FloatRange(0),
+        default=0.0,
+        show_default=True,
+        metavar="METRES",
+        help="Label so much around drawn lines and points, too; 0: the pixels that they meet.",
+    ),
 )
 MASK_OPTIONS = (
     *LABEL_OPTIONS,

@@ -17,10 +17,17 @@ from landmap.errors import LandmapError, OutputError
 from landmap.io.qgis import STYLES_LAYER
 from landmap.io.remote import redact, redacted
 
+VECTORS = (".gpkg", ".geojson", ".json", ".shp", ".fgb", ".parquet", ".geoparquet")
+"""Endings of vector files that are taken for such without being opened."""
 PARQUET = (".parquet", ".geoparquet")
 """Endings of files that GeoPandas reads by itself, without GDAL; they have one layer."""
 NEEDS_PYARROW = "Parquet needs pyarrow: pip install 'landmap[parquet]'"
 """Message where the package is missing."""
+
+
+def is_vector(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is a vector file by its ending."""
+    return PurePath(path).suffix.lower() in VECTORS
 
 
 @dataclass(frozen=True, slots=True)

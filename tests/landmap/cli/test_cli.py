@@ -516,6 +516,67 @@ def test_a_scene_with_labels_is_trained_on_and_measured(write_scene: Callable[..
     assert "--bands: expected the bands of the scene" in str(refused.exception or refused.output)
 
 
+@needs_model
+def test_drawn_labels_become_a_model_and_a_map(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    """Squares of two colours are drawn upon; the map has the drawn class at each of them."""
+    import geopandas
+    import shapely
+
+    rng = np.random.default_rng(0)
+    dark = np.kron(np.indices((4, 5)).sum(axis=0) % 2, np.ones((80, 80), int))
+    values = (600 + 1400 * dark + rng.integers(0, 60, (3, *dark.shape))).astype(np.uint16)
+    scene = write_scene(values, tags={"PROCESSING_LEVEL": "Level-2A"})
+    with rasterio.open(scene) as file:
+        corners = [(40 + 80 * col, 40 + 80 * row) for row in range(4) for col in range(5)]
+        shapes = [shapely.Point(file.transform @ corner).buffer(90) for corner in corners]
+        crs = file.crs
+    names = ["bright" if dark[row, col] else "dark" for col, row in corners]
+    labels, model, cover = tmp_path / "drawn.gpkg", tmp_path / "m.keras", tmp_path / "cover.tif"
+    geopandas.GeoDataFrame({"kind": names}, geometry=shapes, crs=crs).to_crs("EPSG:4326").to_file(labels)
+    typed = ["train", str(scene), "--labels", str(labels), "-o", str(model), "--label-column", "kind"]
+    done = CliRunner().invoke(cli, typed)
+    assert done.exit_code == 0, done.output
+    assert "random forest" in done.output
+    assert "labels: bright 10, dark 10" in done.output
+    drawn = CliRunner().invoke(cli, ["classify", str(scene), "--model", str(model), "-o", str(cover)])
+    assert drawn.exit_code == 0, drawn.output
+    with rasterio.open(cover) as file:
+        found = file.read(1)
+    assert [("bright", "dark")[found[row, col]] for col, row in corners] == names
+    idle = CliRunner().invoke(cli, [*typed, "--overwrite", "--epochs", "3"])
+    assert idle.exit_code == 2
+    assert "--epochs: not used where one layer is learnt" in idle.output
+
+
+def test_a_network_is_trained_on_drawn_labels_of_two_scenes(write_scene: Callable[..., Path], tmp_path: Path) -> None:
+    import geopandas
+    import shapely
+
+    rng = np.random.default_rng(0)
+    dark = np.kron(np.indices((3, 4)).sum(axis=0) % 2, np.ones((40, 40), int))
+    scenes = []
+    for date in ("spring", "autumn"):
+        values = (600 + 1400 * dark + rng.integers(0, 60, (3, *dark.shape))).astype(np.uint16)
+        scenes.append(str(write_scene(values, f"{date}.tif", tags={"PROCESSING_LEVEL": "Level-2A"})))
+    with rasterio.open(scenes[0]) as file:
+        corners = [(20 + 40 * col, 20 + 40 * row) for row in range(3) for col in range(4)]
+        shapes, crs = [shapely.Point(file.transform @ corner) for corner in corners], file.crs
+    names = ["bright" if dark[row, col] else "dark" for col, row in corners]
+    labels, model = tmp_path / "drawn.gpkg", tmp_path / "m.keras"
+    geopandas.GeoDataFrame({"class": names}, geometry=shapes, crs=crs).to_file(labels)
+    quick = ["--arch", "pixel-field", "--filters", "4,4", "--epochs", "1", "--precision", "float32"]
+    more = ["--label-buffer", "40", "--bands", "B04,B03", "--window", "32", "--validation", "0.2", "--test", "0.2"]
+    done = CliRunner().invoke(cli, ["train", *scenes, "--labels", str(labels), "-o", str(model), *quick, *more])
+    assert done.exit_code == 0, done.output
+    card = read_card(model)
+    assert (card.answers, card.band_names, card.levels) == ("pixel", ("B04", "B03"), ("L2A",))
+    parts = card.training["split"]["parts"]
+    assert sum(part["chips"] for part in parts.values()) == 24, "each place on both dates"
+    refused = CliRunner().invoke(cli, ["train", *scenes, "-o", str(model)])
+    assert refused.exit_code == 2
+    assert "only drawn labels" in refused.output
+
+
 def test_what_is_not_typed_depends_on_what_is_begun_with(
     chip_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
