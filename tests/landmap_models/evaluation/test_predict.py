@@ -42,7 +42,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> ByRed:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, made: ByRed) -> ByRed:
-    monkeypatch.setattr(module, "load_classifier", lambda *args: made)
+    monkeypatch.setattr(module, "load_chip_classifier", lambda *args: made)
     monkeypatch.setattr(module, "weights_sha256", lambda path: "")
     return made
 
