@@ -273,7 +273,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model file that records a split and is opened as `LevelClassifier`."""
     path = model_with_split(tmp_path / "model.keras", SPLIT)
     monkeypatch.setattr(
-        "landmap_models.inference.keras_classifier.load_classifier", lambda path, sha256: LevelClassifier()
+        "landmap_models.inference.chip_average.load_chip_classifier", lambda path, sha256: LevelClassifier()
     )
     monkeypatch.setattr(module, "weights_sha256", lambda path: "")
     return path
