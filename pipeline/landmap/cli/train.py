@@ -23,7 +23,7 @@ from landmap.cli.train_options import (
     SPLIT_OPTIONS,
     TEACHER_OPTIONS,
 )
-from landmap.cli.types import PATH
+from landmap.cli.types import PATH, ListType
 from landmap.errors import SettingsError
 from landmap.io.vectors import is_vector
 from landmap_models.errors import ModelError
@@ -178,17 +178,7 @@ def _train_drawn(
         check_output(output, *scenes, labels, settings.start_from, overwrite=overwrite, resume=given["resume"])
     bands = settings.bands or _bands(scenes, settings.start_from, features=features)
     margin, step = _reach(settings, features=features)
-    images, level = open_labelled_places(
-        scenes,
-        labels,
-        bands,
-        margin,
-        step,
-        column=how["label_column"],
-        layer=how["labels_layer"],
-        scene_column=how["scene_column"],
-        buffer=how["label_buffer"],
-    )
+    images, level = open_labelled_places(scenes, labels, bands, margin, step, **_of_labels(how))
     print_warnings(list(images.notes))
     settings = replace(settings, level=level, bands=tuple(bands))
     if not features:
@@ -196,6 +186,17 @@ def _train_drawn(
         _train_opened(images, output, show_batch, settings, given, overwrite=overwrite)
     elif output is not None:
         _print_drawn(images, output, settings)
+
+
+def _of_labels(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of drawn labels as `open_labelled_places` calls them."""
+    names = {
+        "label_column": "column",
+        "labels_layer": "layer",
+        "scene_column": "scene_column",
+        "label_buffer": "buffer",
+    }
+    return {names[name]: value for name, value in options.items()}
 
 
 def _bands(scenes: tuple[Path, ...], model: str | None, *, features: bool) -> tuple[str, ...]:
@@ -297,4 +298,47 @@ def refused_as_settings() -> Iterator[None]:
         raise SettingsError(str(error)) from error
 
 
-COMMANDS = (train,)
+@click.command(cls=Command, example="landmap chips scene.tif --labels drawn.gpkg -o chips/")
+@click.argument("scenes", nargs=-1, required=True, type=PATH)
+@click.option("--labels", required=True, type=PATH, help="Take the polygons, lines or points of this vector file.")
+@click.option("-o", "--output", required=True, type=PATH, help="Write the chips to this folder.")
+@OVERWRITE
+@click.option("--bands", type=ListType(), help="Cut out these bands.  [default: of B02 to B12 those that are there]")
+@click.option(
+    "--size", type=click.IntRange(8), default=64, show_default=True, help="Cut chips of this side, in pixels."
+)
+@click.option(
+    "--answers",
+    type=click.Choice(["pixel", "chip"]),
+    default="pixel",
+    show_default=True,
+    help="Write chips with masks, or a folder of chips for each class.",
+)
+@click.option(
+    "--min-share",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Take a chip for one of a class that covers at least this share of it; leave others out.",
+)
+@with_options(DRAWN_OPTIONS)
+def chips(scenes: tuple[Path, ...], labels: Path, output: Path, bands: tuple[str, ...] | None, **options: Any) -> None:
+    """Cut SCENES into chips where labels are drawn, for `train` and for other programs.
+
+    chips.csv says of each chip its scene, its place, its position, and the ids of its labels. Labels nearer together
+    than a chip have one number of place: chips of one place belong into one part of a split.
+    """
+    from landmap.scene.cut_chips import cut_chips
+    from landmap.scene.labelled_places import open_labelled_places, usual_bands
+
+    if not is_vector(labels):
+        raise click.UsageError(f"--labels: expected a vector file, such as drawn.gpkg. Received: {labels}")
+    how = _of_labels({name: options.pop(name) for name in DRAWN})
+    images, _ = open_labelled_places(scenes, labels, bands or usual_bands(scenes), options["size"], 1, **how)
+    print_warnings(list(images.notes))
+    for name, count in cut_chips(images, output, **options).items():
+        click.echo(f"{name}: {count} chips")
+    click.echo(str(output))
+
+
+COMMANDS = (chips, train)
