@@ -21,7 +21,7 @@ from landmap.errors import GeoreferenceError, ReferenceDataError
 from landmap.io.vectors import read_shapes
 from landmap_models.arrays import Bools, Ints
 
-MOST = 20_000
+MOST = 5_000
 """Most shapes of a file; more are labels of another kind, for a raster."""
 ID_COLUMNS = ("id", "fid", "ogc_fid", "objectid")
 """Titles of columns whose values name features in messages, in small letters."""
