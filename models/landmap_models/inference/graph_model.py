@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 from landmap_models.arrays import Floats
 from landmap_models.errors import CardError, ModelError, UnsafeModelError
 from landmap_models.inference.classifier import check_answers, noise_chips
+from landmap_models.inference.once import loaded_once
 from landmap_models.inference.per_pixel import Program, check_margin, check_pixel_answers
 from landmap_models.inference.tensorflow import FrozenNetwork, find_device, tensorflow
 from landmap_models.model_file.archive import GRAPH_MEMBER, is_graph, read_card
@@ -166,11 +166,11 @@ def check_form(model: GraphModel) -> None:
         check_answers(model.predict(noise_chips(model.card, 1)), 1, model.card)
 
 
-@lru_cache(maxsize=2)
+@loaded_once(most=2)
 def load_graph_model(
     path: str | Path, sha256: str | None = None, batch_size: int = 256, device: str = "auto"
 ) -> GraphModel:
-    """Load a model file that holds a graph; the same one is loaded once a process.
+    """Load a model file that holds a graph; the same one is loaded once a process, and anew where it was replaced.
 
     Args:
         path: The model file.

@@ -14,6 +14,7 @@ from landmap_models.arrays import Floats
 from landmap_models.errors import CardError, ModelError
 from landmap_models.inference.graphs import Graphs, graphs_of
 from landmap_models.inference.loading import load_model
+from landmap_models.inference.once import loaded_once
 from landmap_models.inference.pixel_network import PixelNetwork, load_pixel_network
 from landmap_models.inference.tensorflow import CPU, POLICIES, Precision, find_device, frozen_network
 from landmap_models.model_file.archive import read_card
@@ -231,7 +232,7 @@ def _shapes(model: Any, name: str) -> list[tuple[Any, ...]]:
         return []
 
 
-@lru_cache(maxsize=4)
+@loaded_once(most=4)
 def load_classifier(
     path: str | Path,
     sha256: str | None = None,
@@ -239,7 +240,7 @@ def load_classifier(
     precision: Precision = "float32",
     device: str = "auto",
 ) -> KerasClassifier:
-    """Load a model file; the same one is loaded once a process.
+    """Load a model file; the same one is loaded once a process, and anew where it was replaced.
 
     Args:
         path: A `.keras` file with a card.

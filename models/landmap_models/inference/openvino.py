@@ -12,7 +12,6 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
@@ -24,6 +23,7 @@ from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 from landmap_models.inference.dense import dense_layers
 from landmap_models.inference.fold_norm import Entry, references
+from landmap_models.inference.once import loaded_once
 from landmap_models.inference.pixel_network import BINOMIAL
 from landmap_models.model_file.archive import CONFIG_MEMBER, WEIGHTS_MEMBER, read_card, read_config, read_further
 from landmap_models.model_file.card import ModelCard
@@ -385,9 +385,9 @@ _ACTIVATIONS: dict[str, Callable[[Any, Node], Node]] = {
 }
 
 
-@lru_cache(maxsize=4)
+@loaded_once(most=4)
 def load_openvino_classifier(path: str | Path, sha256: str | None = None, batch_size: int = 256) -> OpenVinoClassifier:
-    """Load a model file; the same one is loaded once a process.
+    """Load a model file; the same one is loaded once a process, and anew where it was replaced.
 
     Args:
         path: A `.keras` file with a card.

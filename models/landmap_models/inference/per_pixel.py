@@ -8,7 +8,6 @@ would show as seams in every map.
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -20,6 +19,7 @@ from landmap_models.errors import CardError, ModelError
 from landmap_models.inference.classifier import PerPixelClassifier, check_answers
 from landmap_models.inference.fold_norm import fold_norm
 from landmap_models.inference.loading import load_model
+from landmap_models.inference.once import loaded_once
 from landmap_models.inference.tensorflow import POLICIES, FrozenNetwork, Precision, find_device, tensorflow
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.card import ModelCard
@@ -203,11 +203,11 @@ def check_pixel_answers(model: PerPixelClassifier) -> None:
     check_answers(answers.reshape(side * side, -1), side * side, card)
 
 
-@lru_cache(maxsize=4)
+@loaded_once(most=4)
 def load_pixel_model(
     path: str | Path, sha256: str | None = None, precision: Precision = "float32", device: str = "auto"
 ) -> KerasPixelModel:
-    """Load a model file that answers for each pixel; the same one is loaded once a process.
+    """Load a model file that answers for each pixel: once a process, and anew where it was replaced.
 
     Args:
         path: A `.keras` file with a card that says so.

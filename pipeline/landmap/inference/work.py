@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from landmap.left_out import count_reasons
 from landmap.pixels import Pixels
 from landmap.scene.scene import Scene
 from landmap.tiling import Chunk, Grid
+from landmap_models.errors import ModelError
 from landmap_models.inference.classifier import Classifier
 from landmap_models.inference.engines import InferenceEngine
+from landmap_models.model_file.card import ModelCard
 
 if TYPE_CHECKING:  # it imports TensorFlow's start
     from landmap_models.inference.tensorflow import Precision
@@ -45,6 +48,8 @@ class ModelFile:
     """Library that computes its answers."""
     per_pixel: bool = False
     """Whether it answers for each pixel, and not for chips."""
+    card_sha256: str = ""
+    """SHA-256 of the card that it must have, in hexadecimal digits; empty takes any."""
 
     def load(self, path: Path | None = None) -> Classifier:
         """Load the model; a process loads it once.
@@ -55,17 +60,30 @@ class ModelFile:
         Raises:
             ModelError: It can't be loaded, or has changed since the plan was made.
         """
+        found = self._load(path or self.path)
+        if self.card_sha256 not in ("", card_sha256(found.card)):
+            raise ModelError(
+                f"{path or self.path}: expected the card that the plan was made with. It has changed: make the map anew"
+            )
+        return found
+
+    def _load(self, path: Path) -> Classifier:
         from landmap_models.model_file.archive import is_graph
 
-        if is_graph(path or self.path):
+        if is_graph(path):
             from landmap_models.inference.graph_model import load_graph_model
 
-            return load_graph_model(path or self.path, self.sha256, self.batch_size, self.device)
+            return load_graph_model(path, self.sha256, self.batch_size, self.device)
         if self.per_pixel:
             from landmap_models.inference.per_pixel import load_pixel_model
 
-            return load_pixel_model(path or self.path, self.sha256, self.precision, self.device)
-        return self.engine.load(path or self.path, self.sha256, self.batch_size, self.precision, self.device)
+            return load_pixel_model(path, self.sha256, self.precision, self.device)
+        return self.engine.load(path, self.sha256, self.batch_size, self.precision, self.device)
+
+
+def card_sha256(card: ModelCard) -> str:
+    """SHA-256 of a card, in hexadecimal digits."""
+    return hashlib.sha256(card.to_json().encode()).hexdigest()
 
 
 def model_file(plan: Plan, precision: Precision) -> ModelFile:
@@ -78,8 +96,10 @@ def model_file(plan: Plan, precision: Precision) -> ModelFile:
     assert plan.model_path is not None
     settings = plan.settings
     path = plan.model_path.resolve()
-    card, engine = plan.card, plan.engine
-    return ModelFile(path, card.weights_sha256, settings.batch_size, precision, settings.device, engine, card.per_pixel)
+    card, engine, device = plan.card, plan.engine, settings.device
+    return ModelFile(
+        path, card.weights_sha256, settings.batch_size, precision, device, engine, card.per_pixel, card_sha256(card)
+    )
 
 
 def load(plan: Plan, precision: Precision) -> Classifier:

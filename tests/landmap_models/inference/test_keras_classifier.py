@@ -212,3 +212,12 @@ def test_a_model_that_pads_is_not_dense(small_card: ModelCard, keras: Any) -> No
 def test_a_gpu_that_is_not_there_is_told(small_model: Path) -> None:
     with pytest.raises(ModelError, match="--device cpu"):
         load_classifier(small_model, device="gpu:99")
+
+
+def test_a_file_with_another_card_beside_the_same_weights_is_loaded_anew(small_model: Path) -> None:
+    before = load_classifier(small_model)
+    assert load_classifier(small_model) is before
+    card = write_card(small_model, dataclasses.replace(before.card, version="another"))
+    assert card.weights_sha256 == before.card.weights_sha256
+    assert load_classifier(small_model, card.weights_sha256).card.version == "another"
+    assert load_classifier(small_model).card.version == "another"
