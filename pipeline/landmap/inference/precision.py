@@ -103,19 +103,13 @@ def _agreement(plan: Plan, fast: Precision, *, maps: bool) -> tuple[float, int]:
 
 
 def _same(plan: Plan, fast: Precision, chunks: list[Chunk], *, maps: bool) -> npt.NDArray[np.bool_]:
-    """Whether each window of some chunks that sees data, or each pixel of their map, has the same class in both.
-
-    Chunks that can't change the decision are left out: more of the whole sample differs already than may differ.
-    """
+    """Whether each window of some chunks that sees data, or each pixel of their map, has the same class in both."""
     if not chunks:
         return np.zeros(0, np.bool_)
     tile = _tile([plan.grid.padded_window(c) for c in chunks]) if plan.method.in_one_pass else None
     how = replace(plan.chunk_settings(), tile=tile, detail=plan.detail_settings(chunks))
-    sizes = [math.prod(plan.grid.owned_window(c).shape) if maps else _windows(c) for c in chunks]
     same: list[npt.NDArray[np.bool_]] = []
     for chunk in chunks:
-        if _is_decided(same, (1 - AGREEMENT) * sum(sizes), maps=maps):
-            break
         pixels = plan.scene.read(plan.grid.read_window(chunk))
         models = [load(plan, precision) for precision in ("float32", fast)]
         if plan.detail and maps:
@@ -125,18 +119,6 @@ def _same(plan: Plan, fast: Precision, chunks: list[Chunk], *, maps: bool) -> np
             (one, weights), (other, _) = (chunk_windows(pixels, plan.grid, chunk, model, how) for model in models)
             same.append((one.argmax(axis=-1) == other.argmax(axis=-1))[weights > 0])
     return np.concatenate(same)
-
-
-def _is_decided(same: list[npt.NDArray[np.bool_]], may_differ: float, *, maps: bool) -> bool:
-    """Whether the precision is refused whatever the rest of the sample says, and there were enough data to say so."""
-    known = sum(part.size for part in same)
-    enough = _answers([(known,)], known, maps=maps) >= FEW_WITH_DATA
-    return bool(enough and sum(np.count_nonzero(~part) for part in same) > may_differ)
-
-
-def _windows(chunk: Chunk) -> int:
-    """Number of windows of a chunk."""
-    return len(chunk.window_rows) * len(chunk.window_cols)
 
 
 def _small_chunks(plan: Plan) -> list[Chunk]:
@@ -176,7 +158,10 @@ def _answers(shapes: Sequence[tuple[int, ...]], windows: int, *, maps: bool) -> 
 def _spread(plan: Plan, chunks: list[Chunk], *, maps: bool) -> list[Chunk]:
     """Chunks that are spread evenly over all of them and together have about `WINDOWS` windows."""
     windows = max(
-        (_answers([plan.grid.owned_window(c).shape], _windows(c), maps=maps) or 1 for c in chunks),
+        (
+            _answers([plan.grid.owned_window(c).shape], len(c.window_rows) * len(c.window_cols), maps=maps) or 1
+            for c in chunks
+        ),
         default=1,
     )
     number = min(len(chunks), -(-WINDOWS // windows))

@@ -73,8 +73,7 @@ def test_reduced_where_the_classes_agree(
     assert found.precision == chosen
     assert found.reason.startswith(f"{chosen}: ")
     assert "sampled windows have the same class in bfloat16 as in float32" in found.reason
-    least = 6000 if chosen == "bfloat16" else 600  # a refusal is certain earlier
-    assert models["float32"].windows == models["bfloat16"].windows >= least
+    assert models["float32"].windows == models["bfloat16"].windows >= 6000
 
 
 @dataclass
@@ -108,14 +107,6 @@ def test_a_map_of_pixels_is_what_must_agree_or_else_its_windows(
     assert found.reason.startswith(f"{chosen}: ")
     assert "sampled pixels have the same class in bfloat16 as" in found.reason
     assert ("sampled windows have the same class in bfloat16-chips as" in found.reason) == (chosen != "bfloat16")
-
-
-def test_a_trial_ends_when_it_is_decided(scene: Path, processor: Callable[[int], dict[str, Contrary]]) -> None:
-    """Every fifth window differs: after the first chunk no other can bring the whole sample to 99.9 %."""
-    models = processor(5)
-    found = choose_precision(make_plan(scene, engine="tensorflow", detail="chip"))
-    assert found.reason.startswith("float32: 80.")
-    assert 600 <= models["bfloat16"].windows < 3000
 
 
 def test_what_is_asked_for_is_not_tried(scene: Path, processor: Callable[[int], dict[str, Contrary]]) -> None:
