@@ -93,7 +93,7 @@ def refuse(root: Path, problems: Mapping[str, str], total: int) -> DatasetError:
     """
     return DatasetError(
         f"{root}: {len(problems):,} of {total:,} files can't be used: {listed(problems)}. Mend or remove them, or "
-        "leave them out with skip_bad"
+        "leave them out: --skip-bad (skip_bad=True)"
     )
 
 

@@ -124,7 +124,7 @@ def find(
     Args:
         images: Images with masks, in the order of the model's bands.
         model: The loaded network.
-        card: Its card.
+        card: The card of the network, with its bands and classes.
         warnings: Warnings about the choice of images, to which those about classes are added.
         resamples: Number of resamples of the bootstrap.
         origin: Entries of `metrics.json` on model and data.

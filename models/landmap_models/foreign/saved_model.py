@@ -26,7 +26,7 @@ from landmap_models.inference.graph_model import (
     check_form,
     check_operations,
 )
-from landmap_models.inference.tensorflow import tensorflow
+from landmap_models.inference.tensorflow import protobuf, tensorflow
 from landmap_models.model_file.archive import write_graph
 from landmap_models.model_file.card import ModelCard
 from landmap_models.model_file.packaged import user_folder
@@ -110,9 +110,7 @@ def _frozen(folder: Path, signature: str, *, with_flags: bool, softmax: bool) ->
 
 def _meta_graph(folder: Path) -> Any:
     """The part of a SavedModel that is for serving."""
-    tensorflow()
-    from tensorflow.core.protobuf import saved_model_pb2
-
+    saved_model_pb2 = protobuf("protobuf.saved_model_pb2")
     file = folder / "saved_model.pb"
     found = saved_model_pb2.SavedModel()
     try:
@@ -195,9 +193,7 @@ def _checkpoint(folder: Path, objects: Any) -> tuple[Any, dict[int, str]]:
 
     Both list objects with their children by name; what has the same path of names from the root is the same object.
     """
-    from tensorflow.core.protobuf import trackable_object_graph_pb2
-
-    stored = trackable_object_graph_pb2.TrackableObjectGraph()
+    stored = protobuf("protobuf.trackable_object_graph_pb2").TrackableObjectGraph()
     try:
         checkpoint = tensorflow().train.load_checkpoint(str(folder / "variables" / "variables"))
         stored.ParseFromString(checkpoint.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH"))
@@ -228,8 +224,7 @@ def _assembled(
 ) -> bytes:
     """A graph that calls a function with constants for its variables."""
     tf = tensorflow()
-    from tensorflow.core.framework import types_pb2
-
+    types_pb2 = protobuf("framework.types_pb2")
     wanted = [INPUT, FLAGS] if with_flags else [INPUT]
     if len(called.inputs) != len(wanted):
         raise ModelError(f"{folder}: expected {len(wanted)} inputs. Received: {', '.join(called.inputs)}")

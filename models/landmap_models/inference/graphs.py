@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from landmap_models.inference.session import Graph, library
+from landmap_models.inference.session import Graph, c_library
 from landmap_models.publish import published
 
 LOG = logging.getLogger("landmap")
@@ -86,7 +86,7 @@ def graphs_of(path: str | Path) -> Graphs:
         path: The `.keras` file; whatever changes in it makes its graphs others.
     """
     root = _root()
-    if root is None or library() is None:
+    if root is None or c_library() is None:
         return Graphs()
     try:
         with Path(path).open("rb") as file:
@@ -103,7 +103,7 @@ def _makers() -> str:
     package = Path(__file__).parents[1]
     sources = [path for name in ("inference", "architectures") for path in sorted((package / name).glob("*.py"))]
     code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return f"{library().TF_Version().decode()} {version('keras')} {code}"
+    return f"{c_library().TF_Version().decode()} {version('keras')} {code}"
 
 
 def _root() -> Path | None:

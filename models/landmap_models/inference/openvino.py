@@ -94,7 +94,7 @@ class OpenVinoClassifier:
 
         Args:
             path: The model's file.
-            card: Its card.
+            card: The card inside the file.
             batch_size: Chips predicted at once.
 
         Raises:

@@ -60,7 +60,7 @@ class KerasPixelModel:
         """Refuse chips.
 
         Raises:
-            ModelError: Always.
+            ModelError: The model answers for each pixel: in every case.
         """
         raise ModelError(f"{self.card.name}: expected a model of chips. This one answers for each pixel")
 
@@ -164,7 +164,7 @@ def check_margin(answer: Any, card: ModelCard) -> None:
         card: The card of a model that answers for each pixel, of a finite margin.
 
     Raises:
-        CardError: It differs.
+        CardError: An answer of the middle differs between the two.
     """
     margin, step = card.margin or 0, card.step
     inner, beyond = (-(-least // step) * step for least in (INNER, max(margin, INNER)))

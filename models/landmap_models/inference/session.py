@@ -97,7 +97,7 @@ class Graph:
     """Name of the operation whose first output is the answer."""
 
 
-def library() -> Any:
+def c_library() -> Any:
     """TensorFlow's C library, loaded; None where there is none, as elsewhere than on Linux."""
     with _lock:
         return _load()
@@ -110,7 +110,7 @@ def load_in_background() -> None:
     """
     if importlib.util.find_spec("openvino") is not None:
         return
-    threading.Thread(target=library, daemon=True).start()
+    threading.Thread(target=c_library, daemon=True).start()
 
 
 def package_folder() -> Path | None:
@@ -185,7 +185,7 @@ class Session:
             RuntimeError: TensorFlow can't take it.
         """
         self.shape = shape
-        self._c = c = library()
+        self._c = c = c_library()
         made = c.TF_NewGraph()
         fed = self._operation(made, b"Placeholder", b"landmap/fed", b"dtype")
         # The optimiser takes a fed value's shape for unknown, whatever its placeholder says, and this one's for known.

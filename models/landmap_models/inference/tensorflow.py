@@ -19,13 +19,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 from landmap_models.inference.graphs import Graphs
-from landmap_models.inference.session import Graph, Session, library, package_folder
+from landmap_models.inference.session import Graph, Session, c_library, package_folder
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -100,7 +101,7 @@ def frozen_network(
         name: What tells this graph from the others, but for its shape if it is for any size.
         any_size: Whether height and width are left open in the graph that is kept.
     """
-    if device != CPU or library() is None:
+    if device != CPU or c_library() is None:
         return FrozenNetwork(prepare(shape), shape, device)
     open_shape = (shape[0], None, None, *shape[3:]) if any_size else shape
     return Session(graphs.get(name, lambda: _graph_of(_freeze(prepare(open_shape), open_shape, device))), shape)
@@ -165,6 +166,12 @@ def tensorflow() -> Any:
             tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.list_logical_devices()
     return tf
+
+
+def protobuf(name: str) -> Any:
+    """A module of TensorFlow's messages, such as "protobuf.saved_model_pb2", by which its own files are read."""
+    tensorflow()  # quietly
+    return import_module(f"tensorflow.core.{name}")
 
 
 def find_device(wanted: str) -> str:

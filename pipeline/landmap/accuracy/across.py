@@ -75,7 +75,7 @@ def read_across(
 
     Args:
         path: The reference, as for `read_reference`.
-        cover: The map.
+        cover: The map that is compared with the reference.
         legend: The reference's legend, by name or file; None where it has the map's, or is recognised.
         class_column: Name of the column with class names or ids, of points and polygons.
         layer: Name of the layer; None where the file has one layer of points or polygons.

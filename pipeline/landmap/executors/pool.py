@@ -73,7 +73,7 @@ def compute_chunk(work: ChunkWork, chunk: Chunk, model: ModelFile | Classifier) 
 
     Args:
         work: The work on chunks.
-        chunk: The chunk.
+        chunk: The chunk, whose cells and windows are those of the work's grid.
         model: The file of a model, which a process loads once, or a classifier.
 
     Raises:

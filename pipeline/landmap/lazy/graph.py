@@ -84,7 +84,7 @@ def predict_chunk(date: DateTasks, chunk: Chunk, cuts: Sequence[Cut], blocks: Se
 
     Args:
         date: What the chunks of its date have in common.
-        chunk: The chunk.
+        chunk: The chunk, whose cells and windows are those of the date's grid.
         cuts: For each array how its bands are cut out.
         blocks: For each array the blocks that the chunk overlaps, in rows.
 
@@ -134,10 +134,10 @@ def cover_arrays(
     """Dask arrays of a cover.
 
     Args:
-        bands: The input.
+        bands: The lazy arrays of all dates, by band.
         plans: The plan of each date.
         encoded: Of each date, how bands are decoded back, by number.
-        model: What predicts.
+        model: The file of a model, which a process loads once, or a classifier.
         layers: Names of the fields of `ChunkCover` that are wanted.
 
     Returns:

@@ -47,7 +47,7 @@ def sampled_dates(bands: LazyBands, wanted: set[int]) -> list[SampledDate]:
     """Compute the sample of all dates, each block once.
 
     Args:
-        bands: The bands.
+        bands: The lazy arrays of all dates, by band.
         wanted: Numbers, from 1, of the bands that may be used.
     """
     import dask

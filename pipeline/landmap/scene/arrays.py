@@ -115,7 +115,7 @@ def array_header(data: ArrayData, card: ModelCard, settings: Settings) -> SceneH
     """Describe arrays as a scene, by the rules for files.
 
     Args:
-        data: The bands.
+        data: The arrays of a date, a band each, on one grid.
         card: Card of the model for which the scene is opened.
         settings: `bands`, `use_nir`, `detail`, `stride` and `smooth` are used.
 

@@ -232,7 +232,7 @@ def check_one_dtype(dtypes: Sequence[str], path: str) -> None:
     """Refuse bands of several data types, given by their NumPy names.
 
     Raises:
-        SceneError: They differ.
+        SceneError: The bands are of several data types.
     """
     if len(set(dtypes)) > 1:
         raise SceneError(

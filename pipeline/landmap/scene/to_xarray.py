@@ -30,7 +30,7 @@ def scene_array(scene: Readable, bands: tuple[str, ...], chunks: Any) -> DataArr
     """A scene's reflectance `(band, y, x)`, float32, NaN where it has no data.
 
     Args:
-        scene: The scene.
+        scene: The opened scene, from which windows are read.
         bands: Names of its bands, in the order in which it reads them.
         chunks: As `DataArray.chunk` takes them; None: no Dask.
     """

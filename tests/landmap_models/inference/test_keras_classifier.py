@@ -17,7 +17,7 @@ from landmap_models.errors import CardError, ModelError, UnsafeModelError
 from landmap_models.inference.classifier import Classifier, ConstantClassifier
 from landmap_models.inference.keras_classifier import KerasClassifier, load_classifier
 from landmap_models.inference.loading import load_model
-from landmap_models.inference.session import Session, library
+from landmap_models.inference.session import Session, c_library
 from landmap_models.inference.tensorflow import FrozenNetwork
 from landmap_models.model_file.archive import write_card
 from landmap_models.model_file.card import ModelCard
@@ -45,7 +45,7 @@ def test_company_changes_no_bit_of_a_chip(small_model: Path) -> None:
 
 def test_one_graph_runs_at_a_time(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph uses all cores: threads that call it side by side would only use more memory."""
-    kind: Any = Session if library() else FrozenNetwork
+    kind: Any = Session if c_library() else FrozenNetwork
     classifier, original, running, calls = load_classifier(small_model), kind.__call__, 0, 0
 
     def call(network: Any, values: Any) -> Any:

@@ -24,7 +24,7 @@ from landmap_models.inference.tensorflow import Precision
 from landmap_models.model_file.archive import read_card
 from landmap_models.model_file.packaged import find_model
 
-pytestmark = pytest.mark.skipif(session.library() is None, reason="TensorFlow's package has no C library here")
+pytestmark = pytest.mark.skipif(session.c_library() is None, reason="TensorFlow's package has no C library here")
 NAMES = ("B02", "B03", "B04")
 
 
@@ -55,7 +55,7 @@ def test_the_library_gives_the_bytes_of_a_function(
     answers: Callable[[Precision], list[bytes]], precision: Precision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_session = answers(precision)
-    monkeypatch.setattr(engine, "library", lambda: None)
+    monkeypatch.setattr(engine, "c_library", lambda: None)
     assert answers(precision) == with_session
 
 
@@ -105,7 +105,7 @@ def test_loading_first_says_nothing_either(tmp_path: Path) -> None:
         "from landmap_models.inference import session\n"
         "session.load_in_background()\n"
         "from landmap_models.inference.tensorflow import find_device\n"
-        "assert session.library() and find_device('cpu') == '/CPU:0'"
+        "assert session.c_library() and find_device('cpu') == '/CPU:0'"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not done.stdout + done.stderr

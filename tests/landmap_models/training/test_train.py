@@ -468,9 +468,9 @@ def test_the_card_is_json_with_versions(chip_zip: Path) -> None:
     assert json.loads(card.to_json())["training"]["settings"]["filters"] == [4]
 
 
-def test_only_inference_and_its_own_files_know_tensorflow() -> None:
+def test_only_inference_knows_tensorflow() -> None:
     """All else is Keras's own, so that another backend trains, too."""
     package = Path(module.__file__).parents[1]
     pattern = re.compile(r"^\s*(import|from) tensorflow\b", re.MULTILINE)
     users = {path.stem for path in package.rglob("*.py") if pattern.search(path.read_text())}
-    assert users == {"tensorflow", "saved_model"}, "the graphs behind `keras_classifier`, and TensorFlow's SavedModels"
+    assert users == {"tensorflow"}, "the graphs behind `keras_classifier`"
