@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from landmap.lazy.predict import annotate_inference as annotate_inference
     from landmap.lazy.predict import predict as predict
     from landmap.maps.cover import open_cover as open_cover
+    from landmap.maps.mosaic import Mosaic as Mosaic
+    from landmap.maps.mosaic import mosaic as mosaic
     from landmap.maps.shares import ClassShare as ClassShare
     from landmap.maps.summarize import summarize as summarize
     from landmap.maps.vectorize import VectorSettings as VectorSettings
@@ -59,6 +61,7 @@ _PUBLIC = {
     "Job": "batch.jobs:Job",
     "LandmapError": "errors:LandmapError",
     "LandmapWarning": "errors:LandmapWarning",
+    "Mosaic": "maps.mosaic:Mosaic",
     "Outputs": "run.outputs:Outputs",
     "Plan": "inference.plan:Plan",
     "PoolExecutor": "executors.pool:PoolExecutor",
@@ -72,6 +75,7 @@ _PUBLIC = {
     "classify": "run.classify:classify",
     "compare_maps": "accuracy.change:compare_maps",
     "find_jobs": "batch.jobs:find_jobs",
+    "mosaic": "maps.mosaic:mosaic",
     "open_cover": "maps.cover:open_cover",
     "open_scene": "scene.scene:open_scene",
     "plan": "inference.plan:make_plan",

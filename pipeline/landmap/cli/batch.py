@@ -12,13 +12,14 @@ import click
 from click.shell_completion import CompletionItem
 
 from landmap.cli.help import QUIET, Command, Group, with_options
-from landmap.cli.messages import quieten
+from landmap.cli.messages import print_warnings, quieten
 from landmap.cli.scene_options import CLUSTER_OPTIONS, SETTINGS_OPTIONS, settings_of
 from landmap.cli.types import FILE_OR_NAME, PATH
 from landmap.errors import BatchError
 
 if TYPE_CHECKING:
     from landmap.batch.ledger import Record
+    from landmap.maps.tags import Rule
 
 
 class BatchGroup(Group):
@@ -56,12 +57,19 @@ def batch() -> None:
     is_flag=True,
     help="Classify scenes again that were mapped otherwise or have changed, and replace files that exist.",
 )
+@click.option(
+    "--mosaic",
+    type=PATH,
+    help="Also write the maps as one (GeoTIFF), as `landmap mosaic` does: with --confidence the surest decides, else "
+    "the first.",
+)
 @click.option("--asset", metavar="KEY", help="Take all bands of a STAC Item from the asset of this name.")
 @QUIET
 @with_options(SETTINGS_OPTIONS, CLUSTER_OPTIONS)
 def run(
     jobs: tuple[str, ...],
     output: Path,
+    mosaic: Path | None,
     asset: str | None,
     quiet: bool,
     **options: Any,
@@ -74,17 +82,30 @@ def run(
     reported. Several runs may share the work. Exit status 0 means that every scene is done.
     """
     from landmap.batch.jobs import find_jobs
+    from landmap.batch.ledger import DONE
     from landmap.batch.run import run_batch
     from landmap.cli.show import out, progress_bar
+    from landmap.maps.mosaic import check_mosaic
+    from landmap.maps.mosaic import mosaic as draw
 
     if quiet:
         quieten()
+    if mosaic:
+        check_mosaic(mosaic, overwrite=options["overwrite"])
     settings, found_jobs = settings_of(options), find_jobs(jobs, asset)
     with progress_bar("classifying", "scenes", quiet=quiet) as progress:
         found = run_batch(found_jobs, output, settings, **options, progress=progress)
     if not quiet:
         for path in found.files:
             out.print(str(path), markup=False)
+    done = [output / record.output for record in found.records if record.state == DONE]
+    if mosaic and done:
+        by: Rule = "confidence" if options["confidence"] else "first"
+        with progress_bar("drawing", "blocks", quiet=quiet) as progress:
+            drawn = draw(done, mosaic, by=by, overwrite=options["overwrite"], progress=progress)
+        print_warnings(drawn.warnings)
+        if not quiet:
+            out.print(str(drawn), markup=False)
     _end(found.records, quiet=quiet)
 
 

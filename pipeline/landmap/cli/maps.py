@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from landmap.cli.help import OVERWRITE, Command, option_in, with_options
+from landmap.cli.help import OVERWRITE, QUIET, Command, option_in, with_options
 from landmap.cli.messages import print_warnings
 from landmap.cli.scene_options import AREA_OPTIONS, READING_OPTIONS, settings_of
 from landmap.cli.types import FILE_OR_NAME, PATH
 from landmap.crosswalk import PRODUCTS
+from landmap.maps.tags import RULES
 
 COVER = click.argument("cover", type=PATH)
 CONFIDENCE = click.option(
@@ -165,6 +166,56 @@ def assess(cover: Path, reference: Path, output: Path | None, table: Path | None
         click.echo(str(path))
 
 
+@click.command(
+    cls=Command,
+    example="landmap mosaic north.tif south.tif -o map.tif\n"
+    "landmap mosaic maps/ -o map.tif --by confidence --crs EPSG:3035",
+)
+@click.argument("covers", type=PATH, nargs=-1, required=True)
+@click.option("-o", "--output", required=True, type=PATH, help="Write the map to this file (GeoTIFF).")
+@click.option(
+    "--by",
+    type=click.Choice(RULES),
+    default=RULES[0],
+    show_default=True,
+    help="Where covers overlap, take the first in the order given, the one that is surest in the pixel, or the latest.",
+)
+@click.option(
+    "--confidence",
+    type=PATH,
+    multiple=True,
+    help="Take the confidence of a cover from this raster; once for each, in their order.  [default: "
+    "<cover>_confidence.tif]",
+)
+@click.option("--crs", help="Draw the map in this CRS, such as EPSG:3035.  [default: the covers' most frequent]")
+@click.option(
+    "--resolution", type=float, help="Draw pixels of this size, in units of the CRS.  [default: the first cover's]"
+)
+@click.option(
+    "--legend",
+    type=PATH,
+    help=f"Recode all covers into this legend ({', '.join(PRODUCTS)}), or take the meaning of ids from this file.  "
+    "[default: the covers' own]",
+)
+@click.option("--vrt", is_flag=True, help="Write a VRT that names the covers (.vrt) in place of pixels.")
+@OVERWRITE
+@QUIET
+def mosaic(covers: tuple[Path, ...], output: Path, quiet: bool, **options: Any) -> None:
+    """Write COVERS of neighbouring scenes, in any UTM zones, as one map.
+
+    COVERS are maps that `classify` wrote, other rasters of class ids, or folders with covers. Each pixel has the class
+    of the nearest pixel of one cover; a class goes before Unknown, and Unknown before no data.
+    """
+    from landmap.cli.show import progress_bar
+    from landmap.maps.mosaic import mosaic as run
+
+    with progress_bar("drawing", "blocks", quiet=quiet) as progress:
+        found = run(covers, output, **options, progress=progress)
+    print_warnings(found.warnings)
+    if not quiet:
+        click.echo(str(found))
+
+
 @click.command("compare-maps", cls=Command, example="landmap compare-maps 2024.tif 2025.tif -o changes.tif")
 @click.argument("before", type=PATH)
 @click.argument("after", type=PATH)
@@ -208,4 +259,4 @@ def report(scene: str, cover: Path, output: Path, legend: Path | None, **options
     click.echo(str(output))
 
 
-COMMANDS = (vectorize, summarize, assess, compare_maps, report)
+COMMANDS = (mosaic, vectorize, summarize, assess, compare_maps, report)

@@ -37,6 +37,8 @@ VALUES = 256
 """Number of values of a byte."""
 STRIP_ROWS = 512
 """Rows of a strip, which is read at once: whole blocks of the files that landmap writes."""
+TOLERANCE = 0.125
+"""Error in pixels with which GDAL approximates where a pixel lies, unless another is asked for: its own default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +135,19 @@ class Cover:
         for window in self.windows(multiple):
             yield window, self.read(window)
 
-    def read(self, window: Window, onto: GeoBox | None = None) -> Bytes:
+    def read(self, window: Window, onto: GeoBox | None = None, *, tolerance: float = TOLERANCE) -> Bytes:
         """Read class ids `(height, width)` of a window; 255 where the map has no data.
 
         Args:
             window: The rectangle in pixels of the map, or of `onto`.
             onto: Geobox to whose pixels the map's nearest ones are brought; None reads the map's own pixels.
+            tolerance: Error in pixels with which GDAL may approximate where a pixel of another geobox lies.
 
         Raises:
             SceneError: The file can't be read, or holds something else than class ids.
             GeoreferenceError: The map can't be brought to the CRS of `onto`.
         """
-        with open_raster(self.path, where=f" ({window})") as file, _on_geobox(file, onto) as warped:
+        with open_raster(self.path, where=f" ({window})") as file, _on_geobox(file, onto, tolerance) as warped:
             found = read_classes(warped, self.path, window)
         if not self.own:
             return found
@@ -336,7 +339,7 @@ def _numbers(grid: GeoBox) -> str:
 
 
 @contextmanager
-def _on_geobox(file: Any, onto: GeoBox | None) -> Iterator[Any]:
+def _on_geobox(file: Any, onto: GeoBox | None, tolerance: float) -> Iterator[Any]:
     """Give the open file, or a view of it on another geobox, nodata beyond its border."""
     if onto is None:
         yield file
@@ -356,6 +359,7 @@ def _on_geobox(file: Any, onto: GeoBox | None) -> Iterator[Any]:
             width=grid.width,
             resampling=Resampling.nearest,
             nodata=nodata,
+            tolerance=tolerance,
             **source,
         ) as warped:
             yield warped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from landmap.errors import SceneError
 from landmap_models.legend import LandClass
@@ -14,12 +14,18 @@ LEGEND_TAG = "LANDMAP_LEGEND"
 """Class names by id, as JSON."""
 RECODED_TAG = "LANDMAP_RECODED"
 """Which classes of the model became which of another product's legend, in words; only where they did."""
+MOSAIC_TAG = "LANDMAP_MOSAIC"
+"""The rule by which overlaps of several covers were decided; only where a map is made of several."""
 LAYER_TAG = "LANDMAP_LAYER"
 """What the pixels hold: "classes", "confidence", "probabilities" or "change"."""
 STRIDE_TAG = "LANDMAP_STRIDE"
 """Pixels between two windows of the model."""
 CELL_TAG = "LANDMAP_CELL"
 """Pixels along a cell, the smallest square that has probabilities of its own."""
+Rule = Literal["first", "confidence", "date"]
+"""Which cover decides where several have a class: the first, the one that is surest there, or the latest."""
+RULES: tuple[Rule, ...] = get_args(Rule)
+"""All rules."""
 
 Content = TypeVar("Content", dict[str, Any], list[Any])
 

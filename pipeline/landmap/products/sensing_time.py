@@ -26,7 +26,7 @@ LAUNCH = datetime(2015, 6, 23, tzinfo=UTC)
 
 def sensing_time(scene: str) -> date | None:
     """Time at which a scene was sensed, by its tags, else its name: a `datetime` or a day; None if neither has it."""
-    return _by_tags(scene) or _by_name(scene)
+    return _by_tags(scene) or time_in_name(scene)
 
 
 def _by_tags(scene: str) -> datetime | None:
@@ -38,7 +38,8 @@ def _by_tags(scene: str) -> datetime | None:
         return None
 
 
-def _by_name(scene: str) -> date | None:
+def time_in_name(scene: str) -> date | None:
+    """Time of sensing in the name of a product or one of its files: a `datetime` or a day; None if it has none."""
     name = redacted(scene)
     found = PRODUCT.search(name)
     when = next(iter(dates_in(name[found.end() :][:LONGEST])), None) if found else None

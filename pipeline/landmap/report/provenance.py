@@ -11,7 +11,7 @@ from landmap.geo.geobox import ground_pixel_sides, misplaced
 from landmap.inference.plan import Plan
 from landmap.io.remote import name_of
 from landmap.maps.cover import Cover
-from landmap.maps.tags import RECODED_TAG, tag_content
+from landmap.maps.tags import MOSAIC_TAG, RECODED_TAG, tag_content
 from landmap.scene.scene import Scene
 from landmap.settings import Settings
 from landmap_models.model_file.card import margin_text
@@ -25,6 +25,8 @@ FACTS = (
     ("LANDMAP_CLOUDS", "Clouds"),
     ("LANDMAP_NIR", "Near infrared"),
     (RECODED_TAG, "Legend"),
+    ("LANDMAP_COVERS", "Covers of which the map is made"),
+    (MOSAIC_TAG, "Where they overlap, decides"),
     ("LANDMAP_VERSION", "landmap"),
 )
 """Tags of a cover, and their names for people."""

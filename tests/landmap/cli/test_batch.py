@@ -9,12 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from click.testing import CliRunner
 
 from landmap import find_jobs, run_batch
 from landmap.cli import cli
-from landmap.errors import BatchError
+from landmap.errors import BatchError, OutputError
 from landmap_models.inference.classifier import ConstantClassifier
 from landmap_models.model_file.packaged import packaged_models
 
@@ -52,6 +55,20 @@ def test_it_classifies_a_folder_and_says_when_not_all_is_done(scenes: Path, tmp_
     assert second.exit_code == 0, second.output
     assert "2 scenes are done" in second.stdout
     assert CliRunner().invoke(cli, [*arguments, "--quiet"]).output == ""
+
+
+@needs_model
+def test_the_maps_become_one_at_the_end(scenes: Path, tmp_path: Path) -> None:
+    """The second scene lies beside the first, so that half of the map is of each."""
+    with rasterio.open(scenes / "b.tif", "r+") as file:
+        file.transform = file.transform @ Affine.translation(file.width, 0)
+    line = ["batch", str(scenes), "-o", str(tmp_path / "maps"), "--stride", "64", "--mosaic", str(tmp_path / "map.tif")]
+    done = CliRunner().invoke(cli, line, catch_exceptions=False)
+    assert "2 covers in EPSG:" in done.stdout
+    covers = [rasterio.open(tmp_path / "maps" / f"{name}_cover.tif").read(1) for name in "ab"]
+    np.testing.assert_array_equal(rasterio.open(tmp_path / "map.tif").read(1), np.hstack(covers))
+    with pytest.raises(OutputError, match=r"map\.tif.*exists already"):
+        CliRunner().invoke(cli, line, catch_exceptions=False)
 
 
 @needs_model
