@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PIPELINE = (
     "errors left_out crosswalk",
     "settings tiling",
-    "geo pixels",
+    "geo pixels fusion",
     "io radiometry",
     "products",
     "scene demo",
@@ -152,7 +152,7 @@ def test_models_never_import_the_pipeline(path: Path) -> None:
     assert not {n for n in imported(path) if n == "landmap" or n.startswith("landmap.")}
 
 
-@pytest.mark.parametrize("name", ["tiling", "pixels", "inference/stitch"])
+@pytest.mark.parametrize("name", ["tiling", "pixels", "fusion", "inference/stitch"])
 def test_the_arithmetic_needs_numpy_only(name: str) -> None:
     outside = {n.split(".")[0] for n in imported(ROOT / f"pipeline/landmap/{name}.py")} - set(sys.stdlib_module_names)
     assert outside <= {"numpy", "landmap", "landmap_models"}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from landmap.executors.pool import PoolExecutor as PoolExecutor
     from landmap.inference.plan import Plan as Plan
     from landmap.inference.plan import make_plan as plan  # noqa: F401 # listed by the table below
+    from landmap.lazy.combine import combine as combine
     from landmap.lazy.predict import annotate_inference as annotate_inference
     from landmap.lazy.predict import predict as predict
     from landmap.maps.cover import open_cover as open_cover
@@ -73,6 +74,7 @@ _PUBLIC = {
     "assess": "accuracy.assess:assess",
     "batch_status": "batch.run:batch_status",
     "classify": "run.classify:classify",
+    "combine": "lazy.combine:combine",
     "compare_maps": "accuracy.change:compare_maps",
     "find_jobs": "batch.jobs:find_jobs",
     "mosaic": "maps.mosaic:mosaic",
