@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from landmap.accuracy.assessment import Assessment as Assessment
     from landmap.accuracy.change import Change as Change
     from landmap.accuracy.change import compare_maps as compare_maps
+    from landmap.accuracy.design import Design as Design
+    from landmap.accuracy.design import design as design
     from landmap.batch.jobs import Job as Job
     from landmap.batch.jobs import find_jobs as find_jobs
     from landmap.batch.run import BatchResult as BatchResult
@@ -58,6 +60,7 @@ _PUBLIC = {
     "Change": "accuracy.change:Change",
     "ClassShare": "maps.shares:ClassShare",
     "Derived": "run.outputs:Derived",
+    "Design": "accuracy.design:Design",
     "Executor": "executors.base:Executor",
     "Job": "batch.jobs:Job",
     "LandmapError": "errors:LandmapError",
@@ -76,6 +79,7 @@ _PUBLIC = {
     "classify": "run.classify:classify",
     "combine": "lazy.combine:combine",
     "compare_maps": "accuracy.change:compare_maps",
+    "design": "accuracy.design:design",
     "find_jobs": "batch.jobs:find_jobs",
     "mosaic": "maps.mosaic:mosaic",
     "open_cover": "maps.cover:open_cover",

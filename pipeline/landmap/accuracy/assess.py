@@ -11,8 +11,8 @@ import numpy as np
 
 from landmap.accuracy.across import read_across
 from landmap.accuracy.assessment import CENSUS, POLYGONS, SAMPLE, Assessment, ClassAccuracy, Estimate, LeftOut, estimate
-from landmap.accuracy.confusion import Tally, tally_areas, tally_points, tally_sample
-from landmap.accuracy.estimators import CLASS_METRICS, MAP_METRICS, Estimates, Metric, stratified
+from landmap.accuracy.confusion import OfStrata, Tally, tally_areas, tally_points, tally_sample
+from landmap.accuracy.estimators import CLASS_METRICS, MAP_METRICS, Estimates, Metric, StrataEstimates, stratified
 from landmap.accuracy.reference import Points, Polygons, Raster
 from landmap.crosswalk import Common
 from landmap.errors import ReferenceDataError, SettingsError
@@ -38,7 +38,9 @@ def assess(
 ) -> Assessment:
     """Estimate the accuracy of a map, and the area of its classes, by reference data.
 
-    Points are taken to be a random sample, stratified by mapped class or simple. The pixels of polygons are counted,
+    Points are taken to be a random sample, stratified by mapped class or simple; if they have the columns `stratum` and
+    `inclusion_probability` that `design` writes, and these are not of this map's classes, they say how it was
+    stratified. The pixels of polygons are counted,
     but give no intervals, as they are no independent sample. A raster is compared pixel by pixel, or by a sample of it.
     The estimators are in `landmap.accuracy.estimators`, with their source.
 
@@ -148,9 +150,13 @@ def _assessment(
         mapped = weights.sum(axis=1)
     else:
         weights, mapped = counts.astype(np.float64), tally.mapped[cover.ids]
-    assessed = np.where(places > 0, mapped, 0.0)
-    found = stratified(weights, assessed, independent=design == SAMPLE)
-    total = float(assessed.sum())
+    found: Estimates | StrataEstimates
+    if tally.of_strata is None:
+        assessed = np.where(places > 0, mapped, 0.0)
+        found, total = stratified(weights, assessed, independent=design == SAMPLE), float(assessed.sum())
+    else:
+        total = float(mapped.sum())
+        found = _of_strata(tally.of_strata, cover.ids, total)
     by_class = [_estimates(metric, found, total) for metric in CLASS_METRICS]
     classes = tuple(
         ClassAccuracy(
@@ -180,7 +186,16 @@ def _assessment(
     )
 
 
-def _estimates(metric: Metric, sample: Estimates, hectares: float) -> list[Estimate]:
+def _of_strata(sample: OfStrata, ids: list[int], hectares: float) -> StrataEstimates:
+    """Estimates of a sample whose strata are not the classes of the map, given the area of the map."""
+    # Strata whose points all lie on nodata or Unknown say nothing of the classes.
+    there = np.bincount(sample.strata, minlength=len(sample.pixels)) > 0
+    pixels = np.where(there, sample.pixels, 0)[there]
+    mapped, true = (values[:, None] == np.array(ids) for values in (sample.mapped, sample.reference))
+    return StrataEstimates((np.cumsum(there) - 1)[sample.strata], pixels / pixels.sum(), mapped, true, hectares)
+
+
+def _estimates(metric: Metric, sample: Estimates | StrataEstimates, hectares: float) -> list[Estimate]:
     """Return a metric of the map, one estimate, or of each of its classes, given the area that is assessed."""
     found, most = metric.estimate(sample), hectares if metric.in_hectares else 1
     pairs = zip(np.atleast_1d(found.values), np.atleast_1d(found.errors), strict=True)
@@ -221,6 +236,12 @@ def _warnings(design: str, tally: Tally, classes: tuple[ClassAccuracy, ...], cou
         found.append(
             "the pixels of a polygon are no independent sample: no intervals are given. Draw points at random for them"
         )
+    if tally.of_strata is not None:
+        found.append(
+            "the strata of the sample are not the classes of this map, so it was drawn for another: each place counts "
+            "by its inclusion probability (Stehman 2014)"
+        )
+        return found
     return found + _thin_strata(design, classes)
 
 

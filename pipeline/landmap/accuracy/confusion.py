@@ -19,6 +19,20 @@ from landmap_models.legend import UNKNOWN, UNKNOWN_ID
 
 
 @dataclass(frozen=True, slots=True)
+class OfStrata:
+    """m points that were drawn in strata which are not the classes of the map."""
+
+    strata: Ints
+    """Stratum of each point, `(m,)`, from 0."""
+    pixels: Doubles
+    """Number of pixels of each stratum."""
+    mapped: Ints
+    """Value of the map at each point, `(m,)`."""
+    reference: Ints
+    """Id of the reference class of each point, `(m,)`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """Counts of reference places; rows and columns are class ids, 254 (Unknown) and 255 (nodata)."""
 
@@ -40,6 +54,8 @@ class Tally:
     """Number of pixels in polygons of different classes."""
     same_pixel: int = 0
     """Number of points in a pixel in which another point lies."""
+    of_strata: OfStrata | None = None
+    """The points one by one, where they were drawn in other strata than the map's classes."""
 
 
 def tally_points(cover: Cover, points: Points) -> Tally:
@@ -63,11 +79,13 @@ def tally_points(cover: Cover, points: Points) -> Tally:
     use = use[np.argsort(points.rows[use], kind="stable")]
     rows, cols, ids = points.rows[use], points.cols[use], points.ids[use]
     pairs, counter = np.zeros((VALUES, VALUES), np.int64), ClassCounter(cover.areas())
+    met = np.empty(len(use), np.int64)
     for window, values in cover.strips():
         top = window.row_off
         counter.add(window, values)
         here = slice(*np.searchsorted(rows, (top, top + window.height)))
-        np.add.at(pairs, (values[rows[here] - top, cols[here]], ids[here]), 1)
+        met[here] = values[rows[here] - top, cols[here]]
+        np.add.at(pairs, (met[here], ids[here]), 1)
     _check_map(counter.pixels, cover)
     mapped = counter.hectares
     return Tally(
@@ -78,7 +96,26 @@ def tally_points(cover: Cover, points: Points) -> Tally:
         places=points.places,
         without_class=int((inside & (points.ids == NO_CLASS)).sum()),
         same_pixel=len(use) - len(np.unique(rows * cover.geobox.width + cols)),
+        of_strata=_of_strata(cover, points, use, met),
     )
+
+
+def _of_strata(cover: Cover, points: Points, use: Ints, met: Ints) -> OfStrata | None:
+    """The points that are used, on a class of the map; None where their strata are the classes of the map.
+
+    Args:
+        cover: The map.
+        points: All points.
+        use: Places of those that are used in `points`.
+        met: Value of the map at each of these.
+    """
+    if points.drawn is None:
+        return None
+    strata, names = points.drawn.strata[use], np.array(points.drawn.names, object)
+    known = np.isin(met, cover.ids)
+    if (cover.names_by_id[met[known]] == names[strata[known]]).all():
+        return None
+    return OfStrata(strata[known], points.drawn.pixels, met[known], points.ids[use][known])
 
 
 def tally_areas(cover: Cover, reference: Polygons | Raster) -> Tally:

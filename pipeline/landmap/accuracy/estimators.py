@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from landmap_models.arrays import Doubles
+from landmap_models.arrays import Bools, Doubles, Ints
 
 Z = 1.96
 """Number of standard errors on either side of an estimate that make a 95 % interval, as in the paper.
@@ -82,6 +82,75 @@ class Estimates:
 
 
 @dataclass(frozen=True, slots=True)
+class StrataEstimates:
+    """A sample drawn at random within strata that are not the classes of the map, and what it says of map and land.
+
+    Every number is a ratio of two means over the area, of marks of 0 and 1 that each sample has. The estimators of
+    Stehman (2014): Estimating area and map accuracy for stratified random sampling when the strata are different from
+    the map classes. International Journal of Remote Sensing 35, 4923-4939, doi:10.1080/01431161.2014.930207, without
+    the correction for a finite population.
+    """
+
+    strata: Ints
+    """Stratum of each sample, `(m,)`, from 0."""
+    weights: Doubles
+    """Share of each stratum in the area."""
+    mapped: Bools
+    """Whether each sample is mapped as each class, `(m, q)`."""
+    true: Bools
+    """Whether each sample is of each class, `(m, q)`."""
+    area: float
+    """The whole area, in any unit."""
+
+    @property
+    def overall(self) -> Estimated:
+        """Overall accuracy, `()`. Equations (12) and (25)."""
+        right = np.asarray((self.mapped & self.true).any(axis=1))[:, None]
+        found = self._ratio(right, np.ones_like(right))
+        return Estimated(found.values[0], found.errors[0])
+
+    @property
+    def users(self) -> Estimated:
+        """User's accuracy, `(q,)`. Equations (18), (19) and (28)."""
+        return self._ratio(self.mapped & self.true, self.mapped)
+
+    @property
+    def producers(self) -> Estimated:
+        """Producer's accuracy, `(q,)`. Equations (22), (23) and (28)."""
+        return self._ratio(self.mapped & self.true, self.true)
+
+    @property
+    def areas(self) -> Estimated:
+        """True area of each class, `(q,)`, in the unit of `area`. Equations (14) and (25)."""
+        found = self._ratio(self.true, np.ones_like(self.true))
+        return Estimated(self.area * found.values, self.area * found.errors)
+
+    def _ratio(self, above: Bools, below: Bools) -> Estimated:
+        """Ratio of the means of two marks, each `(m, k)`, and its standard error; NaN where it is not defined."""
+        over = self._means(below.astype(np.float64))
+        ratio = _divided(self._means(above.astype(np.float64)), over, np.full_like(over, np.nan))
+        # The variance of a ratio is that of what is left of one mark without its share of the other.
+        left = above - ratio * below
+        n = np.bincount(self.strata, minlength=len(self.weights)).astype(np.float64)[:, None]
+        spread = self._sums(left**2) - _divided(self._sums(left) ** 2, n, np.zeros_like(n))
+        variances = _divided(spread, n * (n - 1), np.full_like(n, np.nan))
+        errors = np.sqrt((self.weights[:, None] ** 2 * np.maximum(variances, 0)).sum(axis=0))
+        return Estimated(ratio, _divided(errors, over, np.full_like(over, np.nan)))
+
+    def _means(self, marks: Doubles) -> Doubles:
+        """Means over the area, `(k,)`, of numbers of the samples, `(m, k)`."""
+        n = np.bincount(self.strata, minlength=len(self.weights)).astype(np.float64)[:, None]
+        means = _divided(self._sums(marks), n, np.full_like(n, np.nan))
+        return np.asarray((self.weights[:, None] * means).sum(axis=0))
+
+    def _sums(self, numbers: Doubles) -> Doubles:
+        """Sums over each stratum, `(strata, k)`, of numbers of the samples, `(m, k)`."""
+        found = np.zeros((len(self.weights), numbers.shape[1]))
+        np.add.at(found, self.strata, numbers)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """A number that an assessment estimates, and its names."""
 
@@ -89,14 +158,14 @@ class Metric:
     """Name in reports (JSON) and tables (CSV)."""
     title: str
     """Name for people."""
-    estimate: Callable[[Estimates], Estimated]
+    estimate: Callable[[Estimates | StrataEstimates], Estimated]
     """Returns its values and standard errors, given the sample."""
     in_hectares: bool = False
     """Whether it is an area in hectares; otherwise it is a share, 0 to 1."""
 
 
 MAP_METRICS = (Metric("overall_accuracy", "overall accuracy", lambda sample: sample.overall),)
-"""Metrics of the whole map, each one number. To add one, add a property to `Estimates` and a line here."""
+"""Metrics of the whole map, each one number. To add one, add a property to both kinds of estimates and a line here."""
 CLASS_METRICS = (
     Metric("users_accuracy", "user's accuracy", lambda sample: sample.users),
     Metric("producers_accuracy", "producer's accuracy", lambda sample: sample.producers),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ DEGREES = (("lon", "lat"), ("long", "lat"), ("lng", "lat"), ("longitude", "latit
 """Titles of columns with longitude and latitude (EPSG:4326)."""
 IN_MAP_CRS = (("x", "y"), ("easting", "northing"), ("east", "north"), ("point_x", "point_y"), ("xcoord", "ycoord"))
 """Titles of columns with coordinates in the map's CRS."""
+STRATUM, INCLUSION = "stratum", "inclusion_probability"
+"""Columns of points that say how they were drawn; `landmap.accuracy.design` writes them."""
 WGS84 = "EPSG:4326"
 NO_CLASS = -1
 """Id of a place without a class."""
@@ -36,6 +38,18 @@ EDGE = 1e-3
 """Part of a pixel; a polygon that reaches no farther into the map only touches its border."""
 LISTED = 8
 """Number of unknown class names that an error message lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How n points were drawn, as the columns `stratum` and `inclusion_probability` say."""
+
+    names: tuple[str, ...]
+    """Names of the strata."""
+    strata: Ints
+    """Place of each point's stratum in `names`, `(n,)`."""
+    pixels: Doubles
+    """Number of pixels of each stratum: its points by their inclusion probability."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,8 @@ class Points:
     """How coordinates were read, in words; "" where the file has a CRS itself."""
     hint: str = ""
     """Why most of the points outside the map may lie there, in words; "" where no reason is found."""
+    drawn: Drawn | None = None
+    """How they were drawn; None where the file does not say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +188,35 @@ def _table_points(path: Path, cover: Cover, class_column: str) -> Points:
     rows, cols = _pixels(x, y, WGS84 if in_degrees else cover.geobox.crs, cover)
     taken = f"longitude and latitude ({WGS84})" if in_degrees else "coordinates in the map's CRS"
     read_as = f"{table.titles[places[0]]} and {table.titles[places[1]]} taken as {taken}"
-    return Points(rows, cols, ids, read_as, _hint(x, y, ~_inside(rows, cols, cover), cover, in_degrees=in_degrees))
+    hint = _hint(x, y, ~_inside(rows, cols, cover), cover, in_degrees=in_degrees)
+    return Points(rows, cols, ids, read_as, hint, _drawn(table.titles, table.column, path))
+
+
+def _drawn(titles: Sequence[str], column: Callable[[int], Iterable[Any]], path: Path) -> Drawn | None:
+    """Read how points were drawn; None where one of the two columns is missing."""
+    places = [list(titles).index(name) if name in titles else None for name in (STRATUM, INCLUSION)]
+    if places[0] is None or places[1] is None:
+        return None
+    names, strata = np.unique([_text(value) for value in column(places[0])], return_inverse=True)
+    try:
+        chances = np.array([float(_text(value)) for value in column(places[1])])
+    except ValueError as error:
+        raise ReferenceDataError(f"{path}: expected numbers in column {INCLUSION}: {error}") from error
+    if not ((chances > 0) & (chances <= 1)).all():
+        raise ReferenceDataError(
+            f"{path}: expected inclusion probabilities above 0 and up to 1 in column {INCLUSION}. Found "
+            f"{chances[~((chances > 0) & (chances <= 1))][0]:g}"
+        )
+    least, most = (np.full(len(names), fill) for fill in (1.0, 0.0))
+    np.minimum.at(least, strata, chances)
+    np.maximum.at(most, strata, chances)
+    if (uneven := most > least * 1.001).any():
+        raise ReferenceDataError(
+            f"{path}: expected one {INCLUSION} in each {STRATUM}. Found {least[uneven][0]:g} and {most[uneven][0]:g} "
+            f"in {names[uneven][0]}: change the column {STRATUM}, or leave both columns out for a simple sample"
+        )
+    pixels = np.bincount(strata, 1 / chances, len(names)).astype(np.float64)
+    return Drawn(tuple(names.tolist()), strata.astype(np.int64), pixels)
 
 
 def _hint(x: Doubles, y: Doubles, outside: npt.NDArray[np.bool_], cover: Cover, *, in_degrees: bool) -> str:
@@ -217,7 +261,8 @@ def _vector(path: Path, cover: Cover, class_column: str, layer: str | None) -> P
             frame = frame.explode(ignore_index=True)
             ids = _class_ids(frame[column], class_column, path, cover)
             x, y = (np.asarray(axis, np.float64) for axis in (frame.geometry.x, frame.geometry.y))
-            return Points(*_pixels(x, y, frame.crs.to_wkt(), cover), ids)
+            drawn = _drawn(names, lambda place: frame[names[place]], path)
+            return Points(*_pixels(x, y, frame.crs.to_wkt(), cover), ids, drawn=drawn)
         if kinds <= {"Polygon", "MultiPolygon"}:
             return _polygons(frame, _class_ids(frame[column], class_column, path, cover), cover)
     except RuntimeError as error:  # pyproj's own

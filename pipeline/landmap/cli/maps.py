@@ -10,7 +10,7 @@ import click
 from landmap.cli.help import OVERWRITE, QUIET, Command, option_in, with_options
 from landmap.cli.messages import print_warnings
 from landmap.cli.scene_options import AREA_OPTIONS, READING_OPTIONS, settings_of
-from landmap.cli.types import FILE_OR_NAME, PATH
+from landmap.cli.types import FILE_OR_NAME, PATH, ShareByName
 from landmap.crosswalk import PRODUCTS
 from landmap.maps.tags import RULES
 
@@ -115,6 +115,52 @@ def summarize(cover: Path, output: Path, **options: Any) -> None:
     from landmap.maps.summarize import summarize as run
 
     run(cover, output, warn=lambda text: print_warnings([text]), **options)
+    click.echo(str(output))
+
+
+@click.command(
+    cls=Command,
+    example="landmap design cover.tif -o sample.gpkg --class-accuracy Forest=0.9\nlandmap assess cover.tif sample.gpkg",
+)
+@COVER
+@click.option(
+    "-o", "--output", required=True, type=PATH, help="Write the places to this file (.gpkg, .geojson or .parquet)."
+)
+@click.option(
+    "--standard-error",
+    type=float,
+    default=0.01,
+    show_default=True,
+    help="Reach this standard error of overall accuracy.",
+)
+@click.option(
+    "--min-per-class", type=int, default=50, show_default=True, help="Draw so many places of each class at least."
+)
+@click.option(
+    "--accuracy", type=float, default=0.8, show_default=True, help="Expect this user's accuracy of each class."
+)
+@click.option(
+    "--class-accuracy",
+    "accuracies",
+    multiple=True,
+    type=ShareByName(),
+    help="Expect another user's accuracy of a class; the option may be repeated.",
+)
+@LEGEND
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draw another sample for another number."
+)
+@OVERWRITE
+def design(cover: Path, output: Path, accuracies: tuple[tuple[str, float], ...], **options: Any) -> None:
+    """Draw a stratified random sample of places on COVER, to assess it.
+
+    Look at each place, fill in its column class, and give the file to assess. The size of the sample follows Olofsson
+    et al. (2014).
+    """
+    from landmap.accuracy.design import design as run
+    from landmap.cli.show import print_design
+
+    print_design(run(cover, output, accuracies=dict(accuracies), **options))
     click.echo(str(output))
 
 
@@ -259,4 +305,4 @@ def report(scene: str, cover: Path, output: Path, legend: Path | None, **options
     click.echo(str(output))
 
 
-COMMANDS = (mosaic, vectorize, summarize, assess, compare_maps, report)
+COMMANDS = (mosaic, vectorize, summarize, design, assess, compare_maps, report)

@@ -22,6 +22,7 @@ from landmap.run.result import Result, align_columns, result_lines
 if TYPE_CHECKING:  # what one command needs, the others need not import
     from landmap.accuracy.assessment import Assessment, Estimate
     from landmap.accuracy.change import Change
+    from landmap.accuracy.design import Design
     from landmap.accuracy.estimators import Metric
     from landmap.bench.result import Bench
     from landmap_models.evaluation.compare import Comparison
@@ -166,6 +167,19 @@ def print_predictions(found: Sequence[Prediction], *, as_json: bool) -> None:
     for prediction in found:
         if prediction.picture:
             out.print(str(prediction.picture), markup=False)
+
+
+def print_design(found: Design) -> None:
+    """Print a line for each stratum of a sample, and the standard error that is expected."""
+    lines = [["class", "mapped ha", "share", "expected user's accuracy", "places"]]
+    for s in found.strata:
+        shares = f"{100 * s.weight:.1f} %", f"{100 * s.accuracy:.0f} %"
+        lines.append([s.name, f"{s.hectares:,.1f}", *shares, f"{s.places:,}"])
+    print_lines(align_columns(lines, "lrrrr"))
+    out.print(
+        f"{found.places:,} places; expected standard error of overall accuracy {100 * found.expected:.2f} %",
+        markup=False,
+    )
 
 
 def print_assessment(found: Assessment) -> None:

@@ -87,3 +87,19 @@ class FourType(ListType):
 
     def _values(self, parts: Sequence[str]) -> tuple[Any, ...]:
         return tuple(self.item(part) for part in parts)
+
+
+class ShareByName(click.ParamType):  # type: ignore[type-arg] # generic only in the newest click
+    """A name and a number, as in "Forest=0.95"."""
+
+    name = "NAME=SHARE"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Split at the last sign of equality."""
+        if isinstance(value, tuple):
+            return value
+        name, _, number = str(value).rpartition("=")
+        try:
+            return name.strip(), float(number)
+        except ValueError:
+            self.fail(f"expected NAME=SHARE, such as Forest=0.95. Received: {value!r}", param, context)

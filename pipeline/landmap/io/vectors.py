@@ -1,4 +1,4 @@
-"""Layers of vector files: polygons are written in three formats, and shapes are read from any."""
+"""Layers of vector files: polygons and points are written in three formats, and shapes are read from any."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ class Features:
     columns: Mapping[str, npt.NDArray[Any]]
     """Attributes by name, each `(n,)`; NaN is written as null."""
     geometry: npt.NDArray[Any]
-    """Shapely's polygons `(n,)`, in the layer's CRS."""
+    """Shapely's polygons or points `(n,)`, in the layer's CRS."""
+    kind: str = "Polygon"
+    """Geometry type: "Polygon" or "Point"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def need_pyarrow() -> None:
 
 
 def write_layer(path: Path, layer: str, batches: Iterable[Features], crs: str | None) -> int:
-    """Write a layer of polygons in the format that the file's ending chooses, and return the number of its features.
+    """Write a layer in the format that the file's ending chooses, and return the number of its features.
 
     Args:
         path: A new file, or one with other layers in a format that has several.
@@ -163,7 +165,7 @@ def _write(path: Path, features: Features, crs: str | None, **options: Any) -> N
             shapely.to_wkb(features.geometry),
             list(features.columns.values()),
             list(features.columns),
-            geometry_type="Polygon",
+            geometry_type=features.kind,
             crs=_short(crs),
             **options,
         )
@@ -172,7 +174,7 @@ def _write(path: Path, features: Features, crs: str | None, **options: Any) -> N
 def _together(batches: Iterable[Features]) -> Features:
     parts = list(batches)
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
-    return Features(columns, np.concatenate([part.geometry for part in parts]))
+    return Features(columns, np.concatenate([part.geometry for part in parts]), parts[0].kind)
 
 
 def _short(crs: str | None) -> str | None:
