@@ -19,10 +19,10 @@ demo: setup ## write an example scene and map it
 	$(BIN)/landmap quicklook demo/scene.tif demo/cover.tif -o demo/cover.png --overwrite
 
 test: setup ## what CI runs, after check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-openvino: setup ## the tests of an optional engine, which setup does not install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs,test,openvino]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'landmap[openvino]'
 	$(BIN)/python -m pytest -n 2 tests/landmap_models/inference/test_openvino.py tests/landmap/inference/test_engine.py
 	$(BIN)/python -m pip uninstall --quiet --yes openvino openvino-telemetry
 

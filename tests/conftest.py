@@ -31,8 +31,10 @@ Floats = npt.NDArray[np.float32]
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of the cache, in place of the user's own, also for the processes that tests start."""
-    folder = tmp_path_factory.mktemp("cache")
+    """The folder of the cache, in place of the user's own: one for all the processes of pytest-xdist and of tests."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANDMAP_CACHE", str(folder))
         yield folder
