@@ -29,6 +29,8 @@ BUSY_SECONDS = 60
 
 WAITING, RUNNING, DONE, FAILED, OUTDATED = "waiting", "running", "done", "failed", "outdated"
 """States of a job. `outdated` means that the output would be made in another way now, or has been changed since."""
+CLOUDY = "cloudy"
+"""State of a job whose scene was skipped, as more of it is cloud than was allowed."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -61,7 +63,8 @@ class Record:
     scene: str
     """Path or URL, without credentials."""
     state: str = WAITING
-    """`waiting`, `running`, `done`, `failed` or `outdated`. If no process holds a running job, its run was killed."""
+    """`waiting`, `running`, `done`, `cloudy`, `failed` or `outdated`. If no process holds a running job, its run was
+    killed."""
     attempts: int = 0
     """Number of times that it was started."""
     runner: str = ""
@@ -71,7 +74,7 @@ class Record:
     seconds: float | None = None
     """Time that it took in seconds; None where it has not ended."""
     error: str = ""
-    """Why it failed, or is outdated."""
+    """Why it failed, was skipped, or is outdated."""
     sha256: str = ""
     """SHA-256 of the cover."""
     owns: int = 0
@@ -198,6 +201,11 @@ class Ledger:
         """Record that a job is done: its seconds, the files that it wrote, and what reports say of it."""
         values = (DONE, seconds, files[output]["sha256"], json.dumps(files), json.dumps(result))
         self._change("state = ?, seconds = ?, sha256 = ?, files = ?, result = ?", values, self.get(output))
+
+    def skip(self, output: str, seconds: float, error: str, cloud: float) -> None:
+        """Record that a job is skipped for its clouds: its seconds, the reason, and its share of cloud from 0 to 1."""
+        values = (CLOUDY, seconds, error, json.dumps({"cloud": cloud}))
+        self._change("state = ?, seconds = ?, error = ?, result = ?", values, self.get(output))
 
     def fail(self, output: str, seconds: float, error: str) -> None:
         """Record that a job has failed after some seconds, and why."""

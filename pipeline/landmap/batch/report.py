@@ -9,13 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from landmap.batch.ledger import DONE, FAILED, OUTDATED, RUNNING, WAITING, Record, now
+from landmap.batch.ledger import CLOUDY, DONE, FAILED, OUTDATED, RUNNING, WAITING, Record, now
 from landmap.io.publish import write_text
 from landmap.report.templates import fill
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
 """Names of the reports in the batch's folder."""
-ORDER = (FAILED, OUTDATED, RUNNING, WAITING, DONE)
+ORDER = (FAILED, OUTDATED, RUNNING, WAITING, CLOUDY, DONE)
 """States in the order of the page: what needs attention comes first."""
 
 
@@ -32,7 +32,7 @@ def summarise(records: Sequence[Record], skipped: Sequence[str] = ()) -> dict[st
         "written": now(),
         "scenes": len(records),
         "states": {state: states[state] for state in ORDER},
-        "all_done": states[DONE] == len(records),
+        "all_done": states[DONE] + states[CLOUDY] == len(records),
         "hectares": _hectares(records),
         "jobs": [_entry(record) for record in records],
         "skipped": list(skipped),

@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from landmap.batch.jobs import Job, Jobs
-from landmap.batch.ledger import DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
+from landmap.batch.ledger import CLOUDY, DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
 from landmap.batch.report import write_reports
 from landmap.batch.stac import item_path, make_item, write_collection, write_item
-from landmap.batch.tasks import Task, begin_folder, damage, decide, make_tasks
-from landmap.errors import ClusterLostError, LandmapError, OutputError, warnings_only_collected
+from landmap.batch.tasks import Extras, Task, begin_folder, cloud_words, damage, decide, make_tasks
+from landmap.errors import ClusterLostError, LandmapError, OutputError, SettingsError, warnings_only_collected
 from landmap.executors.base import Executor
 from landmap.executors.connect import Scheduler, connected
+from landmap.inference.plan import Plan
 from landmap.io.publish import with_sidecars
 from landmap.io.remote import redact, redacted
+from landmap.left_out import percent_words
 from landmap.products.sensing_time import parse_time, sensing_time
 from landmap.run.classify import classify
 from landmap.run.result import Progress, Result
@@ -52,8 +54,8 @@ class BatchResult:
 
     @property
     def all_done(self) -> bool:
-        """Whether all scenes are done."""
-        return self.counts[DONE] == len(self.records)
+        """Whether all scenes are done, but for those that were skipped for their clouds."""
+        return self.counts[DONE] + self.counts[CLOUDY] == len(self.records)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class _Run:
     """Records as this run found them, by output."""
     overwrite: bool
     retry_failed: bool
+    max_cloud: float | None
     classifier: Classifier | None
     where: Mapping[str, Any]
     """Arguments of `classify` that say where chunks are executed."""
@@ -75,6 +78,8 @@ def run_batch(
     settings: Settings | None = None,
     *,
     confidence: bool = False,
+    extras: Extras | None = None,
+    max_cloud: float | None = None,
     overwrite: bool = False,
     retry_failed: bool = False,
     classifier: Classifier | None = None,
@@ -90,13 +95,18 @@ def run_batch(
     scene that fails does not stop the others; later runs leave it out unless it has changed, or `retry_failed` is set.
 
     Each scene that fails, has failed before or is outdated is logged as a warning of the logger "landmap", with the
-    reason; other news is logged at level INFO. What is to be known of each map is in its record and in the reports.
+    reason; other news is logged at level INFO: a line for each scene with time, size, classes and
+    warnings. What is to be known of each map is in its record and in the reports.
 
     Args:
         jobs: Jobs from `find_jobs`, or made by hand. What `find_jobs` skipped is logged, and listed in the reports.
         output: Folder of the batch, which may exist if it holds a batch. A catalogue or reports of others are refused.
         settings: Settings for all scenes, over which a job's options take precedence; None takes the defaults.
         confidence: Whether the probability of the class in percent is written, too, as `<cover>_confidence.tif`.
+        extras: Which files are written besides: polygons, tables, pages, pictures; None: none.
+        max_cloud: Scenes of more percent of cloud than this are skipped, by the classification that the scene has or
+            that the settings ask for; a scene of which no classification is known is mapped, and a warning says so.
+            None skips none.
         overwrite: Whether covers that were made in another way, or have changed, are made again, and files that exist
             are replaced.
         retry_failed: Whether scenes that failed are done again.
@@ -112,7 +122,10 @@ def run_batch(
         OutputError: The folder can't be used.
     """
     folder = Path(output)
-    tasks = make_tasks(jobs, settings or Settings(), classifier.card if classifier else None, confidence=confidence)
+    if max_cloud is not None and not 0 <= max_cloud <= 100:
+        raise SettingsError(f"max_cloud: expected 0 to 100 percent. Received: {max_cloud!r}")
+    card = classifier.card if classifier else None
+    tasks = make_tasks(jobs, settings or Settings(), card, confidence=confidence, extras=extras or Extras())
     begin_folder(folder, tasks)
     skipped = jobs.skipped if isinstance(jobs, Jobs) else ()
     _log_skipped(skipped)
@@ -120,7 +133,7 @@ def run_batch(
         ledger.enrol((task.job.output, redacted(task.job.scene)) for task in tasks)
         before = {record.output: record for record in ledger.records()}
         where: dict[str, Any] = {"executor": executor} if executor else {"scheduler": client}
-        run = _Run(folder, ledger, before, overwrite, retry_failed, classifier, where)
+        run = _Run(folder, ledger, before, overwrite, retry_failed, max_cloud, classifier, where)
         try:
             _work(run, tasks, progress)
         finally:  # after Ctrl-C, too
@@ -183,7 +196,7 @@ def _attempt(run: _Run, task: Task, *, wait: bool) -> bool:
             return False
         record = run.ledger.get(output)
         retry = run.retry_failed and record.attempts == run.before[output].attempts  # not by another run since
-        decision = decide(record, task, run.folder, overwrite=run.overwrite, retry=retry)
+        decision = decide(record, task, run.folder, overwrite=run.overwrite, retry=retry, max_cloud=run.max_cloud)
         if decision.state == WAITING:
             if decision.reason:
                 LOG.info("%s: %s: doing it again", redacted(task.job.scene), decision.reason)
@@ -207,51 +220,96 @@ def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
         return
     begin = time.perf_counter()
     try:
-        files, result = _make(run, task, overwrite=overwrite, fresh=fresh)
+        files, found = _make(run, task, overwrite=overwrite, fresh=fresh)
     except ClusterLostError:  # not the scene's fault: it is left as a killed run leaves it, to be done again
         raise
+    except _TooCloudy as error:
+        run.ledger.skip(output, time.perf_counter() - begin, str(error), error.cloud)
+        LOG.info("%s: %s", scene, error)
     except Exception as error:  # whatever is wrong with one scene, the others can be done
         words = str(error) if isinstance(error, LandmapError) else f"{type(error).__name__}: {error}"
         words = " ".join(redact(words, task.job.scene).split())
         run.ledger.fail(output, time.perf_counter() - begin, words)
         LOG.warning("%s", _named(scene, words))
     else:
-        run.ledger.finish(output, time.perf_counter() - begin, files, result)
+        seconds = time.perf_counter() - begin
+        run.ledger.finish(output, seconds, files, found)
+        LOG.info("%s: %s", scene, _line(found, seconds, files))
+
+
+class _TooCloudy(Exception):  # noqa: N818 # no error
+    """A scene has more cloud than is allowed."""
+
+    def __init__(self, cloud: float, max_cloud: float) -> None:
+        super().__init__(cloud_words(cloud, max_cloud))
+        self.cloud = cloud
+        """Share of the scene, 0 to 1."""
+
+
+def _cloud_warnings(plan: Plan, max_cloud: float | None) -> tuple[str, ...]:
+    """Raise `_TooCloudy` for a scene of more percent of cloud; return a warning where that is not known."""
+    if max_cloud is None:
+        return ()
+    clouds = plan.scene.clouds
+    if (cloud := clouds.shares.get("cloud")) is None:
+        return (f"not skipped by --max-cloud, as the scene's cloud is not known: {clouds.text}",)
+    if 100 * cloud > max_cloud:
+        raise _TooCloudy(cloud, max_cloud)
+    return ()
+
+
+def _line(found: Mapping[str, Any], seconds: float, files: Mapping[str, Any]) -> str:
+    """Return the line of a finished scene in the log, given what the report says of it, its seconds and files."""
+    classes = sorted((c for c in found["classes"] if c["pixels"]), key=lambda c: -c["pixels"])
+    megabytes = sum(known["bytes"] for known in files.values()) / 1e6
+    parts = (
+        f"done in {seconds:.1f} s, {found['pixels'] / 1e6:.2f} Mpx, {megabytes:.2f} MB",
+        ", ".join(f"{c['name']} {percent_words(c['share'])}" for c in classes) or "no class",
+        f"left out: {found['left_out_text']}" if found["left_out_text"] else "",
+        *(f"warning: {text}" for text in found["warnings"]),
+    )
+    return "; ".join(filter(None, parts))
 
 
 def _make(run: _Run, task: Task, *, overwrite: bool, fresh: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write cover and Item of one scene; return the files that are written, and what the report says of them."""
+    """Write the files of one scene; return those that are written, and what the report says of them."""
     folder, job = run.folder, task.job
     cover, item = folder / job.output, folder / item_path(job.output)
     cover.parent.mkdir(parents=True, exist_ok=True)
     if item.exists() and not overwrite:
         raise OutputError(f"{item}: exists already. Choose another name or give overwrite=True (--overwrite)")
     acquired = parse_time(job.acquired) if job.acquired else sensing_time(job.scene)
-    confidence = folder / task.confidence if task.confidence else None
-    how: dict[str, Any] = {"confidence": confidence, "overwrite": overwrite, "classifier": run.classifier}
+    outputs, warnings = task.outputs(folder), list[str]()
+
+    def check_clouds(plan: Plan) -> None:
+        warnings.extend(_cloud_warnings(plan, run.max_cloud))
+
+    others = {name: getattr(outputs, name) for name in ("confidence", "derived", "report", "quicklook")}
+    how = {"overwrite": overwrite, "classifier": run.classifier, "on_plan": check_clouds, **others}
     with warnings_only_collected():
         result = classify(job.scene, cover, task.settings, **how, **run.where)
     try:
-        files = describe_files(folder, task.rasters)
+        files = describe_files(folder, task.maps)
         described = make_item(result, job.name, folder, acquired=acquired, source=job.source, files=files)
         write_item(folder, job.output, described)
-        return files | describe_files(folder, [item_path(job.output)]), _report(result, job)
+        return files | describe_files(folder, [item_path(job.output)]), _report(result, job, warnings)
     except Exception:
-        for file in [f for name in task.rasters for f in with_sidecars(folder / name)] if fresh else []:
+        for file in [f for name in task.maps for f in with_sidecars(folder / name)] if fresh else []:
             file.unlink(missing_ok=True)  # all of a job or nothing
         raise
 
 
-def _report(result: Result, job: Job) -> dict[str, Any]:
+def _report(result: Result, job: Job, warnings: Sequence[str]) -> dict[str, Any]:
     colors = {c.id: c.color for c in result.plan.map_classes}
     return {
         "classes": [dataclasses.asdict(c) | {"color": colors[c.id]} for c in result.classes],
+        "pixels": result.plan.scene.geobox.height * result.plan.scene.geobox.width,
         "nodata_pixels": result.nodata_pixels,
         "left_out": dict(result.left_out),
         "left_out_text": result.left_out_text,
         "clouds": result.plan.scene.clouds.text,
         "precision": result.precision,
-        "warnings": [redact(text, job.scene) for text in result.warnings],
+        "warnings": [redact(text, job.scene) for text in (*result.warnings, *warnings)],
     }
 
 

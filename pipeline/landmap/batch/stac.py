@@ -134,9 +134,43 @@ def _add_assets(item: pystac.Item, result: Result, folder: Path, files: Mapping[
         RasterExtension.ext(asset, add_if_missing=True).apply([band])
         known = files[path.relative_to(folder).as_posix()]
         FileExtension.ext(asset, add_if_missing=True).apply(checksum=f"1220{known['sha256']}", size=known["bytes"])
+    for key, path in _others(result).items():
+        asset = pystac.Asset(f"./{path.name}", OTHERS[key][0], media_type=_media_type(path), roles=[OTHERS[key][1]])
+        item.add_asset(key, asset)
+        known = files[path.relative_to(folder).as_posix()]
+        FileExtension.ext(asset).apply(checksum=f"1220{known['sha256']}", size=known["bytes"])
     percent = {c.id: round(100 * c.share, 4) for c in result.classes}
     classes = _classes(result.plan.map_classes, percent)
     ClassificationExtension.ext(item.assets["cover"], add_if_missing=True).apply(classes=classes)
+
+
+OTHERS = {
+    "vector": ("Polygons of the classes", "data"),
+    "summary": ("Area of each class", "data"),
+    "report": ("Page about the map", "metadata"),
+    "quicklook": ("The scene beside its map", "overview"),
+}
+"""Title and role of the assets that are made of a cover, by the name of their output."""
+
+
+def _others(result: Result) -> dict[str, Path]:
+    outputs, derived = result.outputs, result.outputs.derived
+    paths = (derived.vector, derived.summary, outputs.report, outputs.quicklook)
+    return {key: path for key, path in zip(OTHERS, paths, strict=True) if path is not None}
+
+
+def _media_type(path: Path) -> str:
+    import pystac
+
+    kinds = {
+        ".gpkg": pystac.MediaType.GEOPACKAGE,
+        ".geojson": pystac.MediaType.GEOJSON,
+        ".parquet": pystac.MediaType.PARQUET,
+        ".json": pystac.MediaType.JSON,
+        ".html": pystac.MediaType.HTML,
+        ".png": pystac.MediaType.PNG,
+    }
+    return str(kinds.get(path.suffix, "text/csv"))
 
 
 def _classes(classes: Iterable[LandClass], percent: Mapping[int, float] | None = None) -> list[Classification]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from landmap.cli.help import QUIET, Command, Group, with_options
-from landmap.cli.messages import print_warnings, quieten
+from landmap.cli.help import QUIET, Command, Group, option_in, with_options
+from landmap.cli.maps import SHAPE_OPTIONS, ZONE_OPTIONS
+from landmap.cli.messages import log_to, print_warnings, quieten
 from landmap.cli.scene_options import CLUSTER_OPTIONS, SETTINGS_OPTIONS, settings_of
 from landmap.cli.types import FILE_OR_NAME, PATH
 from landmap.errors import BatchError
@@ -20,6 +21,35 @@ from landmap.errors import BatchError
 if TYPE_CHECKING:
     from landmap.batch.ledger import Record
     from landmap.maps.tags import Rule
+
+
+_output, _polygons, _table = (option_in(section) for section in ("Outputs", "Polygons", "Table of areas"))
+OUTPUT_OPTIONS = (
+    _output("-o", "--output", required=True, type=PATH, help="Write maps, catalogue and reports to this folder."),
+    _output("--confidence", is_flag=True, help="Also write the confidence in each pixel's class in percent."),
+    _output("--report", is_flag=True, help="Also write a page about each map, that shows how it was made (HTML)."),
+    _output("--quicklook", is_flag=True, help="Also draw each scene beside its map (PNG)."),
+    _polygons(
+        "--vector", type=click.Choice(["gpkg", "geojson", "parquet"]), help="Also write each map's polygons, as this."
+    ),
+    *SHAPE_OPTIONS,
+    _table(
+        "--summary",
+        type=click.Choice(["csv", "json", "parquet"]),
+        help="Also write a table of each map's areas, as this.",
+    ),
+    *ZONE_OPTIONS,
+)
+
+
+def extras_of(options: dict[str, Any]) -> Any:
+    """The `Extras` that `OUTPUT_OPTIONS` ask for; they are taken out of `options`."""
+    from landmap.batch.tasks import Extras
+    from landmap.maps.vectorize import VectorSettings
+
+    settings = VectorSettings(options.pop("min_area"), options.pop("simplify"))
+    names = "vector", "summary", "zones", "zone_id", "zone_layer", "report", "quicklook"
+    return Extras(vector_settings=settings, **{name: options.pop(name) for name in names})
 
 
 class BatchGroup(Group):
@@ -49,8 +79,13 @@ def batch() -> None:
     example="landmap batch scenes/ -o maps/\nlandmap batch run jobs.csv -o maps/ --retry-failed --workers 2",
 )
 @click.argument("jobs", type=FILE_OR_NAME, nargs=-1, required=True)
-@click.option("-o", "--output", required=True, type=PATH, help="Write maps, catalogue and reports to this folder.")
-@click.option("--confidence", is_flag=True, help="Also write the confidence in each pixel's class in percent.")
+@with_options(OUTPUT_OPTIONS)
+@click.option(
+    "--max-cloud",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Skip scenes of more cloud, by the classification that each has or that --clouds or --scl names.",
+)
 @click.option("--retry-failed", is_flag=True, help="Classify scenes again that failed in an earlier run.")
 @click.option(
     "--overwrite",
@@ -64,6 +99,8 @@ def batch() -> None:
     "the first.",
 )
 @click.option("--asset", metavar="KEY", help="Take all bands of a STAC Item from the asset of this name.")
+@click.option("--log-file", type=PATH, help="Also add a line for each scene, warnings and errors to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print all that is known of each scene at the end, as JSON.")
 @QUIET
 @with_options(SETTINGS_OPTIONS, CLUSTER_OPTIONS)
 def run(
@@ -71,6 +108,8 @@ def run(
     output: Path,
     mosaic: Path | None,
     asset: str | None,
+    log_file: Path | None,
+    as_json: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -79,10 +118,12 @@ def run(
     JOBS are folders, globs, scenes (whatever classify takes), or lists: CSV with the columns
     scene,output,options,datetime, JSON lines with these keys, or a STAC ItemCollection (JSON). `options` is a JSON
     object such as {"stride": 16}; paths in a list are relative to it. Files in a folder that are no scenes are
-    reported. Several runs may share the work. Exit status 0 means that every scene is done.
+    reported. Several runs may share the work. Exit status 0 means that every scene is done, or was skipped for its
+    clouds.
     """
     from landmap.batch.jobs import find_jobs
     from landmap.batch.ledger import DONE
+    from landmap.batch.report import summarise
     from landmap.batch.run import run_batch
     from landmap.cli.show import out, progress_bar
     from landmap.maps.mosaic import check_mosaic
@@ -92,10 +133,13 @@ def run(
         quieten()
     if mosaic:
         check_mosaic(mosaic, overwrite=options["overwrite"])
-    settings, found_jobs = settings_of(options), find_jobs(jobs, asset)
-    with progress_bar("classifying", "scenes", quiet=quiet) as progress:
-        found = run_batch(found_jobs, output, settings, **options, progress=progress)
-    if not quiet:
+    settings, extras, found_jobs = settings_of(options), extras_of(options), find_jobs(jobs, asset)
+    with log_to(log_file), progress_bar("classifying", "scenes", quiet=quiet) as progress:
+        found = run_batch(found_jobs, output, settings, extras=extras, **options, progress=progress)
+    silent = quiet or as_json
+    if as_json:
+        click.echo(json.dumps(summarise(found.records, found_jobs.skipped), indent=2))
+    elif not quiet:
         for path in found.files:
             out.print(str(path), markup=False)
     done = [output / record.output for record in found.records if record.state == DONE]
@@ -104,9 +148,9 @@ def run(
         with progress_bar("drawing", "blocks", quiet=quiet) as progress:
             drawn = draw(done, mosaic, by=by, overwrite=options["overwrite"], progress=progress)
         print_warnings(drawn.warnings)
-        if not quiet:
+        if not silent:
             out.print(str(drawn), markup=False)
-    _end(found.records, quiet=quiet)
+    _end(found.records, quiet=silent)
 
 
 @batch.command(cls=Command, example="landmap batch status maps/")
@@ -140,17 +184,18 @@ def _line_of(record: Record) -> str:
 
 def _end(records: Sequence[Record], *, quiet: bool) -> None:
     """Print how many scenes are done; fail if some are not."""
-    from landmap.batch.ledger import DONE
+    from landmap.batch.ledger import CLOUDY, DONE
     from landmap.batch.report import ORDER
     from landmap.cli.show import out
 
     counts = Counter(record.state for record in records)
     others = [f"{counts[state]} {state}" for state in ORDER if counts[state] and state != DONE]
-    if others:
+    if counts[DONE] + counts[CLOUDY] < len(records):
         raise BatchError(f"{counts[DONE]} of {len(records)} scenes are done: {', '.join(others)}")
     if not quiet:
         warned = sum(bool(record.result.get("warnings")) for record in records)
-        out.print(f"{len(records)} scenes are done; of {warned} the report has warnings", markup=False)
+        skipped = f"; {counts[CLOUDY]} were skipped for their clouds" if counts[CLOUDY] else ""
+        out.print(f"{counts[DONE]} scenes are done{skipped}; of {warned} the report has warnings", markup=False)
 
 
 COMMANDS = (batch,)

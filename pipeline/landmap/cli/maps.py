@@ -25,7 +25,7 @@ LEGEND = click.option(
     f"{', '.join(PRODUCTS)}.  [default: the map's own]",
 )
 _output, _polygons, _table = (option_in(section) for section in ("Outputs", "Polygons", "Table of areas"))
-VECTOR_OPTIONS = (
+SHAPE_OPTIONS = (
     _polygons(
         "--min-area",
         type=float,
@@ -40,6 +40,9 @@ VECTOR_OPTIONS = (
         metavar="METRES",
         help="Straighten borders by up to so many metres; neighbours keep their common border.",
     ),
+)
+VECTOR_OPTIONS = (
+    *SHAPE_OPTIONS,
     _polygons(
         "--cells",
         is_flag=True,

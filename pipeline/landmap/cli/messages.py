@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from landmap.errors import LandmapWarning
+from landmap.io.publish import write_errors
+from landmap.io.remote import RedactingFormatter
 
 LOG = logging.getLogger("landmap")
 
@@ -48,8 +52,36 @@ def messages() -> Iterator[None]:
 
 
 def quieten() -> None:
-    """Print no news from now on, but warnings still."""
-    LOG.setLevel(logging.WARNING)
+    """Print no news from now on, but warnings still; a log file has both."""
+    for handler in LOG.handlers:
+        if isinstance(handler, _Lines):
+            handler.setLevel(logging.WARNING)
+
+
+@contextmanager
+def log_to(path: Path | None) -> Iterator[None]:
+    """Within this context each record of the logger "landmap" is added to a file, with the time (UTC).
+
+    Args:
+        path: The file, which may exist; None: there is none.
+
+    Raises:
+        OutputError: It can't be written.
+    """
+    if path is None:
+        yield
+        return
+    with write_errors(path):
+        handler = logging.FileHandler(path, encoding="utf-8")
+    formatter = RedactingFormatter("%(asctime)sZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        handler.close()
 
 
 def print_warnings(texts: Sequence[str]) -> None:

@@ -22,9 +22,11 @@ import rasterio
 import landmap
 from landmap import Job, batch_status, find_jobs, run_batch
 from landmap.batch.ledger import NAME, Ledger, Record, sha256
+from landmap.batch.tasks import Extras
 from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
 from landmap.executors.threads import ThreadExecutor
 from landmap.run.classify import classify
+from landmap.run.outputs import Derived
 from landmap_models.arrays import Floats
 from landmap_models.errors import ModelError
 from landmap_models.inference.classifier import ConstantClassifier
@@ -351,6 +353,84 @@ def start(folder: Path, sleep: float) -> subprocess.Popen[str]:
     return subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.fixture
+def cloudy(tmp_path: Path, write_scene: Callable[..., Path], ordinary: Callable[..., Any]) -> Path:
+    """Three scenes with a classification: a tenth cloud, half cloud, and one without a classification."""
+    (tmp_path / "scenes").mkdir()
+    for name, rows in (("few", 4), ("many", 20)):
+        classes = np.full((40, 50), 4)  # vegetation
+        classes[:rows] = 9  # cloud
+        values = np.concatenate([ordinary(40, 50), classes[None].astype(np.uint16)])
+        write_scene(values, f"scenes/{name}.tif", bands=("B04", "B03", "B02", "SCL"))
+    write_scene(ordinary(40, 50), "scenes/none.tif", nodata=0, tags=L1C)
+    return tmp_path / "scenes"
+
+
+def test_scenes_of_more_cloud_are_skipped_and_said_so(cloudy: Path, tmp_path: Path, hear: Callable[..., None]) -> None:
+    told: list[str] = []
+    hear(told.append)
+    found = run(cloudy, max_cloud=20)
+    assert states(found.records) == ["done", "cloudy", "done"]
+    assert found.all_done
+    assert found.records[1].error == "50.0 % cloud, more than 20 % (--max-cloud): skipped"
+    assert any("many.tif: 50.0 % cloud" in text for text in told)
+    assert not list((tmp_path / "maps").glob("many*"))
+    (warning,) = [text for text in found.records[2].result["warnings"] if "--max-cloud" in text]
+    assert "the scene's cloud is not known" in warning
+    assert states(run(cloudy, max_cloud=49.9).records) == ["done", "cloudy", "done"]
+    assert attempts(tmp_path / "maps") == [1, 1, 1], "it need not be read again to know that"
+    assert states(run(cloudy, max_cloud=50).records) == ["done"] * 3
+    assert attempts(tmp_path / "maps") == [1, 2, 1]
+    with pytest.raises(SettingsError, match="max_cloud: expected 0 to 100"):
+        run(cloudy, max_cloud=101)
+
+
+def test_each_scene_has_a_line_in_the_log(cloudy: Path, tmp_path: Path, hear: Callable[..., None]) -> None:
+    told: list[str] = []
+    hear(told.append)
+    run(cloudy)
+    few = next(text for text in told if "few.tif" in text)
+    assert "done in " in few
+    assert ", 0.00 Mpx, " in few
+    assert f"; {CLASSIFIER.card.legend.names[3]} 100.0 %; left out: 10.0 % cloud" in few
+    none = next(text for text in told if "none.tif" in text)
+    assert "; warning: " in none
+
+
+def test_polygons_tables_pages_and_pictures_of_each_scene(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+    """They are the files that classify writes, in the catalogue, and part of what a scene's outputs are."""
+    folder, maps = scenes(1), tmp_path / "maps"
+    extras = Extras(vector="geojson", summary="csv", report=True, quicklook=True)
+    assert run(folder, extras=extras).all_done
+    derived = Derived(vector=tmp_path / "p.geojson", summary=tmp_path / "a.csv")
+    classify(folder / "s00.tif", tmp_path / "s00_cover.tif", classifier=CLASSIFIER, derived=derived)
+    assert (maps / "s00_cover_polygons.geojson").read_bytes() == (tmp_path / "p.geojson").read_bytes()
+    assert (maps / "s00_cover_areas.csv").read_bytes() == (tmp_path / "a.csv").read_bytes()
+    assert "<html" in (maps / "s00_cover_report.html").read_text()
+    assert (maps / "s00_cover_quicklook.png").read_bytes().startswith(b"\x89PNG")
+    assets = json.loads((maps / "s00_cover.json").read_text())["assets"]
+    assert {key: (maps / asset["href"]).is_file() for key, asset in assets.items()} == dict.fromkeys(
+        ("cover", "vector", "summary", "report", "quicklook"), True
+    )
+    (maps / "s00_cover_quicklook.png").unlink()
+    assert batch_status(maps)[0].error == "s00_cover_quicklook.png is gone"
+    assert run(folder, extras=extras).all_done
+    assert (maps / "s00_cover_quicklook.png").exists()
+    assert "was made for other outputs" in run(folder).records[0].error
+
+
+def test_what_the_files_of_a_scene_need_is_refused_before_any_work(
+    scenes: Callable[[int], Path], tmp_path: Path
+) -> None:
+    for extras, error in (
+        (Extras(summary="csv", zones=tmp_path / "gone.gpkg", zone_id="name"), "gone.gpkg"),
+        (Extras(summary="xls"), "expected a file name that ends in"),
+    ):
+        with pytest.raises(LandmapError, match=error):
+            run(scenes(1) if not (tmp_path / "scenes").exists() else tmp_path / "scenes", extras=extras)
+    assert not (tmp_path / "maps").exists()
+
+
 def test_two_runs_at_once_share_the_work(scenes: Callable[[int], Path], tmp_path: Path) -> None:
     folder = scenes(12)
     runs = [start(folder, 0.1) for _ in range(2)]
@@ -385,6 +465,7 @@ def test_a_killed_run_is_noticed_at_once(
 
     hear(say)
     assert run(folder).all_done
+    told = [text for text in told if "done in" not in text]
     assert "waiting for 1 of the scenes" in told[0]
     assert "was cut short" in told[1]
     assert attempts(tmp_path / "maps") == [2, 1]

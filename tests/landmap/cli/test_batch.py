@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -54,7 +55,18 @@ def test_it_classifies_a_folder_and_says_when_not_all_is_done(scenes: Path, tmp_
     second = CliRunner().invoke(cli, arguments)
     assert second.exit_code == 0, second.output
     assert "2 scenes are done" in second.stdout
-    assert CliRunner().invoke(cli, [*arguments, "--quiet"]).output == ""
+    log = tmp_path / "log.txt"
+    assert (
+        CliRunner().invoke(cli, [*arguments, "--quiet", "--overwrite", "--sieve", "2", "--log-file", log]).output == ""
+    )
+    lines = log.read_text().splitlines()
+    assert [re.search(r"Z INFO .*/(\w).tif: (?!was made)", line)[1] for line in lines if "done in" in line] == [
+        "a",
+        "b",
+    ]  # type: ignore[index]
+    as_json = CliRunner().invoke(cli, [*arguments, "--sieve", "2", "--json"])
+    found = json.loads(as_json.stdout)
+    assert (found["scenes"], found["states"]["done"], len(found["jobs"])) == (2, 2, 2)
 
 
 @needs_model
@@ -102,7 +114,14 @@ def test_status_says_what_is_wrong(scenes: Path, tmp_path: Path) -> None:
     assert failed.startswith(f"failed    {scenes / 'c.tif'}: can't be read")
     as_json = CliRunner().invoke(cli, ["batch", "status", str(maps), "--json"])
     assert as_json.exit_code == 1
-    assert json.loads(as_json.stdout)["states"] == {"failed": 1, "outdated": 1, "running": 0, "waiting": 0, "done": 1}
+    assert json.loads(as_json.stdout)["states"] == {
+        "failed": 1,
+        "outdated": 1,
+        "running": 0,
+        "waiting": 0,
+        "cloudy": 0,
+        "done": 1,
+    }
 
 
 def test_status_of_what_is_done_is_exit_status_0(scenes: Path, tmp_path: Path) -> None:
