@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sqlite3
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
@@ -147,6 +148,11 @@ class Ledger:
         with self._database_errors(), closing(self._database.execute("SELECT * FROM jobs ORDER BY id")) as rows:
             return [_record(row) for row in rows]
 
+    def counts(self) -> dict[str, int]:
+        """Return the number of jobs by state; only states that occur."""
+        with self._database_errors():
+            return dict(self._database.execute("SELECT state, COUNT(*) FROM jobs GROUP BY state").fetchall())
+
     def get(self, output: str) -> Record:
         """Return the job of an output, which must be in the ledger."""
         with (
@@ -175,6 +181,33 @@ class Ledger:
             except OSError as error:
                 raise write_error(self.folder, error) from error
             yield mine
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Say that a run is at work on this batch, by a lock that ends with the context or the process.
+
+        Raises:
+            OutputError: The folder is not writable.
+        """
+        file = self.folder / f".{NAME}.run-{uuid.uuid4().hex}.lock"
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(file))
+            except OSError as error:
+                raise write_error(self.folder, error) from error
+            yield
+
+    def is_at_work(self) -> bool:
+        """Return whether a run is at work; what killed runs have left is removed."""
+        for file in self.folder.glob(f".{NAME}.run-*.lock"):
+            try:
+                with held(file):
+                    pass
+            except Timeout:
+                return True
+            except OSError:  # no lock is to be had in a read-only folder
+                continue
+        return False
 
     def start(self, record: Record, scene: str, made_with: Mapping[str, Any], *, owns: bool) -> bool:
         """Record that a job is started, which this run holds.

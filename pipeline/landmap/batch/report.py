@@ -19,12 +19,13 @@ ORDER = (FAILED, OUTDATED, RUNNING, WAITING, CLOUDY, DONE)
 """States in the order of the page: what needs attention comes first."""
 
 
-def summarise(records: Sequence[Record], skipped: Sequence[str] = ()) -> dict[str, Any]:
+def summarise(records: Sequence[Record], skipped: Sequence[str] = (), *, at_work: bool = False) -> dict[str, Any]:
     """Return a batch as values that JSON can hold: counts, areas of all covers that are done, and every scene.
 
     Args:
         records: Jobs in the ledger.
         skipped: Paths that are no scenes, each with the reason.
+        at_work: Whether a run is at work on it.
     """
     states = Counter(record.state for record in records)
     return {
@@ -33,24 +34,49 @@ def summarise(records: Sequence[Record], skipped: Sequence[str] = ()) -> dict[st
         "scenes": len(records),
         "states": {state: states[state] for state in ORDER},
         "all_done": states[DONE] + states[CLOUDY] == len(records),
+        "at_work": at_work,
+        "seconds_left": seconds_left(records) if at_work else None,
         "hectares": _hectares(records),
         "jobs": [_entry(record) for record in records],
         "skipped": list(skipped),
     }
 
 
-def write_reports(folder: Path, records: Sequence[Record], skipped: Sequence[str] = ()) -> tuple[Path, Path]:
+def seconds_left(records: Sequence[Record]) -> float | None:
+    """Return how long the rest of a batch will take in seconds, if scenes go on at their rate; None before the first.
+
+    Args:
+        records: Jobs in the ledger. As many as are running now are taken to be done at a time.
+    """
+    states = Counter(record.state for record in records)
+    seconds = [record.seconds for record in records if record.state == DONE and record.seconds is not None]
+    if not seconds:
+        return None
+    return (states[WAITING] + states[RUNNING]) * sum(seconds) / len(seconds) / max(1, states[RUNNING])
+
+
+def time_words(seconds: float) -> str:
+    """Return a time in words, such as 40 s, 12 min or 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def write_reports(
+    folder: Path, records: Sequence[Record], skipped: Sequence[str] = (), *, at_work: bool = False
+) -> tuple[Path, Path]:
     """Write `report.json` and `report.html` in place of those that exist.
 
     Args:
         folder: Folder of the batch.
         records: Jobs in the ledger.
         skipped: Paths that are no scenes, each with the reason.
+        at_work: Whether a run is at work on it; then a browser loads the page again from time to time.
 
     Raises:
         OutputError: The disk is full, or the like.
     """
-    content = summarise(records, skipped)
+    content = summarise(records, skipped, at_work=at_work)
     write_text(folder / JSON_NAME, json.dumps(content, indent=1) + "\n")
     write_text(folder / HTML_NAME, page(folder.resolve().name, content))
     return folder / JSON_NAME, folder / HTML_NAME
@@ -58,7 +84,7 @@ def write_reports(folder: Path, records: Sequence[Record], skipped: Sequence[str
 
 def _entry(record: Record) -> dict[str, Any]:
     columns = "scene", "output", "state", "attempts", "runner", "started", "seconds", "error", "sha256"
-    return {name: getattr(record, name) for name in columns} | dict(record.result)
+    return {name: getattr(record, name) for name in columns} | {"files": list(record.files)} | dict(record.result)
 
 
 def _hectares(records: Sequence[Record]) -> dict[str, float]:
@@ -79,7 +105,8 @@ def page(title: str, content: Mapping[str, Any]) -> str:
     """
     jobs = sorted(content["jobs"], key=lambda job: ORDER.index(job["state"]))
     shown = {state: number for state, number in content["states"].items() if number or state in (DONE, FAILED)}
-    return fill("batch", title=title, content=content, jobs=jobs, states=shown, areas=_areas)
+    left = "" if content["seconds_left"] is None else time_words(content["seconds_left"])
+    return fill("batch", title=title, content=content, jobs=jobs, states=shown, areas=_areas, left=left)
 
 
 def _areas(job: Mapping[str, Any]) -> list[tuple[str, str, float, str]]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from landmap.batch.jobs import Job, Jobs
 from landmap.batch.ledger import CLOUDY, DONE, OUTDATED, RUNNING, WAITING, Ledger, Record, describe_files
+from landmap.batch.notify import Notifier
 from landmap.batch.report import write_reports
 from landmap.batch.stac import item_path, make_item, write_collection, write_item
 from landmap.batch.tasks import Extras, Task, begin_folder, cloud_words, damage, decide, make_tasks
@@ -33,7 +35,13 @@ from landmap_models.inference.classifier import Classifier
 LOG = logging.getLogger("landmap")
 
 LISTED = 20
-"""Number of skipped paths that get a warning each."""
+"""Number of skipped paths, and of scenes that failed before, that get a warning each."""
+PAGE_SECONDS = 30
+"""Least seconds from one writing of the reports to the next while a batch is at work."""
+PAGE_SHARE = 0.05
+"""Share of the time that the writing of reports may take: those of a country are of many megabytes."""
+WATCH_SECONDS = 2
+"""Seconds from one look at the ledger to the next."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,18 +66,30 @@ class BatchResult:
         return self.counts[DONE] + self.counts[CLOUDY] == len(self.records)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True)
 class _Run:
     folder: Path
     ledger: Ledger
     before: Mapping[str, Record]
     """Records as this run found them, by output."""
     overwrite: bool
-    retry_failed: bool
+    may_retry: dict[str, int]
+    """Of failed jobs that this run may do again: how often each was started, by output; not by another run since."""
     max_cloud: float | None
     classifier: Classifier | None
     where: Mapping[str, Any]
     """Arguments of `classify` that say where chunks are executed."""
+    notifier: Notifier
+    skipped: Sequence[str]
+    """What `find_jobs` skipped."""
+    retries_left: int
+    """Number of times that scenes which fail now will be tried again."""
+    failed: list[Task] = dataclasses.field(default_factory=list)
+    """Those that are to be tried again."""
+    unsuited: int = 0
+    """Number of scenes on which no work was done as they failed before or are outdated."""
+    next_page: float = 0.0
+    """Time, of `time.monotonic`, from which on the reports are written again."""
 
 
 def run_batch(
@@ -82,6 +102,9 @@ def run_batch(
     max_cloud: float | None = None,
     overwrite: bool = False,
     retry_failed: bool = False,
+    retries: int = 0,
+    retry_after: float = 60.0,
+    notify: str | None = None,
     classifier: Classifier | None = None,
     executor: Executor | None = None,
     scheduler: Scheduler = None,
@@ -109,7 +132,11 @@ def run_batch(
             None skips none.
         overwrite: Whether covers that were made in another way, or have changed, are made again, and files that exist
             are replaced.
-        retry_failed: Whether scenes that failed are done again.
+        retry_failed: Whether scenes that failed in an earlier run are done again.
+        retries: Number of times that scenes which fail in this run are done again, after all others.
+        retry_after: Seconds of pause before they are.
+        notify: Address to which a JSON object is posted at the end, and when scenes fail for good; see `Notifier`. That
+            it can't be reached is a warning. None: nobody is told.
         classifier: Classifier that is used in place of the model that the settings name; None uses that model.
         executor: Executes the chunks; see `landmap.classify`.
         scheduler: Address, scheduler file or client of a Dask cluster; see `landmap.classify`.
@@ -124,20 +151,31 @@ def run_batch(
     folder = Path(output)
     if max_cloud is not None and not 0 <= max_cloud <= 100:
         raise SettingsError(f"max_cloud: expected 0 to 100 percent. Received: {max_cloud!r}")
+    if retries < 0 or not 0 <= retry_after < math.inf:
+        raise SettingsError(f"Expected 0 or more retries, and seconds before. Received: {retries!r}, {retry_after!r}")
+    notifier = Notifier(notify, folder.resolve().name)
     card = classifier.card if classifier else None
     tasks = make_tasks(jobs, settings or Settings(), card, confidence=confidence, extras=extras or Extras())
     begin_folder(folder, tasks)
     skipped = jobs.skipped if isinstance(jobs, Jobs) else ()
     _log_skipped(skipped)
-    with connected(scheduler, workers) as client, Ledger(folder, create=True) as ledger:
+    with connected(scheduler, workers) as client, Ledger(folder, create=True) as ledger, ledger.at_work():
         ledger.enrol((task.job.output, redacted(task.job.scene)) for task in tasks)
         before = {record.output: record for record in ledger.records()}
         where: dict[str, Any] = {"executor": executor} if executor else {"scheduler": client}
-        run = _Run(folder, ledger, before, overwrite, retry_failed, max_cloud, classifier, where)
+        may_retry = {output: record.attempts for output, record in before.items() if retry_failed}
+        run = _Run(
+            folder, ledger, before, overwrite, may_retry, max_cloud, classifier, where, notifier, skipped, retries
+        )
         try:
             _work(run, tasks, progress)
+            _try_again(run, retries, retry_after)
+        except BaseException as error:
+            notifier.ended(ledger.counts(), redact(f"{type(error).__name__} {error}".strip()))
+            raise
         finally:  # after Ctrl-C, too
             files = _publish(ledger, skipped)
+        notifier.ended(ledger.counts())
         found = {record.output: record for record in ledger.records()}
     return BatchResult(folder, tuple(found[task.job.output] for task in tasks), files)
 
@@ -165,6 +203,24 @@ def batch_status(output: str | os.PathLike[str]) -> tuple[Record, ...]:
         return tuple(_as_it_is(ledger, record) for record in ledger.records())
 
 
+def batch_counts(output: str | os.PathLike[str]) -> Iterator[dict[str, int]]:
+    """Yield the number of scenes by state, every two seconds, for as long as a run is at work; at least once.
+
+    Args:
+        output: Folder of the batch.
+
+    Raises:
+        OutputError: There is no batch in the folder.
+    """
+    with Ledger(Path(output)) as ledger:
+        while True:
+            working = ledger.is_at_work()
+            yield ledger.counts()
+            if not working:
+                return
+            time.sleep(WATCH_SECONDS)
+
+
 def _as_it_is(ledger: Ledger, record: Record) -> Record:
     if record.state == RUNNING:
         with suppress(OutputError), ledger.hold(record.id) as mine:  # no lock is to be had in a read-only folder
@@ -178,14 +234,46 @@ def _as_it_is(ledger: Ledger, record: Record) -> Record:
 def _work(run: _Run, tasks: Sequence[Task], progress: Progress | None) -> None:
     """Do all jobs that no other run is doing, then those of other runs if they have left them unfinished."""
     total, left = len(tasks), list(tasks)
+    _refresh(run)
     for wait in (False, True):
         if wait and left:
             LOG.info("waiting for %d of the scenes, which another run has in work", len(left))
         for task in list(left):
             if _attempt(run, task, wait=wait):
                 left.remove(task)
+                _refresh(run)
                 if progress:
                     progress(total - len(left), total)
+    if run.unsuited > LISTED:
+        LOG.warning("%d more failed before or are outdated, which the report lists", run.unsuited - LISTED)
+
+
+def _try_again(run: _Run, retries: int, retry_after: float) -> None:
+    """Do the jobs again that failed in this run, all others being done."""
+    for number in range(1, retries + 1):
+        failed, run.failed, run.retries_left = run.failed, [], retries - number
+        if not failed:
+            return
+        LOG.info("trying %d failed scenes again in %g s (%d of %d)", len(failed), retry_after, number, retries)
+        time.sleep(retry_after)
+        for task in failed:
+            _attempt(run, task, wait=True)
+            _refresh(run)
+
+
+def _refresh(run: _Run) -> None:
+    """Write the reports while the batch is at work, unless they were written a moment ago, or another run does it."""
+    if time.monotonic() < run.next_page:
+        return
+    with run.ledger.hold("publish") as mine:
+        begin = time.monotonic()
+        if mine:
+            try:
+                write_reports(run.folder, run.ledger.records(), run.skipped, at_work=True)
+            except OutputError as error:  # at the end it is one
+                LOG.warning("%s", error)
+        end = time.monotonic()
+        run.next_page = end + max(PAGE_SECONDS, (end - begin) / PAGE_SHARE)
 
 
 def _attempt(run: _Run, task: Task, *, wait: bool) -> bool:
@@ -195,15 +283,19 @@ def _attempt(run: _Run, task: Task, *, wait: bool) -> bool:
         if not mine:
             return False
         record = run.ledger.get(output)
-        retry = run.retry_failed and record.attempts == run.before[output].attempts  # not by another run since
+        retry = record.attempts == run.may_retry.get(output)
         decision = decide(record, task, run.folder, overwrite=run.overwrite, retry=retry, max_cloud=run.max_cloud)
         if decision.state == WAITING:
             if decision.reason:
                 LOG.info("%s: %s: doing it again", redacted(task.job.scene), decision.reason)
             _do(run, task, record, overwrite=decision.overwrite)
         else:
-            if decision.state != DONE:
-                LOG.warning("%s", _named(record.scene, decision.reason))
+            if decision.state == CLOUDY:
+                LOG.info("%s", _named(record.scene, decision.reason))
+            elif decision.state != DONE:
+                run.unsuited += 1
+                if run.unsuited <= LISTED:
+                    LOG.warning("%s", _named(record.scene, decision.reason))
             if (decision.state, decision.reason) != (record.state, record.error):
                 run.ledger.mark(record, decision.state, decision.reason)
     return True
@@ -231,6 +323,11 @@ def _do(run: _Run, task: Task, record: Record, *, overwrite: bool) -> None:
         words = " ".join(redact(words, task.job.scene).split())
         run.ledger.fail(output, time.perf_counter() - begin, words)
         LOG.warning("%s", _named(scene, words))
+        if run.retries_left:
+            run.failed.append(task)
+            run.may_retry[output] = record.attempts + 1
+        else:
+            run.notifier.failed(scene, words, run.ledger.counts())
     else:
         seconds = time.perf_counter() - begin
         run.ledger.finish(output, seconds, files, found)
@@ -292,7 +389,8 @@ def _make(run: _Run, task: Task, *, overwrite: bool, fresh: bool) -> tuple[dict[
         files = describe_files(folder, task.maps)
         described = make_item(result, job.name, folder, acquired=acquired, source=job.source, files=files)
         write_item(folder, job.output, described)
-        return files | describe_files(folder, [item_path(job.output)]), _report(result, job, warnings)
+        report = _report(result, job, warnings) | {"footprint": described["geometry"]}
+        return files | describe_files(folder, [item_path(job.output)]), report
     except Exception:
         for file in [f for name in task.maps for f in with_sidecars(folder / name)] if fresh else []:
             file.unlink(missing_ok=True)  # all of a job or nothing

@@ -88,6 +88,25 @@ def batch() -> None:
 )
 @click.option("--retry-failed", is_flag=True, help="Classify scenes again that failed in an earlier run.")
 @click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Classify scenes that fail up to so many times again, after all others.",
+)
+@click.option(
+    "--retry-after",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait so long before scenes that failed are classified again.",
+)
+@click.option(
+    "--notify", metavar="URL", help="Post a JSON object to this address at the end, and when scenes fail for good."
+)
+@click.option(
     "--overwrite",
     is_flag=True,
     help="Classify scenes again that were mapped otherwise or have changed, and replace files that exist.",
@@ -156,24 +175,47 @@ def run(
 @batch.command(cls=Command, example="landmap batch status maps/")
 @click.argument("folder", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print all that is known of each scene, as JSON.")
-def status(folder: Path, as_json: bool) -> None:
-    """Print which scenes of the batch in FOLDER are not done, and why.
+@click.option("--watch", is_flag=True, help="Show a bar for as long as a run is at work, then the status.")
+def status(folder: Path, as_json: bool, watch: bool) -> None:
+    """Print which scenes of the batch in FOLDER are not done, and why: up to 20 of each state, and how many there are.
 
-    Exit status 0 means that every scene is done.
+    Exit status 0 means that nothing is wrong: every scene is done or was skipped for its clouds, or a run is at work
+    and none has failed.
     """
-    from landmap.batch.ledger import DONE
+    from landmap.batch.ledger import RUNNING, WAITING, Ledger
     from landmap.batch.report import summarise
-    from landmap.batch.run import batch_status
+    from landmap.batch.run import batch_counts, batch_status
+    from landmap.cli.show import progress_bar
+
+    if watch:
+        with progress_bar("classifying", "scenes", quiet=False) as progress:
+            for counts in batch_counts(folder):
+                total = sum(counts.values())
+                progress(total - counts.get(WAITING, 0) - counts.get(RUNNING, 0), total)
+    records = batch_status(folder)
+    with Ledger(folder) as ledger:
+        at_work = ledger.is_at_work()
+    if as_json:
+        click.echo(json.dumps(summarise(records, at_work=at_work), indent=2))
+    else:
+        _list(records)
+    _end(records, quiet=as_json, at_work=at_work)
+
+
+def _list(records: Sequence[Record]) -> None:
+    """Print the scenes that are not done, up to `LISTED` of each state."""
+    from landmap.batch.ledger import DONE
+    from landmap.batch.run import LISTED
     from landmap.cli.show import out
 
-    records = batch_status(folder)
-    if as_json:
-        click.echo(json.dumps(summarise(records), indent=2))
-    else:
-        for record in records:
-            if record.state != DONE:
-                out.print(f"{record.state:9} {_line_of(record)}", markup=False)
-    _end(records, quiet=as_json)
+    printed = Counter[str]()
+    for record in records:
+        printed[record.state] += 1
+        if record.state != DONE and printed[record.state] <= LISTED:
+            out.print(f"{record.state:9} {_line_of(record)}", markup=False)
+    for state, number in printed.items():
+        if state != DONE and number > LISTED:
+            out.print(f"{state:9} {number - LISTED} more, which --json and the report list", markup=False)
 
 
 def _line_of(record: Record) -> str:
@@ -182,17 +224,22 @@ def _line_of(record: Record) -> str:
     return f"{record.scene} by {record.runner}" if record.runner else record.scene
 
 
-def _end(records: Sequence[Record], *, quiet: bool) -> None:
-    """Print how many scenes are done; fail if some are not."""
-    from landmap.batch.ledger import CLOUDY, DONE
-    from landmap.batch.report import ORDER
+def _end(records: Sequence[Record], *, quiet: bool, at_work: bool = False) -> None:
+    """Print how many scenes are done; fail if some are not, unless a run is at work on them and nothing is wrong."""
+    from landmap.batch.ledger import CLOUDY, DONE, FAILED, OUTDATED
+    from landmap.batch.report import ORDER, seconds_left, time_words
     from landmap.cli.show import out
 
     counts = Counter(record.state for record in records)
     others = [f"{counts[state]} {state}" for state in ORDER if counts[state] and state != DONE]
     if counts[DONE] + counts[CLOUDY] < len(records):
-        raise BatchError(f"{counts[DONE]} of {len(records)} scenes are done: {', '.join(others)}")
-    if not quiet:
+        text = f"{counts[DONE]} of {len(records)} scenes are done: {', '.join(others)}"
+        if not at_work or counts[FAILED] or counts[OUTDATED]:
+            raise BatchError(text)
+        left = seconds_left(records)
+        if not quiet:
+            out.print(text + ("" if left is None else f"; about {time_words(left)} left"), markup=False)
+    elif not quiet:
         warned = sum(bool(record.result.get("warnings")) for record in records)
         skipped = f"; {counts[CLOUDY]} were skipped for their clouds" if counts[CLOUDY] else ""
         out.print(f"{counts[DONE]} scenes are done{skipped}; of {warned} the report has warnings", markup=False)

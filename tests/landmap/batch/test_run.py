@@ -10,20 +10,25 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import pytest
 import rasterio
+from click.testing import CliRunner
 
 import landmap
 from landmap import Job, batch_status, find_jobs, run_batch
 from landmap.batch.ledger import NAME, Ledger, Record, sha256
+from landmap.batch.run import batch_counts
 from landmap.batch.tasks import Extras
-from landmap.errors import ChunkError, LandmapError, OutputError, SettingsError
+from landmap.cli import cli
+from landmap.errors import BatchError, ChunkError, LandmapError, OutputError, SettingsError
 from landmap.executors.threads import ThreadExecutor
 from landmap.run.classify import classify
 from landmap.run.outputs import Derived
@@ -429,6 +434,111 @@ def test_what_the_files_of_a_scene_need_is_refused_before_any_work(
         with pytest.raises(LandmapError, match=error):
             run(scenes(1) if not (tmp_path / "scenes").exists() else tmp_path / "scenes", extras=extras)
     assert not (tmp_path / "maps").exists()
+
+
+def test_a_scene_that_fails_for_a_while_is_tried_again(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+    broken = [MemoryError("for a while")] * 2
+
+    class Recovering(ConstantClassifier):
+        def predict(self, chips: Floats) -> Floats:
+            if broken:
+                raise broken.pop()
+            return CLASSIFIER.predict(chips)
+
+    folder = scenes(2)
+    begin = time.monotonic()
+    assert run(folder, classifier=Recovering(), retries=2, retry_after=0.3).all_done
+    assert time.monotonic() - begin >= 0.3
+    assert attempts(tmp_path / "maps") == [2, 2], "after all others, in one round"
+    (folder / "s01.tif").write_text("no raster")
+    assert states(run(folder, overwrite=True, retries=2, retry_after=0).records) == ["done", "failed"]
+    assert attempts(tmp_path / "maps") == [2, 5]
+    assert states(run(folder).records) == ["done", "failed"]
+    assert attempts(tmp_path / "maps") == [2, 5], "later runs leave it alone"
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Keeps what is posted to it."""
+
+    received: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204 if self.path == "/good" else 500)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def hook() -> Iterator[str]:
+    Hook.received.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_hook_hears_of_failures_and_of_the_end(
+    scenes: Callable[[int], Path], hook: str, hear: Callable[..., None]
+) -> None:
+    folder = scenes(4)
+    for name in ("s01.tif", "s02.tif", "s03.tif"):
+        (folder / name).write_text("no raster")
+    run(folder, notify=f"{hook}/good", retries=1, retry_after=0)
+    first, last = Hook.received
+    assert (first["event"], last["event"]) == ("failed", "finished")
+    assert first["failures"][0]["scene"].endswith("s01.tif")
+    assert "can't be read" in first["failures"][0]["error"]
+    assert [Path(f["scene"]).name for f in last["failures"]] == ["s02.tif", "s03.tif"], "those of the same minute"
+    assert last["states"] == {"done": 1, "failed": 3}
+    assert last["text"].startswith("landmap batch maps: finished (")
+    told: list[str] = []
+    hear(told.append, logging.WARNING)
+    assert run(folder, notify=f"{hook}/secret").counts["done"] == 1, "a hook that refuses ends no batch"
+    run(folder, notify="http://127.0.0.1:1/secret")
+    refused = [text for text in told if "can't notify" in text]
+    assert refused == [
+        "can't notify http://127.0.0.1 that the batch finished: status 500",
+        "can't notify http://127.0.0.1 that the batch finished: URLError",
+    ]
+    with pytest.raises(SettingsError, match="notify: expected an address that begins with http"):
+        run(folder, notify="file:///etc/passwd")
+
+
+def test_a_hook_hears_of_a_run_that_is_stopped(scenes: Callable[[int], Path], hook: str) -> None:
+    class Interrupted(ConstantClassifier):
+        def predict(self, chips: Floats) -> Floats:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(scenes(1), classifier=Interrupted(), notify=f"{hook}/good")
+    assert [(m["event"], m["states"]) for m in Hook.received] == [("stopped", {"running": 1})]
+
+
+def test_a_batch_at_work_is_seen_and_its_page_is_there(scenes: Callable[[int], Path], tmp_path: Path) -> None:
+    """What a run that was killed has left is no run at work."""
+    process = start(scenes(2), 600)
+    maps = tmp_path / "maps"
+    while not (tmp_path / "begun").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    page = json.loads((maps / "report.json").read_text())
+    assert (page["at_work"], page["states"]["waiting"]) == (True, 2)
+    assert 'http-equiv="refresh"' in (maps / "report.html").read_text()
+    seen = CliRunner().invoke(cli, ["batch", "status", str(maps)])
+    assert (seen.exit_code, seen.exception) == (0, None)
+    assert seen.stdout.splitlines()[-1] == "0 of 2 scenes are done: 1 running, 1 waiting"
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=10)
+    assert [*batch_counts(maps)] == [{"running": 1, "waiting": 1}]
+    assert isinstance(CliRunner().invoke(cli, ["batch", "status", str(maps), "--watch"]).exception, BatchError)
+    assert not list(maps.glob(".*run-*"))
+    assert run(tmp_path / "scenes").all_done
+    assert 'http-equiv="refresh"' not in (maps / "report.html").read_text()
 
 
 def test_two_runs_at_once_share_the_work(scenes: Callable[[int], Path], tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_the_report_tells_everything_and_runs_nothing() -> None:
         Record(3, "c.tif", "c.tif"),
     ]
     content = summarise(records)
-    assert content["states"] == {"failed": 1, "outdated": 0, "running": 0, "waiting": 1, "done": 1}
+    assert content["states"] == {"failed": 1, "outdated": 0, "running": 0, "waiting": 1, "cloudy": 0, "done": 1}
     assert (content["scenes"], content["all_done"], content["hectares"]) == (3, False, {"Forest<b>": 0.03})
     assert json.loads(json.dumps(content))["jobs"][1]["error"] == 'can\'t be read: "<img>"'
     html = page("maps & more", content)
