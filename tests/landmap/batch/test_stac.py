@@ -27,7 +27,7 @@ from referencing import Registry, Resource
 
 from landmap import Job, run_batch
 from landmap.batch.ledger import Record, describe_files, sha256
-from landmap.batch.report import page, summarise
+from landmap.batch.report import footprints, page, seconds_left, summarise
 from landmap.batch.stac import bounds, footprint, make_item
 from landmap.inference.plan import make_plan
 from landmap.products.sensing_time import LAUNCH, sensing_time
@@ -258,3 +258,53 @@ def test_the_report_tells_everything_and_runs_nothing() -> None:
     assert "<script" not in html
     assert "http" not in html, "it needs no other file"
     assert html.index("b.tif") < html.index("a.tif"), "what failed comes first"
+
+
+def square(west: float, south: float, side: float) -> list[list[float]]:
+    east, north = west + side, south + side
+    return [[west, south], [east, south], [east, north], [west, north], [west, south]]
+
+
+def corners(path: str) -> tuple[float, float, float, float]:
+    """Least x, least y, greatest x and greatest y of a path in SVG."""
+    points = [tuple(map(float, pair.split(","))) for pair in path.strip("MZ").replace("ZM", " ").split()]
+    x, y = zip(*points, strict=True)
+    return min(x), min(y), max(x), max(y)
+
+
+def test_the_map_has_scenes_where_they_lie() -> None:
+    """North is up, east is right, a degree east is half a degree north at 60°; 180° is no border."""
+    west = {"type": "Polygon", "coordinates": [square(178, 59.5, 1)]}
+    across = {"type": "MultiPolygon", "coordinates": [[square(179.5, 60, 0.5)], [square(-180, 60, 0.5)]]}
+    jobs = [{"row": "a", "state": "done", "scene": "a", "footprint": west}]
+    jobs += [{"row": "b", "state": "failed", "scene": "b", "footprint": across}, {"row": "c"}]
+    found = footprints(jobs)
+    assert found is not None
+    a, b = (corners(shape["path"]) for shape in found["shapes"])
+    assert found["elsewhere"] == 1
+    degree = (a[2] - a[0], a[3] - a[1])
+    assert degree[0] / degree[1] == pytest.approx(0.5, abs=0.01)
+    assert b[0] - a[0] == pytest.approx(1.5 * degree[0], abs=0.3)
+    assert b[2] - b[0] == pytest.approx(degree[0], abs=0.3)
+    assert b[1] == pytest.approx(a[1], abs=0.3), "both end at 60.5°"
+    assert b[3] == pytest.approx(a[1] + 0.5 * degree[1], abs=0.3)
+    assert [name for _, name in found["meridians"]] == ["178°E", "178.5°E", "179°E", "179.5°E", "180°W", "179.5°W"]
+    assert footprints([{"row": "c"}]) is None
+
+
+def test_the_page_of_a_batch_at_work_has_pictures_and_the_time_left() -> None:
+    files = {"2023/a_cover.tif": {}, "2023/a b_quicklook.png": {}, "2023/a_report.html": {}}
+    result = {"classes": [], "warnings": [], "footprint": {"type": "Polygon", "coordinates": [square(11, 48, 1)]}}
+    records = [Record(i, f"{i}.tif", "s", "done", seconds=s, files=files, result=result) for i, s in ((1, 30), (2, 90))]
+    records += [Record(i, f"{i}.tif", "s", "running") for i in (3, 4)] + [
+        Record(5, "5.tif", "s"),
+        Record(6, "6.tif", "s"),
+    ]
+    assert seconds_left(records) == 120, "four scenes of a minute, two at a time"
+    html = page("maps", summarise(records, at_work=True))
+    assert "about 2 min left" in html
+    assert 'src="2023/a%20b_quicklook.png" loading="lazy"' in html
+    assert 'href="2023/a_report.html"' in html
+    assert html.count('<path class="done"') == 2
+    assert 'href="#scene-4"' in html and 'id="scene-4"' in html  # noqa: PT018
+    assert " left" not in page("maps", summarise(records)).split("<body>")[1].split("</p>")[0]
