@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from landmap.accuracy.change import compare_maps as compare_maps
     from landmap.accuracy.design import Design as Design
     from landmap.accuracy.design import design as design
+    from landmap.accuracy.series import Series as Series
+    from landmap.accuracy.series import compare_series as compare_series
     from landmap.batch.jobs import Job as Job
     from landmap.batch.jobs import find_jobs as find_jobs
     from landmap.batch.run import BatchResult as BatchResult
@@ -71,6 +73,7 @@ _PUBLIC = {
     "PoolExecutor": "executors.pool:PoolExecutor",
     "Result": "run.result:Result",
     "Scene": "scene.scene:Scene",
+    "Series": "accuracy.series:Series",
     "Settings": "settings:Settings",
     "VectorSettings": "maps.vectorize:VectorSettings",
     "annotate_inference": "lazy.predict:annotate_inference",
@@ -79,6 +82,7 @@ _PUBLIC = {
     "classify": "run.classify:classify",
     "combine": "lazy.combine:combine",
     "compare_maps": "accuracy.change:compare_maps",
+    "compare_series": "accuracy.series:compare_series",
     "design": "accuracy.design:design",
     "find_jobs": "batch.jobs:find_jobs",
     "mosaic": "maps.mosaic:mosaic",

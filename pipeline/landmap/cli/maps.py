@@ -265,17 +265,45 @@ def mosaic(covers: tuple[Path, ...], output: Path, quiet: bool, **options: Any) 
         click.echo(str(found))
 
 
-@click.command("compare-maps", cls=Command, example="landmap compare-maps 2024.tif 2025.tif -o changes.tif")
+@click.command(
+    "compare-maps",
+    cls=Command,
+    example="landmap compare-maps 2024.tif 2025.tif -o changes.tif\n"
+    "landmap compare-maps 2022.tif 2023.tif 2024.tif 2025.tif -o series.tif --min-confidence 60",
+)
 @click.argument("before", type=PATH)
 @click.argument("after", type=PATH)
+@click.argument("later", type=PATH, nargs=-1)
 @click.option("-o", "--output", type=PATH, help="Write a raster of the changes to this file (GeoTIFF).")
 @click.option("--json", "report", type=PATH, help="Write the transition matrix to this file (JSON).")
 @click.option("--csv", "table", type=PATH, help="Write the transition matrix to this file (CSV).")
 @LEGEND
-@click.option("--warp", is_flag=True, help="Take the nearest pixels of AFTER where it is on another grid.")
+@click.option("--warp", is_flag=True, help="Take the nearest pixels of maps on another grid than BEFORE.")
+@click.option(
+    "--min-confidence",
+    type=click.IntRange(0, 100),
+    default=0,
+    metavar="PERCENT",
+    help="Count only classes that are so sure; two maps are then compared as a series is.",
+)
+@click.option(
+    "--confidence",
+    type=PATH,
+    multiple=True,
+    help="Take the confidence of a map from this raster; once for each, in their order.  [default: "
+    "<cover>_confidence.tif]",
+)
 @OVERWRITE
-def compare_maps(before: Path, after: Path, **options: Any) -> None:
-    """Compare two covers pixel by pixel, and print how many hectares of each class became another."""
+def compare_maps(before: Path, after: Path, later: tuple[Path, ...], **options: Any) -> None:
+    """Compare covers pixel by pixel, and print how many hectares of each class became another.
+
+    More than two, from the earliest to the latest, are a series: when each pixel changed first and last, how often, and
+    what stayed.
+    """
+    percent, confidence = options.pop("min_confidence"), options.pop("confidence")
+    if later or percent or confidence:
+        _compare_series((before, after, *later), min_confidence=percent, confidence=confidence, **options)
+        return
     from landmap.accuracy.change import compare_maps as compare
     from landmap.cli.show import print_change
 
@@ -284,6 +312,16 @@ def compare_maps(before: Path, after: Path, **options: Any) -> None:
     print_warnings(found.warnings)
     if not found.total:
         print_warnings([f"nowhere have both {before} and {after} a class"])
+    for name in ("output", "report", "table"):
+        if options[name]:
+            click.echo(str(options[name]))
+
+
+def _compare_series(maps: tuple[Path, ...], **options: Any) -> None:
+    from landmap.accuracy.series import compare_series
+    from landmap.cli.show import print_series
+
+    print_series(compare_series(maps, **options))
     for name in ("output", "report", "table"):
         if options[name]:
             click.echo(str(options[name]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # what one command needs, the others need not import
     from landmap.accuracy.change import Change
     from landmap.accuracy.design import Design
     from landmap.accuracy.estimators import Metric
+    from landmap.accuracy.series import Series
     from landmap.bench.result import Bench
     from landmap_models.evaluation.compare import Comparison
     from landmap_models.evaluation.evaluate import Evaluation
@@ -225,5 +227,24 @@ def print_change(found: Change) -> None:
     out.print(
         f"{found.changed_hectares:,.1f} of {found.compared_hectares:,.1f} ha have another class{share}; Unknown in "
         f"one {found.unknown_hectares:,.1f} ha, no data in one {found.nodata_hectares:,.1f} ha",
+        markup=False,
+    )
+
+
+def print_series(found: Series) -> None:
+    """Print how much changed from map to map, and how often."""
+    lines = [["from", "to", "changed, ha", "share", "most of it"]]
+    for i, matrix in enumerate(found.transitions):
+        total, changed = math.fsum(map(math.fsum, matrix)), found.changed_hectares(i)
+        pairs = ((area, a, b) for a, row in enumerate(matrix) for b, area in enumerate(row) if a != b)
+        most, a, b = max(pairs, default=(0.0, 0, 0))
+        words = f"{found.names[a]} → {found.names[b]}, {most:,.1f} ha" if most else ""
+        share = f"{100 * changed / total:.1f} %" if total else ""
+        lines.append([found.times[i], found.times[i + 1], f"{changed:,.1f}", share, words])
+    print_lines(align_columns(lines, "llrrl"))
+    counts = [f"{area:,.1f} ha {n} times" for n, area in enumerate(found.by_changes) if n and area]
+    out.print(
+        f"changed: {'; '.join(counts) or 'nothing'}; never: {found.by_changes[0]:,.1f} ha; a class in less than two "
+        f"maps: {found.uncompared_hectares:,.1f} ha",
         markup=False,
     )

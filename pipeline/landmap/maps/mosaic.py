@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from landmap.crosswalk import PRODUCTS, recode
-from landmap.errors import GeoreferenceError, SceneError, SettingsError
+from landmap.errors import SceneError, SettingsError
 from landmap.geo.common_grid import Placed, common_grid, intersection
-from landmap.geo.geobox import GeoBox, crs_name, misplaced
+from landmap.geo.geobox import GeoBox, crs_name
 from landmap.io.cog import Layers, RasterWriter, check_raster
 from landmap.io.publish import check_ending, locked, publish
 from landmap.io.reading import CACHE_BYTES, open_raster
-from landmap.maps.cover import VALUES, Cover, read_cover, side_raster
+from landmap.maps.cover import VALUES, Cover
 from landmap.maps.legend import check_ids
 from landmap.maps.mosaic_vrt import stage_vrt
-from landmap.maps.raster_legend import own_legend
+from landmap.maps.several import check_whole, confidences_of, open_covers, read_confidence, time_of
 from landmap.maps.tags import LAYER_TAG, LEGEND_TAG, MOSAIC_TAG, RECODED_TAG, RULES, Rule, legend_tag, tag_content
 from landmap.products.files import check_outputs
-from landmap.products.sensing_time import parse_time, time_in_name
 from landmap.tiling import Window
 from landmap_models.arrays import Bytes, Ints
 from landmap_models.legend import NODATA, UNKNOWN, UNKNOWN_ID, LandClass
@@ -142,18 +140,18 @@ def mosaic(
     path, paths = Path(output), _listed(covers)
     if by not in RULES:
         raise SettingsError(f"Expected one of the rules {', '.join(RULES)}. Received: {by}")
-    beside = _confidences(paths, confidence) if by == "confidence" else [None] * len(paths)
+    beside = confidences_of(paths, confidence) if by == "confidence" else [None] * len(paths)
     check_mosaic(path, *paths, *beside, legend, vrt=vrt, overwrite=overwrite)
-    opened, recoded = _opened(paths, legend)
-    times = _times(opened) if by == "date" else None
+    opened, recoded = open_covers(paths, legend)
+    times = [_needed_time(cover) for cover in opened] if by == "date" else None
     grid, placed = common_grid([cover.geobox for cover in opened], crs, resolution)
     sources = [
-        _Source(cover, _confidence(file, cover), where)
+        _Source(cover, read_confidence(file, cover), where)
         for cover, file, where in zip(opened, beside, placed, strict=True)
     ]
     if times is not None:  # the sort is stable: of one date the first stays the first
         sources = [sources[i] for i in sorted(range(len(sources)), key=lambda i: times[i], reverse=True)]
-    _check_whole(opened)
+    check_whole(opened)
     layers = Layers(("class",), _tags(sources, by, recoded), _union(opened))
     with locked([path]), rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
         if vrt:
@@ -215,65 +213,15 @@ def _in_folder(folder: Path) -> list[str]:
     return found
 
 
-def _confidences(paths: Sequence[str], given: Sequence[str | os.PathLike[str]] | None) -> list[str]:
-    """Paths of the rasters of confidence of the covers."""
-    if given:
-        if len(given) != len(paths):
-            raise SettingsError(
-                f"Expected a raster of confidence for each of {len(paths)} covers. Received {len(given)}"
-            )
-        return [os.fspath(path) for path in given]
-    found = [os.fspath(Path(path).with_name(f"{Path(path).stem}_confidence.tif")) for path in paths]
-    for cover, path in zip(paths, found, strict=True):
-        if not Path(path).is_file():
-            raise SceneError(
-                f"{cover}: expected its confidence beside it, {Path(path).name}, for the rule confidence. Found "
-                "none: classify with --confidence and that name, name the rasters here, or choose another rule"
-            )
-    return found
-
-
-def _confidence(path: str | None, cover: Cover) -> Cover | None:
-    """Read the header of a cover's raster of confidence: percent, 255 without data."""
-    side = side_raster(path, cover, "confidence")
-    return None if side is None else Cover(side.path, cover.geobox, ())
-
-
-def _opened(paths: Sequence[str], legend: str | os.PathLike[str] | None) -> tuple[list[Cover], bool]:
-    """Read the headers of the covers, recoded if a product's legend is given; and whether they were recoded."""
-    product = os.fspath(legend) if legend is not None and os.fspath(legend) in PRODUCTS else None
-    found = [_recoded(path, product) if product else read_cover(path, legend) for path in paths]
-    for cover in found:
-        if problem := misplaced(cover.geobox):
-            raise GeoreferenceError(f"{cover.path}: {problem[0]}")
-    first = found[0]
-    other = next((c for c in found if (c.ids, c.names) != (first.ids, first.names)), None)
-    if other is not None and product is None:
+def _needed_time(cover: Cover) -> datetime:
+    when = time_of(cover)
+    if when is None:
         raise SceneError(
-            f"Expected covers of the same classes. {first.path} has {_named(first)}; {other.path} has {_named(other)}: "
-            f"recode all of them with --legend {' or '.join(PRODUCTS)}"
+            f"{cover.path}: expected the date of its scene for the rule date: in the STAC Item beside it, in "
+            "the scene's name in its tag LANDMAP_SCENE, or in its own name as Sentinel-2's products have it. Found "
+            "none: choose another rule"
         )
-    return found, any(cover.own for cover in found)
-
-
-def _named(cover: Cover) -> str:
-    return ", ".join(f"{c.id} {c.name}" for c in cover.classes)
-
-
-def _recoded(path: str, product: str) -> Cover:
-    """Read the header of a cover as it is with the classes of a product."""
-    with open_raster(path) as file:
-        has_own = bool(own_legend(file))
-    cover = read_cover(path, None if has_own else product)
-    codes = {c.id: c.name for c in PRODUCTS[product].classes}
-    if all(codes.get(c.id) == c.name for c in cover.classes):
-        return cover
-    try:
-        made = recode(cover.names, product)
-    except ValueError as error:
-        raise SceneError(f"{path}: can't be given the legend {product}: {error}") from error
-    becomes = {c.id: made.classes[place].id for c, place in zip(cover.classes, made.places, strict=True)}
-    return cover.recoded(made.classes, becomes)
+    return when
 
 
 def _union(covers: Iterable[Cover]) -> tuple[LandClass, ...]:
@@ -283,49 +231,6 @@ def _union(covers: Iterable[Cover]) -> tuple[LandClass, ...]:
         for c in cover.legend:
             found.setdefault(c.id, c)
     return tuple(found[i] for i in sorted(found))
-
-
-def _times(covers: Sequence[Cover]) -> list[datetime]:
-    """Times at which the scenes of covers were taken."""
-    found = []
-    for cover in covers:
-        when = _time(cover)
-        if when is None:
-            raise SceneError(
-                f"{cover.path}: expected the date of its scene for the rule date: in the STAC Item beside it, in "
-                "the scene's name in its tag LANDMAP_SCENE, or in its own name as Sentinel-2's products have it. Found "
-                "none: choose another rule"
-            )
-        found.append(when)
-    return found
-
-
-def _time(cover: Cover) -> datetime | None:
-    """Time of a cover's scene by the Item that a batch wrote beside it, or by a name; None if nothing has it."""
-    item = Path(cover.path).with_suffix(".json")
-    with suppress(OSError, ValueError, AttributeError, TypeError, SettingsError):
-        properties = json.loads(item.read_text("utf-8")).get("properties", {})
-        text = properties.get("datetime") or (properties.get("start_datetime") if _is_day(properties) else None)
-        if text:
-            return parse_time(text)
-    for name in (cover.tags.get("LANDMAP_SCENE", ""), Path(cover.path).name):
-        when: date | None = time_in_name(name)
-        if when is not None:
-            return when if isinstance(when, datetime) else datetime(when.year, when.month, when.day, tzinfo=UTC)
-    return None
-
-
-def _is_day(properties: Mapping[str, Any]) -> bool:
-    """Whether an Item's interval is one day; another one stands for a time that is not known."""
-    return str(properties.get("start_datetime"))[:10] == str(properties.get("end_datetime"))[:10]
-
-
-def _check_whole(covers: Sequence[Cover]) -> None:
-    """Read the last pixels of each cover: of a file that was cut short they are missing, which is said before work."""
-    for cover in covers:
-        height, width = cover.geobox.shape
-        for window in (Window(0, 0, 1, 1), Window(height - 1, width - 1, 1, 1)):
-            cover.read(window)
 
 
 def _tags(sources: Sequence[_Source], by: Rule, recoded: bool) -> dict[str, str]:
