@@ -43,7 +43,14 @@ class PixelBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships n
     """Batches `((pictures, flags), answers, weights)`, the same for the same seed, epoch and place."""
 
     def __init__(
-        self, spectral: Part, patches: Part, colour: Part | None, counts: tuple[int, int, int], steps: int, seed: int
+        self,
+        spectral: Part,
+        patches: Part,
+        colour: Part | None,
+        counts: tuple[int, ...],
+        steps: int,
+        seed: int,
+        canvases: Part | None = None,
     ):
         """Prepare the batches.
 
@@ -54,8 +61,11 @@ class PixelBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships n
             counts: Pictures of each source in a batch, in this order.
             steps: Batches an epoch.
             seed: Of everything that is random.
+            canvases: Land put together at random, larger than a picture, with the teacher's answers; None leaves them
+                out.
         """
         super().__init__(workers=1)
+        self.canvases = canvases
         self.spectral, self.patches, self.colour, self.counts, self.steps, self.seed = (
             spectral,
             patches,
@@ -78,12 +88,15 @@ class PixelBatches(keras.utils.PyDataset):  # type: ignore[misc] # Keras ships n
 
     def draw(self, rng: np.random.Generator) -> tuple[tuple[Floats, Floats], Floats, Floats]:
         """One batch."""
-        spectral, patches, colour = self.counts
+        spectral, patches, colour, wide = (*self.counts, 0)[:4]
         sources = [_pasted(*_some(self.spectral, spectral, rng), rng), _squares(self.patches, patches, rng)]
         flags = [_band_sets(spectral + patches, rng)]
         if self.colour is not None:
             sources.append(_spread(*_some(self.colour, colour, rng)))
             flags.append(np.repeat(RGB[None], colour, axis=0))
+        if self.canvases is not None:
+            sources.append(_cut(self.canvases, wide, rng))
+            flags.append(_band_sets(wide, rng))
         pictures = np.concatenate([picture for picture, _ in sources])
         answers = np.concatenate([answer for _, answer in sources])
         there = np.concatenate(flags)
@@ -108,6 +121,21 @@ def _spread(colours: npt.NDArray[Any], answers: npt.NDArray[Any]) -> tuple[Float
     pictures[..., places] = colours.astype(np.float32) * (COLOUR_LIMIT / 255)
     found = answers.astype(np.float32)
     return pictures, found / np.maximum(found.sum(axis=-1, keepdims=True), 1e-6)
+
+
+def _cut(canvases: Part, count: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Pictures from anywhere on the canvases."""
+    height, width = canvases.pictures.shape[1:3]
+    places = zip(
+        rng.integers(len(canvases.pictures), size=count),
+        rng.integers(height - SIZE + 1, size=count),
+        rng.integers(width - SIZE + 1, size=count),
+        strict=True,
+    )
+    windows = [np.s_[i, row : row + SIZE, col : col + SIZE] for i, row, col in places]
+    pictures = np.stack([canvases.pictures[window] for window in windows]).astype(np.float32)
+    answers = np.stack([canvases.answers[window] for window in windows]).astype(np.float32)
+    return pictures, answers / np.maximum(answers.sum(axis=-1, keepdims=True), 1)
 
 
 def _pasted(pictures: Floats, answers: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:

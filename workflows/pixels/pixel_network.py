@@ -9,6 +9,8 @@ last epoch when the script is started again:
     first.keras, .csv   a network of these and WorldCover's patches, and what it was worth after each epoch
     weak.npz            its answers to true-colour chips, fitted to the composition of each chip's class
     second.keras, .csv  the network trained further on all three
+    canvases-*.npy      land put together at random of what may be trained on, and Dynamic World's answers to it
+    third.keras, .csv   the network trained further on all four
     pixel-unet.keras    the same, its weights rounded to 16 bits
     scores.csv          what it is worth on what was held out, alone and with the chip network
 
@@ -25,6 +27,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from pixel_batches import Part, PixelBatches
+from pixel_canvases import canvases
 from pixel_data import BANDS, CLASSES, Labelled, Sources, colour_chips, patches, sources, spectral_chips
 from pixel_held import write_scores
 from pixel_training import Stage, compositions, fit, part_of, weak_answers
@@ -34,8 +37,11 @@ from landmap_models.model_file.packaged import find_model
 
 FIRST = Stage(epochs=20, steps=150, learning_rate=2.5e-3, counts=(10, 6, 0), seed=1)
 SECOND = Stage(epochs=50, steps=150, learning_rate=2.0e-3, counts=(7, 4, 5), seed=2)
+THIRD = Stage(epochs=50, steps=150, learning_rate=1.5e-3, counts=(4, 2, 3, 7), seed=4)
 PER_CLASS = 1000
 """True-colour chips of each class that get answers."""
+BEFORE = {"second": "first", "third": "second"}
+"""Stage whose network a stage begins with."""
 SIZE = (64, 64)
 
 
@@ -49,7 +55,7 @@ def main() -> None:
     train(where, folder, taught, land)
     final = folder / "pixel-unet.keras"
     if not final.exists():
-        round_weights(folder / "second.keras", final)
+        round_weights(folder / "third.keras", final)
     write_scores(keras.models.load_model(final, compile=False), taught, land, find_model("default"), folder)
 
 
@@ -62,7 +68,7 @@ def _taught(where: Sources, kept: Path) -> Labelled:
 
 
 def train(where: Sources, folder: Path, taught: Labelled, land: Labelled) -> None:
-    """Both stages."""
+    """All stages, one after the other."""
     keras.utils.set_random_seed(FIRST.seed)
     held, spectral, wide = taught.subset(taught.held), part_of(taught), part_of(land)
     if not (folder / "first.keras").exists():
@@ -76,23 +82,38 @@ def train(where: Sources, folder: Path, taught: Labelled, land: Labelled) -> Non
             folder,
             "first",
         )
-    if (folder / "second.keras").exists():
-        return
-    model = keras.models.load_model(folder / "first.keras", compile=False)
-    colour = _weak(where, model, taught, folder / "weak.npz")
-    fit(
-        model,
-        PixelBatches(spectral, wide, colour, SECOND.counts, SECOND.steps, SECOND.seed),
-        SECOND,
-        held,
-        folder,
-        "second",
-    )
+    colour = None
+    for name, stage in (("second", SECOND), ("third", THIRD)):
+        if (folder / f"{name}.keras").exists():
+            continue
+        model = keras.models.load_model(folder / f"{BEFORE[name]}.keras", compile=False)
+        colour = colour or _weak(where, folder, taught)
+        drawn = _canvases(where, taught, land, folder) if len(stage.counts) > 3 else None
+        fit(
+            model,
+            PixelBatches(spectral, wide, colour, stage.counts, stage.steps, stage.seed, drawn),
+            stage,
+            held,
+            folder,
+            name,
+        )
 
 
-def _weak(where: Sources, model: keras.Model, taught: Labelled, kept: Path) -> Part:
-    """True-colour chips that are not held out, and what the network says of them."""
+def _canvases(where: Sources, taught: Labelled, land: Labelled, folder: Path) -> Part:
+    """Land put together of what is not held out."""
+    pictures, answers = folder / "canvases-pictures.npy", folder / "canvases-answers.npy"
+    if not answers.exists():
+        made = canvases(taught.subset(~taught.held), land.subset(~land.held), where.dynamic_world)
+        np.save(pictures, made[0])
+        np.save(answers, made[1])
+    return Part(np.load(pictures), np.load(answers))
+
+
+def _weak(where: Sources, folder: Path, taught: Labelled) -> Part:
+    """True-colour chips that are not held out, and what the network of the first stage says of them."""
+    kept = folder / "weak.npz"
     if not kept.exists():
+        model = keras.models.load_model(folder / "first.keras", compile=False)
         chips, held = colour_chips(where)
         kinds, rng = np.array(chips.labels), np.random.default_rng(FIRST.seed)
         free = rng.permutation(np.flatnonzero(~held))

@@ -34,8 +34,8 @@ class Stage:
     """Batches an epoch."""
     learning_rate: float
     """Largest; it rises over the first twentieth and falls to nearly nothing by a cosine."""
-    counts: tuple[int, int, int]
-    """13-band chips, squares of patches, and true-colour chips in a batch."""
+    counts: tuple[int, ...]
+    """13-band chips, squares of patches, true-colour chips, and pieces of canvases in a batch."""
     seed: int
     """Of everything that is random."""
 
