@@ -30,7 +30,7 @@ ORIGIN = (
 )
 
 
-VERSION = "5"
+VERSION = "7"
 DESCRIPTION = (
     "Two networks. One tells the class of a 64x64 px chip from true colour, corrected by near infrared where a "
     "scene has B08; the other tells what lies on each pixel of 10 m, from true colour and whichever of B05, B06, "
