@@ -66,7 +66,7 @@ def train(
     data: tuple[Path, ...],
     output: Path | None,
     show_batch: Path | None,
-    labels: Path | None,
+    labels: tuple[Path, ...],
     overwrite: bool,
     **options: Any,
 ) -> None:
@@ -80,18 +80,24 @@ def train(
 
     With --labels that are drawn, polygons, lines or points with a class, DATA is one scene or several. What is learnt
     then is one layer on the features of the packaged model (--from), in seconds, or all of a network (--arch).
+    --from with a model that was made so learns anew from all labels, on the same features.
     """
     if output is None and show_batch is None:
         raise click.UsageError("Missing option '-o' / '--output', or '--show-batch'.")
     how_drawn = {name: options.pop(name) for name in DRAWN}
-    if labels is not None and is_vector(labels):
+    drawn = [is_vector(path) for path in labels]
+    if any(drawn) and all(drawn):
         _train_drawn(data, labels, how_drawn, output, show_batch, options, overwrite=overwrite)
         return
+    if len(labels) > 1:
+        raise click.UsageError(
+            f"Expected one raster as --labels, or vector files alone. Received: {', '.join(map(str, labels))}"
+        )
     if len(data) > 1:
         raise click.UsageError(
             "Expected one DATA: only drawn labels (--labels polygons.gpkg) may lie on several scenes."
         )
-    _train(data[0], output, show_batch, labels, overwrite, options)
+    _train(data[0], output, show_batch, next(iter(labels), None), overwrite, options)
 
 
 def _train(
@@ -152,7 +158,7 @@ def _train_opened(
 
 def _train_drawn(
     scenes: tuple[Path, ...],
-    labels: Path,
+    labels: tuple[Path, ...],
     how: dict[str, Any],
     output: Path | None,
     show_batch: Path | None,
@@ -164,6 +170,8 @@ def _train_drawn(
     from landmap.scene.labelled_places import open_labelled_places, parts_by_place
 
     given = {name: options.pop(name) for name in RUN}
+    if options["architecture"] is None and options["start_from"] is not None:
+        options = options | {"start_from": _base_of(options["start_from"], labels)}
     features = options["architecture"] is None and _has_features(options["start_from"])
     if options["classes"] or options["ignore"]:
         raise click.UsageError("--classes and --ignore name ids of masks: drawn labels have names, in --label-column.")
@@ -175,7 +183,7 @@ def _train_drawn(
     from landmap_models.training.state import check_output
 
     if output is not None:
-        check_output(output, *scenes, labels, settings.start_from, overwrite=overwrite, resume=given["resume"])
+        check_output(output, *scenes, *labels, settings.start_from, overwrite=overwrite, resume=given["resume"])
     bands = settings.bands or _bands(scenes, settings.start_from, features=features)
     margin, step = _reach(settings, features=features)
     images, level = open_labelled_places(scenes, labels, bands, margin, step, **_of_labels(how))
@@ -186,6 +194,29 @@ def _train_drawn(
         _train_opened(images, output, show_batch, settings, given, overwrite=overwrite)
     elif output is not None:
         _print_drawn(images, output, settings)
+
+
+def _base_of(model: str, labels: tuple[Path, ...]) -> str:
+    """The model whose features to use: of one that was learnt from drawn labels, that on whose features it rests.
+
+    One layer that is learnt in seconds is learnt anew, from all labels. So those that the model has learnt from are
+    needed again, and the model is refused without them.
+    """
+    from landmap_models.model_file.archive import read_card
+    from landmap_models.model_file.packaged import find_model
+
+    training = read_card(find_model(model)).training
+    if not isinstance(base := training.get("features_of"), str):
+        return model
+    names = [path.name for path in labels]
+    if missing := [name for name in str(training.get("data", "")).split(" + ") if name not in names]:
+        given = " ".join(f"--labels {name}" for name in (*missing, *map(str, labels)))
+        raise click.UsageError(
+            f"--from {model}: it has learnt from {', '.join(missing)}, too, and is learnt anew from all labels: that "
+            f"takes seconds, and a layer that saw only the new labels would forget the others. Give them all: {given}"
+        )
+    print_warnings([f"{model} rests on the features of {base}: the new model does, too, learnt anew from all labels"])
+    return base
 
 
 def _of_labels(options: dict[str, Any]) -> dict[str, Any]:
@@ -300,7 +331,13 @@ def refused_as_settings() -> Iterator[None]:
 
 @click.command(cls=Command, example="landmap chips scene.tif --labels drawn.gpkg -o chips/")
 @click.argument("scenes", nargs=-1, required=True, type=PATH)
-@click.option("--labels", required=True, type=PATH, help="Take the polygons, lines or points of this vector file.")
+@click.option(
+    "--labels",
+    required=True,
+    type=PATH,
+    multiple=True,
+    help="Take the polygons, lines or points of this vector file, or of several.",
+)
 @click.option("-o", "--output", required=True, type=PATH, help="Write the chips to this folder.")
 @OVERWRITE
 @click.option("--bands", type=ListType(), help="Cut out these bands.  [default: of B02 to B12 those that are there]")
@@ -322,7 +359,9 @@ def refused_as_settings() -> Iterator[None]:
     help="Take a chip for one of a class that covers at least this share of it; leave others out.",
 )
 @with_options(DRAWN_OPTIONS)
-def chips(scenes: tuple[Path, ...], labels: Path, output: Path, bands: tuple[str, ...] | None, **options: Any) -> None:
+def chips(
+    scenes: tuple[Path, ...], labels: tuple[Path, ...], output: Path, bands: tuple[str, ...] | None, **options: Any
+) -> None:
     """Cut SCENES into chips where labels are drawn, for `train` and for other programs.
 
     chips.csv says of each chip its scene, its place, its position, and the ids of its labels. Labels nearer together
@@ -331,8 +370,8 @@ def chips(scenes: tuple[Path, ...], labels: Path, output: Path, bands: tuple[str
     from landmap.scene.cut_chips import cut_chips
     from landmap.scene.labelled_places import open_labelled_places, usual_bands
 
-    if not is_vector(labels):
-        raise click.UsageError(f"--labels: expected a vector file, such as drawn.gpkg. Received: {labels}")
+    if other := [path for path in labels if not is_vector(path)]:
+        raise click.UsageError(f"--labels: expected a vector file, such as drawn.gpkg. Received: {other[0]}")
     how = _of_labels({name: options.pop(name) for name in DRAWN})
     images, _ = open_labelled_places(scenes, labels, bands or usual_bands(scenes), options["size"], 1, **how)
     print_warnings(list(images.notes))

@@ -41,13 +41,7 @@ DATA_OPTIONS = (
     *FILE_OPTIONS,
     _data("--limit", type=click.IntRange(1), help="Use only so many chips, drawn class by class."),
 )
-LABEL_OPTIONS = (
-    _data(
-        "--labels",
-        type=PATH,
-        help="Take DATA for a scene, and this file for the labels of its pixels: a raster on its grid, or, for `train` "
-        "and `chips`, polygons, lines or points with a class.",
-    ),
+ID_OPTIONS = (
     _data(
         "--classes",
         type=ListType(),
@@ -55,6 +49,14 @@ LABEL_OPTIONS = (
         help="Name the classes in masks: those of ids 0, 1, 2 …, or each with its id.  [default: as the data say]",
     ),
     _data("--ignore", type=ListType(int, "ID,…"), help="Take these ids in masks for no label."),
+)
+LABEL_OPTIONS = (
+    _data(
+        "--labels",
+        type=PATH,
+        help="Take DATA for a scene, and this raster on its grid for the labels of its pixels.",
+    ),
+    *ID_OPTIONS,
 )
 DRAWN_OPTIONS = (
     _data(
@@ -80,7 +82,14 @@ DRAWN_OPTIONS = (
     ),
 )
 MASK_OPTIONS = (
-    *LABEL_OPTIONS,
+    _data(
+        "--labels",
+        type=PATH,
+        multiple=True,
+        help="Take DATA for a scene, and this file for the labels of its pixels: a raster on its grid, or polygons, "
+        "lines or points with a class. Drawn labels may be several files.",
+    ),
+    *ID_OPTIONS,
     _data(
         "--optional-bands",
         type=ListType(),

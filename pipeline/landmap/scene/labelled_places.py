@@ -202,7 +202,7 @@ def usual_bands(scenes: Sequence[str | os.PathLike[str]], model: str = "default"
 
 def open_labelled_places(
     scenes: Sequence[str | os.PathLike[str]],
-    labels: str | os.PathLike[str],
+    labels: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     bands: Sequence[str],
     margin: int,
     step: int,
@@ -216,7 +216,7 @@ def open_labelled_places(
 
     Args:
         scenes: Anything that `open_scene` opens, one or more.
-        labels: Polygons, lines or points; see `read_labels`, which has the other arguments.
+        labels: Polygons, lines or points, of one file or several; see `read_labels`, which has the other arguments.
         bands: Sentinel-2 names of the bands that the network takes.
         margin: Pixels that the network sees around a pixel, by which places lie apart.
         step: Pixels of which first rows and columns of its input are multiples.
@@ -245,7 +245,7 @@ def open_labelled_places(
     source = _with_pixels(source)
     _check_enough(source.labels)
     source, notes = _placed(source)
-    images = labelled_images(Path(labels), source, bands=bands)
+    images = labelled_images(drawn.path, source, bands=bands)
     warnings = dict.fromkeys(text for scene in opened for text in (*scene.warnings, *scene.radiometry.warnings))
     unusable = [f"Left out, {text}" for text in source.labels.unusable]
     return replace(images, notes=(*warnings, *unusable, *notes, *images.notes)), level

@@ -36,7 +36,7 @@ class VectorLabels:
     """Shapes of one class each, n of them."""
 
     path: Path
-    """The file."""
+    """The file; of several, their names with " + " between."""
     shapes: npt.NDArray[Any]
     """Shapely's polygons, lines and points `(n,)`, in `crs`."""
     crs: str
@@ -77,14 +77,11 @@ class VectorLabels:
 
     def in_crs(self, crs: str) -> npt.NDArray[Any]:
         """The shapes in another CRS, given as WKT."""
-        import geopandas
-
-        moved: npt.NDArray[Any] = geopandas.GeoSeries(self.shapes, crs=self.crs).to_crs(crs).to_numpy()
-        return moved
+        return _moved(self.shapes, self.crs, crs)
 
 
 def read_labels(
-    path: str | os.PathLike[str],
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     column: str = "class",
     *,
     crs: str,
@@ -95,20 +92,37 @@ def read_labels(
     """Read drawn labels, and leave out those that can't be used whatever the scene is.
 
     Args:
-        path: Any vector file that GeoPandas reads, of polygons, lines or points, of one part or several, in 2D or 3D.
+        paths: Any vector file that GeoPandas reads, of polygons, lines or points, of one part or several, in 2D or 3D;
+            or several such files, whose labels count as if they were of one. Ids then begin with the file's name.
         column: Name of the column with the classes.
         crs: CRS as WKT to bring the shapes to, that of the scene, in metres if there is a buffer.
-        layer: Name of the layer; None where the file has one.
+        layer: Name of the layer; None where each file has one.
         scene_column: Name of the column with a part of the name of the scene that a feature is drawn on; None: all
             features are for all scenes.
         buffer: Distance in metres around lines and points that is labelled, too; 0: lines and points are the pixels
             that they meet.
 
     Raises:
-        ReferenceDataError: The file can't be read, has no such column, too many shapes, or nothing that can be used.
+        ReferenceDataError: A file can't be read, has no such column, too many shapes, or nothing that can be used.
         GeoreferenceError: It has no CRS, or none that can be brought to that of the scene.
     """
-    path = Path(path)
+    files = [Path(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)]
+    read = [_of_file(path, column, crs, layer, scene_column) for path in files]
+    if len(files) > 1:
+        read = [_under_name(drawn, path.name) for drawn, path in zip(read, files, strict=True)]
+    path = files[0] if len(files) == 1 else Path(" + ".join(file.name for file in files))
+    parts = _one_spelling(_joined(read))
+    _check_count(len(parts.ids), path)
+    if not parts.ids:
+        raise ReferenceDataError(f"{path}: expected labels. Received none that can be used{_because(parts.unusable)}")
+    class_names = tuple(sorted(set(parts.names)))
+    places = np.array([class_names.index(name) for name in parts.names], np.int64)
+    shapes = _buffered(parts.shapes, buffer)
+    return VectorLabels(path, shapes, crs, parts.ids, places, class_names, parts.scenes, tuple(parts.unusable))
+
+
+def _of_file(path: Path, column: str, crs: str, layer: str | None, scene_column: str | None) -> _Drawn:
+    """The parts of the features of a file that have a geometry and a class, in a CRS."""
     kinds = ("Polygon", "LineString", "Point")
     frame = read_shapes(path, layer, option="--labels-layer", kinds=kinds, error=ReferenceDataError)
     if frame.crs is None:
@@ -121,20 +135,32 @@ def read_labels(
     titles = {str(title).casefold(): title for title in frame.columns}
     known = next((titles[name] for name in ID_COLUMNS if name in titles), None)
     ids = frame[known].map(_text) if known is not None else map(str, range(1, len(frame) + 1))
-    found = _Drawn(np.asarray(frame.geometry, object), tuple(ids), tuple(names), tuple(scenes), [])
-    parts = _parts(_one_spelling(_with_geometry(found)))
-    _check_count(len(parts.ids), path)
-    if not parts.ids:
-        raise ReferenceDataError(f"{path}: expected labels. Received none that can be used{_because(parts.unusable)}")
-    class_names = tuple(sorted(set(parts.names)))
-    places = np.array([class_names.index(name) for name in parts.names], np.int64)
-    wkt = frame.crs.to_wkt()
-    made = VectorLabels(path, parts.shapes, wkt, parts.ids, places, class_names, parts.scenes, tuple(parts.unusable))
+    shapes = np.asarray(frame.geometry, object)
+    parts = _parts(_with_geometry(_Drawn(shapes, tuple(ids), tuple(names), tuple(scenes), [])))
     try:
-        made = replace(made, shapes=_buffered(made.in_crs(crs), buffer), crs=crs)
+        return replace(parts, shapes=_moved(parts.shapes, frame.crs, crs))
     except RuntimeError as error:  # pyproj's own
         raise GeoreferenceError(f"{path}: can't be brought to the CRS of the scene: {error}") from error
-    return made
+
+
+def _under_name(drawn: _Drawn, name: str) -> _Drawn:
+    """Features whose ids begin with the name of their file."""
+    return replace(
+        drawn,
+        ids=tuple(f"{name}: {i}" for i in drawn.ids),
+        unusable=[f"{name}: {text}" for text in drawn.unusable],
+    )
+
+
+def _joined(read: Sequence[_Drawn]) -> _Drawn:
+    """Features of several files."""
+    return _Drawn(
+        np.concatenate([drawn.shapes for drawn in read]),
+        tuple(each for drawn in read for each in drawn.ids),
+        tuple(each for drawn in read for each in drawn.names),
+        tuple(each for drawn in read for each in drawn.scenes),
+        [text for drawn in read for text in drawn.unusable],
+    )
 
 
 def without_overlaps(labels: VectorLabels) -> VectorLabels:
@@ -209,6 +235,14 @@ def _parts(drawn: _Drawn) -> _Drawn:
 
     parts, place = shapely.get_parts(shapely.force_2d(drawn.shapes), return_index=True)
     return replace(drawn.at(place), shapes=parts)
+
+
+def _moved(shapes: npt.NDArray[Any], crs: Any, onto: str) -> npt.NDArray[Any]:
+    """Shapes of one CRS in another."""
+    import geopandas
+
+    moved: npt.NDArray[Any] = geopandas.GeoSeries(shapes, crs=crs).to_crs(onto).to_numpy()
+    return moved
 
 
 def _buffered(shapes: npt.NDArray[Any], metres: float) -> npt.NDArray[Any]:

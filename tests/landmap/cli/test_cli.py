@@ -546,6 +546,18 @@ def test_drawn_labels_become_a_model_and_a_map(write_scene: Callable[..., Path],
     idle = CliRunner().invoke(cli, [*typed, "--overwrite", "--epochs", "3"])
     assert idle.exit_code == 2
     assert "--epochs: not used where one layer is learnt" in idle.output
+    again = ["train", str(scene), "--from", str(model), "--label-column", "kind", "-o", str(tmp_path / "again.keras")]
+    more = tmp_path / "next.gpkg"
+    elsewhere = [shapely.transform(shape, lambda xy: xy + np.array([250, 0])) for shape in shapes[:2]]
+    geopandas.GeoDataFrame({"kind": ["dark", None]}, geometry=elsewhere, crs=crs).to_file(more)
+    alone = CliRunner().invoke(cli, [*again, "--labels", str(more)])
+    assert alone.exit_code == 2
+    assert "it has learnt from drawn.gpkg, too" in " ".join(alone.output.split())
+    both = CliRunner().invoke(cli, [*again, "--labels", str(labels), "--labels", str(more)])
+    assert both.exit_code == 0, both.output
+    assert "labels: bright 10, dark 11" in both.output
+    assert "Left out, next.gpkg: no class: 2" in both.output
+    assert read_card(tmp_path / "again.keras").training["features_of"] == "default"
 
 
 def test_a_network_is_trained_on_drawn_labels_of_two_scenes(write_scene: Callable[..., Path], tmp_path: Path) -> None:

@@ -117,3 +117,30 @@ def test_too_many_points_are_labels_of_another_kind(tmp_path: Path, monkeypatch:
     path = write(tmp_path / "drawn.gpkg", [("lake", shapely.MultiPoint([(0, i) for i in range(4)]))])
     with pytest.raises(LandmapError, match=r"expected up to 3 polygons, lines or points. Received: 4.*gdal_rasterize"):
         read_labels(path, crs=WKT)
+
+
+def test_several_files_count_as_one(tmp_path: Path) -> None:
+    """One in degrees, with classes that are filled in for some places only; a conflict is found across the files."""
+    rows = [("lake", square(500_000, 5_000_000)), ("lake", square(501_000, 5_000_000))]
+    first = write(tmp_path / "drawn.gpkg", [*rows, ("wood", square(502_000, 5_000_000))], id=[7, 8, 9])
+    more = [("Lake", square(503_000, 5_000_000)), (None, square(504_000, 5_000_000))]
+    more += [("wood", square(500_010, 5_000_000)), ("bog", square(505_000, 5_000_000))]
+    frame = geopandas.GeoDataFrame({"class": [r[0] for r in more]}, geometry=[r[1] for r in more], crs=CRS)
+    frame.to_crs("EPSG:4326").to_file(tmp_path / "next.gpkg")
+    found = without_overlaps(read_labels([first, tmp_path / "next.gpkg"], crs=WKT))
+    assert found.ids == ("drawn.gpkg: 8", "drawn.gpkg: 9", "next.gpkg: 4")
+    assert found.class_names == ("bog", "lake", "wood")
+    assert found.classes.tolist() == [1, 2, 0]
+    np.testing.assert_allclose(shapely.area(found.shapes), 10_000, rtol=1e-3)
+    assert found.unusable == (
+        "next.gpkg: no class: 2",
+        "the class 'Lake', which others spell 'lake'; write them alike: next.gpkg: 1",
+        "overlap with another class: drawn.gpkg: 7, next.gpkg: 3",
+    )
+
+
+def test_a_file_of_places_that_nobody_filled_in_is_listed(tmp_path: Path) -> None:
+    first = write(tmp_path / "drawn.gpkg", [("lake", square(0, 0))])
+    empty = write(tmp_path / "next.gpkg", [(None, square(1000, 0)), (None, square(2000, 0))])
+    found = read_labels([first, empty], crs=WKT)
+    assert (len(found), found.unusable) == (1, ("next.gpkg: no class: 1, 2",))
