@@ -1,7 +1,7 @@
 """Canvases for the pixel network: land put together at random, and what Dynamic World says of it.
 
-219 chips are few, but the teacher answers to any picture. So pieces of chips and patches are enlarged, varied in colour,
-laid side by side, blended, and pasted into each other along borders of any form; the teacher is asked about the
+219 chips are few, but the teacher answers to any picture. So pieces of chips and patches are enlarged, varied in
+colour, laid side by side, blended, and pasted into each other along borders of any form; the teacher is asked about the
 result. A student learns the teacher's function in this way, and not only its answers to a few places (Beyer et al.
 2022, arXiv 2106.05237).
 """

@@ -44,7 +44,7 @@ def combine(
     """Fuse the maps of several dates into one, lazily: nothing is computed here.
 
     A place has no data only where no date has any: clouds of one date are filled by the others. Where a single date has
-    data, its class and percentages stay as they are.
+    data, its class stays, and its percentages but for the majority, whose votes are then 100 %.
 
     Args:
         dates: What `landmap.predict(…, probabilities=True)` returns for data with a dimension of dates; or such maps
