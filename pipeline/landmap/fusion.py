@@ -87,8 +87,8 @@ def fuse(
     """Fuse the maps of several dates, pixel by pixel.
 
     A date counts where it has data and its weight is above 0. Where a single one counts, its class stays, and its
-    percentages but for the majority, whose votes are then 100 %. Of equally probable classes the first one is chosen; of
-    equally many votes the one whose mean probability is larger.
+    percentages but for the majority, whose votes are then 100 %. Of equally probable classes the first one is chosen;
+    of equally many votes the one whose mean probability is larger.
 
     Args:
         classes: Class ids of each date, `(dates, height, width)`; 254 for "Unknown", 255 where it has no data.
