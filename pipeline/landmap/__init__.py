@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from landmap.maps.mosaic import Mosaic as Mosaic
     from landmap.maps.mosaic import mosaic as mosaic
     from landmap.maps.shares import ClassShare as ClassShare
+    from landmap.maps.suggest import suggest as suggest
     from landmap.maps.summarize import summarize as summarize
     from landmap.maps.vectorize import VectorSettings as VectorSettings
     from landmap.maps.vectorize import vectorize as vectorize
@@ -92,6 +93,7 @@ _PUBLIC = {
     "predict": "lazy.predict:predict",
     "run_batch": "batch.run:run_batch",
     "run_plan": "run.classify:run_plan",
+    "suggest": "maps.suggest:suggest",
     "summarize": "maps.summarize:summarize",
     "vectorize": "maps.vectorize:vectorize",
     "write_example": "demo.example:write_example",

@@ -22,7 +22,7 @@ from landmap_models.inference.lean_keras import lean_keras
 SECTIONS = {
     "Make maps": ("classify", "batch", "plan"),
     "Use maps": ("quicklook", "report", "mosaic", "vectorize", "summarize", "design", "assess", "compare-maps"),
-    "Models": ("models", "chips", "train", "compare", "evaluate", "predict"),
+    "Models": ("models", "chips", "train", "suggest", "compare", "evaluate", "predict"),
     "Try it out": ("example", "bench"),
 }
 """The commands in the order of the help text."""

@@ -167,6 +167,30 @@ def design(cover: Path, output: Path, accuracies: tuple[tuple[str, float], ...],
     click.echo(str(output))
 
 
+@click.command(cls=Command, example="landmap suggest cover.tif --confidence confidence.tif -o next.gpkg")
+@COVER
+@click.option(
+    "-o", "--output", required=True, type=PATH, help="Write the squares to this file (.gpkg, .geojson or .parquet)."
+)
+@click.option("--confidence", type=PATH, help="Find where the map is unsure by this raster of `classify --confidence`.")
+@click.option("--probabilities", type=PATH, help="Or by the entropy of this one, of `classify --probabilities`.")
+@click.option("-n", "--count", type=int, default=30, show_default=True, help="Suggest so many squares.")
+@click.option("--size", type=float, default=50, show_default=True, metavar="METRES", help="Make squares of this side.")
+@LEGEND
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Draw other squares for another number."
+)
+@OVERWRITE
+def suggest(cover: Path, output: Path, **options: Any) -> None:
+    """Suggest squares of COVER to label next, where its model is unsure.
+
+    Fill in the column class of each square, and give the file to train as further labels.
+    """
+    from landmap.maps.suggest import suggest as run
+
+    click.echo(f"{run(cover, output, **options):,} squares\n{output}")
+
+
 @click.command(cls=Command, example="landmap assess cover.tif points.csv -o report.json")
 @COVER
 @click.argument("reference", type=PATH)
@@ -346,4 +370,4 @@ def report(scene: str, cover: Path, output: Path, legend: Path | None, **options
     click.echo(str(output))
 
 
-COMMANDS = (mosaic, vectorize, summarize, design, assess, compare_maps, report)
+COMMANDS = (mosaic, vectorize, summarize, design, suggest, assess, compare_maps, report)
