@@ -47,7 +47,8 @@ def completions(line: str, incomplete: str) -> list[CompletionItem]:
         ("classify scene.tif --stride", "", ["64", "32", "16", "8"]),
         ("models", "de", ["describe"]),
         ("batch", "st", ["status"]),
-        ("batch scenes/", "--retry", ["--retry-failed"]),
+        ("batch scenes/", "--retry-f", ["--retry-failed"]),
+        ("batch scenes/", "--retr", ["--retry-failed", "--retries", "--retry-after"]),
     ],
 )
 def test_commands_options_and_values(line: str, incomplete: str, values: list[str]) -> None:
