@@ -243,12 +243,13 @@ def test_no_signature_of_a_masks_address_is_kept() -> None:
 
 def test_a_changed_mask_makes_a_batch_outdated(scene: Path, write_band: Callable[..., Path], tmp_path: Path) -> None:
     from landmap.batch.jobs import Job
-    from landmap.batch.tasks import make_tasks
+    from landmap.batch.tasks import Extras, make_tasks
 
     mask = write_band(tmp_path / "mask.tif", classes())
 
     def made_with() -> dict[str, Any]:
-        (task,) = make_tasks([Job(str(scene), "a.tif")], Settings(mask=mask), FAKE_CARD, confidence=False)
+        jobs, settings = [Job(str(scene), "a.tif")], Settings(mask=mask)
+        (task,) = make_tasks(jobs, settings, FAKE_CARD, confidence=False, extras=Extras())
         return dict(task.made_with)
 
     before = made_with()
