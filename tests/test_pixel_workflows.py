@@ -95,6 +95,55 @@ def test_batches_come_again(recipe) -> None:  # type: ignore[no-untyped-def]
     assert (weights[2:4] == 0).all(), "pixels without a label do not count"
 
 
+def test_canvases_come_again_and_hold_only_what_is_given(recipe, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    made, data = recipe("pixel_canvases"), recipe("pixel_data")
+    asked: list[np.ndarray] = []
+
+    def teach(folder: Path, pictures: np.ndarray) -> np.ndarray:
+        asked.append(pictures)
+        return np.full((*pictures.shape[:3], 9), 1 / 9, np.float32)
+
+    monkeypatch.setattr(made, "teach", teach)
+    rng = np.random.default_rng(0)
+    unlabelled = [np.zeros(0), np.zeros(0), np.zeros(0)]
+    chips = data.Labelled(rng.uniform(0.1, 0.3, (3, 64, 64, 10)).astype(np.float32), *unlabelled)
+    patches = data.Labelled(rng.uniform(0.1, 0.3, (9, 16, 16, 10)).astype(np.float32), *unlabelled)
+    (pictures, answers), (again, _) = (made.canvases(chips, patches, Path("no"), 3, seed=5) for _ in range(2))
+    assert np.array_equal(pictures, again)
+    assert pictures.shape == (3, 256, 256, 10)
+    assert answers.shape == (3, 256, 256, 9)
+    assert (answers == 28).all(), "255 times a ninth"
+    assert np.array_equal(np.concatenate(asked[: len(asked) // 2]), pictures.astype(np.float32)), "of these it is asked"
+    assert 0.1 * 0.6 * 0.8 < pictures.min() <= pictures.max() < 0.3 * 1.5 * 1.2, "nothing but them, their gains varied"
+
+
+def test_pieces_of_canvases_keep_their_answers(recipe) -> None:  # type: ignore[no-untyped-def]
+    batches = recipe("pixel_batches")
+    place = np.arange(80 * 80, dtype=np.float32).reshape(1, 80, 80, 1)
+    canvases = batches.Part(np.repeat(place, 10, axis=-1), (place % 200 + np.arange(9)).astype(np.uint8))
+    pictures, answers = batches._cut(canvases, 4, np.random.default_rng(1))
+    assert pictures.shape == (4, 64, 64, 10)
+    told = pictures[..., :1] % 200 + np.arange(9)
+    np.testing.assert_allclose(answers, told / told.sum(axis=-1, keepdims=True), rtol=1e-5)
+
+
+def test_weights_are_averaged_and_rounded(recipe, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    import keras
+
+    network = recipe("pixel_network")
+    paths = [tmp_path / "one.keras", tmp_path / "two.keras"]
+    kept = []
+    for seed, path in enumerate(paths):
+        keras.utils.set_random_seed(seed)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        model.save(path)
+        kept.append(model.get_weights())
+    network.average_and_round(paths, tmp_path / "mean.keras")
+    for found, one, two in zip(keras.models.load_model(tmp_path / "mean.keras").get_weights(), *kept, strict=True):
+        assert np.array_equal(found, found.astype(np.float16))
+        np.testing.assert_allclose(found, (one + two) / 2, rtol=1e-3)
+
+
 def test_the_drawn_points() -> None:
     with POINTS.open(encoding="utf-8", newline="") as file:
         points = list(csv.DictReader(file))

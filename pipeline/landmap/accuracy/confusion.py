@@ -104,8 +104,8 @@ def _of_strata(cover: Cover, points: Points, use: Ints, met: Ints) -> OfStrata |
     """The points that are used, on a class of the map; None where their strata are the classes of the map.
 
     Args:
-        cover: The map.
-        points: All points.
+        cover: The map at whose classes the points are compared.
+        points: All points of the reference file.
         use: Places of those that are used in `points`.
         met: Value of the map at each of these.
     """

@@ -63,7 +63,9 @@ class Notifier:
         """
         self._failures.append({"scene": scene, "error": error})
         if time.monotonic() >= self._after:
-            self._post("failed", f"{len(self._failures)} scenes failed: {error}", states)
+            number = len(self._failures)
+            what = "1 scene" if number == 1 else f"{number} scenes"
+            self._post("failed", f"{what} failed: {error}", states)
             self._after = time.monotonic() + PAUSE_SECONDS
 
     def ended(self, states: Mapping[str, int], error: str = "") -> None:

@@ -149,10 +149,7 @@ def run_batch(
         OutputError: The folder can't be used.
     """
     folder = Path(output)
-    if max_cloud is not None and not 0 <= max_cloud <= 100:
-        raise SettingsError(f"max_cloud: expected 0 to 100 percent. Received: {max_cloud!r}")
-    if retries < 0 or not 0 <= retry_after < math.inf:
-        raise SettingsError(f"Expected 0 or more retries, and seconds before. Received: {retries!r}, {retry_after!r}")
+    _check_numbers(max_cloud, retries, retry_after)
     notifier = Notifier(notify, folder.resolve().name)
     card = classifier.card if classifier else None
     tasks = make_tasks(jobs, settings or Settings(), card, confidence=confidence, extras=extras or Extras())
@@ -178,6 +175,13 @@ def run_batch(
         notifier.ended(ledger.counts())
         found = {record.output: record for record in ledger.records()}
     return BatchResult(folder, tuple(found[task.job.output] for task in tasks), files)
+
+
+def _check_numbers(max_cloud: float | None, retries: int, retry_after: float) -> None:
+    if max_cloud is not None and not 0 <= max_cloud <= 100:
+        raise SettingsError(f"max_cloud: expected 0 to 100 percent. Received: {max_cloud!r}")
+    if retries < 0 or not 0 <= retry_after < math.inf:
+        raise SettingsError(f"Expected 0 or more retries, and seconds before. Received: {retries!r}, {retry_after!r}")
 
 
 def _log_skipped(skipped: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,7 +66,6 @@ def combine(
         SettingsError: `how`, `weights` or `unknown_below` can't be meant.
     """
     import dask.array as da
-    import xarray
 
     time, legend = _dimension(dates), _legend(dates)
     _check(how, unknown_below)
@@ -74,7 +73,6 @@ def combine(
     each = dates["probabilities"].transpose("class", time, ...)
     rows, cols = each.dims[2:]
     classes = dates["classes"].transpose(time, rows, cols)
-    layers = [*LAYERS, *(["probabilities"] if probabilities else [])]
     count = len(LAYERS) + len(legend) * probabilities
     packed = da.blockwise(
         _fused,
@@ -95,22 +93,37 @@ def combine(
         unknown_below=unknown_below,
         count=count,
     )
-    found = {name: packed[number] for number, name in enumerate(LAYERS)} | {"probabilities": packed[len(LAYERS) :]}
-    tags = _tags(dates, legend, how, unknown_below)
+    arrays: dict[str, tuple[tuple[Hashable, ...], Any]]
+    arrays = {name: ((rows, cols), packed[number]) for number, name in enumerate(LAYERS)}
+    if probabilities:
+        arrays["probabilities"] = (("class", rows, cols), packed[len(LAYERS) :])
+    return _dataset(dates, arrays, _with_unknown(legend, unknown_below), f"{TEXTS[how]} of {_count(dates.sizes[time])}")
+
+
+def _dataset(
+    dates: Dataset, arrays: Mapping[str, tuple[tuple[Hashable, ...], Any]], legend: Sequence[LandClass], made: str
+) -> Dataset:
+    """The arrays of a map with the attributes and coordinates of the dates.
+
+    Args:
+        dates: The maps that were fused.
+        arrays: Dimensions and values of each array by its name.
+        legend: Classes that the map may have.
+        made: How it was fused, in words.
+    """
+    import xarray
+
+    tags = dates.attrs | {FUSION_TAG: made, LEGEND_TAG: legend_tag(legend)}
     own = LAYERS | {"probabilities": dict(dates["probabilities"].attrs)}
-    own["classes"] = own["classes"] | flags(_with_unknown(legend, unknown_below))
-    variables = {
-        name: ((*(["class"] if name == "probabilities" else []), rows, cols), found[name], tags | own[name])
-        for name in layers
-    }
-    for name, (_, _, attrs) in variables.items():
-        attrs[LAYER_TAG] = name
-    coords = {
-        name: value
-        for name, value in dates.coords.items()
-        if time not in value.dims and (probabilities or "class" not in value.dims)
-    }
+    own["classes"] = own["classes"] | flags(legend)
+    variables = {name: (*parts, tags | own[name] | {LAYER_TAG: name}) for name, parts in arrays.items()}
+    dims = {"class", *arrays["classes"][0]} if "probabilities" in arrays else set(arrays["classes"][0])
+    coords = {name: value for name, value in dates.coords.items() if dims.issuperset(value.dims)}
     return xarray.Dataset(variables, coords, tags)
+
+
+def _count(dates: int) -> str:
+    return f"{dates} date{'' if dates == 1 else 's'}"
 
 
 def _fused(
@@ -178,12 +191,3 @@ def _check(how: str, unknown_below: int | None) -> None:
         raise SettingsError(f"how: expected {', '.join(HOW)}. Received: {how}")
     if unknown_below is not None and not 1 <= unknown_below <= 100:
         raise SettingsError(f"unknown_below: expected a percentage from 1 to 100. Received: {unknown_below}")
-
-
-def _tags(dates: Dataset, legend: Sequence[LandClass], how: How, unknown_below: int | None) -> dict[str, Any]:
-    """The tags of the dates, and how they were fused."""
-    count = dates.sizes[_dimension(dates)]
-    return dates.attrs | {
-        FUSION_TAG: f"{TEXTS[how]} of {count} date{'' if count == 1 else 's'}",
-        LEGEND_TAG: legend_tag(_with_unknown(legend, unknown_below)),
-    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -18,7 +17,7 @@ import rasterio
 from landmap.errors import SceneError, SettingsError
 from landmap.geo.common_grid import Placed, common_grid, intersection
 from landmap.geo.geobox import GeoBox, crs_name
-from landmap.io.cog import Layers, RasterWriter, check_raster
+from landmap.io.cog import RASTER_ENDINGS, Layers, RasterWriter, check_raster
 from landmap.io.publish import check_ending, locked, publish
 from landmap.io.reading import CACHE_BYTES, open_raster
 from landmap.maps.cover import VALUES, Cover
@@ -201,15 +200,22 @@ def _listed(covers: Sequence[str | os.PathLike[str]]) -> list[str]:
 
 
 def _in_folder(folder: Path) -> list[str]:
-    """Paths of the covers of single scenes in a folder and below; hidden folders are of runs at work."""
+    """Paths of the covers of single scenes in a folder and below; hidden folders are of runs at work.
+
+    Raises:
+        SceneError: A raster there can't be read: it may be a cover, and the map would have a hole.
+    """
     found = []
-    for path in sorted(folder.rglob("*.tif")):
+    for path in sorted(file for file in folder.rglob("*") if file.suffix.lower() in RASTER_ENDINGS):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        with suppress(SceneError), open_raster(path) as file:
-            tags = file.tags()
-            if tags.get(LAYER_TAG) == "classes" and MOSAIC_TAG not in tags:
-                found.append(os.fspath(path))
+        try:
+            with open_raster(path) as file:
+                tags = file.tags()
+        except SceneError as error:
+            raise SceneError(f"{error}. It may be a cover: take it out of {folder}, or name the covers") from error
+        if tags.get(LAYER_TAG) == "classes" and MOSAIC_TAG not in tags:
+            found.append(os.fspath(path))
     return found
 
 

@@ -24,7 +24,7 @@ def confidences_of(paths: Sequence[str], given: Sequence[str | os.PathLike[str]]
     """Paths of the rasters of confidence of covers.
 
     Args:
-        paths: The covers.
+        paths: Files of the covers, in the order in which they were given.
         given: The rasters in the order of the covers; None or none takes those beside them, `<cover>_confidence.tif`.
 
     Raises:
@@ -57,7 +57,7 @@ def open_covers(paths: Sequence[str], legend: str | os.PathLike[str] | None) -> 
     """Read the headers of covers that have one legend and a place on the ground.
 
     Args:
-        paths: The covers.
+        paths: Files of the covers, in the order in which they were given.
         legend: Name of a product's legend, into which all are recoded, or a file with the meaning of the ids of covers
             that don't say it; None: all say it.
 

@@ -326,6 +326,14 @@ def _cut_short(folder: Path) -> list[Path]:
     return [folder / "a.tif", folder / "cut.tif"]
 
 
+def _damaged(folder: Path) -> list[Path]:
+    inside = folder / "inside"
+    inside.mkdir()
+    (folder / "a.tif").rename(inside / "a.tif")
+    (inside / "b.TIFF").write_bytes((folder / "b.tif").read_bytes()[:10])
+    return [inside]
+
+
 def _strange_ids(folder: Path) -> list[Path]:
     return [write(folder / "strange.tif", np.full((9, 9), 77, np.uint8))]
 
@@ -338,6 +346,7 @@ def _strange_ids(folder: Path) -> list[Path]:
         (_without_crs, {}, GeoreferenceError, r"bare\.tif: expected a coordinate reference system"),
         (_cut_short, {}, SceneError, r"cut\.tif: can't be read"),
         (_strange_ids, {}, SceneError, "77"),
+        (_damaged, {}, SceneError, r"b\.TIFF: can't be read.* It may be a cover: take it out of"),
         (lambda f: [f / "a.tif"], {"crs": "nowhere"}, SettingsError, "a CRS such as EPSG:3035"),
         (lambda f: [f / "a.tif"], {"resolution": 0.0}, SettingsError, "resolution above 0"),
         (lambda f: [f / "a.tif"], {"resolution": 1e-3}, SettingsError, "billion pixels"),
