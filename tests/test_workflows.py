@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import rasterio
 
 from landmap.demo.example import write_example
 from landmap_models.model_file.packaged import packaged_models
@@ -54,6 +55,24 @@ def test_many_scenes(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["cover"] for row in rows] == ["s0_cover.tif"] * 10 + ["s1_cover.tif"] * 10
     assert sum(float(row["hectares"]) for row in rows[:10]) == pytest.approx(100, abs=10), "1 km² but for the margin"
+
+
+@pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")
+def test_many_dates(tmp_path: Path) -> None:
+    scenes = [write_example(tmp_path / f"{seed}.tif", 128, seed).scene for seed in range(2)]
+    (tmp_path / "points.csv").write_text(
+        "scene,row,col,group\na/0.tif,5,5,water\na/0.tif,9,9,open\nother.tif,1,1,built\n"
+    )
+    done = run("many_dates.py", "L1C", tmp_path / "cover.tif", *scenes, "--points", tmp_path / "points.csv")
+    assert done.returncode == 0, done.stderr
+    with rasterio.open(tmp_path / "cover.tif") as cover, rasterio.open(tmp_path / "cover_count.tif") as count:
+        classes, dates = cover.read(1), count.read(1)
+    assert classes.shape == (128, 128)
+    assert ((classes == 255) == (dates == 0)).all(), "a place has no class only where no date has data"
+    assert dates.max() == 2
+    lines = done.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines[1:]] == ["0.tif", "1.tif", "all, mean", "all, median", "all, majority"]
+    assert all(" of 2 points" in line for line in lines[1:]), "those of other scenes do not count"
 
 
 @pytest.mark.skipif(not packaged_models(), reason="the packaged model is not there")

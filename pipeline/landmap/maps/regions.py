@@ -190,7 +190,7 @@ def _check_number(count: int) -> None:
     if count > MAX_REGIONS:
         raise OutputError(
             f"the cover falls into more than {MAX_REGIONS:,} polygons, too many to be drawn: expected fields, not "
-            "noise. Classify with --sieve 25, a larger --stride, or --detail chip"
+            "noise. Classify with --detail chip, or at a larger --stride"
         )
 
 
